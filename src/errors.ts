@@ -1,0 +1,98 @@
+/**
+ * Owns the one table of errors: every way a request can fail, with its HTTP status and its title.
+ * The api turns a ProblemError into an RFC 9457 document; every other part only throws it.
+ */
+
+interface ErrorKind {
+  readonly status: number;
+  readonly title: string;
+}
+
+export const ERRORS = {
+  // The request as such.
+  malformed_request: { status: 400, title: 'The request could not be read' },
+  malformed_body: { status: 400, title: 'The body does not follow its format' },
+  invalid_header: { status: 400, title: 'A header has an invalid value' },
+  not_found: { status: 404, title: 'There is nothing at this address' },
+  method_not_allowed: { status: 405, title: 'This address does not take that method' },
+  request_timeout: { status: 408, title: 'The request did not arrive in time' },
+  length_required: { status: 411, title: 'The Content-Length header is required' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'This media type is not supported' },
+
+  // The probe that was asked for.
+  model_not_found: { status: 404, title: 'There is no such probe' },
+
+  // The contract between a request and the probe.
+  unknown_tensor: { status: 422, title: 'The probe does not take this tensor' },
+  missing_tensor: { status: 422, title: 'A tensor that the probe needs is missing' },
+  wrong_dtype: { status: 422, title: 'A tensor has the wrong element type' },
+  wrong_shape: { status: 422, title: 'A tensor has the wrong shape' },
+  empty_batch: { status: 422, title: 'The request holds no sample' },
+  too_many_samples: { status: 422, title: 'The request holds too many samples' },
+  foreign_capture: {
+    status: 422,
+    title: 'The attention was captured differently from what the probe was trained on',
+  },
+  not_a_decision_point: { status: 422, title: 'The timestep is at none of the probe’s decision points' },
+  mixed_decision_points: { status: 422, title: 'The samples of a request must all be at one decision point' },
+  step_mismatch: { status: 422, title: 'The step does not belong to the timestep' },
+  invalid_metadata: { status: 422, title: 'A metadata field has an invalid value' },
+  invalid_policy: { status: 422, title: 'The policy is not valid' },
+  policy_override_forbidden: { status: 422, title: 'This service does not let a request choose its policy' },
+  attention_not_finite: { status: 422, title: 'The attention holds a value that is not finite' },
+  attention_out_of_range: { status: 422, title: 'An attention probability lies outside [0, 1]' },
+  attention_mass: { status: 422, title: 'The attention of one position sums to more than one' },
+  invalid_token_mask: { status: 422, title: 'The token mask holds something else than 0 and 1' },
+  value_not_finite: { status: 422, title: 'A tensor holds a value that is not finite' },
+  invalid_value: { status: 422, title: 'A tensor holds a value that the probe cannot take' },
+
+  // The service itself. /score answers these with `failed_open` when the caller gave a deadline.
+  internal: { status: 500, title: 'The service failed' },
+  overloaded: { status: 503, title: 'The queue is full' },
+  unready: { status: 503, title: 'The service is not ready' },
+  deadline: { status: 503, title: 'The deadline passed before there was an answer' },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** What a problem can say beyond its code and sentence. */
+export interface ProblemExtra {
+  /** The part of the request at fault: a tensor, metadata field, header or parameter. */
+  readonly field?: string;
+  readonly received?: unknown;
+  readonly expected?: unknown;
+  readonly retryAfterSeconds?: number;
+  /** The error underneath, for the log alone. */
+  readonly cause?: unknown;
+}
+
+/** A failure with a code of the table; safe to show to the caller except for `cause`. */
+export class ProblemError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+  readonly field?: string;
+  readonly received?: unknown;
+  readonly expected?: unknown;
+  readonly retryAfterSeconds?: number;
+
+  constructor(code: ErrorCode, detail: string, extra: ProblemExtra = {}) {
+    super(detail, extra.cause === undefined ? undefined : { cause: extra.cause });
+    this.name = 'ProblemError';
+    this.code = code;
+    this.status = ERRORS[code].status;
+    this.title = ERRORS[code].title;
+    this.detail = detail;
+    if (extra.field !== undefined) this.field = extra.field;
+    if (extra.received !== undefined) this.received = extra.received;
+    if (extra.expected !== undefined) this.expected = extra.expected;
+    if (extra.retryAfterSeconds !== undefined) this.retryAfterSeconds = extra.retryAfterSeconds;
+  }
+}
+
+/** Makes the error to throw: `throw problem('wrong_shape', 'attention has 3 layers', {field: 'attention', ...})`. */
+export function problem(code: ErrorCode, detail: string, extra?: ProblemExtra): ProblemError {
+  return new ProblemError(code, detail, extra);
+}
