@@ -1,0 +1,137 @@
+/** Owns how the fields of a probe.json must agree with each other. Pure functions; each gives the sentences of what is wrong. */
+import { captureId } from './capture-id.js';
+import type { CalibrationPoint, Manifest, ManifestInput } from './manifest.js';
+
+/** The graph's file name, the same in every probe. */
+export const MODEL_FILE = 'model.onnx';
+
+/** All contradictions within a manifest, each "field: what is wrong"; empty when there are none. */
+export function manifestContradictions(manifest: Manifest): string[] {
+  return [
+    ...captureRules(manifest),
+    ...metricRules(manifest),
+    ...inputRules(manifest),
+    ...decisionPointRules(manifest),
+    ...calibrationRules(manifest),
+    ...fileRules(manifest),
+  ];
+}
+
+function captureRules({ capture, capture_id }: Manifest): string[] {
+  const expected = captureId(capture);
+  return capture_id === expected
+    ? []
+    : [`capture_id: "${capture_id}" is not the hash of capture, "${expected}"`];
+}
+
+function metricRules({ metric }: Manifest): string[] {
+  const [low, high] = metric.range;
+  if (low >= high) return [`metric.range: ${low} is not below ${high}`];
+  if (metric.good_at < low || metric.good_at > high) {
+    return [`metric.good_at: ${metric.good_at} lies outside the range ${low} to ${high}`];
+  }
+  return [];
+}
+
+function inputRules({ inputs, capture }: Manifest): string[] {
+  const maps = ['batch', capture.layers.length, 'tokens', capture.height, capture.width];
+  return [
+    ...duplicates(inputs.map((input) => input.name)).map((name) => `inputs: "${name}" stands there twice`),
+    ...inputs.flatMap(axisRules),
+    ...requiredInput(inputs, 'attention', ['F16', 'F32'], maps),
+    ...requiredInput(inputs, 'token_mask', ['U8'], ['batch', 'tokens']),
+    ...requiredInput(inputs, 'timestep', ['F32'], ['batch']),
+  ];
+}
+
+function axisRules({ name, shape }: ManifestInput): string[] {
+  const [first, ...rest] = shape;
+  if (first !== 'batch' || rest.includes('batch'))
+    return [`inputs.${name}.shape: "batch" must be its first axis alone`];
+  if (duplicates(rest.filter((axis) => axis === 'tokens')).length > 0) {
+    return [`inputs.${name}.shape: "tokens" may stand there once`];
+  }
+  return [];
+}
+
+function requiredInput(
+  inputs: readonly ManifestInput[],
+  name: string,
+  dtypes: readonly string[],
+  shape: readonly (number | string)[],
+): string[] {
+  const input = inputs.find((candidate) => candidate.name === name);
+  if (!input) return [`inputs: "${name}" is missing`];
+  const wrong: string[] = [];
+  if (!dtypes.includes(input.dtype)) {
+    wrong.push(`inputs.${name}.dtype: must be ${dtypes.join(' or ')}, not ${input.dtype}`);
+  }
+  if (input.shape.join() !== shape.join()) {
+    wrong.push(`inputs.${name}.shape: must be [${shape.join(', ')}], not [${input.shape.join(', ')}]`);
+  }
+  return wrong;
+}
+
+function decisionPointRules({ decision_points: points, capture }: Manifest): string[] {
+  const wrong = duplicates(points.map((point) => point.step)).map(
+    (step) => `decision_points: step ${step} stands there twice`,
+  );
+  for (const { step } of points) {
+    if (step > capture.total_steps) {
+      wrong.push(`decision_points: step ${step} lies beyond the ${capture.total_steps} steps of capture`);
+    }
+  }
+  const byTimestep = points.toSorted((left, right) => left.timestep - right.timestep);
+  for (const [index, upper] of byTimestep.entries()) {
+    const lower = byTimestep[index - 1];
+    if (lower && lower.timestep + lower.tolerance >= upper.timestep - upper.tolerance) {
+      wrong.push(`decision_points: steps ${lower.step} and ${upper.step} overlap within their tolerances`);
+    }
+  }
+  return wrong;
+}
+
+function calibrationRules({ calibration, decision_points: points }: Manifest): string[] {
+  const steps = new Set(points.map((point) => point.step));
+  return [
+    ...duplicates(calibration.map((point) => point.step)).map(
+      (step) => `calibration: step ${step} stands there twice`,
+    ),
+    ...calibration
+      .filter((point) => !steps.has(point.step))
+      .map((point) => `calibration: step ${point.step} is no decision point`),
+    ...calibration.flatMap(curveRules),
+  ];
+}
+
+function curveRules({ step, scores, good_scores: goodScores, p_good: pGood }: CalibrationPoint): string[] {
+  const curves = {
+    scores,
+    good_scores: goodScores,
+    'p_good.score': pGood.score,
+    'p_good.probability': pGood.probability,
+  };
+  const wrong = Object.entries(curves)
+    .filter(([, values]) => !isAscending(values))
+    .map(([name]) => `calibration of step ${step}: ${name} is not ascending`);
+  if (pGood.score.length !== pGood.probability.length) {
+    wrong.push(
+      `calibration of step ${step}: p_good has ${pGood.score.length} scores but ${pGood.probability.length} probabilities`,
+    );
+  }
+  return wrong;
+}
+
+function fileRules({ files, selftest }: Manifest): string[] {
+  return [MODEL_FILE, selftest.input]
+    .filter((name) => files[name] === undefined)
+    .map((name) => `files: the hash of ${name} is missing`);
+}
+
+function isAscending(values: readonly number[]): boolean {
+  return values.every((value, index) => index === 0 || value >= (values[index - 1] ?? value));
+}
+
+function duplicates<T>(values: readonly T[]): T[] {
+  return [...new Set(values.filter((value, index) => values.indexOf(value) !== index))];
+}

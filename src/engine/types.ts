@@ -1,0 +1,134 @@
+/**
+ * Owns what the engine shows to the rest of the service: its interface, and the hooks it reports through.
+ * Nothing here knows of HTTP, of Prometheus or of decisions.
+ */
+import type { DecodedBody } from '../wire/tensor.js';
+import type { Manifest } from './manifest.js';
+
+/** Where inference really runs, whatever was asked for. */
+export type Provider = 'cpu' | 'cuda';
+
+/** Where inference is asked to run; `auto` takes CUDA where it works and the CPU elsewhere. */
+export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+
+/** A probe that is loaded and answers. */
+export interface ServedProbe {
+  readonly name: string;
+  readonly version: number;
+  readonly provider: Provider;
+  readonly manifest: Manifest;
+}
+
+/** What became of one folder of the model repository. */
+export interface ProbeStatus {
+  readonly name: string;
+  readonly version: number;
+  /** `serving`: what the bare name means. `available`: older, by `name@version`. `refused`: see `reason`. */
+  readonly state: 'serving' | 'available' | 'refused';
+  readonly reason?: string;
+  readonly provider?: Provider;
+  /** SHA-256 of model.onnx, for probes that are loaded. */
+  readonly sha256?: string;
+  readonly manifest?: Manifest;
+}
+
+export interface ScoreOptions {
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal;
+  /** The moment, on the clock of performance.now() in ms, from which the answer is worthless. */
+  readonly deadline?: number;
+}
+
+export interface EngineResult {
+  /** Finite, one per sample, in the order of the request. */
+  readonly scores: Float32Array;
+  /** From arrival to the start of the last run that was needed, ms. */
+  readonly queueMs: number;
+  /** The longest run that was needed, ms; assembly and checks included. */
+  readonly inferenceMs: number;
+  /** Samples in the largest batch that this request was part of. */
+  readonly batchSamples: number;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reason?: string;
+}
+
+export interface QueueDepth {
+  readonly samples: number;
+  readonly bytes: number;
+}
+
+export interface Engine {
+  /** Every folder of the repository, newest version first within a name. */
+  probes(): ProbeStatus[];
+  /**
+   * Finds a probe by `name` (its newest valid version) or `name@version`; undefined means the default one.
+   * @throws {ProblemError} model_not_found
+   */
+  resolve(reference: string | undefined): ServedProbe;
+  /**
+   * Scores one decoded body, whose memory goes to the engine: `body.bytes` must not be used afterwards.
+   * Rejects with a ProblemError (overloaded, unready, internal, deadline, or a 422 for values found bad),
+   * or with the signal's reason once the signal has fired.
+   */
+  score(probe: ServedProbe, body: DecodedBody, options?: ScoreOptions): Promise<EngineResult>;
+  readiness(): Readiness;
+  /** What waits; what is running has left the queue. */
+  queueDepth(): QueueDepth;
+  /** Takes no more work, finishes what it has, then lets the workers end by themselves. */
+  close(): Promise<void>;
+}
+
+/** Why an entry was dropped before it ran, or while nobody needed it any more. */
+export type SkipReason = 'aborted' | 'deadline';
+
+/** Hooks for metrics. They are called often: keep them cheap, and never let them throw. */
+export interface EngineObserver {
+  batchRun(run: {
+    readonly model: string;
+    readonly version: number;
+    readonly samples: number;
+    readonly ms: number;
+  }): void;
+  entrySkipped(reason: SkipReason): void;
+  workerRestarted(): void;
+  probeLoaded(probe: {
+    readonly name: string;
+    readonly version: number;
+    readonly provider: Provider;
+    readonly sha256: string;
+  }): void;
+  probeRefused(probe: { readonly name: string; readonly version: number; readonly reason: string }): void;
+}
+
+/** The part of a logger that the engine needs; pino's fits. */
+export interface EngineLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface EngineOptions {
+  readonly modelsDir: string;
+  readonly device: Device;
+  /** Threads, each with its own sessions; left out: one per core on CPU, one on CUDA. */
+  readonly workers?: number;
+  /** Threads inside one run; left out: the cores shared evenly among the workers. */
+  readonly intraOpThreads?: number;
+  /** Samples in one run at most. */
+  readonly maxBatchSamples: number;
+  /** Samples that may wait, over all probes. */
+  readonly maxQueueSamples: number;
+  /** Bytes that may wait, over all probes. */
+  readonly maxQueueBytes: number;
+  /** A run that takes longer is taken for hung, ms; left out: never. */
+  readonly inferenceTimeoutMs?: number;
+  /** What an undefined reference means, `name` or `name@version`; left out: the only probe there is. */
+  readonly defaultModel?: string;
+  readonly log: EngineLog;
+  readonly observer: EngineObserver;
+  /** The workers' module; another one is of use to tests alone. */
+  readonly workerUrl?: URL;
+}
