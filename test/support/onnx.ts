@@ -1,0 +1,177 @@
+/**
+ * Owns tiny ONNX probes made on the spot: real graphs for real sessions, whose score a test can compute itself.
+ * score = mean of the attention over unmasked tokens + timestep / 1000 + sum of each extra signal / 1000.
+ */
+import type { ManifestInput } from '../../src/engine/manifest.js';
+import { type Field, bytes, concatenate, integer, message, text } from './protobuf.js';
+
+const IR_VERSION = 8;
+const OPSET = 17;
+const ELEMENT_TYPE = { F32: 1, U8: 2, I64: 7, F16: 10 };
+const ATTRIBUTE = { INT: 2, TENSOR: 4, INTS: 7 };
+const BURN_WIDTH = 1024;
+
+export interface TinyModel {
+  /** The graph's inputs; attention, token_mask and timestep must be among them. */
+  readonly inputs: readonly ManifestInput[];
+  /** Matrix products to burn time with, each roughly half a millisecond; 0 by default. */
+  readonly work?: number;
+  /** Added to every score; 0 by default. */
+  readonly bias?: number;
+}
+
+/** The inputs that every probe has, for maps of the given size. */
+export function tinyInputs(layers: number, height: number, width: number): ManifestInput[] {
+  return [
+    { name: 'attention', dtype: 'F16', shape: ['batch', layers, 'tokens', height, width] },
+    { name: 'token_mask', dtype: 'U8', shape: ['batch', 'tokens'] },
+    { name: 'timestep', dtype: 'F32', shape: ['batch'] },
+  ];
+}
+
+/** The bytes of an ONNX file with these inputs and one output, score F32 [batch]. */
+export function tinyOnnx({ inputs, work = 0, bias = 0 }: TinyModel): Uint8Array<ArrayBuffer> {
+  const attention = inputs.find((input) => input.name === 'attention');
+  if (!attention) throw new Error('a tiny model needs attention');
+  const [, layers, , height, width] = attention.shape.map(Number);
+  const area = (layers ?? NaN) * (height ?? NaN) * (width ?? NaN);
+  const extras = inputs.filter((input) => !['attention', 'token_mask', 'timestep'].includes(input.name));
+  const nodes = [
+    cast('attention', 'maps'),
+    cast('token_mask', 'mask'),
+    node('Unsqueeze', ['mask', 'map_axes'], 'map_mask'),
+    node('Mul', ['maps', 'map_mask'], 'masked'),
+    node('ReduceSum', ['masked', 'all_axes'], 'total', attributeInteger('keepdims', 0)),
+    node('ReduceSum', ['mask', 'last_axis'], 'tokens_kept', attributeInteger('keepdims', 0)),
+    node('Mul', ['tokens_kept', 'area'], 'values_kept'),
+    node('Div', ['total', 'values_kept'], 'mean'),
+    node('Mul', ['timestep', 'thousandth'], 'time'),
+    node('Add', ['mean', 'time'], 'sum_0'),
+    ...extras.flatMap((extra, index) => extraNodes(extra, index)),
+    ...burnNodes(work),
+    node('Add', [`sum_${extras.length}`, 'burnt'], 'warm'),
+    node('Add', ['warm', 'bias'], 'score'),
+  ];
+  const graph = [
+    ...nodes,
+    text(2, 'tiny'),
+    constantInt64('map_axes', [1, 3, 4]),
+    constantInt64('all_axes', [1, 2, 3, 4]),
+    constantInt64('last_axis', [1]),
+    constantFloat('area', area),
+    constantFloat('thousandth', 0.001),
+    constantFloat('bias', bias),
+    constantFloat('zero', 0),
+    ...inputs.map((input) => message(11, ...valueInfo(input))),
+    message(12, ...valueInfo({ name: 'score', dtype: 'F32', shape: ['batch'] })),
+  ];
+  return concatenate([
+    integer(1, IR_VERSION),
+    message(7, ...graph),
+    message(8, text(1, ''), integer(2, OPSET)),
+  ]);
+}
+
+function extraNodes({ name, shape }: ManifestInput, index: number): Field[] {
+  const axes = shape.slice(1).map((_, axis) => axis + 1);
+  const sum =
+    axes.length === 0
+      ? [node('Identity', [`${name}_float`], `${name}_sum`)]
+      : [
+          node('Constant', [], `${name}_axes`, attributeTensor('value', tensorInt64(axes))),
+          node(
+            'ReduceSum',
+            [`${name}_float`, `${name}_axes`],
+            `${name}_sum`,
+            attributeInteger('keepdims', 0),
+          ),
+        ];
+  return [
+    cast(name, `${name}_float`),
+    ...sum,
+    node('Mul', [`${name}_sum`, 'thousandth'], `${name}_part`),
+    node('Add', [`sum_${index}`, `${name}_part`], `sum_${index + 1}`),
+  ];
+}
+
+/** A chain of products with a matrix that averages, multiplied by zero in the end: time passes, the score stays. */
+function burnNodes(work: number): Field[] {
+  const products = Array.from({ length: work }, (_, index) =>
+    node('MatMul', [`burn_${index}`, 'averaging'], `burn_${index + 1}`),
+  );
+  return [
+    node('Constant', [], 'square', attributeTensor('value', tensorInt64([BURN_WIDTH, BURN_WIDTH]))),
+    node('Constant', [], 'row', attributeTensor('value', tensorInt64([1, BURN_WIDTH]))),
+    node('ConstantOfShape', ['square'], 'averaging', attributeTensor('value', tensorFloat(1 / BURN_WIDTH))),
+    node('ConstantOfShape', ['row'], 'ones', attributeTensor('value', tensorFloat(1))),
+    node('Unsqueeze', ['timestep', 'last_axis'], 'column'),
+    node('Mul', ['column', 'ones'], 'burn_0'),
+    ...products,
+    node(
+      'ReduceMean',
+      [`burn_${work}`],
+      'ash',
+      attributeIntegers('axes', [1]),
+      attributeInteger('keepdims', 0),
+    ),
+    node('Mul', ['ash', 'zero'], 'burnt'),
+  ];
+}
+
+function node(
+  operator: string,
+  inputs: readonly string[],
+  output: string,
+  ...attributes: readonly Field[]
+): Field {
+  return message(
+    1,
+    ...inputs.map((input) => text(1, input)),
+    text(2, output),
+    text(4, operator),
+    ...attributes,
+  );
+}
+
+function cast(input: string, output: string): Field {
+  return node('Cast', [input], output, attributeInteger('to', ELEMENT_TYPE.F32));
+}
+
+function attributeInteger(name: string, value: number): Field {
+  return message(5, text(1, name), integer(3, value), integer(20, ATTRIBUTE.INT));
+}
+
+function attributeIntegers(name: string, values: readonly number[]): Field {
+  return message(5, text(1, name), ...values.map((value) => integer(8, value)), integer(20, ATTRIBUTE.INTS));
+}
+
+function attributeTensor(name: string, tensor: Uint8Array): Field {
+  return message(5, text(1, name), bytes(5, tensor), integer(20, ATTRIBUTE.TENSOR));
+}
+
+function constantInt64(name: string, values: readonly number[]): Field {
+  return message(5, tensorInt64(values), text(8, name));
+}
+
+function constantFloat(name: string, value: number): Field {
+  return message(5, integer(2, ELEMENT_TYPE.F32), text(8, name), rawFloat(value));
+}
+
+function tensorInt64(values: readonly number[]): Field {
+  const raw = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+  return concatenate([integer(1, values.length), integer(2, ELEMENT_TYPE.I64), bytes(9, raw)]);
+}
+
+/** A tensor of one element, as ConstantOfShape wants its value. */
+function tensorFloat(value: number): Field {
+  return concatenate([integer(1, 1), integer(2, ELEMENT_TYPE.F32), rawFloat(value)]);
+}
+
+function rawFloat(value: number): Field {
+  return bytes(9, new Uint8Array(new Float32Array([value]).buffer));
+}
+
+function valueInfo({ name, dtype, shape }: ManifestInput): Field[] {
+  const axes = shape.map((axis) => message(1, typeof axis === 'number' ? integer(1, axis) : text(2, axis)));
+  return [text(1, name), message(2, message(1, integer(1, ELEMENT_TYPE[dtype]), message(2, ...axes)))];
+}

@@ -1,0 +1,128 @@
+/** Owns complete probes on disk for tests: valid as they stand, with knobs to break each part. */
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+
+import { captureId } from '../../src/engine/capture-id.js';
+import type { Manifest } from '../../src/engine/manifest.js';
+import { tinyInputs, tinyOnnx } from './onnx.js';
+import { type MapSize, type TestSample, expectedScore, randomSamples, scoreBody } from './samples.js';
+
+export const TINY_SIZE: MapSize = { layers: 2, height: 4, width: 4 };
+export const TINY_TOKENS = 3;
+export const TINY_STEP = 5;
+export const TINY_TIMESTEP = 778.7;
+
+const QUANTILES = 201;
+
+export interface ProbeFolderOptions {
+  readonly name?: string;
+  readonly version?: number;
+  readonly size?: MapSize;
+  /** What the graph adds to every score: tells versions apart. */
+  readonly bias?: number;
+  /** Makes each run slow, as in onnx.ts. */
+  readonly work?: number;
+  /** Further inputs; the selftest must then be given too. */
+  readonly extraInputs?: Manifest['inputs'];
+  /** Another graph than the manifest's; its hash is right. */
+  readonly model?: Uint8Array;
+  /** Another selftest body; its hash is right. */
+  readonly selftest?: Uint8Array;
+  /** The last word on the manifest, hashes included. */
+  readonly edit?: (manifest: Manifest) => void;
+}
+
+export interface ProbeFolder {
+  readonly folder: string;
+  readonly manifest: Manifest;
+}
+
+/** A model repository that is removed after the test. */
+export async function temporaryModels(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'probes-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Writes models/<name>/<version>/ with everything in it. */
+export async function writeProbe(modelsDir: string, options: ProbeFolderOptions = {}): Promise<ProbeFolder> {
+  const { name = 'tiny', version = 1, size = TINY_SIZE, bias = 0, work = 0, extraInputs = [] } = options;
+  const inputs = [...tinyInputs(size.layers, size.height, size.width), ...extraInputs];
+  const samples = randomSamples(size, TINY_TOKENS, 2, version);
+  const files = {
+    'model.onnx': options.model ?? tinyOnnx({ inputs, bias, work }),
+    'selftest.safetensors': options.selftest ?? scoreBody(samples),
+  };
+  const manifest = tinyManifest(name, version, size, inputs, samples, bias);
+  for (const [file, bytes] of Object.entries(files)) manifest.files[file] = sha256(bytes);
+  options.edit?.(manifest);
+
+  const folder = path.join(modelsDir, name, String(version));
+  await mkdir(folder, { recursive: true });
+  for (const [file, bytes] of Object.entries(files)) await writeFile(path.join(folder, file), bytes);
+  await writeFile(path.join(folder, 'probe.json'), JSON.stringify(manifest, null, 2));
+  return { folder, manifest };
+}
+
+/** A valid manifest, its file hashes left out. */
+export function tinyManifest(
+  name: string,
+  version: number,
+  size: MapSize,
+  inputs: Manifest['inputs'],
+  samples: readonly TestSample[],
+  bias = 0,
+): Manifest {
+  const capture = {
+    layers: Array.from({ length: size.layers }, (_, layer) => `down.${layer}.cross`),
+    height: size.height,
+    width: size.width,
+    heads: 'mean',
+    tokens: 'text without begin and padding',
+    pooling: 'area',
+    scheduler: 'rectified-flow euler',
+    total_steps: 25,
+    guidance: 3,
+    resolution: [64, 64] as [number, number],
+  };
+  return {
+    schema_version: 1,
+    name,
+    version,
+    backbone: 'tiny',
+    capture,
+    capture_id: captureId(capture),
+    metric: { name: 'tiny-reward', range: [0, 2], good_at: 1 },
+    inputs,
+    output: { name: 'score', dtype: 'F32', shape: ['batch'] },
+    decision_points: [{ step: TINY_STEP, timestep: TINY_TIMESTEP, tolerance: 1 }],
+    calibration: [tinyCalibration()],
+    evaluation: {},
+    selftest: {
+      input: 'selftest.safetensors',
+      scores: samples.map((sample) => expectedScore(sample, bias)),
+      tolerance: 0.001,
+    },
+    files: {},
+  };
+}
+
+/** Scores spread evenly from 0.8 to 1.3, good from 1 on. */
+function tinyCalibration(): Manifest['calibration'][number] {
+  const scores = Array.from({ length: QUANTILES }, (_, index) => 0.8 + (0.5 * index) / (QUANTILES - 1));
+  return {
+    step: TINY_STEP,
+    captions: 100,
+    samples: 800,
+    scores,
+    good_scores: scores.filter((score) => score >= 0.9),
+    p_good: { score: [0.8, 1, 1.3], probability: [0.1, 0.6, 0.9] },
+  };
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

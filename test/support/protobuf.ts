@@ -1,0 +1,44 @@
+/** Owns the few lines of protobuf writing that ONNX fixtures need, so that no binary model lies in the repository. */
+
+const VARINT = 0;
+const BYTES = 2;
+
+/** One encoded field, or several in a row. */
+export type Field = Uint8Array;
+
+/** A non-negative whole number. */
+export function integer(field: number, value: number): Field {
+  return Uint8Array.from([...varint((field << 3) | VARINT), ...varint(value)]);
+}
+
+export function bytes(field: number, value: Uint8Array): Field {
+  return concatenate([Uint8Array.from([...varint((field << 3) | BYTES), ...varint(value.length)]), value]);
+}
+
+export function text(field: number, value: string): Field {
+  return bytes(field, new TextEncoder().encode(value));
+}
+
+export function message(field: number, ...fields: readonly Field[]): Field {
+  return bytes(field, concatenate(fields));
+}
+
+export function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let end = 0;
+  for (const part of parts) {
+    whole.set(part, end);
+    end += part.length;
+  }
+  return whole;
+}
+
+function varint(value: number): number[] {
+  const digits: number[] = [];
+  let rest = value;
+  while (rest > 0x7f) {
+    digits.push((rest & 0x7f) | 0x80);
+    rest = Math.floor(rest / 128);
+  }
+  return [...digits, rest];
+}
