@@ -1,0 +1,79 @@
+/** Owns the messages between the engine and its workers. Everything here survives a structured clone. */
+import type { TensorSlice } from '../wire/tensor.js';
+import type { Fault } from './fault.js';
+import type { ManifestInput } from './manifest.js';
+import type { Device, Provider } from './types.js';
+
+/** Given to a worker at its start. */
+export interface WorkerSettings {
+  readonly device: Device;
+  readonly intraOpThreads: number;
+}
+
+/** Samples that belong together: a whole request, or a piece of one. `bytes` is transferred. */
+export interface BatchPart {
+  readonly samples: number;
+  readonly bytes: ArrayBuffer;
+  readonly tensors: ReadonlyMap<string, TensorSlice>;
+}
+
+export interface LoadOrder {
+  readonly kind: 'load';
+  /** Names the probe in later orders. */
+  readonly key: number;
+  readonly model: Uint8Array;
+  readonly inputs: readonly ManifestInput[];
+  readonly output: string;
+}
+
+export interface RunOrder {
+  readonly kind: 'run';
+  readonly key: number;
+  readonly parts: readonly BatchPart[];
+}
+
+export interface UnloadOrder {
+  readonly kind: 'unload';
+  readonly key: number;
+}
+
+/** Release everything and end. Answered by the thread's exit. */
+export interface CloseOrder {
+  readonly kind: 'close';
+}
+
+export type Order = LoadOrder | RunOrder | UnloadOrder | CloseOrder;
+
+/** An input or output of a graph, in ONNX Runtime's words; a symbolic axis is a string. */
+export interface GraphValue {
+  readonly name: string;
+  readonly type: string;
+  readonly shape: readonly (number | string)[];
+}
+
+export interface LoadReply {
+  readonly provider: Provider;
+  /** Why CUDA was not taken although the device is `auto`. */
+  readonly fallback?: string;
+  readonly inputs: readonly GraphValue[];
+  readonly outputs: readonly GraphValue[];
+}
+
+/** What became of one part: scores in order, or why it could not be scored. */
+export type PartResult = { readonly scores: Float32Array } | { readonly fault: Fault };
+
+export interface RunReply {
+  readonly results: readonly PartResult[];
+  /** Checks, assembly and inference, ms. */
+  readonly ms: number;
+}
+
+export interface Request<O extends Order = Order> {
+  readonly call: number;
+  readonly order: O;
+}
+
+/** `isDevice` tells a device that is not there from a probe that is broken. */
+export type Reply =
+  | { readonly call: number; readonly value: LoadReply | RunReply | undefined }
+  | { readonly call: number; readonly error: string; readonly isDevice: boolean };

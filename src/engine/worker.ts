@@ -1,0 +1,80 @@
+/**
+ * Owns the worker thread: takes orders one after the other, holds one session per probe, answers each order.
+ * It ends by itself when it is told to close; it must never be terminated during a run, which would abort the process.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { runParts } from './batch-runner.js';
+import type { LoadOrder, LoadReply, Order, Reply, Request, RunOrder, RunReply, WorkerSettings } from './protocol.js';
+import { reasonOf } from './refusal.js';
+import { DeviceUnavailable, type ProbeSession, openSession } from './session.js';
+
+interface LoadedGraph {
+  readonly session: ProbeSession;
+  readonly inputs: LoadOrder['inputs'];
+}
+
+if (!parentPort) throw new Error('this module runs as a worker thread only');
+const port = parentPort;
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the engine alone starts this thread
+const settings = workerData as WorkerSettings;
+const graphs = new Map<number, LoadedGraph>();
+
+// One order at a time: a session's run yields to the event loop before it blocks, and the next message must wait.
+let lastOrder = Promise.resolve();
+port.on('message', (request: Request) => {
+  lastOrder = lastOrder.then(() => answer(request));
+});
+
+async function answer({ call, order }: Request): Promise<void> {
+  try {
+    const value = await carryOut(order);
+    if (order.kind === 'close') port.close();
+    else send({ call, value }, value && 'results' in value ? scoreBuffers(value) : []);
+  } catch (error) {
+    send({ call, error: reasonOf(error), isDevice: error instanceof DeviceUnavailable }, []);
+  }
+}
+
+async function carryOut(order: Order): Promise<LoadReply | RunReply | undefined> {
+  switch (order.kind) {
+    case 'load':
+      return load(order);
+    case 'run':
+      return run(order);
+    case 'unload':
+      await unload(order.key);
+      return undefined;
+    case 'close':
+      for (const key of graphs.keys()) await unload(key);
+      return undefined;
+  }
+}
+
+async function load({ key, model, inputs, output }: LoadOrder): Promise<LoadReply> {
+  const session = await openSession(model, output, settings);
+  graphs.set(key, { session, inputs });
+  return session.about;
+}
+
+async function run({ key, parts }: RunOrder): Promise<RunReply> {
+  const start = performance.now();
+  const graph = graphs.get(key);
+  if (!graph) throw new Error(`no probe is loaded under ${key}`);
+  const results = await runParts(parts, graph.inputs, graph.session);
+  return { results, ms: performance.now() - start };
+}
+
+async function unload(key: number): Promise<void> {
+  const graph = graphs.get(key);
+  graphs.delete(key);
+  await graph?.session.release();
+}
+
+function scoreBuffers({ results }: RunReply): ArrayBuffer[] {
+  return results.flatMap((result) => ('scores' in result ? [result.scores.buffer as ArrayBuffer] : []));
+}
+
+function send(reply: Reply, transfer: readonly ArrayBuffer[]): void {
+  port.postMessage(reply, transfer);
+}
