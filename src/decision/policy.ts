@@ -8,35 +8,35 @@ import { bestFirst } from './ranking.js';
 /** Decimal fractions such as 0.07 times 100 miss the whole number by less than this. */
 const ROUNDING_SLACK = 1e-9;
 
-const maxFalseDrop = z
+const maxFalseDropPolicy = z
   .strictObject({
     name: z.literal('max_false_drop'),
     alpha: z.number().gt(0).lt(1).describe('The share of good samples that may be dropped'),
   })
   .describe('Drops what scores below a threshold that loses at most the share `alpha` of good samples');
 
-const threshold = z
+const thresholdPolicy = z
   .strictObject({ name: z.literal('threshold'), value: z.number().describe('In the units of the score') })
   .describe('Drops what scores below `value`');
 
-const topK = z
+const topKPolicy = z
   .strictObject({ name: z.literal('top_k'), k: z.int().min(1).describe('How many samples to keep') })
   .describe('Keeps the best `k` samples of the group');
 
-const topFraction = z
+const topFractionPolicy = z
   .strictObject({
     name: z.literal('top_fraction'),
     fraction: z.number().gt(0).lte(1).describe('The share of samples to keep, rounded up'),
   })
   .describe('Keeps the best share of the group');
 
-const scoreOnly = z
+const scoreOnlyPolicy = z
   .strictObject({ name: z.literal('score_only') })
   .describe('Keeps everything: scores alone');
 
 /** A policy as requests, settings and answers write it. */
 export const policySchema = z
-  .discriminatedUnion('name', [maxFalseDrop, threshold, topK, topFraction, scoreOnly])
+  .discriminatedUnion('name', [maxFalseDropPolicy, thresholdPolicy, topKPolicy, topFractionPolicy, scoreOnlyPolicy])
   .meta({ id: 'Policy', description: 'The rule that turns scores into decisions.' });
 
 export type Policy = z.infer<typeof policySchema>;

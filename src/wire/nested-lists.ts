@@ -32,22 +32,21 @@ function shapeOf(lists: readonly unknown[]): number[] {
   return shape;
 }
 
-function flatten(lists: readonly unknown[], shape: readonly number[]): number[] {
-  const flat: unknown[] =
-    shape.length === 1
-      ? [...lists]
-      : (lists as unknown[][]).flatMap((list, index) => {
-          if (!Array.isArray(list) || list.length !== shape[1]) {
-            throw new NestedListError(
-              `the lists are ragged: item ${index} of a level is not a list of ${shape[1]}`,
-            );
-          }
-          return flatten(list, shape.slice(1));
-        });
-  const wrong = flat.findIndex((value) => typeof value !== 'number');
-  if (wrong !== -1)
-    throw new NestedListError(`${JSON.stringify(flat[wrong])} stands where a number is expected`);
-  return flat as number[];
+function flatten(list: readonly unknown[], [length, ...inner]: readonly number[]): number[] {
+  if (list.length !== length) {
+    throw new NestedListError(`the lists are ragged: one has ${list.length} items, its neighbour ${length}`);
+  }
+  return list.flatMap((item) => (inner.length === 0 ? numberFrom(item) : flatten(listFrom(item), inner)));
+}
+
+function listFrom(item: unknown): readonly unknown[] {
+  if (Array.isArray(item)) return item;
+  throw new NestedListError(`${JSON.stringify(item)} stands where a list is expected`);
+}
+
+function numberFrom(item: unknown): number {
+  if (typeof item === 'number') return item;
+  throw new NestedListError(`${JSON.stringify(item)} stands where a number is expected`);
 }
 
 function fits(value: number, dtype: ListDtype): boolean {

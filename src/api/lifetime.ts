@@ -1,0 +1,71 @@
+/** Owns how long a request is worth answering: until its deadline passes or its client leaves. */
+import type { ServerResponse } from 'node:http';
+
+import { problem } from '../errors.js';
+
+const CLIENT_CLOSED_REQUEST = 499;
+const MAX_DEADLINE_MS = 3_600_000;
+
+/** Nobody is there any more to read an answer. */
+export class ClientGoneError extends Error {
+  /** Never sent: it only shows in metrics. */
+  readonly status = CLIENT_CLOSED_REQUEST;
+}
+
+export interface Lifetime {
+  /** On the clock of performance.now(), ms; undefined when the caller waits as long as it takes. */
+  readonly deadline: number | undefined;
+  /** Fires when the answer is worthless; its reason is a `deadline` ProblemError or a ClientGoneError. */
+  readonly signal: AbortSignal;
+  /** To be called when the request is answered. */
+  end(): void;
+}
+
+/**
+ * Begins to watch a request.
+ * @param deadlineMs time left from `startedAt` on, or undefined. @param startedAt on the clock of performance.now(), ms.
+ */
+export function watchLifetime(response: ServerResponse, deadlineMs: number | undefined, startedAt: number): Lifetime {
+  const controller = new AbortController();
+  const deadline = deadlineMs === undefined ? undefined : startedAt + deadlineMs;
+
+  const expire = (): void => controller.abort(problem('deadline', `No answer within ${deadlineMs} ms.`));
+  const timer = deadline === undefined ? undefined : startTimer(deadline - performance.now(), expire);
+
+  // request.signal and request.raw 'close' both fire as soon as a body was read (fastify/fastify#6725);
+  // the response's 'close' before it was written is the one sign of a client that has left.
+  const onClose = (): void => {
+    if (!response.writableFinished) controller.abort(new ClientGoneError('the client left before the answer'));
+  };
+  response.once('close', onClose);
+
+  return {
+    deadline,
+    signal: controller.signal,
+    end: () => {
+      clearTimeout(timer);
+      response.off('close', onClose);
+    },
+  };
+}
+
+function startTimer(delayMs: number, expire: () => void): NodeJS.Timeout | undefined {
+  if (delayMs > 0) return setTimeout(expire, delayMs);
+  expire();
+  return undefined;
+}
+
+/**
+ * Reads the header `x-deadline-ms`: a number of milliseconds; zero or less means that it has passed already.
+ * @throws {ProblemError} `invalid_header`
+ */
+export function readDeadline(header: string | string[] | undefined): number | undefined {
+  if (header === undefined) return undefined;
+  const milliseconds = typeof header === 'string' && header.trim() !== '' ? Number(header) : NaN;
+  if (Number.isFinite(milliseconds) && milliseconds <= MAX_DEADLINE_MS) return milliseconds;
+  throw problem('invalid_header', 'The deadline is not a number of milliseconds.', {
+    field: 'x-deadline-ms',
+    received: header,
+    expected: `a number of milliseconds up to ${MAX_DEADLINE_MS}`,
+  });
+}

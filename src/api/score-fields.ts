@@ -1,0 +1,99 @@
+/** Owns a request's metadata: the texts beside its tensors, and what they must be. */
+import * as z from 'zod';
+
+import { type Policy, policySchema } from '../decision/policy.js';
+import { problem, type ProblemError } from '../errors.js';
+
+const MAX_TEXT = 256;
+
+const shortText = z.string().min(1).max(MAX_TEXT);
+const callNumber = z
+  .string()
+  .regex(/^[1-9]\d{0,5}$/, 'must be a whole number from 1')
+  .transform(Number);
+
+const fieldsSchema = z.object({
+  model: shortText.optional(),
+  policy: jsonText(policySchema).optional(),
+  group: shortText.optional(),
+  sample_ids: jsonText(z.array(shortText)).optional(),
+  step: callNumber.optional(),
+  total_steps: callNumber.optional(),
+  capture_id: shortText.optional(),
+});
+
+/** What libraries write into a safetensors header by themselves; it says nothing to us. */
+const IGNORED = new Set(['format']);
+
+export interface ScoreFields {
+  readonly model: string | undefined;
+  readonly policy: Policy | undefined;
+  readonly group: string | undefined;
+  readonly sampleIds: readonly string[] | undefined;
+  readonly step: number | undefined;
+  readonly totalSteps: number | undefined;
+  readonly captureId: string | undefined;
+}
+
+/**
+ * Reads a request's metadata.
+ * @throws {ProblemError} `invalid_policy` or `invalid_metadata`, with the field, what came and what was expected.
+ */
+export function readScoreFields(metadata: ReadonlyMap<string, string>): ScoreFields {
+  refuseUnknown(metadata);
+  const parsed = fieldsSchema.safeParse(Object.fromEntries(metadata));
+  if (!parsed.success) throw invalidField(metadata, parsed.error.issues[0]);
+  const { model, policy, group, sample_ids: sampleIds, step, total_steps: totalSteps, capture_id: captureId } = parsed.data;
+  return { model, policy, group, sampleIds, step, totalSteps, captureId };
+}
+
+/**
+ * Makes sure that there is one id per sample, where there are ids.
+ * @throws {ProblemError} `invalid_metadata`
+ */
+export function checkSampleIds(sampleIds: readonly string[] | undefined, samples: number): void {
+  if (sampleIds === undefined || sampleIds.length === samples) return;
+  throw problem('invalid_metadata', `There are ${sampleIds.length} ids for ${samples} samples.`, {
+    field: 'sample_ids',
+    received: sampleIds.length,
+    expected: samples,
+  });
+}
+
+function refuseUnknown(metadata: ReadonlyMap<string, string>): void {
+  const known = Object.keys(fieldsSchema.shape);
+  const unknown = [...metadata.keys()].find((key) => !known.includes(key) && !IGNORED.has(key));
+  if (unknown === undefined) return;
+  throw problem('invalid_metadata', `There is no metadata field named "${unknown}".`, {
+    field: unknown,
+    received: unknown,
+    expected: known,
+  });
+}
+
+function invalidField(metadata: ReadonlyMap<string, string>, issue: z.core.$ZodIssue | undefined): ProblemError {
+  const [name = 'metadata', ...inner] = (issue?.path ?? []).map(String);
+  const message = issue?.message ?? 'not valid';
+  return problem(name === 'policy' ? 'invalid_policy' : 'invalid_metadata', `The field "${name}" is not valid: ${message}.`, {
+    field: [name, ...inner].join('.'),
+    received: metadata.get(name),
+    expected: message,
+  });
+}
+
+/** A text that is the JSON of something; the issues of what it holds are passed on with their paths. */
+function jsonText<Schema extends z.ZodType>(schema: Schema) {
+  return z.string().transform((text, context): z.infer<Schema> => {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be JSON' });
+      return z.NEVER;
+    }
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    for (const { path, message } of parsed.error.issues) context.addIssue({ code: 'custom', path, message });
+    return z.NEVER;
+  });
+}
