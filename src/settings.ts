@@ -16,7 +16,7 @@ const settingsSchema = z.object({
   MODELS_DIR: text('models').describe('The model repository: <name>/<version>/probe.json'),
   DEFAULT_MODEL: z
     .string()
-    .optional()
+    .exactOptional()
     .describe('The probe that requests mean when they name none: name or name@version; unset: the only one'),
   DEVICE: z
     .string()
@@ -25,16 +25,20 @@ const settingsSchema = z.object({
     .prefault('auto')
     .describe('Where inference runs: auto tries CUDA and falls back to the CPU, cuda insists'),
   WORKERS: optionalWhole(1).describe('Inference threads; unset: one per core on the CPU, one on CUDA'),
-  INTRA_OP_THREADS: optionalWhole(1).describe('Threads within one inference; unset: the cores shared among the workers'),
+  INTRA_OP_THREADS: optionalWhole(1).describe(
+    'Threads within one inference; unset: the cores shared among the workers',
+  ),
   MAX_BATCH_SAMPLES: whole(8, 1).describe('Samples in one inference at most'),
   MAX_QUEUE_SAMPLES: whole(512, 1).describe('Samples that may wait for inference'),
   MAX_QUEUE_BYTES: whole(268_435_456, 1).describe('Bytes that may wait for inference'),
   MAX_BODY_BYTES: whole(67_108_864, 1).describe('Size of a binary body at most, bytes'),
   MAX_JSON_BODY_BYTES: whole(2_097_152, 1).describe('Size of a JSON body at most, bytes'),
   MAX_SAMPLES_PER_REQUEST: whole(64, 1).describe('Samples in one request at most'),
-  INFERENCE_TIMEOUT_MS: whole(30_000, 1).describe('An inference that takes longer is taken for hung, ms'),
+  INFERENCE_TIMEOUT_MS: whole(10_000, 1).describe('An inference that takes longer is taken for hung, ms'),
   DRAIN_DELAY_MS: whole(0, 0).describe('From SIGTERM to closing, while /readyz already answers 503, ms'),
-  SHUTDOWN_TIMEOUT_MS: whole(40_000, 1).describe('From SIGTERM to a forced exit, ms; keep it above INFERENCE_TIMEOUT_MS'),
+  SHUTDOWN_TIMEOUT_MS: whole(20_000, 1).describe(
+    'From closing to a forced exit, ms; at least INFERENCE_TIMEOUT_MS',
+  ),
   LOG_LEVEL: z
     .enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` })
     .prefault('info')
@@ -97,7 +101,7 @@ export function describeSettings(): SettingDescription[] {
   return Object.entries(settingsSchema.shape).map(([name, schema]) => ({
     name,
     description: schema.description ?? '',
-    default: schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : 'unset',
+    default: schema instanceof z.ZodPrefault ? schema.def.defaultValue : 'unset',
   }));
 }
 
@@ -122,11 +126,12 @@ function whole(preset: number, min: number, max = Number.MAX_SAFE_INTEGER) {
 }
 
 function optionalWhole(min: number) {
-  return wholeNumber(min, Number.MAX_SAFE_INTEGER).optional();
+  return wholeNumber(min, Number.MAX_SAFE_INTEGER).exactOptional();
 }
 
 function wholeNumber(min: number, max: number) {
-  const error = max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min}` : `a whole number from ${min} to ${max}`;
+  const error =
+    max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min}` : `a whole number from ${min} to ${max}`;
   return z
     .string()
     .regex(/^\d+$/, { error, abort: true })

@@ -25,7 +25,11 @@ export interface Lifetime {
  * Begins to watch a request.
  * @param deadlineMs time left from `startedAt` on, or undefined. @param startedAt on the clock of performance.now(), ms.
  */
-export function watchLifetime(response: ServerResponse, deadlineMs: number | undefined, startedAt: number): Lifetime {
+export function watchLifetime(
+  response: ServerResponse,
+  deadlineMs: number | undefined,
+  startedAt: number,
+): Lifetime {
   const controller = new AbortController();
   const deadline = deadlineMs === undefined ? undefined : startedAt + deadlineMs;
 
@@ -35,7 +39,8 @@ export function watchLifetime(response: ServerResponse, deadlineMs: number | und
   // request.signal and request.raw 'close' both fire as soon as a body was read (fastify/fastify#6725);
   // the response's 'close' before it was written is the one sign of a client that has left.
   const onClose = (): void => {
-    if (!response.writableFinished) controller.abort(new ClientGoneError('the client left before the answer'));
+    if (!response.writableFinished)
+      controller.abort(new ClientGoneError('the client left before the answer'));
   };
   response.once('close', onClose);
 

@@ -23,7 +23,9 @@ export const problemSchema = z
     title: z.string().describe('The kind of problem in words'),
     status: z.int().describe('The HTTP status'),
     detail: z.string().describe('What is wrong with this request'),
-    code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]).describe('The kind of problem for programs'),
+    code: z
+      .enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]])
+      .describe('The kind of problem for programs'),
     field: z.string().optional().describe('The part of the request at fault'),
     received: z.unknown().optional().describe('What came'),
     expected: z.unknown().optional().describe('What was expected'),
@@ -67,10 +69,24 @@ export function installProblemHandlers(app: FastifyInstance, observer: ProblemOb
     if (error instanceof ClientGoneError) return reply.code(error.status).send();
     return sendProblem(toProblem(error), request, reply, observer);
   });
-  app.setNotFoundHandler((request, reply) => sendProblem(addressProblem(app, request, reply), request, reply, observer));
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(addressProblem(app, request, reply), request, reply, observer),
+  );
 }
 
-function sendProblem(error: ProblemError, request: FastifyRequest, reply: FastifyReply, observer: ProblemObserver) {
+/** Answers what fails before a route is found, such as an address that can't be decoded. */
+export function answerFrameworkError(observer: ProblemObserver) {
+  return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    void sendProblem(toProblem(error), request, reply, observer);
+  };
+}
+
+function sendProblem(
+  error: ProblemError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  observer: ProblemObserver,
+) {
   observer.problem(error.code);
   const fields = { code: error.code, field: error.field, detail: error.detail };
   if (error.status >= 500) request.log.error({ ...fields, err: error.cause ?? error }, 'request failed');

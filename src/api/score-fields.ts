@@ -43,7 +43,15 @@ export function readScoreFields(metadata: ReadonlyMap<string, string>): ScoreFie
   refuseUnknown(metadata);
   const parsed = fieldsSchema.safeParse(Object.fromEntries(metadata));
   if (!parsed.success) throw invalidField(metadata, parsed.error.issues[0]);
-  const { model, policy, group, sample_ids: sampleIds, step, total_steps: totalSteps, capture_id: captureId } = parsed.data;
+  const {
+    model,
+    policy,
+    group,
+    sample_ids: sampleIds,
+    step,
+    total_steps: totalSteps,
+    capture_id: captureId,
+  } = parsed.data;
   return { model, policy, group, sampleIds, step, totalSteps, captureId };
 }
 
@@ -71,14 +79,21 @@ function refuseUnknown(metadata: ReadonlyMap<string, string>): void {
   });
 }
 
-function invalidField(metadata: ReadonlyMap<string, string>, issue: z.core.$ZodIssue | undefined): ProblemError {
+function invalidField(
+  metadata: ReadonlyMap<string, string>,
+  issue: z.core.$ZodIssue | undefined,
+): ProblemError {
   const [name = 'metadata', ...inner] = (issue?.path ?? []).map(String);
   const message = issue?.message ?? 'not valid';
-  return problem(name === 'policy' ? 'invalid_policy' : 'invalid_metadata', `The field "${name}" is not valid: ${message}.`, {
-    field: [name, ...inner].join('.'),
-    received: metadata.get(name),
-    expected: message,
-  });
+  return problem(
+    name === 'policy' ? 'invalid_policy' : 'invalid_metadata',
+    `The field "${name}" is not valid: ${message}.`,
+    {
+      field: [name, ...inner].join('.'),
+      received: metadata.get(name),
+      expected: message,
+    },
+  );
 }
 
 /** A text that is the JSON of something; the issues of what it holds are passed on with their paths. */

@@ -5,7 +5,12 @@ import { policySchema, VERDICT_REASONS } from '../decision/policy.js';
 import { ERRORS, type ErrorCode } from '../errors.js';
 
 /** The failures that keep every image when the caller has given a deadline. */
-export const FAIL_OPEN_REASONS = ['deadline', 'overloaded', 'unready', 'internal'] as const satisfies ErrorCode[];
+export const FAIL_OPEN_REASONS = [
+  'deadline',
+  'overloaded',
+  'unready',
+  'internal',
+] as const satisfies ErrorCode[];
 
 export type FailOpenReason = (typeof FAIL_OPEN_REASONS)[number];
 
@@ -17,7 +22,9 @@ const resultSchema = z
   .object({
     index: z.int().min(0).describe('The sample’s place in the request'),
     id: z.string().nullable().describe('The id that the request gave the sample'),
-    score: z.number().describe('The predicted quality of the finished image, in the units of the probe’s metric'),
+    score: z
+      .number()
+      .describe('The predicted quality of the finished image, in the units of the probe’s metric'),
     percentile: z
       .number()
       .min(0)
@@ -31,7 +38,10 @@ const resultSchema = z
       .nullable()
       .describe('The probability that the finished image is good; null without calibration'),
     rank: z.int().min(1).describe('The place among the request’s samples, 1 is the best'),
-    threshold: z.number().nullable().describe('The score below which the policy drops; null where it has none'),
+    threshold: z
+      .number()
+      .nullable()
+      .describe('The score below which the policy drops; null where it has none'),
     would_drop: z.boolean().describe('What the policy says, before any override'),
     override: z
       .enum(['explore', 'shadow', 'min_keep'])
@@ -56,7 +66,9 @@ const scoredSchema = z
 const failedOpenSchema = z
   .object({
     outcome: z.literal('failed_open'),
-    reason: z.enum(FAIL_OPEN_REASONS).describe(FAIL_OPEN_REASONS.map((code) => `${code}: ${ERRORS[code].title}`).join('; ')),
+    reason: z
+      .enum(FAIL_OPEN_REASONS)
+      .describe(FAIL_OPEN_REASONS.map((code) => `${code}: ${ERRORS[code].title}`).join('; ')),
     model: z.string().nullable(),
     version: z.int().nullable(),
     provider: z.enum(['cpu', 'cuda']).nullable(),
@@ -88,28 +100,32 @@ const jsonTensorSchema = z
 /** The JSON body. Documentation alone: what comes is read by wire/json.ts and score-fields.ts. */
 export const jsonRequestSchema = z
   .object({
-    tensors: z.object({
-      attention: jsonTensorSchema.describe(
-        '[batch, layers, tokens, height, width] F16, BF16 or F32: the attention probability from each image position to each kept text token',
-      ),
-      token_mask: jsonTensorSchema.describe('[batch, tokens] U8: 1 for a real token, 0 for padding'),
-      timestep: jsonTensorSchema.describe('[batch] F32: the backbone’s own number'),
-    }).catchall(jsonTensorSchema).describe('By the names that the probe declares'),
+    tensors: z
+      .object({
+        attention: jsonTensorSchema.describe(
+          '[batch, layers, tokens, height, width] F16, BF16 or F32: the attention probability from each image position to each kept text token',
+        ),
+        token_mask: jsonTensorSchema.describe('[batch, tokens] U8: 1 for a real token, 0 for padding'),
+        timestep: jsonTensorSchema.describe('[batch] F32: the backbone’s own number'),
+      })
+      .catchall(jsonTensorSchema)
+      .describe('By the names that the probe declares'),
     model: z.string().optional().describe('`name` or `name@version`; the default probe when left out'),
     policy: policySchema.optional().describe('The service’s policy for the probe when left out'),
     group: z.string().optional().describe('A name for the candidates of one prompt'),
     sample_ids: z.array(z.string()).optional().describe('One per sample'),
     step: z.int().min(1).optional().describe('Which call of the denoiser this is, from 1'),
     total_steps: z.int().min(1).optional(),
-    capture_id: z.string().optional().describe('The hash of the settings that the attention was captured with'),
+    capture_id: z
+      .string()
+      .optional()
+      .describe('The hash of the settings that the attention was captured with'),
   })
   .meta({ id: 'ScoreRequest', description: 'The candidates of one prompt, all at one decision point.' });
 
 /** The binary body, for the document. */
-export const binaryRequestSchema = z
-  .instanceof(Uint8Array)
-  .meta({
-    override: { type: 'string', format: 'binary' },
-    description:
-      'A safetensors file: the tensors of ScoreRequest by name, and its other members as strings in `__metadata__` (policy and sample_ids as JSON).',
-  });
+export const binaryRequestSchema = z.instanceof(Uint8Array).meta({
+  override: { type: 'string', format: 'binary' },
+  description:
+    'A safetensors file: the tensors of ScoreRequest by name, and its other members as strings in `__metadata__` (policy and sample_ids as JSON).',
+});

@@ -1,0 +1,39 @@
+/** Owns the OpenAPI document, at /openapi.json, and the pages that show it, at /docs. */
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
+
+const TAGS = [
+  { name: 'score', description: 'Scores and decisions' },
+  { name: 'models', description: 'The probes' },
+  { name: 'health', description: 'For load balancers and supervisors' },
+  { name: 'telemetry', description: 'For Prometheus' },
+];
+
+/** Begins to collect the document; to be called before the routes are added. */
+export async function collectDocument(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(fastifyZodOpenApiPlugin);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Diffusion Probe',
+        version,
+        description:
+          'Predicts, a few denoising steps in, how good a text-to-image sample will be, and decides whether to go on.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      tags: TAGS,
+    },
+    ...fastifyZodOpenApiTransformers,
+  });
+}
+
+/** Adds the routes that show the document. */
+export async function registerDocs(app: FastifyInstance): Promise<void> {
+  const hidden = { schema: { hide: true } };
+  app.get('/openapi.json', hidden, async () => app.swagger());
+  app.get('/', hidden, async (_request, reply) => reply.redirect('/docs'));
+  await app.register(swaggerUi, { routePrefix: '/docs', indexPrefix: '' });
+}

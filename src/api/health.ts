@@ -1,0 +1,65 @@
+/** Owns GET /livez and GET /readyz: whether to restart the process, and whether to send it requests. */
+import type { FastifyInstance } from 'fastify';
+import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import * as z from 'zod';
+
+import type { Engine } from '../engine/types.js';
+import { problem } from '../errors.js';
+import { problemResponses } from './problem-responses.js';
+
+const liveSchema = z.object({ status: z.literal('live') }).meta({ id: 'Live' });
+
+const readySchema = z
+  .object({
+    status: z.literal('ready'),
+    models: z.array(
+      z.object({
+        name: z.string(),
+        version: z.int(),
+        provider: z.enum(['cpu', 'cuda']).describe('Where it really runs'),
+      }),
+    ),
+  })
+  .meta({ id: 'Ready' });
+
+export interface HealthRouteOptions {
+  readonly engine: Engine;
+  /** True from SIGTERM on: requests are still answered, but no new ones should come. */
+  readonly isDraining: () => boolean;
+}
+
+export async function registerHealth(app: FastifyInstance, { engine, isDraining }: HealthRouteOptions) {
+  app.get('/livez', { schema: liveRouteSchema() }, async () => ({ status: 'live' as const }));
+
+  app.get('/readyz', { schema: readyRouteSchema() }, async () => {
+    if (isDraining()) throw problem('unready', 'The service is shutting down.');
+    const { ready, reason } = engine.readiness();
+    if (!ready) throw problem('unready', reason ?? 'The engine is not ready.');
+    const models = engine
+      .probes()
+      .filter(({ state }) => state === 'serving')
+      .map(({ name, version, provider = 'cpu' }) => ({ name, version, provider }));
+    return { status: 'ready' as const, models };
+  });
+}
+
+function liveRouteSchema(): FastifyZodOpenApiSchema {
+  return {
+    operationId: 'live',
+    summary: 'Tell whether the process lives',
+    tags: ['health'],
+    response: { '200': { description: 'It does', content: { 'application/json': { schema: liveSchema } } } },
+  };
+}
+
+function readyRouteSchema(): FastifyZodOpenApiSchema {
+  return {
+    operationId: 'ready',
+    summary: 'Tell whether requests can be scored',
+    tags: ['health'],
+    response: {
+      '200': { description: 'They can', content: { 'application/json': { schema: readySchema } } },
+      ...problemResponses(['unready']),
+    },
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * Owns the path of one request from bytes to decisions: receive, decode, check against the probe, score, decide.
+ * It throws on every failure; what a failure costs the caller is decided in score.ts.
+ */
+import type { Readable } from 'node:stream';
+
+import { locateRequest } from '../decision/decision-point.js';
+import type { Policy } from '../decision/policy.js';
+import type { DecisionPoint } from '../engine/manifest.js';
+import type { Engine, ServedProbe } from '../engine/types.js';
+import { ProblemError, problem } from '../errors.js';
+import { checkCapture, checkTensors } from '../wire/contract.js';
+import { decodeJson } from '../wire/json.js';
+import type { ListDtype } from '../wire/nested-lists.js';
+import { decodeSafetensors } from '../wire/safetensors.js';
+import type { DecodedBody } from '../wire/tensor.js';
+import type { Lifetime } from './lifetime.js';
+import { announcedLength, receiveBody } from './receive-body.js';
+import { scoredAnswer } from './score-answer.js';
+import { checkSampleIds, readScoreFields, type ScoreFields } from './score-fields.js';
+import type { Scored } from './score-schemas.js';
+import type { StageClock } from './stage-clock.js';
+
+export interface ScoreLimits {
+  readonly maxBodyBytes: number;
+  readonly maxJsonBodyBytes: number;
+  readonly maxSamplesPerRequest: number;
+  readonly maxQueueSamples: number;
+  readonly maxQueueBytes: number;
+}
+
+export interface ScorePipelineOptions {
+  readonly engine: Engine;
+  readonly limits: ScoreLimits;
+  /** The policy of requests to a probe that bring none. */
+  readonly policyFor: (model: string) => Policy;
+  readonly allowPolicyOverride: boolean;
+}
+
+/** Where a request's bytes come from. */
+export interface ScoreSource {
+  readonly stream: Readable;
+  readonly contentLength: string | undefined;
+  readonly format: 'safetensors' | 'json';
+}
+
+/** What has been found out about a request; filled as it goes, so that a failure can still tell. */
+export interface Findings {
+  probe?: ServedProbe;
+  policy?: Policy;
+  point?: DecisionPoint;
+}
+
+export type ScorePipeline = (
+  source: ScoreSource,
+  life: Lifetime,
+  clock: StageClock,
+  findings: Findings,
+) => Promise<Scored>;
+
+export function createScorePipeline({
+  engine,
+  limits,
+  policyFor,
+  allowPolicyOverride,
+}: ScorePipelineOptions): ScorePipeline {
+  return async (source, life, clock, findings) => {
+    const bytes = await receive(source, life.signal);
+    clock.lap('receive');
+
+    const body = decode(bytes, source.format);
+    const fields = readScoreFields(body.metadata);
+    const probe = resolve(fields.model);
+    findings.probe = probe;
+    const policy = choosePolicy(probe, fields);
+    findings.policy = policy;
+    const point = check(body, fields, probe);
+    findings.point = point;
+    clock.lap('decode');
+
+    const { scores, queueMs, inferenceMs } = await engine.score(probe, body, {
+      signal: life.signal,
+      ...(life.deadline !== undefined && { deadline: life.deadline }),
+    });
+    clock.record({ queue: queueMs, inference: inferenceMs });
+
+    const calibration = probe.manifest.calibration.find((candidate) => candidate.step === point.step);
+    const answer = scoredAnswer({
+      probe,
+      policy,
+      scores: [...scores],
+      sampleIds: fields.sampleIds,
+      calibration,
+    });
+    clock.lap('decision');
+    return answer;
+  };
+
+  async function receive(
+    { stream, contentLength, format }: ScoreSource,
+    signal: AbortSignal,
+  ): Promise<ArrayBuffer> {
+    const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
+    const length = announcedLength(contentLength, maxBytes);
+    refuseWhenFull(length);
+    return receiveBody(stream, length, signal);
+  }
+
+  /** A full queue is known before the body is read, which spares both sides the transfer. */
+  function refuseWhenFull(length: number): void {
+    const { samples, bytes } = engine.queueDepth();
+    if (samples < limits.maxQueueSamples && bytes + length <= limits.maxQueueBytes) return;
+    throw problem('overloaded', `${samples} samples are waiting already.`);
+  }
+
+  function decode(bytes: ArrayBuffer, format: ScoreSource['format']): DecodedBody {
+    if (format === 'safetensors') return decodeSafetensors(bytes);
+    return decodeJson(bytes, (model, tensor) => listDtype(resolve(model), tensor));
+  }
+
+  function resolve(reference: string | undefined): ServedProbe {
+    try {
+      return engine.resolve(reference);
+    } catch (error) {
+      const { ready, reason } = engine.readiness();
+      const notFound = error instanceof ProblemError && error.code === 'model_not_found';
+      if (notFound && !ready) throw problem('unready', reason ?? 'No probe is loaded yet.', { cause: error });
+      throw error;
+    }
+  }
+
+  function choosePolicy(probe: ServedProbe, fields: ScoreFields): Policy {
+    if (fields.policy === undefined) return policyFor(probe.name);
+    if (allowPolicyOverride) return fields.policy;
+    throw problem('policy_override_forbidden', 'Leave the policy out: this service sets it.', {
+      field: 'policy',
+      received: fields.policy,
+      expected: 'no policy',
+    });
+  }
+
+  function check(body: DecodedBody, fields: ScoreFields, { manifest }: ServedProbe): DecisionPoint {
+    checkCapture(fields.captureId, manifest);
+    const { samples, timesteps } = checkTensors(body, manifest, limits.maxSamplesPerRequest);
+    checkSampleIds(fields.sampleIds, samples);
+    return locateRequest(manifest, timesteps, { step: fields.step, totalSteps: fields.totalSteps });
+  }
+}
+
+function listDtype({ manifest }: ServedProbe, tensor: string): ListDtype {
+  const declared = manifest.inputs.find((input) => input.name === tensor)?.dtype;
+  return declared === 'U8' || declared === 'I64' ? declared : 'F32';
+}

@@ -1,0 +1,181 @@
+/** Owns POST /score: its headers, its media types, and that a probe which cannot answer costs no image. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
+import * as z from 'zod';
+
+import { type ErrorCode, problem } from '../errors.js';
+import type { Metrics } from '../telemetry/metrics.js';
+import type { ScoreExamples } from './examples.js';
+import { ClientGoneError, type Lifetime, readDeadline, watchLifetime } from './lifetime.js';
+import { problemResponses } from './problem-responses.js';
+import { toProblem } from './problems.js';
+import { failedOpenAnswer } from './score-answer.js';
+import type { Findings, ScorePipeline, ScoreSource } from './score-pipeline.js';
+import {
+  binaryRequestSchema,
+  type FailedOpen,
+  isFailOpenReason,
+  jsonRequestSchema,
+  type Scored,
+  scoreAnswerSchema,
+} from './score-schemas.js';
+import { StageClock } from './stage-clock.js';
+
+const BINARY_TYPES = ['application/octet-stream', 'application/vnd.safetensors'];
+const JSON_TYPE = 'application/json';
+
+/** Above this many unread bytes it is cheaper to lose the connection than to take in a body that nobody will read. */
+const MAX_UNREAD_BYTES = 262_144;
+
+const FAILURES: readonly ErrorCode[] = [
+  'malformed_request',
+  'malformed_body',
+  'invalid_header',
+  'model_not_found',
+  'length_required',
+  'body_too_large',
+  'unsupported_media_type',
+  'unknown_tensor',
+  'missing_tensor',
+  'wrong_dtype',
+  'wrong_shape',
+  'empty_batch',
+  'too_many_samples',
+  'foreign_capture',
+  'not_a_decision_point',
+  'mixed_decision_points',
+  'step_mismatch',
+  'invalid_metadata',
+  'invalid_policy',
+  'policy_override_forbidden',
+  'attention_not_finite',
+  'attention_out_of_range',
+  'attention_mass',
+  'invalid_token_mask',
+  'value_not_finite',
+  'invalid_value',
+  'internal',
+  'overloaded',
+  'unready',
+];
+
+export interface ScoreRouteOptions {
+  readonly pipeline: ScorePipeline;
+  readonly metrics: Metrics;
+  readonly examples: ScoreExamples;
+}
+
+/** Adds POST /score in a scope of its own, where bodies stay unread streams. */
+export async function registerScore(
+  app: FastifyInstance,
+  { pipeline, metrics, examples }: ScoreRouteOptions,
+) {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser([...BINARY_TYPES, JSON_TYPE], (_request, payload, done) => done(null, payload));
+
+  app.post('/score', {
+    schema: scoreRouteSchema(examples),
+    // The schema describes; wire/ and score-fields.ts check, with better messages and without a copy.
+    validatorCompiler: () => (value) => ({ value }),
+    handler: async (request, reply) => {
+      const clock = new StageClock(request.arrivedAt);
+      const life = watchLifetime(
+        reply.raw,
+        readDeadline(request.headers['x-deadline-ms']),
+        request.arrivedAt,
+      );
+      try {
+        return await answer(request, life, clock);
+      } finally {
+        life.end();
+        finish(request, reply, clock);
+      }
+    },
+  });
+
+  async function answer(
+    request: FastifyRequest,
+    life: Lifetime,
+    clock: StageClock,
+  ): Promise<Scored | FailedOpen> {
+    const findings: Findings = {};
+    try {
+      const scored = await pipeline(sourceOf(request), life, clock, findings);
+      const { probe, policy, point } = findings;
+      if (probe && policy && point)
+        metrics.scored({ probe, policy, step: point.step, results: scored.results });
+      return scored;
+    } catch (error) {
+      return failOpen(error, request, life, findings);
+    }
+  }
+
+  /** With a deadline, a failure of the service is an answer: keep everything. Without one, it is an error. */
+  function failOpen(error: unknown, request: FastifyRequest, life: Lifetime, findings: Findings): FailedOpen {
+    if (error instanceof ClientGoneError || life.deadline === undefined) throw error;
+    const failure = toProblem(error);
+    if (!isFailOpenReason(failure.code)) throw error;
+    const log = failure.code === 'internal' ? 'error' : 'info';
+    request.log[log]({ code: failure.code, err: failure.cause ?? failure }, 'failed open');
+    metrics.failedOpen(failure.code);
+    return failedOpenAnswer(failure.code, findings.probe, findings.policy);
+  }
+
+  function finish(request: FastifyRequest, reply: FastifyReply, clock: StageClock): void {
+    clock.stop();
+    metrics.stages(clock.durations());
+    reply.header('server-timing', clock.header());
+    const announced = Number(request.headers['content-length'] ?? Infinity);
+    if (!request.raw.readableEnded && announced > MAX_UNREAD_BYTES) reply.header('connection', 'close');
+  }
+}
+
+function sourceOf(request: FastifyRequest): ScoreSource {
+  const contentLength = request.headers['content-length'];
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    throw problem('unsupported_media_type', 'A compressed body is not taken.', {
+      field: 'content-encoding',
+      received: encoding,
+      expected: 'identity',
+    });
+  }
+  const type = request.headers['content-type'] ?? '';
+  const format = type.toLowerCase().startsWith(JSON_TYPE) ? 'json' : 'safetensors';
+  return { stream: request.raw, contentLength, format };
+}
+
+function scoreRouteSchema(examples: ScoreExamples): FastifyZodOpenApiSchema {
+  return {
+    operationId: 'score',
+    summary: 'Predict the quality of samples mid-denoise and decide whether to go on',
+    description:
+      'Takes the early cross-attention of the candidates of one prompt, all at one decision point. ' +
+      'With `x-deadline-ms`, a service that cannot answer in time says `failed_open`: keep everything.',
+    tags: ['score'],
+    headers: z.object({
+      'x-deadline-ms': z
+        .number()
+        .optional()
+        .meta({
+          description: 'Time left for the answer, counted from the request’s first byte, ms',
+          example: 2000,
+        }),
+    }),
+    body: {
+      required: true,
+      content: {
+        'application/octet-stream': { schema: binaryRequestSchema },
+        [JSON_TYPE]: { schema: jsonRequestSchema, examples: examples.requests },
+      },
+    },
+    response: {
+      '200': {
+        description: 'Scores and decisions, or `failed_open`',
+        headers: z.object({ 'server-timing': z.string().describe('Time per stage, ms') }),
+        content: { [JSON_TYPE]: { schema: scoreAnswerSchema } },
+      },
+      ...problemResponses(FAILURES),
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/** Owns the composition of the HTTP app: its routes, hooks and timeouts. It does not listen. */
+import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import { createSerializerCompiler, validatorCompiler } from 'fastify-zod-openapi';
+
+import { answerBrokenRequest } from './api/broken-requests.js';
+import { collectDocument, registerDocs } from './api/docs.js';
+import type { ScoreExamples } from './api/examples.js';
+import { registerHealth } from './api/health.js';
+import { registerMetrics } from './api/metrics.js';
+import { registerModels } from './api/models.js';
+import { answerFrameworkError, installProblemHandlers } from './api/problems.js';
+import { createScorePipeline, type ScoreLimits } from './api/score-pipeline.js';
+import { registerScore } from './api/score.js';
+import type { Policy } from './decision/policy.js';
+import type { Engine } from './engine/types.js';
+import type { Metrics } from './telemetry/metrics.js';
+
+/** Above the idle timeouts of common load balancers, so that they close idle connections and not we. */
+const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+const HEADERS_TIMEOUT_MS = 15_000;
+const CLIENT_CLOSED_REQUEST = 499;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** When the request came in, on the clock of performance.now(), ms. */
+    arrivedAt: number;
+  }
+}
+
+export interface AppOptions {
+  readonly engine: Engine;
+  readonly metrics: Metrics;
+  readonly log: FastifyBaseLogger;
+  readonly limits: ScoreLimits;
+  readonly defaultPolicy: Policy;
+  /** By the probe's name. */
+  readonly modelPolicies: Readonly<Record<string, Policy>>;
+  readonly allowPolicyOverride: boolean;
+  /** True from the first signal to stop on. */
+  readonly isDraining: () => boolean;
+  readonly examples: ScoreExamples;
+  /** Of this service, for the OpenAPI document. */
+  readonly version: string;
+}
+
+/** Builds the app; close it to end its connections. The engine remains the caller's. */
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const { engine, metrics, examples, isDraining } = options;
+  const policyFor = (model: string): Policy => options.modelPolicies[model] ?? options.defaultPolicy;
+  const app: FastifyInstance = fastify({
+    loggerInstance: options.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    // What is on its way while the app closes is still answered: a refusal would cost images.
+    return503OnClosing: false,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: answerFrameworkError(metrics),
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(createSerializerCompiler({ stringify: JSON.stringify }));
+  // No route but /score takes a body; elsewhere it is left unread, so that 404 and 405 come before 415.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  installProblemHandlers(app, metrics);
+  installHooks(app, metrics, isDraining);
+
+  await collectDocument(app, options.version);
+  const pipeline = createScorePipeline({ ...options, policyFor });
+  await app.register(registerScore, { pipeline, metrics, examples });
+  await app.register(registerModels, { engine, policyFor });
+  await app.register(registerHealth, { engine, isDraining });
+  await app.register(registerMetrics, { metrics });
+  await app.register(registerDocs);
+  await app.ready();
+  return app;
+}
+
+function installHooks(app: FastifyInstance, metrics: Metrics, isDraining: () => boolean): void {
+  app.decorateRequest('arrivedAt', 0);
+  app.addHook('onRequest', async (request) => {
+    request.arrivedAt = performance.now();
+  });
+  // A kept connection would hold app.close() for the whole keep-alive timeout (fastify/fastify#7044).
+  app.addHook('onSend', async (_request, reply) => {
+    if (isDraining()) reply.header('connection', 'close');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
+    metrics.requestFinished(route, request.method, status);
+  });
+}

@@ -1,0 +1,103 @@
+/** Owns each metric's name, help, labels and buckets. */
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+import type { QueueDepth } from '../engine/types.js';
+
+const PREFIX = 'diffusion_probe_';
+
+/** From a fifth of a millisecond to a second; 5, 10, 25 and 50 ms stand exactly, for objectives to rest on. */
+const DURATION_BUCKETS = [
+  0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1,
+  0.25, 0.5, 1,
+];
+const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64];
+const SCORE_BUCKETS = Array.from({ length: 21 }, (_, index) => index / 20);
+
+export type Instruments = ReturnType<typeof createInstruments>;
+
+/** Registers every metric of the service. */
+export function createInstruments(registry: Registry) {
+  const registers = [registry];
+  const counter = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+    new Counter<Label>({ name: `${PREFIX}${name}`, help, labelNames, registers });
+  const gauge = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+    new Gauge<Label>({ name: `${PREFIX}${name}`, help, labelNames, registers });
+  const histogram = <Label extends string>(
+    name: string,
+    help: string,
+    buckets: number[],
+    ...labelNames: Label[]
+  ) => new Histogram<Label>({ name: `${PREFIX}${name}`, help, buckets, labelNames, registers });
+
+  return {
+    requests: counter('requests_total', 'HTTP requests', 'route', 'method', 'status'),
+    problems: counter('problems_total', 'Requests answered with a problem document, by its code', 'code'),
+    samples: counter('samples_total', 'Samples scored', 'model', 'version'),
+    decisions: counter(
+      'decisions_total',
+      'Decisions on samples',
+      'model',
+      'version',
+      'step',
+      'policy',
+      'decision',
+      'reason',
+    ),
+    failedOpen: counter('failed_open_total', 'Requests answered with "keep everything"', 'reason'),
+    stepsSaved: counter(
+      'steps_saved_total',
+      'Denoising steps that dropped samples do not need',
+      'model',
+      'version',
+    ),
+    stageDuration: histogram('stage_duration_seconds', 'Time per stage of /score', DURATION_BUCKETS, 'stage'),
+    batchSize: histogram('batch_size', 'Samples per inference', BATCH_BUCKETS, 'model', 'version'),
+    batchDuration: histogram(
+      'batch_duration_seconds',
+      'Time per inference',
+      DURATION_BUCKETS,
+      'model',
+      'version',
+    ),
+    score: histogram(
+      'score',
+      'Scores, the metric’s range mapped to [0, 1]',
+      SCORE_BUCKETS,
+      'model',
+      'version',
+      'step',
+    ),
+    skippedEntries: counter(
+      'skipped_entries_total',
+      'Requests that left the queue without inference',
+      'reason',
+    ),
+    workerRestarts: counter('worker_restarts_total', 'Inference threads that were replaced'),
+    refusedProbes: counter('refused_probes_total', 'Probes that were refused at load', 'model', 'version'),
+    modelInfo: gauge('model_info', 'Probes that are loaded', 'model', 'version', 'sha256'),
+    providerInfo: gauge(
+      'execution_provider_info',
+      'Where each probe really runs',
+      'model',
+      'version',
+      'provider',
+    ),
+    watchQueue: (depth: () => QueueDepth) => watchQueue(registry, depth),
+  };
+}
+
+function watchQueue(registry: Registry, depth: () => QueueDepth): void {
+  const onScrape = (name: string, help: string, read: () => number): void => {
+    const gauge = new Gauge({
+      name: `${PREFIX}${name}`,
+      help,
+      registers: [],
+      collect() {
+        this.set(read());
+      },
+    });
+    registry.registerMetric(gauge);
+  };
+  onScrape('queue_samples', 'Samples that wait for inference', () => depth().samples);
+  onScrape('queue_bytes', 'Bytes that wait for inference', () => depth().bytes);
+}
