@@ -22,7 +22,7 @@ export async function runParts(
     if ('fault' in part) return part;
     const own = scores.slice(start, start + part.samples);
     start += part.samples;
-    return judged(own, part.samples);
+    return judged(own, part);
   });
 }
 
@@ -30,19 +30,19 @@ function prepare(part: BatchPart, inputs: readonly ManifestInput[]): ReadyPart |
   try {
     return readyPart(part, inputs);
   } catch (error) {
-    return { fault: { code: 'internal', detail: `the request could not be laid out: ${reasonOf(error)}` } };
+    return { fault: { code: 'internal', detail: `The request could not be laid out: ${reasonOf(error)}` } };
   }
 }
 
 /** A score that is no number is a failure of the probe, never a low score. */
-function judged(scores: Float32Array, samples: number): PartResult {
+function judged(scores: Float32Array, { first, samples }: ReadyPart): PartResult {
   if (scores.length !== samples) {
-    const detail = `the probe gave ${scores.length} scores for ${samples} samples`;
+    const detail = `The probe gave ${scores.length} scores for ${samples} samples.`;
     return { fault: { code: 'internal', detail } };
   }
   const wrong = scores.findIndex((score) => !Number.isFinite(score));
   if (wrong === -1) return { scores };
   const received = printable(scores[wrong] ?? NaN);
-  const detail = `the probe's score of sample ${wrong} is ${received}, which is no number`;
+  const detail = `The probe’s score of sample ${first + wrong} is ${received}, which is no number.`;
   return { fault: { code: 'internal', detail, received } };
 }

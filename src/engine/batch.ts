@@ -13,12 +13,17 @@ export interface Feed {
 }
 
 /** The feeds of one run over all samples of the parts, in order. */
-export function assemble(parts: readonly ReadyPart[], inputs: readonly ManifestInput[]): Record<string, Feed> {
+export function assemble(
+  parts: readonly ReadyPart[],
+  inputs: readonly ManifestInput[],
+): Record<string, Feed> {
   const samples = parts.reduce((sum, part) => sum + part.samples, 0);
   const tokens = Math.max(...parts.map((part) => part.usedTokens));
   return Object.fromEntries(
     inputs.map((input) => {
-      const dims = input.shape.map((axis) => (axis === 'batch' ? samples : axis === 'tokens' ? tokens : axis));
+      const dims = input.shape.map((axis) =>
+        axis === 'batch' ? samples : axis === 'tokens' ? tokens : axis,
+      );
       return [input.name, { dtype: input.dtype, dims, data: lay(parts, input, dims, tokens) }];
     }),
   );
@@ -118,7 +123,8 @@ function zeros(dtype: ManifestInput['dtype'], length: number): GraphArray {
 
 function put(target: GraphArray, source: GraphArray, start: number): void {
   if (target instanceof BigInt64Array && source instanceof BigInt64Array) target.set(source, start);
-  else if (!(target instanceof BigInt64Array) && !(source instanceof BigInt64Array)) target.set(source, start);
+  else if (!(target instanceof BigInt64Array) && !(source instanceof BigInt64Array))
+    target.set(source, start);
   else throw new TypeError('whole numbers of 64 bits do not mix with other numbers');
 }
 

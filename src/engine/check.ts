@@ -17,6 +17,8 @@ const NONE = -1;
 
 /** Attention as [samples, layers, tokens, height, width]. */
 export interface AttentionShape {
+  /** The index of the first sample in the request, to name samples by. */
+  readonly first: number;
   readonly samples: number;
   readonly layers: number;
   readonly tokens: number;
@@ -27,15 +29,16 @@ export interface AttentionShape {
 /** The bits of halves, or float32 values. */
 export type Floats = Uint16Array | Float32Array;
 
-/** A mask [samples, tokens] of 0 and 1, with a real token in each sample. */
-export function checkMask(mask: Uint8Array, samples: number, tokens: number): Fault | undefined {
-  for (let sample = 0; sample < samples; sample += 1) {
-    const row = mask.subarray(sample * tokens, (sample + 1) * tokens);
+/** A mask [samples, tokens] of 0 and 1, with a real token in each sample; `first` as in AttentionShape. */
+export function checkMask(mask: Uint8Array, tokens: number, first: number): Fault | undefined {
+  for (let start = 0; start < mask.length; start += tokens) {
+    const row = mask.subarray(start, start + tokens);
+    const sample = first + start / tokens;
     const wrong = row.findIndex((value) => value > 1);
     if (wrong !== NONE) {
       return {
         code: 'invalid_token_mask',
-        detail: `token_mask of sample ${sample} is ${row[wrong]} at token ${wrong}`,
+        detail: `The token_mask of sample ${sample} is ${row[wrong]} at token ${wrong}.`,
         field: 'token_mask',
         received: row[wrong] ?? 0,
         expected: '0 or 1',
@@ -44,7 +47,7 @@ export function checkMask(mask: Uint8Array, samples: number, tokens: number): Fa
     if (!row.includes(1)) {
       return {
         code: 'invalid_token_mask',
-        detail: `token_mask of sample ${sample} masks all of its ${tokens} tokens`,
+        detail: `The token_mask of sample ${sample} masks all of its ${tokens} tokens.`,
         field: 'token_mask',
         received: 0,
         expected: 'at least one token that is not masked',
@@ -56,7 +59,7 @@ export function checkMask(mask: Uint8Array, samples: number, tokens: number): Fa
 
 /** Probabilities in [0, 1] that sum, over unmasked tokens at each layer and position, to at most MAX_MASS. */
 export function checkAttention(values: Floats, mask: Uint8Array, shape: AttentionShape): Fault | undefined {
-  const { samples, layers, tokens, height, width } = shape;
+  const { first, samples, layers, tokens, height, width } = shape;
   const area = height * width;
   const mass = new Float64Array(area);
   let start = 0;
@@ -65,13 +68,21 @@ export function checkAttention(values: Floats, mask: Uint8Array, shape: Attentio
       mass.fill(0);
       for (let token = 0; token < tokens; token += 1, start += area) {
         if (mask[sample * tokens + token] === 0) continue;
-        const wrong = values instanceof Uint16Array ? addHalves(values, start, mass) : addFloats(values, start, mass);
+        const wrong =
+          values instanceof Uint16Array ? addHalves(values, start, mass) : addFloats(values, start, mass);
         if (wrong !== NONE) {
-          return probabilityFault(valueAt(values, start + wrong), { sample, layer, token, position: wrong, width });
+          return probabilityFault(valueAt(values, start + wrong), {
+            sample: first + sample,
+            layer,
+            token,
+            position: wrong,
+            width,
+          });
         }
       }
       const heavy = mass.findIndex((sum) => sum > MAX_MASS);
-      if (heavy !== NONE) return massFault(mass[heavy] ?? 0, { sample, layer, position: heavy, width });
+      if (heavy !== NONE)
+        return massFault(mass[heavy] ?? 0, { sample: first + sample, layer, position: heavy, width });
     }
   }
   return undefined;
@@ -124,7 +135,7 @@ interface Place {
 function probabilityFault(value: number, place: Place & { readonly token: number }): Fault {
   return {
     code: Number.isFinite(value) ? 'attention_out_of_range' : 'attention_not_finite',
-    detail: `attention of sample ${place.sample}, layer ${place.layer}, token ${place.token} is ${value} ${pixel(place)}`,
+    detail: `The attention of sample ${place.sample}, layer ${place.layer}, token ${place.token} is ${value} ${pixel(place)}.`,
     field: 'attention',
     received: printable(value),
     expected: 'a probability in [0, 1]',
@@ -134,7 +145,7 @@ function probabilityFault(value: number, place: Place & { readonly token: number
 function massFault(sum: number, place: Place): Fault {
   return {
     code: 'attention_mass',
-    detail: `attention of sample ${place.sample}, layer ${place.layer} sums to ${sum} over its tokens ${pixel(place)}`,
+    detail: `The attention of sample ${place.sample}, layer ${place.layer} sums to ${sum} over its tokens ${pixel(place)}.`,
     field: 'attention',
     received: sum,
     expected: `at most ${MAX_MASS}`,

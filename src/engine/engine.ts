@@ -1,8 +1,62 @@
-/** Owns the composition of the engine. */
-import type { Engine, EngineOptions } from './types.js';
+/** Owns the engine as a whole: puts threads, queue and probes together and answers for them. */
+import { availableParallelism } from 'node:os';
+
+import { Backlog } from './backlog.js';
+import { Catalogue } from './catalogue.js';
+import { WorkerPool } from './pool.js';
+import { Repository } from './repository.js';
+import { RunningEngine, unready } from './running-engine.js';
+import { Scheduler } from './scheduler.js';
+import type { Engine, EngineOptions, ProbeStatus } from './types.js';
 
 export type * from './types.js';
 
-export async function createEngine(_options: EngineOptions): Promise<Engine> {
-  throw new Error('not built yet');
+const WORKER_URL = new URL('worker.js', import.meta.url);
+
+/**
+ * Starts the workers and loads every probe of the repository; resolves when the engine can answer, or when
+ * readiness() says why it cannot.
+ * @throws {Error} when the models' folder cannot be read, or the device asked for by name cannot be used.
+ */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { log, observer, maxBatchSamples, inferenceTimeoutMs } = options;
+  const cores = availableParallelism();
+  const intraOpThreads =
+    options.intraOpThreads ?? Math.max(1, Math.floor(cores / (options.workers ?? cores)));
+  const catalogue = new Catalogue(options.defaultModel);
+  const backlog = new Backlog(options);
+  const pool = new WorkerPool({
+    workerUrl: options.workerUrl ?? WORKER_URL,
+    settings: { device: options.device, intraOpThreads },
+    maxBatchSamples,
+    ...(inferenceTimeoutMs === undefined ? {} : { inferenceTimeoutMs }),
+    log,
+    onIdle: () => scheduler.pump(),
+    onDown: () => {
+      if (pool.live === 0) scheduler.rejectWaiting(() => unready('no worker can take work'));
+    },
+    onRestart: () => observer.workerRestarted(),
+  });
+  const scheduler = new Scheduler({
+    backlog,
+    idleSlot: () => pool.idle(),
+    maxBatchSamples,
+    observer,
+  });
+  const repository = new Repository({ modelsDir: options.modelsDir, pool, catalogue, log, observer });
+  try {
+    // The first thread shows what the device is; only then is it known how many threads are right.
+    await pool.grow(1);
+    await repository.loadAll();
+    await pool.grow(options.workers ?? defaultWorkers(catalogue.list(), cores));
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+  return new RunningEngine(catalogue, backlog, pool, scheduler);
+}
+
+/** On CUDA the device itself takes one run after the other. */
+function defaultWorkers(probes: readonly ProbeStatus[], cores: number): number {
+  return probes.some((probe) => probe.provider === 'cuda') ? 1 : cores;
 }

@@ -11,6 +11,7 @@ export type GraphArray = Uint16Array | Float32Array | Uint8Array | BigInt64Array
 
 /** A part whose values are good. */
 export interface ReadyPart {
+  readonly first: number;
   readonly samples: number;
   readonly tokens: number;
   /** Tokens up to the last one that any sample has; what follows is padding and needs no room in the batch. */
@@ -28,19 +29,19 @@ export function readyPart(part: BatchPart, inputs: readonly ManifestInput[]): Re
   const maskSlice = sliceOf(part, 'token_mask');
   const tokens = maskSlice.shape[1] ?? 0;
   const mask = new Uint8Array(part.bytes, maskSlice.byteOffset, maskSlice.byteLength);
-  const maskFault = checkMask(mask, samples, tokens);
+  const maskFault = checkMask(mask, tokens, part.first);
   if (maskFault) return { fault: maskFault };
 
   const arrays = new Map<string, GraphArray>();
   for (const input of inputs) {
     const slice = sliceOf(part, input.name);
     const floats = floatsOf(part.bytes, slice);
-    const fault = floats && checkFloats(input, slice, floats, mask);
+    const fault = floats && checkFloats(input, slice, floats, mask, part.first);
     if (fault) return { fault };
     arrays.set(input.name, floats ? toGraphFloats(floats, input) : integersOf(part.bytes, slice));
   }
   const usedTokens = lastReal(mask, tokens) + 1;
-  return { samples, tokens, usedTokens, mask, hasMasked: mask.includes(0), arrays };
+  return { first: part.first, samples, tokens, usedTokens, mask, hasMasked: mask.includes(0), arrays };
 }
 
 function sliceOf(part: BatchPart, name: string): TensorSlice {
@@ -93,10 +94,11 @@ function checkFloats(
   slice: TensorSlice,
   floats: Floats,
   mask: Uint8Array,
+  first: number,
 ): Fault | undefined {
-  if (input.name !== 'attention') return checkFinite(input, slice, floats, mask);
+  if (input.name !== 'attention') return checkFinite(input, slice, floats, mask, first);
   const [samples = 0, layers = 0, tokens = 0, height = 0, width = 0] = slice.shape;
-  return checkAttention(floats, mask, { samples, layers, tokens, height, width });
+  return checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
 }
 
 /** An unmasked value must be finite, also as the half that the graph may want. */
@@ -105,6 +107,7 @@ function checkFinite(
   { shape }: TensorSlice,
   floats: Floats,
   mask: Uint8Array,
+  first: number,
 ): Fault | undefined {
   const graphFloats = toGraphFloats(floats, input);
   if (!(graphFloats instanceof Uint16Array || graphFloats instanceof Float32Array)) return undefined;
@@ -117,7 +120,7 @@ function checkFinite(
     const sample = Math.floor(row / rowsPerSample);
     if (tokenAxis !== -1 && mask[sample * tokens + (row % tokens)] === 0) continue;
     const wrong = firstNotFinite(graphFloats, start, start + rowLength);
-    if (wrong !== undefined) return finiteFault(input, sample, valueAt(floats, wrong));
+    if (wrong !== undefined) return finiteFault(input, first + sample, valueAt(floats, wrong));
   }
   return undefined;
 }
@@ -125,7 +128,7 @@ function checkFinite(
 function finiteFault({ name, dtype }: ManifestInput, sample: number, value: number): Fault {
   return {
     code: 'value_not_finite',
-    detail: `${name} of sample ${sample} holds ${value}, which is not finite as ${dtype}`,
+    detail: `The tensor "${name}" of sample ${sample} holds ${value}, which is not finite as ${dtype}.`,
     field: name,
     received: printable(value),
     expected: 'finite values',

@@ -12,6 +12,8 @@ export interface WorkerSettings {
 
 /** Samples that belong together: a whole request, or a piece of one. `bytes` is transferred. */
 export interface BatchPart {
+  /** The index of its first sample in the request, for what is said of a sample. */
+  readonly first: number;
   readonly samples: number;
   readonly bytes: ArrayBuffer;
   readonly tensors: ReadonlyMap<string, TensorSlice>;

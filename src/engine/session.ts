@@ -45,7 +45,8 @@ export async function openSession(
     run: async (feeds) => {
       const results = await session.run(toOrt(feeds), [output]);
       const values = results[output]?.data;
-      if (!(values instanceof Float32Array)) throw new TypeError(`the graph's output ${output} is not float32`);
+      if (!(values instanceof Float32Array))
+        throw new TypeError(`the graph's output ${output} is not float32`);
       return values;
     },
     release: () => session.release(),

@@ -5,7 +5,16 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { runParts } from './batch-runner.js';
-import type { LoadOrder, LoadReply, Order, Reply, Request, RunOrder, RunReply, WorkerSettings } from './protocol.js';
+import type {
+  LoadOrder,
+  LoadReply,
+  Order,
+  Reply,
+  Request,
+  RunOrder,
+  RunReply,
+  WorkerSettings,
+} from './protocol.js';
 import { reasonOf } from './refusal.js';
 import { DeviceUnavailable, type ProbeSession, openSession } from './session.js';
 

@@ -1,0 +1,101 @@
+/** Owns the worker threads together: as many as asked for, each holding every probe. */
+import type { KeyedProbe } from './prepare.js';
+import type { LoadReply, WorkerSettings } from './protocol.js';
+import { Refusal, reasonOf } from './refusal.js';
+import { EngineThread, ThreadDied } from './thread.js';
+import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
+
+export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes'> {
+  readonly workerUrl: URL;
+  readonly settings: WorkerSettings;
+}
+
+export class WorkerPool {
+  readonly #options: WorkerPoolOptions;
+  readonly #slots: WorkerSlot[] = [];
+  readonly #probes = new Map<number, KeyedProbe>();
+
+  constructor(options: WorkerPoolOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#slots.length;
+  }
+
+  /** Threads that answer sooner or later. */
+  get live(): number {
+    return this.#slots.filter((slot) => slot.isLive).length;
+  }
+
+  get hung(): number {
+    return this.#slots.filter((slot) => slot.state === 'hung').length;
+  }
+
+  /** A thread that can take a run at once. */
+  idle(): WorkerSlot | undefined {
+    return this.#slots.find((slot) => slot.state === 'idle');
+  }
+
+  /** Adds threads until there are `size`; resolves when each holds every probe or has failed its first try. */
+  async grow(size: number): Promise<void> {
+    const { workerUrl, settings } = this.#options;
+    const added = Array.from(
+      { length: size - this.#slots.length },
+      () =>
+        new WorkerSlot({
+          ...this.#options,
+          probes: this.#probes,
+          makeThread: () => new EngineThread(workerUrl, settings),
+        }),
+    );
+    this.#slots.push(...added);
+    await Promise.all(added.map((slot) => slot.start()));
+  }
+
+  /**
+   * Brings a probe into every thread: first into one, where it must prove itself.
+   * @throws {Refusal} when the probe is at fault, and {OrderFailed} with isDevice when the device is.
+   */
+  async install(probe: KeyedProbe): Promise<LoadReply> {
+    const first = await this.#anyLive();
+    const about = await loadFirst(first, probe);
+    const others = this.#slots.filter((slot) => slot !== first && slot.isLive);
+    this.#probes.set(probe.key, probe);
+    await Promise.all(others.map((slot) => loadOrReplace(slot, probe)));
+    return about;
+  }
+
+  /** Lets every thread finish and end. */
+  async close(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => slot.close()));
+  }
+
+  async #anyLive(): Promise<WorkerSlot> {
+    const live = this.idle() ?? this.#slots.find((slot) => slot.isLive);
+    if (live) return live;
+    // A probe that kills the thread it is loaded into must not take the next one with it.
+    const [slot] = this.#slots;
+    await slot?.start();
+    if (!slot?.isLive) throw new Refusal('no worker thread is up to load it');
+    return slot;
+  }
+}
+
+async function loadFirst(slot: WorkerSlot, probe: KeyedProbe): Promise<LoadReply> {
+  try {
+    return await slot.load(probe);
+  } catch (error) {
+    if (!(error instanceof ThreadDied)) throw error;
+    throw new Refusal(`the worker thread died while loading it: ${error.message}`, { cause: error });
+  }
+}
+
+/** A probe that works in one thread and not in another shows that the other is sick. */
+async function loadOrReplace(slot: WorkerSlot, probe: KeyedProbe): Promise<void> {
+  try {
+    await slot.load(probe);
+  } catch (error) {
+    if (!(error instanceof ThreadDied)) await slot.replace(reasonOf(error));
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Owns how a folder becomes a probe that can be loaded: manifest, hashes and selftest read and checked, nothing run yet.
+ * A function of the folder alone, so that a later look at the same folder can be taken at any time.
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { checkTensors } from '../wire/contract.js';
+import { decodeSafetensors } from '../wire/safetensors.js';
+import type { DecodedBody } from '../wire/tensor.js';
+import { parseManifest } from './manifest-reader.js';
+import { MODEL_FILE } from './manifest-rules.js';
+import type { Manifest } from './manifest.js';
+import type { ProbeLocation } from './probe-locations.js';
+import { Refusal, reasonOf } from './refusal.js';
+
+const MANIFEST_FILE = 'probe.json';
+
+/** A probe whose files are what its manifest says. The bytes that were hashed are the bytes that will be loaded. */
+export interface ProbeFiles {
+  readonly manifest: Manifest;
+  readonly model: Uint8Array;
+  /** SHA-256 of `model`, hex. */
+  readonly sha256: string;
+  readonly selftest: DecodedBody;
+}
+
+/**
+ * Reads and checks one version of a probe.
+ * @throws {Refusal} with what is wrong and in which file.
+ */
+export async function readProbeFolder({ folder, name, version }: ProbeLocation): Promise<ProbeFiles> {
+  const manifest = parseManifest((await read(folder, MANIFEST_FILE)).toString('utf8'));
+  if (manifest.name !== name || manifest.version !== version) {
+    const said = `${manifest.name} version ${manifest.version}`;
+    throw new Refusal(`probe.json says ${said}, but its folder is ${name}/${version}`);
+  }
+  const contents = new Map<string, Buffer>();
+  for (const [file, sha256] of Object.entries(manifest.files)) {
+    contents.set(file, await readVerified(folder, file, sha256));
+  }
+  return {
+    manifest,
+    // In memory of its own: a clone of a view would take all of the memory behind it along.
+    model: new Uint8Array(contentOf(contents, MODEL_FILE)),
+    sha256: manifest.files[MODEL_FILE] ?? '',
+    selftest: decodeSelftest(contentOf(contents, manifest.selftest.input), manifest),
+  };
+}
+
+async function read(folder: string, file: string): Promise<Buffer> {
+  try {
+    return await readFile(path.join(folder, file));
+  } catch (error) {
+    throw new Refusal(`${file} cannot be read: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+async function readVerified(folder: string, file: string, expected: string): Promise<Buffer> {
+  const content = await read(folder, file);
+  const actual = createHash('sha256').update(content).digest('hex');
+  if (actual === expected) return content;
+  throw new Refusal(`${file} has the SHA-256 ${actual}, but probe.json says ${expected}`);
+}
+
+function contentOf(contents: ReadonlyMap<string, Buffer>, file: string): Buffer {
+  const content = contents.get(file);
+  if (!content) throw new Refusal(`files: ${file} is missing`);
+  return content;
+}
+
+function decodeSelftest(content: Buffer, manifest: Manifest): DecodedBody {
+  const { input, scores } = manifest.selftest;
+  try {
+    const body = decodeSafetensors(new Uint8Array(content).buffer);
+    const { samples } = checkTensors(body, manifest, scores.length);
+    if (samples === scores.length) return body;
+  } catch (error) {
+    throw new Refusal(`${input}: ${reasonOf(error)}`, { cause: error });
+  }
+  throw new Refusal(`${input}: it holds fewer samples than selftest.scores, ${scores.length}`);
+}
