@@ -1,13 +1,11 @@
 /** Owns how the OpenAPI document lists a route's failures: one response per status, naming the kinds of problem. */
-import * as z from 'zod';
 import type { ZodOpenApiResponsesObject } from 'zod-openapi';
 
 import { ERRORS, type ErrorCode } from '../errors.js';
 import { PROBLEM_TYPE, problemSchema } from './problems.js';
+import { responseHeaders } from './response-headers.js';
 
-const retryAfterHeaders = z.object({
-  'retry-after': z.string().describe('Seconds after which another try may succeed'),
-});
+const RETRY_AFTER = responseHeaders({ 'retry-after': 'Seconds after which another try may succeed' });
 
 /** The responses of a route that fails in these ways. */
 export function problemResponses(codes: readonly ErrorCode[]): ZodOpenApiResponsesObject {
@@ -20,7 +18,7 @@ export function problemResponses(codes: readonly ErrorCode[]): ZodOpenApiRespons
       const response = {
         description: kinds.map((code) => `\`${code}\`: ${ERRORS[code].title}`).join('; '),
         content: { [PROBLEM_TYPE]: { schema: problemSchema } },
-        ...(status === ERRORS.overloaded.status && { headers: retryAfterHeaders }),
+        ...(status === ERRORS.overloaded.status && { headers: RETRY_AFTER }),
       };
       return [String(status), response];
     }),

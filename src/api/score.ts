@@ -9,6 +9,7 @@ import type { ScoreExamples } from './examples.js';
 import { ClientGoneError, type Lifetime, readDeadline, watchLifetime } from './lifetime.js';
 import { problemResponses } from './problem-responses.js';
 import { toProblem } from './problems.js';
+import { responseHeaders } from './response-headers.js';
 import { failedOpenAnswer } from './score-answer.js';
 import type { Findings, ScorePipeline, ScoreSource } from './score-pipeline.js';
 import {
@@ -172,7 +173,7 @@ function scoreRouteSchema(examples: ScoreExamples): FastifyZodOpenApiSchema {
     response: {
       '200': {
         description: 'Scores and decisions, or `failed_open`',
-        headers: z.object({ 'server-timing': z.string().describe('Time per stage, ms') }),
+        headers: responseHeaders({ 'server-timing': 'Time per stage, ms' }),
         content: { [JSON_TYPE]: { schema: scoreAnswerSchema } },
       },
       ...problemResponses(FAILURES),

@@ -1,0 +1,16 @@
+/** Owns what `diffusion-probe/client` exports. */
+export type { Policy } from '../decision/policy.js';
+export type { TensorData } from '../wire/safetensors-writer.js';
+export type { Dtype } from '../wire/tensor.js';
+export type { Problem, SampleResult } from './answer.js';
+export {
+  type Decision,
+  ProbeClient,
+  type ProbeClientOptions,
+  type ScoreCallOptions,
+  type ScoredGroup,
+  type ScoreFailure,
+  type ScoreOutcome,
+  type UnscoredGroup,
+} from './probe-client.js';
+export type { ScoreInput, ScoreRequestOptions } from './request.js';
