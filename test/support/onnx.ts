@@ -11,6 +11,9 @@ const ELEMENT_TYPE = { F32: 1, U8: 2, I64: 7, F16: 10 };
 const ATTRIBUTE = { INT: 2, TENSOR: 4, INTS: 7 };
 const BURN_WIDTH = 1024;
 
+/** So large that the graph's sums overflow: the score becomes NaN. */
+export const NAN_TIMESTEP = 3e38;
+
 export interface TinyModel {
   /** The graph's inputs; attention, token_mask and timestep must be among them. */
   readonly inputs: readonly ManifestInput[];
@@ -21,9 +24,14 @@ export interface TinyModel {
 }
 
 /** The inputs that every probe has, for maps of the given size. */
-export function tinyInputs(layers: number, height: number, width: number): ManifestInput[] {
+export function tinyInputs(
+  layers: number,
+  height: number,
+  width: number,
+  attentionDtype: 'F16' | 'F32' = 'F16',
+): ManifestInput[] {
   return [
-    { name: 'attention', dtype: 'F16', shape: ['batch', layers, 'tokens', height, width] },
+    { name: 'attention', dtype: attentionDtype, shape: ['batch', layers, 'tokens', height, width] },
     { name: 'token_mask', dtype: 'U8', shape: ['batch', 'tokens'] },
     { name: 'timestep', dtype: 'F32', shape: ['batch'] },
   ];

@@ -25,6 +25,8 @@ export interface ProbeFolderOptions {
   readonly bias?: number;
   /** Makes each run slow, as in onnx.ts. */
   readonly work?: number;
+  /** What the graph takes attention as; F16 by default. */
+  readonly attentionDtype?: 'F16' | 'F32';
   /** Further inputs; the selftest must then be given too. */
   readonly extraInputs?: Manifest['inputs'];
   /** Another graph than the manifest's; its hash is right. */
@@ -50,7 +52,10 @@ export async function temporaryModels(t: TestContext): Promise<string> {
 /** Writes models/<name>/<version>/ with everything in it. */
 export async function writeProbe(modelsDir: string, options: ProbeFolderOptions = {}): Promise<ProbeFolder> {
   const { name = 'tiny', version = 1, size = TINY_SIZE, bias = 0, work = 0, extraInputs = [] } = options;
-  const inputs = [...tinyInputs(size.layers, size.height, size.width), ...extraInputs];
+  const inputs = [
+    ...tinyInputs(size.layers, size.height, size.width, options.attentionDtype),
+    ...extraInputs,
+  ];
   const samples = randomSamples(size, TINY_TOKENS, 2, version);
   const files = {
     'model.onnx': options.model ?? tinyOnnx({ inputs, bias, work }),
