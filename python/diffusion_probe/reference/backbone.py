@@ -1,7 +1,7 @@
 """The reference backbone: a text encoder and a rectified-flow denoiser with text cross-attention at 16x16 and 8x8.
 
-The image is folded into 16x16 cells of 48 channels; residual convolutions and cross-attention work on that grid, transformer
-blocks on an 8x8 grid between them. Every cross-attention can hand out its probabilities: that is what a probe reads.
+The image is folded into 16x16 cells of 48 channels; residual convolutions and cross-attention work on that grid,
+transformer blocks on an 8x8 grid between them. Every cross-attention hands out its probabilities: what a probe reads.
 """
 
 from __future__ import annotations
@@ -189,20 +189,17 @@ class Denoiser(nn.Module):
         self.down = nn.ModuleList(GridBlock(grid_width, time_width, text_width, heads) for _ in range(2))
         self.shrink = nn.Conv2d(grid_width, core_width, 2, stride=2)
         self.places = nn.Parameter(torch.randn((config.grid // 2) ** 2, core_width) * 0.02)
-        self.core = nn.ModuleList(
-            CoreBlock(core_width, time_width, text_width, heads) for _ in range(config.core_blocks)
-        )
+        self.core = nn.ModuleList(CoreBlock(core_width, time_width, text_width, heads) for _ in range(config.core_blocks))
         self.grow = nn.ConvTranspose2d(core_width, grid_width, 2, stride=2)
         self.merge = nn.Conv2d(2 * grid_width, grid_width, 1)
         self.up = nn.ModuleList(GridBlock(grid_width, time_width, text_width, heads) for _ in range(2))
-        self.leave = nn.Sequential(
-            nn.GroupNorm(8, grid_width), nn.SiLU(), zero(nn.Conv2d(grid_width, channels, 3, padding=1))
-        )
+        self.leave = nn.Sequential(nn.GroupNorm(8, grid_width), nn.SiLU(), zero(nn.Conv2d(grid_width, channels, 3, padding=1)))
 
     def forward(self, latents: Tensor, timestep: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Velocity, shaped as `latents` [batch, 3, size, size], and per layer the probabilities [batch, heads, cells, tokens].
+        """Velocity, shaped as `latents` [batch, 3, size, size]; per layer the probabilities [batch, heads, cells, tokens].
 
-        `timestep` [batch] is the noise level times 1000; `text` [batch, tokens, text_width]; `text_mask` [batch, tokens], 1 = real.
+        `timestep` [batch] is the noise level times 1000; `text` is [batch, tokens, text_width]; `text_mask`
+        [batch, tokens], 1 = real.
         """
         maps: list[Tensor] = []
         time = self.time(timestep_features(timestep))

@@ -49,9 +49,7 @@ def sample_labelled(rng: np.random.Generator) -> Labelled:
     return label(plan, scene.request.background, rng, rough=spoil or rng.random() < 0.5)
 
 
-def label(
-    plan: list[tuple[Thing, bool]], background: str, rng: np.random.Generator, rough: bool = False
-) -> Labelled:
+def label(plan: list[tuple[Thing, bool]], background: str, rng: np.random.Generator, rough: bool = False) -> Labelled:
     """Paint things, spoiling those so marked, and say what is true of the picture. `rough` adds noise and softness."""
     canvas = np.empty((SIZE, SIZE, 3), np.float32)
     canvas[:] = BACKGROUNDS[background]

@@ -1,6 +1,6 @@
 """The language of the reference world: what a caption can ask for, in words and in token ids.
 
-A caption names one to three groups of pictograms, at most one relation between the first two groups, and a background:
+A caption names one to three groups of pictograms, a relation between the first two or none, and a background:
 "a cat left of two keys on a blue background".
 """
 
@@ -80,10 +80,9 @@ class Request:
         """The same text for requests that mean the same, so that a split by key keeps paraphrases together."""
         ordered = [f"{group.count} {group.pictogram}" for group in self.groups]
         if self.relation:
-            ordered = [f"{ordered[0]} {self.relation} {ordered[1]}", *sorted(ordered[2:])]
-        else:
-            ordered = sorted(ordered)
-        return f"{', '.join(ordered)} | {self.background}"
+            ordered[:2] = [f"{ordered[0]} {self.relation} {ordered[1]}"]
+        related = 1 if self.relation else 0
+        return f"{', '.join([*ordered[:related], *sorted(ordered[related:])])} | {self.background}"
 
     def bucket(self) -> int:
         """A stable number from 0 to 99 made from `key`: the split of a caption depends on nothing else."""

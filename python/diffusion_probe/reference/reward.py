@@ -182,5 +182,3 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int
         nn.BatchNorm2d(outputs),
         nn.ReLU(),
     )
-
-

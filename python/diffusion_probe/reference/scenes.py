@@ -6,7 +6,7 @@ Sprites are Noto emoji (Apache-2.0), from the npm package emoji-datasource-googl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -117,7 +117,7 @@ def paste(canvas: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
     region += cut[..., :3]
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprite(pictogram: str, size: int) -> np.ndarray:
     """A pictogram at `size` pixels: float32 [size, size, 4], colour premultiplied by alpha, alpha in [0, 1]."""
     index = PICTOGRAMS.index(pictogram)
@@ -130,7 +130,7 @@ def sprite(pictogram: str, size: int) -> np.ndarray:
     return np.stack([np.asarray(channel) for channel in channels], axis=2)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _sheet() -> Image.Image:
     with resources.files(__package__).joinpath("sprites.png").open("rb") as file:
         return Image.open(file).convert("RGBA")

@@ -110,10 +110,17 @@ class RewardReport:
     lower_after: dict[str, float]  # per way of spoiling: share of scenes whose quality fell
     mean_after: dict[str, float]  # and their mean quality
 
+    def text(self) -> str:
+        """The report in lines."""
+        lines = [f"clean held-out scenes read exactly: {self.exact:.1%}; mean quality {self.clean_quality:.3f}"]
+        for name, share in self.lower_after.items():
+            lines.append(f"one thing {name}: quality lower in {share:.1%}; mean {self.mean_after[name]:.3f}")
+        return "\n".join(lines)
+
 
 @torch.no_grad()
 def validate_reward(reward: Reward, scenes: int = 1000, seed: int = 1) -> RewardReport:
-    """Read clean held-out scenes, then the same scenes with one thing removed, added, swapped, smeared, or the relation turned."""
+    """Read clean held-out scenes, and again with one thing removed, added, swapped or smeared, or the relation turned."""
     rng = np.random.default_rng([seed, 11])
     originals = [lay_out(sample_of("test", rng), rng) for _ in range(scenes)]
     ids = pad_ids([tokenize(scene.request.caption()) for scene in originals])
@@ -182,8 +189,10 @@ def _smeared(scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
 def _turned(scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
     if scene.request.relation is None:
         return None
-    flip = (lambda t: Thing(t.pictogram, 63 - t.x, t.y, t.size)) if scene.request.relation == "left" else (
-        lambda t: Thing(t.pictogram, t.x, 63 - t.y, t.size)
+    flip = (
+        (lambda t: Thing(t.pictogram, 63 - t.x, t.y, t.size))
+        if scene.request.relation == "left"
+        else (lambda t: Thing(t.pictogram, t.x, 63 - t.y, t.size))
     )
     return label([(flip(thing), False) for thing in scene.things], scene.request.background, rng).image
 

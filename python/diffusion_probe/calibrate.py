@@ -1,0 +1,55 @@
+"""Calibration of an exported probe on held-out prompts: what turns its scores into decisions with a known risk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+
+from .dataset import Collection, read_split
+from .manifest import read_manifest, write_manifest
+from .scorer import OnnxProbe
+from .train import with_layers
+
+QUANTILES = 201
+SIGNIFICANT_DIGITS = 6
+
+
+def calibrate(data: Path, folder: Path) -> None:
+    """Run the exported probe on the calibration split and write `calibration` into its manifest."""
+    probe = OnnxProbe(folder)
+    collection = with_layers(read_split(data, "calibration"), probe.manifest["capture"]["layers"])
+    manifest = read_manifest(folder)
+    manifest["calibration"] = [
+        calibration_at(step, probe.score_collection(collection, step), collection)
+        for step in (point["step"] for point in manifest["decision_points"])
+    ]
+    write_manifest(folder, manifest)
+
+
+def calibration_at(step: int, scores: np.ndarray, collection: Collection) -> dict[str, Any]:
+    """The calibration entry of one decision point, from scores [prompts, seeds].
+
+    `good_scores` takes one sample per prompt, since the guarantee needs samples that are exchangeable: samples of one prompt
+    resemble each other. The other figures use all samples.
+    """
+    good_at = collection.description.metric.good_at
+    quality = collection.quality
+    one = np.arange(len(scores)), np.arange(len(scores)) % collection.seeds
+    good = np.sort(scores[one][quality[one] >= good_at])
+    curve = IsotonicRegression(y_min=0, y_max=1).fit(scores.ravel(), (quality >= good_at).ravel())
+    return {
+        "step": step,
+        "captions": len(scores),
+        "samples": scores.size,
+        "scores": rounded(np.quantile(scores, np.linspace(0, 1, QUANTILES))),
+        "good_scores": rounded(good),
+        "p_good": {"score": rounded(curve.X_thresholds_), "probability": rounded(curve.y_thresholds_)},
+    }
+
+
+def rounded(values: np.ndarray) -> list[float]:
+    """Plain numbers with few digits, still ascending."""
+    return [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values]

@@ -1,0 +1,234 @@
+"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate` and `diffusion-probe reference ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import __version__
+
+RUNS = Path("runs")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Mistakes of the user end in one line on stderr, without a trace."""
+    options = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = options.command
+    try:
+        command(options)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"diffusion-probe: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"diffusion-probe: {error.name} is missing: pip install 'diffusion-probe[train]'", file=sys.stderr)
+        return 2
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="diffusion-probe", description="Train and judge probes of text-to-image backbones.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    one = _command(commands, "collect", collect, "generate images and keep what a probe learns from")
+    one.add_argument("--source", choices=["reference"], default="reference", help="what generates (default: %(default)s)")
+    one.add_argument("--data", type=Path, default=RUNS / "data", help="folder for the shards (default: %(default)s)")
+    one.add_argument("--train", type=int, default=3000, help="training prompts (default: %(default)s)")
+    one.add_argument("--calibration", type=int, default=600, help="calibration prompts (default: %(default)s)")
+    one.add_argument("--test", type=int, default=600, help="test prompts (default: %(default)s)")
+    one.add_argument("--seeds", type=int, default=8, help="images per prompt (default: %(default)s)")
+    one.add_argument("--test-seeds", type=int, default=16, help="images per test prompt (default: %(default)s)")
+    one.add_argument("--steps", type=_steps, default=(1, 3, 5, 10, 15), help="steps to watch, from 1 (default: 1,3,5,10,15)")
+    one.add_argument("--batch", type=int, default=64, help="images at a time (default: %(default)s)")
+    _reference_checkpoints(one)
+
+    one = _command(commands, "train", train, "train a probe on collected samples")
+    _data_and_checkpoint(one)
+    one.add_argument("--training-steps", type=int, default=6000, help="batches (default: %(default)s)")
+    one.add_argument("--layers", type=_names, default=None, help="captured layers to read (default: all)")
+    one.add_argument("--signals", type=_names, default=(), help="inputs beyond attention: preview,token_ids (default: none)")
+    one.add_argument("--width", type=int, default=32, help="channels of the first block (default: %(default)s)")
+    one.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate (default: %(default)s)")
+    one.add_argument("--ranking-weight", type=float, default=0.3, help="weight of the ranking loss (default: %(default)s)")
+    one.add_argument("--seed", type=int, default=0)
+
+    one = _command(commands, "export", export, "write the probe's folder for the service")
+    _data_and_checkpoint(one)
+    _folder(one)
+    one.add_argument("--name", default="pictogram", help="name of the probe (default: %(default)s)")
+    one.add_argument("--probe-version", type=int, default=1, help="its version (default: %(default)s)")
+
+    one = _command(commands, "calibrate", calibrate, "calibrate the exported probe on held-out prompts")
+    _data(one)
+    _folder(one)
+
+    one = _command(commands, "evaluate", evaluate, "judge the exported probe on test prompts, beside all baselines")
+    _data(one)
+    _folder(one)
+    one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="default: %(default)s")
+    one.add_argument("--repeats", type=int, default=300, help="bootstrap repetitions (default: %(default)s)")
+
+    reference = commands.add_parser("reference", help="build the reference world: scenes, backbone, reward")
+    parts = reference.add_subparsers(required=True, metavar="command")
+    one = _command(parts, "scenes", scenes, "paint a sheet of scenes with their captions")
+    one.add_argument("--count", type=int, default=24, help="scenes (default: %(default)s)")
+    one.add_argument("--out", type=Path, default=RUNS / "scenes.png", help="default: %(default)s")
+    one.add_argument("--seed", type=int, default=0)
+
+    one = _command(parts, "train-backbone", train_backbone, "train the text-to-image backbone (hours on two cores)")
+    one.add_argument("--training-steps", type=int, default=9000, help="batches of 64 (default: %(default)s)")
+    one.add_argument("--no-compile", action="store_true", help="do without torch.compile (slower; needs no C++ compiler)")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
+
+    one = _command(parts, "train-reward", train_reward, "train and validate the reward")
+    one.add_argument("--training-steps", type=int, default=2500, help="batches of 64 (default: %(default)s)")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint (default: %(default)s)")
+
+    one = _command(parts, "sample", sample, "draw a sheet of generated images with their qualities")
+    one.add_argument("--count", type=int, default=100, help="images (default: %(default)s)")
+    one.add_argument("--split", choices=["world", "train"], default="train", help="captions from (default: %(default)s)")
+    one.add_argument("--out", type=Path, default=RUNS / "sample.png", help="default: %(default)s")
+    _reference_checkpoints(one)
+
+    one = _command(parts, "export", export_reference, "write backbone, text encoder and reward as ONNX")
+    one.add_argument("--out", type=Path, default=Path("reference"), help="folder (default: %(default)s)")
+    _reference_checkpoints(one)
+    return parser
+
+
+def collect(options: argparse.Namespace) -> None:
+    from .collect import collect as run
+
+    seeds = {"train": options.seeds, "calibration": options.seeds, "test": options.test_seeds}
+    counts = {"train": options.train, "calibration": options.calibration, "test": options.test}
+    run(_reference_source(options), options.data, counts, seeds, options.steps, options.batch)
+
+
+def train(options: argparse.Namespace) -> None:
+    from .reference.language import VOCABULARY
+    from .train import TrainSettings, train_probe
+
+    settings = TrainSettings(
+        steps=options.training_steps,
+        learning_rate=options.learning_rate,
+        ranking_weight=options.ranking_weight,
+        layers=options.layers,
+        signals=options.signals,
+        width=options.width,
+        seed=options.seed,
+    )
+    train_probe(options.data, options.checkpoint, settings, vocabulary=len(VOCABULARY))
+
+
+def export(options: argparse.Namespace) -> None:
+    from .export import export_probe
+
+    export_probe(options.data, options.checkpoint, options.folder, options.name, options.probe_version)
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    from .calibrate import calibrate as run
+
+    run(options.data, options.folder)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    from .evaluate import evaluate as run
+
+    run(options.data, options.folder, options.split, options.repeats)
+    print((options.folder / "report.md").read_text())
+
+
+def scenes(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from .reference.scenes import sample_scene
+    from .reference.sheet import write_sheet
+
+    rng = np.random.default_rng(options.seed)
+    painted = [sample_scene(rng) for _ in range(options.count)]
+    write_sheet(options.out, [scene.image() for scene in painted], [scene.request.caption() for scene in painted])
+    print(options.out)
+
+
+def train_backbone(options: argparse.Namespace) -> None:
+    from .reference.train_backbone import train_backbone as run
+
+    run(options.backbone, options.training_steps, options.seed, compiled=not options.no_compile)
+
+
+def train_reward(options: argparse.Namespace) -> None:
+    from .reference.train_reward import train_reward as run
+    from .reference.train_reward import validate_reward
+
+    report = validate_reward(run(options.reward, options.training_steps, options.seed))
+    print(report.text())
+
+
+def sample(options: argparse.Namespace) -> None:
+    from .reference.sheet import write_sheet
+
+    source = _reference_source(options)
+    prompts = source.prompts(options.split, options.count)
+    samples = source.generate(prompts, [0] * len(prompts), (5,))
+    labels = [f"{quality:.2f} {prompt}" for quality, prompt in zip(samples.quality, prompts, strict=True)]
+    write_sheet(options.out, list(samples.image.transpose(0, 2, 3, 1)), labels)
+    print(options.out)
+
+
+def export_reference(options: argparse.Namespace) -> None:
+    from .reference.export import export_reference as run
+
+    run(_reference_source(options), options.out)
+
+
+def _reference_source(options: argparse.Namespace):
+    from .reference.source import ReferenceSource
+
+    return ReferenceSource.load(options.backbone, options.reward)
+
+
+def _command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _reference_checkpoints(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
+    parser.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint (default: %(default)s)")
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=RUNS / "data", help="folder of the shards (default: %(default)s)")
+
+
+def _data_and_checkpoint(parser: argparse.ArgumentParser) -> None:
+    _data(parser)
+    parser.add_argument("--checkpoint", type=Path, default=RUNS / "probe.pt", help="default: %(default)s")
+
+
+def _folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--folder", type=Path, default=Path("models/pictogram/1"), help="the probe's folder (default: %(default)s)"
+    )
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected steps such as 1,3,5, not {text!r}") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Collected samples on disk: a folder of safetensors shards and a `dataset.json` that says how they were made."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from .manifest import Capture, Metric, Point
+from .source import Samples, Source
+
+SPLITS = ("train", "calibration", "test")
+FIELDS = tuple(field.name for field in dataclass_fields(Samples))
+
+
+@dataclass(frozen=True)
+class Description:
+    """How a data set was made; every shard in its folder was made so."""
+
+    backbone: str
+    capture: Capture
+    metric: Metric
+    points: tuple[Point, ...]
+    seeds: dict[str, int]  # per split: samples per prompt
+
+    def write(self, folder: Path) -> None:
+        """Write `dataset.json`, or check it against the one there. Raises ValueError where they differ."""
+        path = folder / "dataset.json"
+        fields = json.loads(json.dumps(asdict(self)))
+        if path.exists():
+            present = json.loads(path.read_text())
+            different = [name for name in fields if present.get(name) != fields[name]]
+            if different:
+                raise ValueError(f"{folder} holds samples made with another {', '.join(different)}: use another folder")
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(fields, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Description:
+        """Read `dataset.json`. Raises FileNotFoundError where there is none."""
+        path = folder / "dataset.json"
+        if not path.exists():
+            raise FileNotFoundError(f"no dataset.json in {folder}: run 'diffusion-probe collect' first")
+        fields = json.loads(path.read_text())
+        metric = fields["metric"]
+        return cls(
+            backbone=fields["backbone"],
+            capture=Capture.from_dict(fields["capture"]),
+            metric=Metric(metric["name"], tuple(metric["range"]), metric["good_at"]),
+            points=tuple(Point(**point) for point in fields["points"]),
+            seeds=fields["seeds"],
+        )
+
+
+@dataclass
+class Collection:
+    """The samples of one split, grouped by prompt: sample i belongs to prompt i // seeds."""
+
+    description: Description
+    split: str
+    prompts: list[str]
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def seeds(self) -> int:
+        """Samples per prompt."""
+        return self.description.seeds[self.split]
+
+    @property
+    def quality(self) -> np.ndarray:
+        """float32 [prompts, seeds]."""
+        return self.arrays["quality"].reshape(len(self.prompts), self.seeds)
+
+    def point_index(self, step: int) -> int:
+        """Where a step stands among the points. Raises ValueError for a step that was not watched."""
+        steps = [point.step for point in self.description.points]
+        if step not in steps:
+            raise ValueError(f"step {step} was not collected: expected one of {steps}")
+        return steps.index(step)
+
+    def per_prompt(self, field: str, step: int) -> np.ndarray:
+        """A per-point figure at one step: float32 [prompts, seeds]."""
+        return self.arrays[field][:, self.point_index(step)].reshape(len(self.prompts), self.seeds)
+
+    def take(self, prompts: Sequence[int]) -> Collection:
+        """The same for some of the prompts only."""
+        rows = (np.asarray(prompts)[:, None] * self.seeds + np.arange(self.seeds)).reshape(-1)
+        arrays = {name: array[rows] for name, array in self.arrays.items()}
+        return Collection(self.description, self.split, [self.prompts[index] for index in prompts], arrays)
+
+
+def shard_path(folder: Path, split: str, index: int) -> Path:
+    """Where a shard lies."""
+    return folder / f"{split}-{index:05d}.safetensors"
+
+
+def write_shard(path: Path, samples: Samples, prompts: Sequence[str]) -> None:
+    """Write a shard so that a kill leaves none or a whole one. `prompts`: one per group of seeds."""
+    partial = path.with_suffix(".partial")
+    arrays = {name: np.ascontiguousarray(getattr(samples, name)) for name in FIELDS}
+    save_file(arrays, partial, metadata={"prompts": json.dumps(list(prompts))})
+    os.replace(partial, path)
+
+
+def read_split(folder: Path, split: str, fields: Sequence[str] = FIELDS, prompts: int | None = None) -> Collection:
+    """Read the shards of a split, or the first of them until `prompts` are there. Raises FileNotFoundError if there are none."""
+    description = Description.read(folder)
+    names: list[str] = []
+    parts: list[dict[str, np.ndarray]] = []
+    for path in sorted(folder.glob(f"{split}-*.safetensors")):
+        with safe_open(path, framework="np") as file:
+            names.extend(json.loads(file.metadata()["prompts"]))
+            parts.append({name: file.get_tensor(name) for name in fields})
+        if prompts is not None and len(names) >= prompts:
+            break
+    if not parts:
+        raise FileNotFoundError(f"no shards of split '{split}' in {folder}: run 'diffusion-probe collect' first")
+    arrays = {name: _join([part[name] for part in parts]) for name in fields}
+    collection = Collection(description, split, names, arrays)
+    return collection if prompts is None else collection.take(range(min(prompts, len(names))))
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    """Concatenate along samples without ever holding everything twice."""
+    total = sum(len(part) for part in parts)
+    joined = np.empty((total, *parts[0].shape[1:]), parts[0].dtype)
+    start = 0
+    while parts:
+        part = parts.pop(0)
+        joined[start : start + len(part)] = part
+        start += len(part)
+    return joined
+
+
+def describe(source: Source, steps: Sequence[int], seeds: dict[str, int]) -> Description:
+    """The description of what will be collected from a source."""
+    return Description(source.name, source.capture, source.metric, source.points(steps), seeds)

@@ -1,0 +1,174 @@
+"""Evaluation of an exported probe on prompts it never saw, beside every baseline: report.json, report.md and plots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import baselines
+from .dataset import Collection, read_split
+from .decision import conformal_threshold
+from .figures import CORRELATIONS, auc, best_of, bootstrap, pairwise_accuracy, pooled, selection, spearman_within
+from .manifest import read_manifest, write_manifest
+from .plots import write_plots
+from .report import markdown
+from .scorer import OnnxProbe
+from .train import with_layers
+
+STEPS = (1, 5, 10, 15)
+CANDIDATES = (4, 8, 16)
+BAD_SHARES = (0.1, 0.2, 0.5)
+ALPHAS = (0.01, 0.02, 0.05, 0.1)
+REPEATS = 300
+PROBE = "probe"
+HEADLINE = ("srcc", "pcc", "ktc", "auc_20", "pairwise_accuracy", "gap_closed_8")
+
+
+def evaluate(data: Path, folder: Path, split: str = "test", repeats: int = REPEATS) -> dict[str, Any]:
+    """Score the split with the exported ONNX file, write the report into the probe's folder, and return it."""
+    probe = OnnxProbe(folder)
+    layers = probe.manifest["capture"]["layers"]
+    collection = with_layers(read_split(data, split), layers)
+    training = read_split(data, "train", ["quality", "guidance_difference"])
+    report: dict[str, Any] = {
+        "split": split,
+        "prompts": len(collection.prompts),
+        "seeds": collection.seeds,
+        "quality": spread(collection.quality),
+        "steps": {},
+    }
+    scores_of: dict[int, dict[str, np.ndarray]] = {}
+    for step in STEPS:
+        methods = {PROBE: probe.score_collection(collection, step), **baseline_scores(collection, training, step)}
+        scores_of[step] = methods
+        total = collection.description.capture.total_steps
+        report["steps"][str(step)] = {
+            "timestep": collection.description.points[collection.point_index(step)].timestep,
+            "methods": {
+                name: figures(scores, collection.quality, repeats if name == PROBE else 0) for name, scores in methods.items()
+            },
+            "equal_compute": equal_compute(collection, step, total),
+            "false_drop": false_drop(probe.manifest, step, methods[PROBE], collection),
+        }
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / "report.md").write_text(markdown(probe.manifest, report))
+    write_plots(folder, collection, scores_of, report)
+    manifest = read_manifest(folder)
+    manifest["evaluation"] = headline(report)
+    write_manifest(folder, manifest)
+    return report
+
+
+def baseline_scores(collection: Collection, training: Collection, step: int) -> dict[str, np.ndarray]:
+    """The scores of every baseline at one step, by name."""
+    known = training.per_prompt("guidance_difference", step)
+    direction = 1.0 if np.nanmean(spearman_within(known, training.quality)) >= 0 else -1.0
+    return {
+        "prompt_only": baselines.prompt_only(training.prompts, training.quality, collection),
+        "true_prompt_mean": baselines.true_prompt_mean(collection),
+        "attend_and_excite": baselines.attend_and_excite(collection, step),
+        "focus": baselines.focus(collection, step),
+        "guidance_difference": baselines.guidance_difference(collection, step, direction),
+        "preview_quality": baselines.preview_quality(collection, step),
+        "oracle": collection.quality,
+    }
+
+
+def figures(scores: np.ndarray, quality: np.ndarray, repeats: int) -> dict[str, Any]:
+    """Every figure of one method, each {value, low, high}, without an interval where `repeats` is 0."""
+
+    def measured(figure: Any) -> dict[str, float]:
+        everything = np.arange(len(quality))
+        result = {"value": float(figure(everything))}
+        if repeats:
+            result["low"], result["high"] = bootstrap(figure, len(quality), repeats)
+        return {name: round(value, 4) for name, value in result.items()}
+
+    report = {}
+    for name in CORRELATIONS:
+        report[name] = measured(lambda rows, name=name: pooled(scores[rows], quality[rows], name))
+    for share in BAD_SHARES:
+        report[f"auc_{share * 100:.0f}"] = measured(lambda rows, share=share: auc(scores[rows], quality[rows], share))
+    within = spearman_within(scores, quality)
+    pairs = pairwise_accuracy(scores, quality)
+    report["spearman_within"] = measured(lambda rows: mean_known(within[rows]))
+    report["pairwise_accuracy"] = measured(lambda rows: mean_known(pairs[rows]))
+    for candidates in CANDIDATES:
+        if candidates <= scores.shape[1]:
+            chosen = selection(scores, quality, candidates)
+            report[f"gap_closed_{candidates}"] = measured(lambda rows, chosen=chosen: gap_share(chosen[rows]))
+    return report
+
+
+def gap_share(chosen: np.ndarray) -> float:
+    """Share of the oracle gap closed, from per-prompt [random, chosen, best]."""
+    random, picked, best = chosen.mean(axis=0)
+    return float((picked - random) / (best - random)) if best > random else float("nan")
+
+
+def mean_known(values: np.ndarray) -> float:
+    """Mean over the prompts for which a figure exists."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def spread(quality: np.ndarray) -> dict[str, float]:
+    """Mean, standard deviation, and the share of the variance that lies within prompts."""
+    within = quality.var(axis=1, ddof=1).mean()
+    total = quality.var()
+    return {
+        "mean": round(float(quality.mean()), 4),
+        "std": round(float(quality.std()), 4),
+        "within": round(float(within / total), 4),
+    }
+
+
+def equal_compute(collection: Collection, step: int, total_steps: int) -> dict[str, Any]:
+    """What choosing one of N at this step costs in denoiser calls, and what full best-of-k closes for the same."""
+    result = {}
+    for candidates in CANDIDATES:
+        if candidates <= collection.seeds:
+            calls = candidates * step + (total_steps - step)
+            finished = calls / total_steps
+            result[str(candidates)] = {
+                "calls": calls,
+                "best_of": round(finished, 2),
+                "gap_closed": round(best_of(collection.quality, candidates, finished), 4),
+            }
+    return result
+
+
+def false_drop(manifest: dict[str, Any], step: int, scores: np.ndarray, collection: Collection) -> list[dict[str, Any]]:
+    """Per alpha: the threshold from the calibration, and what it drops on this split."""
+    entry = next((entry for entry in manifest["calibration"] if entry["step"] == step), None)
+    if entry is None:
+        return []
+    good = collection.quality >= collection.description.metric.good_at
+    rows = []
+    for alpha in ALPHAS:
+        threshold = conformal_threshold(np.asarray(entry["good_scores"]), alpha)
+        dropped = np.zeros_like(good) if threshold is None else scores < threshold
+        rows.append(
+            {
+                "alpha": alpha,
+                "threshold": threshold,
+                "false_drop": round(float(dropped[good].mean()), 4),
+                "drop_rate": round(float(dropped.mean()), 4),
+                "kept_quality": round(float(collection.quality[~dropped].mean()), 4),
+            }
+        )
+    return rows
+
+
+def headline(report: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest tells of the evaluation."""
+    return {
+        "split": report["split"],
+        "prompts": report["prompts"],
+        "seeds": report["seeds"],
+        "steps": {
+            step: {name: entry["methods"][PROBE][name]["value"] for name in HEADLINE} for step, entry in report["steps"].items()
+        },
+    }

@@ -1,0 +1,101 @@
+"""The figures a probe is judged by, pooled and within prompts. Scores and quality are float arrays [prompts, seeds]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
+from sklearn.metrics import roc_auc_score
+
+# Two images of one prompt count as different from this difference of quality, in units of the metric's range.
+TIE = 0.01
+
+
+CORRELATIONS = {"srcc": spearmanr, "ktc": kendalltau, "pcc": pearsonr}
+
+
+def pooled(scores: np.ndarray, quality: np.ndarray, name: str) -> float:
+    """Correlation over all samples: Spearman (`srcc`), Kendall (`ktc`) or Pearson (`pcc`)."""
+    return float(CORRELATIONS[name](scores.ravel(), quality.ravel()).statistic)
+
+
+def auc(scores: np.ndarray, quality: np.ndarray, bad_share: float) -> float:
+    """Area under the ROC curve for finding the bad samples: those with the lowest `bad_share` of quality."""
+    bad = quality.ravel() <= np.quantile(quality, bad_share)
+    if bad.all() or not bad.any():
+        return float("nan")
+    return float(roc_auc_score(bad, -scores.ravel()))
+
+
+def pairwise_accuracy(scores: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Per prompt: share of pairs of differing quality that the scores put in the right order; a tied score counts half."""
+    apart = quality[:, :, None] - quality[:, None, :]
+    guessed = np.sign(scores[:, :, None] - scores[:, None, :])
+    pairs = apart > TIE
+    right = (guessed > 0) + 0.5 * (guessed == 0)
+    counts = pairs.sum(axis=(1, 2))
+    return np.divide((right * pairs).sum(axis=(1, 2)), counts, out=np.full(len(scores), np.nan), where=counts > 0)
+
+
+def spearman_within(scores: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Per prompt: Spearman correlation over its seeds; nan where either is constant."""
+    s = rankdata(scores, axis=1)
+    q = rankdata(quality, axis=1)
+    s -= s.mean(axis=1, keepdims=True)
+    q -= q.mean(axis=1, keepdims=True)
+    norm = np.sqrt((s**2).sum(axis=1) * (q**2).sum(axis=1))
+    return np.divide((s * q).sum(axis=1), norm, out=np.full(len(s), np.nan), where=norm > 0)
+
+
+def selection(scores: np.ndarray, quality: np.ndarray, candidates: int | None = None) -> np.ndarray:
+    """Per prompt [prompts, 3]: mean quality of a random candidate, of the chosen one, and of the best one.
+
+    With fewer candidates than seeds, the seeds are cut into as many groups of candidates as there are, and averaged.
+    """
+    seeds = scores.shape[1]
+    size = candidates or seeds
+    groups = seeds // size
+    s = scores[:, : groups * size].reshape(len(scores), groups, size)
+    q = quality[:, : groups * size].reshape(len(scores), groups, size)
+    top = s == s.max(axis=2, keepdims=True)
+    chosen = (q * top).sum(axis=2) / top.sum(axis=2)
+    return np.stack([q.mean(axis=(1, 2)), chosen.mean(axis=1), q.max(axis=2).mean(axis=1)], axis=1)
+
+
+def gap_closed(scores: np.ndarray, quality: np.ndarray, candidates: int | None = None) -> float:
+    """Share of the oracle gap closed: (chosen - random) / (best - random), means over prompts."""
+    random, chosen, best = selection(scores, quality, candidates).mean(axis=0)
+    return float((chosen - random) / (best - random)) if best > random else float("nan")
+
+
+def best_of(quality: np.ndarray, candidates: int, finished: float) -> float:
+    """Share of the oracle gap of `candidates` seeds closed by finishing `finished` of them and keeping the best.
+
+    `finished` may be fractional: between two whole numbers the gain is interpolated.
+    """
+    seeds = quality.shape[1]
+    groups = quality[:, : seeds // candidates * candidates].reshape(-1, candidates)
+    ordered = np.sort(groups, axis=1)
+    means = [float((ordered * _max_weights(candidates, k)).sum(axis=1).mean()) for k in range(1, candidates + 1)]
+    value = np.interp(finished, np.arange(1, candidates + 1), means)
+    return float((value - means[0]) / (means[-1] - means[0]))
+
+
+def bootstrap(
+    figure: Callable[[np.ndarray], float], prompts: int, repeats: int = 500, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of a figure over resampled prompts; `figure` takes indices of prompts."""
+    rng = np.random.default_rng(seed)
+    values = [figure(rng.integers(prompts, size=prompts)) for _ in range(repeats)]
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _max_weights(total: int, drawn: int) -> np.ndarray:
+    """Chance that each of `total` ordered values is the largest of `drawn` taken without replacement."""
+    weights = np.zeros(total)
+    weights[total - 1] = drawn / total
+    for rank in range(total - 2, drawn - 2, -1):
+        weights[rank] = weights[rank + 1] * (rank + 1 - drawn + 1) / (rank + 1)
+    return weights

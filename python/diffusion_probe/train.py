@@ -1,0 +1,193 @@
+"""Training of a probe on a collected data set: mean squared error plus a ranking loss within each prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from .dataset import Collection, read_split
+from .figures import gap_closed, pairwise_accuracy
+from .manifest import Capture
+from .probe import PREVIEW, Probe, ProbeConfig
+from .scorer import probe_inputs
+from .training import Progress, WeightAverage, load_checkpoint, save_checkpoint, trapezoid
+
+VALIDATION_SHARE = 0.1
+AVERAGE_DECAY = 0.998
+WARM_UP_STEPS = 200
+COOL_DOWN_SHARE = 0.5
+VALIDATE_EVERY = 500
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a probe is trained."""
+
+    steps: int = 6000
+    batch_prompts: int = 16
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    ranking_weight: float = 0.3
+    ranking_sharpness: float = 12.0  # score difference, in units of the metric's range, to logits
+    layers: tuple[str, ...] | None = None  # None: all that were captured
+    signals: tuple[str, ...] = ()
+    width: int = 32
+    seed: int = 0
+
+
+def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabulary: int = 0) -> Probe:
+    """Train from the checkpoint or from scratch; returns the averaged weights.
+
+    A tenth of the training prompts is held back; its figures are written beside the checkpoint as `.log.jsonl`.
+    """
+    fields = ["attention", "token_mask", "token_ids", "quality", *([PREVIEW] if PREVIEW in settings.signals else [])]
+    everything = read_split(data, "train", fields)
+    everything = with_layers(everything, settings.layers)
+    held_back = max(1, round(len(everything.prompts) * VALIDATION_SHARE))
+    training = everything.take(range(len(everything.prompts) - held_back))
+    validation = everything.take(range(len(everything.prompts) - held_back, len(everything.prompts)))
+    config = probe_config(everything, settings, vocabulary)
+    torch.manual_seed(settings.seed)
+    model = Probe(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    average = WeightAverage(model, AVERAGE_DECAY)
+    saved = load_checkpoint(checkpoint)
+    first = 0
+    if saved:
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average.state = saved["average"]
+        first = saved["step"]
+    log = checkpoint.with_suffix(".log.jsonl")
+    progress = Progress("probe", first, settings.steps)
+    recent = 0.0
+    for step in progress:
+        factor = trapezoid(step, settings.steps, WARM_UP_STEPS, int(settings.steps * COOL_DOWN_SHARE))
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * factor
+        inputs, quality = training_batch(training, config, settings, step)
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = model(*inputs)
+        loss = probe_loss(scores.float(), quality, config, settings)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        average.update(model, step)
+        recent = loss.item() if step == first else 0.98 * recent + 0.02 * loss.item()
+        if step % 20 == 0:
+            progress.note(loss=f"{recent:.4f}")
+        if (step + 1) % VALIDATE_EVERY == 0 or step + 1 == settings.steps:
+            save_checkpoint(
+                checkpoint,
+                {
+                    "config": config.as_dict(),
+                    "layers": list(everything.description.capture.layers),
+                    "settings": asdict(settings),
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "average": average.state,
+                    "step": step + 1,
+                },
+            )
+            report = validate(load_probe(checkpoint)[0], validation)
+            progress.bar.write(json.dumps({"step": step + 1, **report}))
+            with log.open("a") as file:
+                file.write(json.dumps({"step": step + 1, "loss": recent, **report}) + "\n")
+    return load_probe(checkpoint)[0]
+
+
+def load_probe(checkpoint: Path) -> tuple[Probe, tuple[str, ...]]:
+    """A trained probe with its averaged weights, and the layers it reads. Raises FileNotFoundError where there is none."""
+    saved = load_checkpoint(checkpoint)
+    if saved is None:
+        raise FileNotFoundError(f"no probe checkpoint at {checkpoint}: run 'diffusion-probe train' first")
+    probe = Probe(ProbeConfig.from_dict(saved["config"]))
+    probe.load_state_dict(saved["average"])
+    return probe.eval(), tuple(saved["layers"])
+
+
+def with_layers(collection: Collection, layers: Sequence[str] | None) -> Collection:
+    """The same samples with some of the captured layers only. Raises ValueError for a layer that was not captured."""
+    if layers is None:
+        return collection
+    capture = collection.description.capture
+    unknown = [layer for layer in layers if layer not in capture.layers]
+    if unknown:
+        raise ValueError(f"layers {unknown} were not captured: expected some of {list(capture.layers)}")
+    chosen = [capture.layers.index(layer) for layer in layers]
+    arrays = {**collection.arrays, "attention": np.ascontiguousarray(collection.arrays["attention"][:, :, chosen])}
+    narrowed = Capture(**{**asdict(capture), "layers": tuple(layers)})
+    description = type(collection.description)(**{**vars(collection.description), "capture": narrowed})
+    return Collection(description, collection.split, collection.prompts, arrays)
+
+
+def probe_config(collection: Collection, settings: TrainSettings, vocabulary: int) -> ProbeConfig:
+    """The probe that fits a data set."""
+    capture = collection.description.capture
+    if capture.height != capture.width or capture.height % 4:
+        raise ValueError(f"maps of {capture.height}x{capture.width}: a probe needs a square grid divisible by 4")
+    return ProbeConfig(
+        layers=len(capture.layers),
+        grid=capture.height,
+        width=settings.width,
+        metric_range=collection.description.metric.range,
+        signals=settings.signals,
+        vocabulary=vocabulary,
+        preview_size=capture.resolution[0],
+    )
+
+
+def training_batch(
+    collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int
+) -> tuple[list[Tensor], Tensor]:
+    """Probe inputs for some prompts with all their seeds, each prompt at a random point; and quality [prompts, seeds]."""
+    rng = np.random.default_rng([settings.seed, step])
+    prompts = rng.choice(len(collection.prompts), size=min(settings.batch_prompts, len(collection.prompts)), replace=False)
+    points = collection.description.points
+    at = rng.integers(len(points), size=len(prompts))
+    gathered = []
+    for prompt, point in zip(prompts, at, strict=True):
+        rows = slice(prompt * collection.seeds, (prompt + 1) * collection.seeds)
+        gathered.append(probe_inputs(collection, points[point].step, rows))
+    inputs = [torch.from_numpy(np.concatenate([part[signal.name] for part in gathered])) for signal in config.inputs()]
+    return inputs, torch.from_numpy(collection.quality[prompts])
+
+
+def probe_loss(scores: Tensor, quality: Tensor, config: ProbeConfig, settings: TrainSettings) -> Tensor:
+    """Mean squared error plus, over all pairs of one prompt, a logistic loss on the order, weighted by how far apart they are."""
+    low, high = config.metric_range
+    truth = (quality - low) / (high - low)
+    predicted = (scores.view_as(quality) - low) / (high - low)
+    squared = F.mse_loss(predicted, truth)
+    apart = truth[:, :, None] - truth[:, None, :]
+    guessed = predicted[:, :, None] - predicted[:, None, :]
+    weight = apart.abs()
+    order = F.softplus(-settings.ranking_sharpness * guessed * apart.sign())
+    return squared + settings.ranking_weight * (order * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+@torch.no_grad()
+def validate(probe: Probe, collection: Collection) -> dict[str, float]:
+    """Pooled and within-prompt figures per step on held-back prompts."""
+    report = {}
+    for point in collection.description.points:
+        parts = []
+        total = len(collection.arrays["quality"])
+        for start in range(0, total, 256):
+            inputs = probe_inputs(collection, point.step, slice(start, min(start + 256, total)))
+            parts.append(probe(*[torch.from_numpy(inputs[signal.name]) for signal in probe.config.inputs()]))
+        scores = torch.cat(parts).numpy().reshape(collection.quality.shape)
+        quality = collection.quality
+        report[f"srcc@{point.step}"] = round(float(spearmanr(scores.ravel(), quality.ravel()).statistic), 4)
+        report[f"pairwise@{point.step}"] = round(float(np.nanmean(pairwise_accuracy(scores, quality))), 4)
+        report[f"gap@{point.step}"] = round(gap_closed(scores, quality), 4)
+    return report
