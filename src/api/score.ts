@@ -155,13 +155,10 @@ function scoreRouteSchema(examples: ScoreExamples): FastifyZodOpenApiSchema {
       'With `x-deadline-ms`, a service that cannot answer in time says `failed_open`: keep everything.',
     tags: ['score'],
     headers: z.object({
-      'x-deadline-ms': z
-        .number()
-        .optional()
-        .meta({
-          description: 'Time left for the answer, counted from the request’s first byte, ms',
-          example: 2000,
-        }),
+      'x-deadline-ms': z.number().optional().meta({
+        description: 'Time left for the answer, counted from the request’s first byte, ms',
+        example: 2000,
+      }),
     }),
     body: {
       required: true,

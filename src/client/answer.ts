@@ -32,7 +32,12 @@ const answerSchema = z.discriminatedUnion('outcome', [
   z.object({ outcome: z.literal('failed_open'), reason: z.string() }),
 ]);
 
-const problemSchema = z.looseObject({ code: z.string(), title: z.string(), status: z.int(), detail: z.string() });
+const problemSchema = z.looseObject({
+  code: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+});
 
 /** Score and decision of one sample; the members are those of the service's answer. */
 export type SampleResult = z.output<typeof resultSchema>;

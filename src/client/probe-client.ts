@@ -99,7 +99,11 @@ export class ProbeClient {
     return this.#pool.close();
   }
 
-  async #ask(input: ScoreInput, options: ScoreCallOptions, samples: number): Promise<ScoredGroup | ScoreFailure> {
+  async #ask(
+    input: ScoreInput,
+    options: ScoreCallOptions,
+    samples: number,
+  ): Promise<ScoredGroup | ScoreFailure> {
     let body: Uint8Array;
     try {
       body = encodeRequest(input, options);

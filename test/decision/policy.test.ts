@@ -1,0 +1,144 @@
+/** Owns the proof that each policy decides as it says. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import fc from 'fast-check';
+
+import { judge, policySchema } from '../../src/decision/policy.js';
+import { bestFirst, ranks } from '../../src/decision/ranking.js';
+import type { CalibrationPoint } from '../../src/engine/manifest.js';
+
+const scores = fc.array(fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0.25, 0.5)), {
+  minLength: 1,
+  maxLength: 20,
+});
+
+const calibration: CalibrationPoint = {
+  step: 5,
+  captions: 99,
+  samples: 99,
+  scores: [0, 1],
+  good_scores: Array.from({ length: 99 }, (_, index) => (index + 1) / 100),
+  p_good: { score: [0, 1], probability: [0, 1] },
+};
+
+test('top_k keeps the k best, whatever the scores', () => {
+  fc.assert(
+    fc.property(scores, fc.integer({ min: 1, max: 25 }), (group, k) => {
+      const verdicts = judge({ name: 'top_k', k }, group, undefined);
+      const kept = group.filter((_, index) => !verdicts[index]?.wouldDrop);
+      const dropped = group.filter((_, index) => verdicts[index]?.wouldDrop);
+      assert.equal(kept.length, Math.min(k, group.length));
+      assert.ok(Math.min(...kept) >= Math.max(...dropped, 0));
+    }),
+  );
+});
+
+test('among equals the earlier sample is kept', () => {
+  const verdicts = judge({ name: 'top_k', k: 2 }, [0.5, 0.7, 0.5, 0.5], undefined);
+  assert.deepEqual(
+    verdicts.map((verdict) => verdict.reason),
+    ['top_k', 'top_k', 'not_top_k', 'not_top_k'],
+  );
+});
+
+test('top_fraction rounds up, and a decimal fraction is no more than it looks', () => {
+  const kept = (fraction: number, samples: number): number =>
+    judge(
+      { name: 'top_fraction', fraction },
+      Array.from({ length: samples }, () => 0.5),
+      undefined,
+    ).filter((verdict) => !verdict.wouldDrop).length;
+  assert.equal(kept(0.25, 8), 2);
+  assert.equal(kept(0.3, 8), 3);
+  assert.equal(kept(0.01, 8), 1);
+  assert.equal(kept(1, 8), 8);
+  assert.equal(kept(0.07, 100), 7, '0.07 × 100 is 7.000000000000001');
+});
+
+test('threshold drops strictly below its value', () => {
+  const verdicts = judge({ name: 'threshold', value: 0.5 }, [0.4, 0.5, 0.6], undefined);
+  assert.deepEqual(
+    verdicts.map((verdict) => verdict.wouldDrop),
+    [true, false, false],
+  );
+  assert.deepEqual(
+    verdicts.map((verdict) => verdict.reason),
+    ['below_threshold', 'above_threshold', 'above_threshold'],
+  );
+  assert.ok(verdicts.every((verdict) => verdict.threshold === 0.5));
+});
+
+test('max_false_drop drops strictly below the conformal threshold', () => {
+  const verdicts = judge({ name: 'max_false_drop', alpha: 0.1 }, [0.09, 0.1, 0.11], calibration);
+  assert.deepEqual(
+    verdicts.map((verdict) => verdict.wouldDrop),
+    [true, false, false],
+  );
+  assert.ok(verdicts.every((verdict) => verdict.threshold === 0.1));
+});
+
+test('max_false_drop drops nothing where the calibration is missing or too small', () => {
+  for (const known of [undefined, { ...calibration, good_scores: [0.5] }]) {
+    const verdicts = judge({ name: 'max_false_drop', alpha: 0.1 }, [0, 0.5], known);
+    assert.ok(
+      verdicts.every(
+        ({ wouldDrop, reason, threshold }) => !wouldDrop && reason === 'uncalibrated' && threshold === null,
+      ),
+    );
+  }
+});
+
+test('a larger alpha never keeps what a smaller one drops', () => {
+  const alpha = fc.double({ min: 0.01, max: 0.99, noNaN: true });
+  fc.assert(
+    fc.property(scores, alpha, alpha, (group, one, other) => {
+      const [small, large] = one < other ? [one, other] : [other, one];
+      const careful = judge({ name: 'max_false_drop', alpha: small }, group, calibration);
+      const bold = judge({ name: 'max_false_drop', alpha: large }, group, calibration);
+      for (const [index, verdict] of careful.entries())
+        assert.ok(!verdict.wouldDrop || bold[index]?.wouldDrop);
+    }),
+  );
+});
+
+test('score_only keeps everything', () => {
+  const verdicts = judge({ name: 'score_only' }, [0, 1], calibration);
+  assert.ok(verdicts.every(({ wouldDrop, reason }) => !wouldDrop && reason === 'score_only'));
+});
+
+test('ranks are a permutation that agrees with the scores', () => {
+  fc.assert(
+    fc.property(scores, (group) => {
+      const places = ranks(group);
+      assert.deepEqual(
+        places.toSorted((left, right) => left - right),
+        group.map((_, index) => index + 1),
+      );
+      const ordered = bestFirst(group).map((index) => group[index] ?? NaN);
+      assert.deepEqual(
+        ordered,
+        group.toSorted((left, right) => right - left),
+      );
+    }),
+  );
+});
+
+test('a policy is refused when it makes no sense', () => {
+  const wrong = [
+    {},
+    'top_k',
+    { name: 'best' },
+    { name: 'top_k' },
+    { name: 'top_k', k: 0 },
+    { name: 'top_k', k: 1.5 },
+    { name: 'top_k', k: 1, alpha: 0.1 },
+    { name: 'top_fraction', fraction: 0 },
+    { name: 'top_fraction', fraction: 1.1 },
+    { name: 'max_false_drop', alpha: 0 },
+    { name: 'max_false_drop', alpha: 1 },
+    { name: 'threshold', value: '0.5' },
+    { name: 'threshold', value: NaN },
+  ];
+  for (const policy of wrong) assert.ok(!policySchema.safeParse(policy).success, JSON.stringify(policy));
+});

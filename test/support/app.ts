@@ -1,0 +1,108 @@
+/** Owns running apps for tests: over a fake engine, where the engine is not the matter, or over a real one. */
+import type { TestContext } from 'node:test';
+
+import type { FastifyInstance } from 'fastify';
+
+import { createApp, type AppOptions } from '../../src/app.js';
+import type { Manifest } from '../../src/engine/manifest.js';
+import type { Engine, EngineOptions, ServedProbe } from '../../src/engine/types.js';
+import { problem } from '../../src/errors.js';
+import { createLog } from '../../src/telemetry/log.js';
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.js';
+import { startEngine } from './engine.js';
+import { tinyInputs } from './onnx.js';
+import { temporaryModels, TINY_SIZE, TINY_TOKENS, tinyManifest, writeProbe } from './probe-folder.js';
+import { randomSamples } from './samples.js';
+
+export interface TestApp {
+  readonly app: FastifyInstance;
+  readonly metrics: Metrics;
+  /** Origin of the app once it listens. */
+  listen(): Promise<string>;
+}
+
+export const LIMITS = {
+  maxBodyBytes: 1_000_000,
+  maxJsonBodyBytes: 100_000,
+  maxSamplesPerRequest: 8,
+  maxQueueSamples: 32,
+  maxQueueBytes: 2_000_000,
+};
+
+/** The manifest of the tiny probe, without a folder. */
+export function testManifest(): Manifest {
+  const samples = randomSamples(TINY_SIZE, TINY_TOKENS, 2);
+  return tinyManifest(
+    'tiny',
+    1,
+    TINY_SIZE,
+    tinyInputs(TINY_SIZE.layers, TINY_SIZE.height, TINY_SIZE.width),
+    samples,
+  );
+}
+
+/** An engine that serves the tiny probe without running it: each sample scores 1, unless told otherwise. */
+export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
+  const probe: ServedProbe = { name: 'tiny', version: 1, provider: 'cpu', manifest: testManifest() };
+  return {
+    probes: () => [{ ...probe, state: 'serving', sha256: '0'.repeat(64) }],
+    resolve: (reference) => {
+      if (reference === undefined || reference === 'tiny' || reference === 'tiny@1') return probe;
+      throw problem('model_not_found', `There is no probe ${reference}.`, {
+        field: 'model',
+        received: reference,
+      });
+    },
+    score: async (_probe, body) => {
+      const samples = body.tensors.get('timestep')?.shape[0] ?? 0;
+      return {
+        scores: new Float32Array(samples).fill(1),
+        queueMs: 0.1,
+        inferenceMs: 0.2,
+        batchSamples: samples,
+      };
+    },
+    readiness: () => ({ ready: true }),
+    queueDepth: () => ({ samples: 0, bytes: 0 }),
+    close: async () => {},
+    ...overrides,
+  };
+}
+
+/** An app over an engine, closed after the test. */
+export async function startApp(
+  t: TestContext,
+  engine: Engine,
+  options: Partial<AppOptions> = {},
+): Promise<TestApp> {
+  const metrics = options.metrics ?? createMetrics();
+  metrics.watchQueue(() => engine.queueDepth());
+  const app = await createApp({
+    engine,
+    metrics,
+    log: createLog('silent'),
+    limits: LIMITS,
+    defaultPolicy: { name: 'max_false_drop', alpha: 0.05 },
+    modelPolicies: {},
+    allowPolicyOverride: true,
+    isDraining: () => false,
+    examples: { requests: {} },
+    version: '0.0.0',
+    ...options,
+  });
+  t.after(() => app.close());
+  return { app, metrics, listen: () => app.listen({ host: '127.0.0.1', port: 0 }) };
+}
+
+/** An app over a real engine with the tiny probe. */
+export async function startRealApp(
+  t: TestContext,
+  options: Partial<AppOptions> = {},
+  engineOptions: Partial<EngineOptions> = {},
+): Promise<TestApp> {
+  const modelsDir = await temporaryModels(t);
+  await writeProbe(modelsDir);
+  const metrics = createMetrics();
+  const { engine } = await startEngine(t, modelsDir, { observer: metrics.engineObserver, ...engineOptions });
+  return startApp(t, engine, { metrics, ...options });
+}
