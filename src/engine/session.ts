@@ -106,7 +106,7 @@ function toOrt(feeds: Readonly<Record<string, Feed>>): InferenceSession.FeedsTyp
     name,
     { type: ORT_TYPES[dtype], dims, data, location: 'cpu' },
   ]);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above: these are deliberately no Tensors
+  // See above: these are deliberately no Tensors.
   return Object.fromEntries(plain) as InferenceSession.FeedsType;
 }
 

@@ -25,7 +25,7 @@ interface LoadedGraph {
 
 if (!parentPort) throw new Error('this module runs as a worker thread only');
 const port = parentPort;
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the engine alone starts this thread
+// The engine alone starts this thread.
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
 

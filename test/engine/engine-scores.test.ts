@@ -120,7 +120,10 @@ test('a request larger than a batch is split and joined again', async (t) => {
   );
   assertScores(scores, samples);
   assert.equal(batchSamples, 4);
-  assert.deepEqual(heard.batches.map((batch) => batch.samples).toSorted(), [3, 4, 4]);
+  assert.deepEqual(
+    heard.batches.map((batch) => batch.samples).toSorted((a, b) => a - b),
+    [3, 4, 4],
+  );
 });
 
 test('further signals that a probe declares reach its graph', async (t) => {

@@ -5,6 +5,7 @@
 import { parentPort } from 'node:worker_threads';
 
 import type { Request } from '../../src/engine/protocol.js';
+// oxlint-disable-next-line import/no-unassigned-import -- the module is the thread's whole program
 import '../../src/engine/worker.js';
 
 const FATAL_TIMESTEP = 666;

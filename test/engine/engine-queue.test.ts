@@ -1,0 +1,206 @@
+/** Owns the proof of how requests wait: batches from what is queued, bounds, deadlines, and clients that have gone. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import type { EngineResult, ServedProbe } from '../../src/engine/types.js';
+import type { DecodedBody } from '../../src/wire/tensor.js';
+import { type ObservedEngine, startEngine } from '../support/engine.js';
+import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
+
+/** Long enough for a run that everything sent meanwhile finds busy. */
+const SLOW = 100;
+
+function bodyOf(samples: number): DecodedBody {
+  return decodedBody(tensorsOf(randomSamples(TINY_SIZE, 3, samples)));
+}
+
+/** Keeps the only worker busy; what is sent until it settles has to wait. */
+function block(engine: ObservedEngine['engine'], probe: ServedProbe): Promise<EngineResult> {
+  return engine.score(probe, bodyOf(1));
+}
+
+test('a busy worker takes everything that queued up, whole requests, to the limit of a batch', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: SLOW });
+  const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 8 });
+  const probe = engine.resolve('tiny');
+  const blocker = block(engine, probe);
+  const waiting = [3, 1, 2, 4, 5].map((samples) => engine.score(probe, bodyOf(samples)));
+  assert.equal(engine.queueDepth().samples, 15);
+  const results = await Promise.all(waiting);
+  assert.deepEqual(
+    heard.batches.map((batch) => batch.samples),
+    [1, 6, 4, 5],
+  );
+  assert.deepEqual(
+    results.map((result) => result.batchSamples),
+    [6, 6, 6, 4, 5],
+  );
+  assert.ok((results[0]?.queueMs ?? 0) > 1, 'it waited for the blocker');
+  assert.equal((await blocker).batchSamples, 1);
+  assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
+});
+
+test('idle workers take one request each at once', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: SLOW });
+  const { engine, heard } = await startEngine(t, models, { workers: 2 });
+  const probe = engine.resolve('tiny');
+  await Promise.all([engine.score(probe, bodyOf(1)), engine.score(probe, bodyOf(1))]);
+  assert.deepEqual(
+    heard.batches.map((batch) => batch.samples),
+    [1, 1],
+  );
+});
+
+test('probes share the workers, the longest waiting first, and never a batch', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { name: 'one', work: SLOW });
+  await writeProbe(models, { name: 'two' });
+  const { engine, heard } = await startEngine(t, models);
+  const [one, two] = [engine.resolve('one'), engine.resolve('two')];
+  const blocker = block(engine, one);
+  await Promise.all([two, one, two, one].map((probe) => engine.score(probe, bodyOf(1))));
+  await blocker;
+  assert.deepEqual(
+    heard.batches.map(({ model, samples }) => [model, samples]),
+    [
+      ['one', 1],
+      ['two', 2],
+      ['one', 2],
+    ],
+  );
+});
+
+test('a full queue turns requests away, in samples and in bytes', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: SLOW });
+  const bytes = bodyOf(2).bytes.byteLength;
+  for (const limits of [{ maxQueueSamples: 5 }, { maxQueueBytes: 2 * bytes }]) {
+    const { engine } = await startEngine(t, models, limits);
+    const probe = engine.resolve('tiny');
+    const waiting = [block(engine, probe), engine.score(probe, bodyOf(2)), engine.score(probe, bodyOf(2))];
+    assert.deepEqual(engine.queueDepth(), { samples: 4, bytes: 2 * bytes });
+    await assert.rejects(engine.score(probe, bodyOf(2)), {
+      code: 'overloaded',
+      status: 503,
+      retryAfterSeconds: 1,
+    });
+    await Promise.all(waiting);
+    await engine.score(probe, bodyOf(2));
+  }
+});
+
+test('a request beyond the bounds gets in when nothing waits', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine } = await startEngine(t, models, { maxQueueSamples: 2, maxQueueBytes: 10 });
+  const { scores } = await engine.score(engine.resolve('tiny'), bodyOf(5));
+  assert.equal(scores.length, 5);
+});
+
+test('a request whose deadline passes in the queue is answered then, skipped and counted', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: 5 * SLOW });
+  const { engine, heard } = await startEngine(t, models);
+  const probe = engine.resolve('tiny');
+  const blocker = block(engine, probe);
+  const start = performance.now();
+  const late = engine.score(probe, bodyOf(2), { deadline: start + 5 });
+  await assert.rejects(late, { code: 'deadline', status: 503 });
+  assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
+  await blocker;
+  assert.deepEqual(heard.skipped, ['deadline']);
+  assert.deepEqual(
+    heard.batches.map((batch) => batch.samples),
+    [1],
+  );
+});
+
+test('a deadline that has passed already is not let in, one far away does no harm', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine, heard } = await startEngine(t, models);
+  const probe = engine.resolve('tiny');
+  await assert.rejects(engine.score(probe, bodyOf(1), { deadline: performance.now() - 1 }), {
+    code: 'deadline',
+  });
+  await engine.score(probe, bodyOf(1), { deadline: performance.now() + 1e12 });
+  assert.deepEqual(heard.skipped, ['deadline']);
+});
+
+test('a request whose client has gone is skipped, its place is free, its batch mates are not disturbed', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: SLOW });
+  const { engine, heard } = await startEngine(t, models);
+  const probe = engine.resolve('tiny');
+  const blocker = block(engine, probe);
+  const client = new AbortController();
+  const before = engine.score(probe, bodyOf(1));
+  const gone = engine.score(probe, bodyOf(3), { signal: client.signal });
+  const after = engine.score(probe, bodyOf(1));
+  client.abort();
+  await assert.rejects(gone, { name: 'AbortError' });
+  assert.equal(engine.queueDepth().samples, 2);
+  await Promise.all([blocker, before, after]);
+  assert.deepEqual(heard.skipped, ['aborted']);
+  assert.deepEqual(
+    heard.batches.map((batch) => batch.samples),
+    [1, 2],
+  );
+  await assert.rejects(engine.score(probe, bodyOf(1), { signal: client.signal }), { name: 'AbortError' });
+});
+
+test('a client that goes during its run, or after it, does no harm', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: SLOW });
+  const { engine } = await startEngine(t, models);
+  const probe = engine.resolve('tiny');
+  const client = new AbortController();
+  const running = engine.score(probe, bodyOf(1), { signal: client.signal });
+  client.abort();
+  await assert.rejects(running, { name: 'AbortError' });
+  const second = new AbortController();
+  await engine.score(probe, bodyOf(1), { signal: second.signal });
+  second.abort();
+  await engine.score(probe, bodyOf(1));
+});
+
+test('the event loop goes on during inference', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: 20 * SLOW });
+  const { engine } = await startEngine(t, models);
+  let isRunning = true;
+  const run = engine.score(engine.resolve('tiny'), bodyOf(8)).finally(() => {
+    isRunning = false;
+  });
+  let ticks = 0;
+  while (isRunning) {
+    await pause(1);
+    ticks += 1;
+  }
+  const { inferenceMs } = await run;
+  assert.ok(ticks > inferenceMs / 10, `${ticks} ticks in ${inferenceMs} ms`);
+});
+
+test('a body that holds no sample is refused', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine } = await startEngine(t, models);
+  const empty = decodedBody({ timestep: { dtype: 'F32', shape: [0], data: new Float32Array() } });
+  await assert.rejects(engine.score(engine.resolve('tiny'), empty), { code: 'empty_batch' });
+});
+
+test('a body that was used before is a failure of the caller, and nothing else suffers', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine } = await startEngine(t, models);
+  const probe = engine.resolve('tiny');
+  const body = bodyOf(1);
+  await engine.score(probe, body);
+  assert.equal(body.bytes.byteLength, 0, 'its memory went to the worker');
+  await assert.rejects(engine.score(probe, body), { code: 'internal' });
+  await engine.score(probe, bodyOf(1));
+});

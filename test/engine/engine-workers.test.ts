@@ -1,0 +1,130 @@
+/** Owns the proof that threads may die, hang and end, and that no request is left without an answer. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import type { Engine } from '../../src/engine/types.js';
+import type { DecodedBody } from '../../src/wire/tensor.js';
+import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, startEngine } from '../support/engine.js';
+import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
+
+function bodyOf(samples: number, timestep?: number): DecodedBody {
+  const made = randomSamples(TINY_SIZE, 3, samples);
+  return decodedBody(
+    tensorsOf(timestep === undefined ? made : made.map((sample) => ({ ...sample, timestep }))),
+  );
+}
+
+async function untilReady(engine: Engine): Promise<void> {
+  while (!engine.readiness().ready) await pause(5);
+}
+
+test('a worker that dies takes only its own requests along, and is replaced', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
+  const probe = engine.resolve('tiny');
+  const fatal = engine.score(probe, bodyOf(1, FATAL_TIMESTEP));
+  const waiting = engine.score(probe, bodyOf(1));
+  await assert.rejects(fatal, { code: 'internal', detail: /ended unexpectedly/ });
+  await assert.rejects(waiting, { code: 'unready', retryAfterSeconds: 1 });
+  assert.deepEqual(engine.readiness(), { ready: false, reason: 'no worker can take work' });
+  await assert.rejects(engine.score(probe, bodyOf(1)), { code: 'unready' });
+  await untilReady(engine);
+  assert.equal(heard.restarts, 1);
+  const { scores } = await engine.score(probe, bodyOf(2));
+  assert.equal(scores.length, 2);
+});
+
+test('with another worker alive the engine stays ready and what waits is scored', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: 50 });
+  const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL, workers: 2 });
+  const probe = engine.resolve('tiny');
+  const fatal = engine.score(probe, bodyOf(1, FATAL_TIMESTEP));
+  const others = [1, 2, 3, 4].map((samples) => engine.score(probe, bodyOf(samples)));
+  await assert.rejects(fatal, { code: 'internal' });
+  assert.deepEqual(engine.readiness(), { ready: true });
+  await Promise.all(others);
+  while (heard.restarts === 0) await pause(5);
+  await Promise.all([1, 2, 3].map((samples) => engine.score(probe, bodyOf(samples))));
+});
+
+test('a worker that dies again and again is replaced with growing pauses', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const pauses: number[] = [];
+  const log = {
+    info: () => {},
+    warn: () => {},
+    error: (fields: object) => {
+      if ('pauseMs' in fields) pauses.push(Number(fields.pauseMs));
+    },
+  };
+  const { engine } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL, log });
+  const probe = engine.resolve('tiny');
+  for (let death = 0; death < 2; death += 1) {
+    await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'internal' });
+    await untilReady(engine);
+  }
+  await engine.score(probe, bodyOf(1));
+  await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'internal' });
+  assert.deepEqual(pauses, [100, 200, 100], 'a run that succeeds ends the series');
+});
+
+test('close finishes what it has, takes no more, and can be called again', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: 100 });
+  const { engine } = await startEngine(t, models, { workers: 2, maxBatchSamples: 2 });
+  const probe = engine.resolve('tiny');
+  const accepted = [1, 2, 3, 4, 5].map((samples) => engine.score(probe, bodyOf(samples)));
+  const closed = engine.close();
+  assert.deepEqual(engine.readiness(), { ready: false, reason: 'shutting down' });
+  await assert.rejects(engine.score(probe, bodyOf(1)), { code: 'unready' });
+  const results = await Promise.all(accepted);
+  assert.deepEqual(
+    results.map((result) => result.scores.length),
+    [1, 2, 3, 4, 5],
+  );
+  await closed;
+  await engine.close();
+});
+
+test('close during the pause after a death ends too', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
+  const probe = engine.resolve('tiny');
+  await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'internal' });
+  await engine.close();
+  await pause(150);
+  assert.equal(heard.restarts, 0);
+});
+
+test('a run that takes too long is given up, makes the engine unready, and is waited for', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: 600 });
+  const { engine } = await startEngine(t, models, { inferenceTimeoutMs: 10 });
+  const probe = engine.resolve('tiny');
+  const slow = engine.score(probe, bodyOf(8));
+  const waiting = engine.score(probe, bodyOf(1));
+  await assert.rejects(slow, { code: 'internal', detail: 'The inference did not end in time.' });
+  await assert.rejects(waiting, { code: 'unready' });
+  assert.deepEqual(engine.readiness(), { ready: false, reason: '1 of 1 workers hang' });
+  await untilReady(engine);
+});
+
+test('many runs on several workers end without a crash', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  for (let round = 0; round < 5; round += 1) {
+    const { engine } = await startEngine(t, models, { workers: 3, maxQueueSamples: 1000 });
+    const probe = engine.resolve('tiny');
+    const scored = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => engine.score(probe, bodyOf(1 + (index % 4)))),
+    );
+    assert.equal(scored.length, 100);
+    await engine.close();
+  }
+});
