@@ -7,7 +7,7 @@ import { WorkerPool } from './pool.js';
 import { Repository } from './repository.js';
 import { RunningEngine, unready } from './running-engine.js';
 import { Scheduler } from './scheduler.js';
-import type { Engine, EngineOptions, ProbeStatus } from './types.js';
+import type { Engine, EngineOptions } from './types.js';
 
 export type * from './types.js';
 
@@ -48,15 +48,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     // The first thread shows what the device is; only then is it known how many threads are right.
     await pool.grow(1);
     await repository.loadAll();
-    await pool.grow(options.workers ?? defaultWorkers(catalogue.list(), cores));
+    const provider = catalogue.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
+    // On CUDA the device itself takes one run after the other.
+    await pool.grow(options.workers ?? (provider === 'cuda' ? 1 : cores));
+    log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine is up');
   } catch (error) {
     await pool.close();
     throw error;
   }
   return new RunningEngine(catalogue, backlog, pool, scheduler);
-}
-
-/** On CUDA the device itself takes one run after the other. */
-function defaultWorkers(probes: readonly ProbeStatus[], cores: number): number {
-  return probes.some((probe) => probe.provider === 'cuda') ? 1 : cores;
 }

@@ -114,9 +114,9 @@ export interface EngineOptions {
   readonly modelsDir: string;
   readonly device: Device;
   /** Threads, each with its own sessions; left out: one per core on CPU, one on CUDA. */
-  readonly workers?: number;
+  readonly workers?: number | undefined;
   /** Threads inside one run; left out: the cores shared evenly among the workers. */
-  readonly intraOpThreads?: number;
+  readonly intraOpThreads?: number | undefined;
   /** Samples in one run at most. */
   readonly maxBatchSamples: number;
   /** Samples that may wait, over all probes. */

@@ -1,10 +1,10 @@
 /** Owns the proof that only sound probes serve, that a broken one is refused with its reason, and that names mean what they should. */
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { createEngine } from '../../src/engine/engine.js';
 import type { ProbeStatus } from '../../src/engine/types.js';
 import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
 import { SILENT_LOG, startEngine } from '../support/engine.js';
@@ -225,26 +225,11 @@ test('where CUDA cannot be used, auto falls back and says so, and cuda by name r
   }
 });
 
-test('left to itself, the engine takes as many workers as there are cores', async (t) => {
+test('left to itself, the engine takes as many workers as there are cores, with one thread each', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
-  process.env['ORT_DISABLE_TELEMETRY'] = '1';
-  const nothing = (): void => {};
-  const engine = await createEngine({
-    modelsDir: models,
-    device: 'cpu',
-    maxBatchSamples: 4,
-    maxQueueSamples: 8,
-    maxQueueBytes: 1e6,
-    log: SILENT_LOG,
-    observer: {
-      batchRun: nothing,
-      entrySkipped: nothing,
-      workerRestarted: nothing,
-      probeLoaded: nothing,
-      probeRefused: nothing,
-    },
-  });
-  t.after(() => engine.close());
-  assert.deepEqual(engine.readiness(), { ready: true });
+  const told: object[] = [];
+  const log = { ...SILENT_LOG, info: (fields: object) => told.push(fields) };
+  await startEngine(t, models, { workers: undefined, intraOpThreads: undefined, log });
+  assert.deepEqual(told.at(-1), { workers: availableParallelism(), intraOpThreads: 1, provider: 'cpu' });
 });

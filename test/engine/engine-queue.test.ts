@@ -172,12 +172,12 @@ test('the event loop goes on during inference', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 20 * SLOW });
   const { engine } = await startEngine(t, models);
-  let isRunning = true;
+  const state = { isRunning: true };
   const run = engine.score(engine.resolve('tiny'), bodyOf(8)).finally(() => {
-    isRunning = false;
+    state.isRunning = false;
   });
   let ticks = 0;
-  while (isRunning) {
+  while (state.isRunning) {
     await pause(1);
     ticks += 1;
   }
