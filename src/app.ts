@@ -67,9 +67,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   installProblemHandlers(app, metrics);
   installHooks(app, metrics, isDraining);
 
-  await collectDocument(app, options.version);
+  await collectDocument(app, options.version, examples);
   const pipeline = createScorePipeline({ ...options, policyFor });
-  await app.register(registerScore, { pipeline, metrics, examples });
+  await app.register(registerScore, { pipeline, metrics });
   await app.register(registerModels, { engine, policyFor });
   await app.register(registerHealth, { engine, isDraining });
   await app.register(registerMetrics, { metrics });
@@ -80,16 +80,17 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 
 function installHooks(app: FastifyInstance, metrics: Metrics, isDraining: () => boolean): void {
   app.decorateRequest('arrivedAt', 0);
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     request.arrivedAt = performance.now();
+    // Not onResponse: it stays away when the client has left.
+    reply.raw.once('close', () => {
+      const route = request.routeOptions.url ?? 'unknown';
+      const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
+      metrics.requestFinished(route, request.method, status);
+    });
   });
   // A kept connection would hold app.close() for the whole keep-alive timeout (fastify/fastify#7044).
   app.addHook('onSend', async (_request, reply) => {
     if (isDraining()) reply.header('connection', 'close');
-  });
-  app.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'unknown';
-    const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
-    metrics.requestFinished(route, request.method, status);
   });
 }

@@ -1,8 +1,10 @@
 /** Owns the OpenAPI document, at /openapi.json, and the pages that show it, at /docs. */
-import swagger from '@fastify/swagger';
+import swagger, { type SwaggerTransformObject } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
+
+import type { ScoreExamples } from './examples.js';
 
 const TAGS = [
   { name: 'score', description: 'Scores and decisions' },
@@ -12,7 +14,11 @@ const TAGS = [
 ];
 
 /** Begins to collect the document; to be called before the routes are added. */
-export async function collectDocument(app: FastifyInstance, version: string): Promise<void> {
+export async function collectDocument(
+  app: FastifyInstance,
+  version: string,
+  examples: ScoreExamples,
+): Promise<void> {
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(swagger, {
     openapi: {
@@ -26,8 +32,22 @@ export async function collectDocument(app: FastifyInstance, version: string): Pr
       },
       tags: TAGS,
     },
-    ...fastifyZodOpenApiTransformers,
+    transform: fastifyZodOpenApiTransformers.transform,
+    transformObject: (source) => {
+      const document = fastifyZodOpenApiTransformers.transformObject(source);
+      addExamples(document, examples);
+      return document;
+    },
   });
+}
+
+/** @fastify/swagger keeps a body's schema alone, so its examples are put beside it afterwards. */
+function addExamples(document: ReturnType<SwaggerTransformObject>, examples: ScoreExamples): void {
+  const operation = document.paths?.['/score']?.post;
+  if (!operation || !('requestBody' in operation)) return;
+  const body = operation.requestBody;
+  const json = body && 'content' in body ? body.content['application/json'] : undefined;
+  if (json) json.examples = examples.requests;
 }
 
 /** Adds the routes that show the document. */

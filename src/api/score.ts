@@ -5,7 +5,6 @@ import * as z from 'zod';
 
 import { type ErrorCode, problem } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
-import type { ScoreExamples } from './examples.js';
 import { ClientGoneError, type Lifetime, readDeadline, watchLifetime } from './lifetime.js';
 import { problemResponses } from './problem-responses.js';
 import { toProblem } from './problems.js';
@@ -63,19 +62,15 @@ const FAILURES: readonly ErrorCode[] = [
 export interface ScoreRouteOptions {
   readonly pipeline: ScorePipeline;
   readonly metrics: Metrics;
-  readonly examples: ScoreExamples;
 }
 
 /** Adds POST /score in a scope of its own, where bodies stay unread streams. */
-export async function registerScore(
-  app: FastifyInstance,
-  { pipeline, metrics, examples }: ScoreRouteOptions,
-) {
+export async function registerScore(app: FastifyInstance, { pipeline, metrics }: ScoreRouteOptions) {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser([...BINARY_TYPES, JSON_TYPE], (_request, payload, done) => done(null, payload));
 
   app.post('/score', {
-    schema: scoreRouteSchema(examples),
+    schema: scoreRouteSchema(),
     // The schema describes; wire/ and score-fields.ts check, with better messages and without a copy.
     validatorCompiler: () => (value) => ({ value }),
     handler: async (request, reply) => {
@@ -146,7 +141,7 @@ function sourceOf(request: FastifyRequest): ScoreSource {
   return { stream: request.raw, contentLength, format };
 }
 
-function scoreRouteSchema(examples: ScoreExamples): FastifyZodOpenApiSchema {
+function scoreRouteSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'score',
     summary: 'Predict the quality of samples mid-denoise and decide whether to go on',
@@ -164,7 +159,7 @@ function scoreRouteSchema(examples: ScoreExamples): FastifyZodOpenApiSchema {
       required: true,
       content: {
         'application/octet-stream': { schema: binaryRequestSchema },
-        [JSON_TYPE]: { schema: jsonRequestSchema, examples: examples.requests },
+        [JSON_TYPE]: { schema: jsonRequestSchema },
       },
     },
     response: {

@@ -1,0 +1,84 @@
+/** Owns the proof that the OpenAPI document is fresh and true: its examples work as they stand. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { openApiText } from '../../scripts/openapi-text.js';
+import { readExamples } from '../../src/api/examples.js';
+import { ERRORS } from '../../src/errors.js';
+import { startRealApp } from '../support/app.js';
+
+const DOCUMENT = new URL('../../../openapi/openapi.json', import.meta.url);
+
+interface Operation {
+  requestBody?: { content: Record<string, { examples?: Record<string, { value: object }> }> };
+  responses: Record<
+    string,
+    { headers?: Record<string, { schema: unknown }>; content?: Record<string, unknown> }
+  >;
+}
+
+function operations(): [string, Operation][] {
+  const { paths } = JSON.parse(readFileSync(DOCUMENT, 'utf8')) as {
+    paths: Record<string, Record<string, Operation>>;
+  };
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]): [string, Operation] => [
+      `${method} ${path}`,
+      operation,
+    ]),
+  );
+}
+
+test('openapi/openapi.json is fresh; `npm run openapi` writes it', async () => {
+  assert.equal(readFileSync(DOCUMENT, 'utf8'), await openApiText());
+});
+
+test('the app shows the same document', async (t) => {
+  const { app } = await startRealApp(t, { examples: readExamples() });
+  const shown = (await app.inject('/openapi.json')).json<{ openapi: string; paths: object }>();
+  const kept = JSON.parse(readFileSync(DOCUMENT, 'utf8')) as { openapi: string; paths: object };
+  assert.equal(shown.openapi, '3.1.0');
+  assert.deepEqual(shown.paths, kept.paths);
+});
+
+test('every example is answered with 200 scored', async (t) => {
+  const { app } = await startRealApp(t);
+  const score = operations().find(([name]) => name === 'post /score')?.[1];
+  const examples = Object.entries(score?.requestBody?.content['application/json']?.examples ?? {});
+  assert.ok(examples.length > 0);
+  for (const [name, { value }] of examples) {
+    const response = await app.inject({ method: 'POST', url: '/score', payload: value });
+    assert.equal(response.statusCode, 200, `${name}: ${response.body}`);
+    assert.equal(response.json<{ outcome: string }>().outcome, 'scored', name);
+  }
+});
+
+test('/score tells of both bodies and of each failure in the table that it can meet', () => {
+  const score = operations().find(([name]) => name === 'post /score')?.[1];
+  assert.deepEqual(Object.keys(score?.requestBody?.content ?? {}), [
+    'application/octet-stream',
+    'application/json',
+  ]);
+  const described = JSON.stringify(score?.responses);
+  const elsewhere = new Set([
+    'not_found',
+    'method_not_allowed',
+    'request_timeout',
+    'headers_too_large',
+    'deadline',
+  ]);
+  for (const code of Object.keys(ERRORS)) {
+    if (!elsewhere.has(code)) assert.ok(described.includes(`\`${code}\``), code);
+  }
+});
+
+test('response headers are described by a plain schema, which @fastify/swagger is prone to nest twice', () => {
+  for (const [name, { responses }] of operations()) {
+    for (const header of Object.values(responses).flatMap((response) =>
+      Object.values(response.headers ?? {}),
+    )) {
+      assert.deepEqual(header.schema, { type: 'string' }, name);
+    }
+  }
+});

@@ -1,0 +1,98 @@
+/** Owns the proof that the reading routes tell what they should. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { fakeEngine, startApp, startRealApp } from '../support/app.js';
+import { TINY_SIZE } from '../support/probe-folder.js';
+import { randomSamples, scoreBody } from '../support/samples.js';
+
+test('/livez answers whatever the engine does', async (t) => {
+  const { app } = await startApp(t, fakeEngine({ readiness: () => ({ ready: false }) }), {
+    isDraining: () => true,
+  });
+  const response = await app.inject('/livez');
+  assert.deepEqual([response.statusCode, response.json()], [200, { status: 'live' }]);
+});
+
+test('/readyz tells where probes really run, or why they do not', async (t) => {
+  const { app } = await startRealApp(t);
+  const ready = await app.inject('/readyz');
+  assert.deepEqual(ready.json(), {
+    status: 'ready',
+    models: [{ name: 'tiny', version: 1, provider: 'cpu' }],
+  });
+  const unready = await startApp(
+    t,
+    fakeEngine({ readiness: () => ({ ready: false, reason: 'loading tiny' }) }),
+  );
+  const response = await unready.app.inject('/readyz');
+  assert.deepEqual([response.statusCode, response.json<{ detail: string }>().detail], [503, 'loading tiny']);
+});
+
+test('/models lists what a probe takes, without its calibration, and refused probes with their reason', async (t) => {
+  const serving = fakeEngine().probes();
+  const refused = {
+    name: 'bad',
+    version: 2,
+    state: 'refused',
+    reason: 'model.onnx has another hash',
+  } as const;
+  const { app } = await startApp(t, fakeEngine({ probes: () => [...serving, refused] }));
+  const { models } = (await app.inject('/models')).json<{ models: Record<string, unknown>[] }>();
+  assert.deepEqual(
+    models.map(({ name, state, reason }) => [name, state, reason]),
+    [
+      ['tiny', 'serving', null],
+      ['bad', 'refused', 'model.onnx has another hash'],
+    ],
+  );
+  assert.deepEqual(Object.keys(models[0]?.['contract'] ?? {}).toSorted(), [
+    'backbone',
+    'capture',
+    'capture_id',
+    'decision_points',
+    'evaluation',
+    'inputs',
+    'metric',
+  ]);
+});
+
+test('/metrics counts what /score does', async (t) => {
+  const { listen } = await startRealApp(t);
+  const origin = await listen();
+  const headers = { 'content-type': 'application/octet-stream' };
+  const body = scoreBody(randomSamples(TINY_SIZE, 3, 4), { policy: '{"name":"top_k","k":1}' });
+  const scored = await fetch(`${origin}/score`, { method: 'POST', headers, body });
+  await scored.text();
+  const response = await fetch(`${origin}/metrics`);
+  assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+  const metrics = await response.text();
+  for (const line of [
+    'requests_total{route="/score",method="POST",status="200"} 1',
+    'samples_total{model="tiny",version="1"} 4',
+    'decisions_total{model="tiny",version="1",step="5",policy="top_k",decision="drop",reason="not_top_k"} 3',
+    'steps_saved_total{model="tiny",version="1"} 60',
+    'failed_open_total{reason="deadline"} 0',
+    'score_count{model="tiny",version="1",step="5"} 4',
+    'stage_duration_seconds_count{stage="inference"} 1',
+    'batch_size_sum{model="tiny",version="1"} 4',
+    'queue_samples 0',
+    'queue_bytes 0',
+    'worker_restarts_total 0',
+    'execution_provider_info{model="tiny",version="1",provider="cpu"} 1',
+  ]) {
+    assert.ok(metrics.includes(`diffusion_probe_${line}\n`), line);
+  }
+  assert.match(metrics, /diffusion_probe_model_info\{model="tiny",version="1",sha256="[0-9a-f]{64}"\} 1\n/);
+});
+
+test('/docs works without the network, and / leads there', async (t) => {
+  const { app } = await startApp(t, fakeEngine());
+  const root = await app.inject('/');
+  assert.deepEqual([root.statusCode, root.headers.location], [302, '/docs']);
+  const page = await app.inject('/docs');
+  assert.equal(page.statusCode, 200);
+  const assets = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, address = '']) => address);
+  assert.ok(assets.length > 0);
+  for (const asset of assets) assert.equal((await app.inject(asset)).statusCode, 200, asset);
+});

@@ -1,0 +1,166 @@
+/** Owns the traps of Node and Fastify that only a real socket shows: lengths, limits, clients that leave, shutdown. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Agent, request as httpRequest } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { test, type TestContext } from 'node:test';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { ClientGoneError } from '../../src/api/lifetime.js';
+import { receiveBody } from '../../src/api/receive-body.js';
+import type { Engine } from '../../src/engine/types.js';
+import { ProblemError } from '../../src/errors.js';
+import { fakeEngine, LIMITS, startApp, type TestApp } from '../support/app.js';
+import { TINY_SIZE } from '../support/probe-folder.js';
+import { randomSamples, scoreBody } from '../support/samples.js';
+
+const payload = Buffer.from(scoreBody(randomSamples(TINY_SIZE, 3, 2)));
+
+async function openSocket({ listen }: TestApp): Promise<Socket> {
+  const { port, hostname } = new URL(await listen());
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  return socket;
+}
+
+function head(length: number, more = ''): string {
+  return `POST /score HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\ncontent-length: ${length}\r\n${more}\r\n`;
+}
+
+/** An engine that tells when it was asked, and answers when told. */
+function heldEngine() {
+  const asked = withResolvers<AbortSignal>();
+  const released = withResolvers<void>();
+  const fake = fakeEngine();
+  const score: Engine['score'] = async (probe, body, options) => {
+    asked.resolve(options?.signal ?? assert.fail('no signal'));
+    await released.promise;
+    return fake.score(probe, body, options);
+  };
+  return { engine: fakeEngine({ score }), asked: asked.promise, release: released.resolve };
+}
+
+function withResolvers<T>() {
+  let resolve: (value: T) => void = () => {};
+  const promise = new Promise<T>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+async function post(
+  t: TestContext,
+  origin: string,
+): Promise<{ status: number; connection: string | undefined }> {
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const headers = { 'content-type': 'application/octet-stream', 'content-length': payload.length };
+  const sent = httpRequest(`${origin}/score`, { method: 'POST', headers, agent });
+  sent.end(payload);
+  const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+  await text(response);
+  return { status: response.statusCode ?? 0, connection: response.headers.connection };
+}
+
+test('a client that waits is not taken for gone once its body is read (fastify/fastify#6725)', async (t) => {
+  const { engine, asked, release } = heldEngine();
+  const { listen } = await startApp(t, engine);
+  const answer = post(t, await listen());
+  const signal = await asked;
+  await delay(50);
+  assert.ok(!signal.aborted);
+  release();
+  assert.equal((await answer).status, 200);
+});
+
+test('a client that leaves during inference aborts it', async (t) => {
+  const { engine, asked, release } = heldEngine();
+  const testApp = await startApp(t, engine);
+  const socket = await openSocket(testApp);
+  socket.write(head(payload.length));
+  socket.write(payload);
+  const signal = await asked;
+  socket.destroy();
+  await once(signal, 'abort');
+  assert.ok(signal.reason instanceof ClientGoneError);
+  release();
+  await delay(20);
+  assert.match(
+    await testApp.metrics.registry.metrics(),
+    /requests_total\{route="\/score",method="POST",status="499"\} 1/,
+  );
+});
+
+test('a client that leaves in the middle of its body ends the request', async (t) => {
+  const testApp = await startApp(t, fakeEngine());
+  const socket = await openSocket(testApp);
+  socket.write(head(payload.length));
+  socket.write(payload.subarray(0, 100));
+  await delay(20);
+  socket.destroy();
+  await delay(50);
+  assert.match(await testApp.metrics.registry.metrics(), /status="499"\} 1/);
+});
+
+test('a body above the limit is refused while most of it is still with the client', async (t) => {
+  const socket = await openSocket(await startApp(t, fakeEngine()));
+  socket.write(head(LIMITS.maxBodyBytes + 1));
+  socket.write(Buffer.alloc(1000));
+  const answer = await text(socket);
+  assert.match(answer, /^HTTP\/1\.1 413 /);
+  assert.match(answer, /connection: close/i);
+});
+
+test('the deadline passes while the body is still coming', async (t) => {
+  const socket = await openSocket(await startApp(t, fakeEngine()));
+  socket.write(head(payload.length, 'x-deadline-ms: 40\r\nconnection: close\r\n'));
+  socket.write(payload.subarray(0, 100));
+  const answer = await text(socket);
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.match(answer, /"outcome":"failed_open","reason":"deadline"/);
+});
+
+test('closing does not wait for a connection that was busy and is kept alive (fastify/fastify#7044)', async (t) => {
+  const { engine, asked, release } = heldEngine();
+  let draining = false;
+  const { app, listen } = await startApp(t, engine, { isDraining: () => draining });
+  const answer = post(t, await listen());
+  await asked;
+  draining = true;
+  const started = performance.now();
+  const closed = app.close();
+  await delay(20);
+  release();
+  assert.deepEqual(await answer, { status: 200, connection: 'close' });
+  await closed;
+  assert.ok(performance.now() - started < 2000);
+});
+
+test('a received body can be transferred: it is no part of a pool', async () => {
+  const stream = new PassThrough();
+  const received = receiveBody(stream, 6, new AbortController().signal);
+  stream.write('abc');
+  stream.end('def');
+  const body = await received;
+  assert.equal(body.byteLength, 6);
+  structuredClone(body, { transfer: [body] });
+  assert.equal(body.byteLength, 0, 'Node 20 copies a pooled buffer without saying so');
+});
+
+for (const [what, chunks] of [
+  ['more', ['abcd', 'efg']],
+  ['fewer', ['ab']],
+] as const) {
+  test(`a body of ${what} bytes than announced is refused`, async () => {
+    const stream = new PassThrough();
+    const received = receiveBody(stream, 6, new AbortController().signal);
+    for (const chunk of chunks) stream.write(chunk);
+    stream.end();
+    await assert.rejects(
+      received,
+      (error) => error instanceof ProblemError && error.code === 'malformed_body',
+    );
+  });
+}
