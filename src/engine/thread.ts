@@ -78,7 +78,7 @@ export class EngineThread {
     await this.ended;
   }
 
-  /** No longer keeps the process alive. For a thread that hangs: it can neither be asked nor be forced to end. */
+  /** No longer keeps the process alive. For a thread that hangs: it must not be forced to end, only be left behind. */
   abandon(): void {
     this.#worker.unref();
   }

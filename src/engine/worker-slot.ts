@@ -57,6 +57,7 @@ export class WorkerSlot {
 
   /** Starts a thread and brings it up to date; resolves when it is idle or has failed. */
   start(): Promise<void> {
+    if (this.#state === 'starting') return this.#starting;
     clearTimeout(this.#restart);
     this.#state = 'starting';
     this.#starting = this.#bringUp(this.#options.makeThread());
@@ -101,8 +102,9 @@ export class WorkerSlot {
     const isHung = this.#state === 'hung';
     await this.#starting;
     this.#state = 'closed';
+    const ended = this.#thread?.close();
     if (isHung) this.#thread?.abandon();
-    else await this.#thread?.close();
+    else await ended;
     clearTimeout(this.#restart);
   }
 

@@ -115,6 +115,20 @@ test('a run that takes too long is given up, makes the engine unready, and is wa
   await untilReady(engine);
 });
 
+test('close does not wait for a run that hangs', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: 1500 });
+  const { engine, heard } = await startEngine(t, models, { inferenceTimeoutMs: 10, maxBatchSamples: 2 });
+  const slow = engine.score(engine.resolve('tiny'), bodyOf(2));
+  await assert.rejects(slow, { code: 'internal' });
+  const start = performance.now();
+  await engine.close();
+  assert.ok(performance.now() - start < 100);
+  assert.deepEqual(heard.batches, []);
+  // The process must outlive the run, or it would be aborted.
+  await pause(2000);
+});
+
 test('many runs on several workers end without a crash', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);

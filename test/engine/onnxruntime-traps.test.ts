@@ -1,0 +1,60 @@
+/** Owns what must stay true so that ONNX Runtime's known traps stay shut; each of them costs images or the whole process. */
+import assert from 'node:assert/strict';
+import { readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { openSession } from '../../src/engine/session.js';
+import { tinyInputs, tinyOnnx } from '../support/onnx.js';
+
+async function sourcesThatHold(pattern: RegExp): Promise<string[]> {
+  const files = (await readdir('src', { recursive: true })).filter((file) => file.endsWith('.ts'));
+  const holding = await Promise.all(
+    files.map(async (file) => pattern.test(await readFile(path.join('src', file), 'utf8'))),
+  );
+  return files.filter((_, index) => holding[index]);
+}
+
+test('its runs block their thread, so only the worker may reach it', async () => {
+  assert.deepEqual(await sourcesThatHold(/from 'onnxruntime-node'/), [path.join('engine', 'session.ts')]);
+  assert.deepEqual(await sourcesThatHold(/^import \{[^}]*openSession\b[^}]*\}/m), [
+    path.join('engine', 'worker.ts'),
+  ]);
+});
+
+test('a thread that is terminated during a run aborts the process, so none ever is', async () => {
+  assert.deepEqual(await sourcesThatHold(/\.terminate\(/), []);
+});
+
+test('shared memory is not taken as input on every Node, so none is made', async () => {
+  assert.deepEqual(await sourcesThatHold(/new SharedArrayBuffer/), []);
+});
+
+test('float16 reaches the graph on this Node', async (t) => {
+  const model = tinyOnnx({ inputs: tinyInputs(1, 1, 2) });
+  const session = await openSession(model, 'score', { device: 'cpu', intraOpThreads: 1 });
+  t.after(() => session.release());
+  const scores = await session.run({
+    attention: { dtype: 'F16', dims: [1, 1, 1, 1, 2], data: Uint16Array.of(0x3800, 0x3c00) },
+    token_mask: { dtype: 'U8', dims: [1, 1], data: Uint8Array.of(1) },
+    timestep: { dtype: 'F32', dims: [1], data: Float32Array.of(0) },
+  });
+  assert.deepEqual([...scores], [0.75]);
+});
+
+test('a session says what it runs on and what its graph takes', async (t) => {
+  const session = await openSession(tinyOnnx({ inputs: tinyInputs(1, 1, 2) }), 'score', {
+    device: 'cpu',
+    intraOpThreads: 1,
+  });
+  t.after(() => session.release());
+  assert.deepEqual(session.about, {
+    provider: 'cpu',
+    inputs: [
+      { name: 'attention', type: 'float16', shape: ['batch', 1, 'tokens', 1, 2] },
+      { name: 'token_mask', type: 'uint8', shape: ['batch', 'tokens'] },
+      { name: 'timestep', type: 'float32', shape: ['batch'] },
+    ],
+    outputs: [{ name: 'score', type: 'float32', shape: ['batch'] }],
+  });
+});
