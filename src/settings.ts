@@ -136,7 +136,7 @@ function wholeNumber(min: number, max: number) {
     .string()
     .regex(/^\d+$/, { error, abort: true })
     .transform(Number)
-    .pipe(z.int({ error }).min(min, { error }).max(max, { error }));
+    .pipe(z.int({ error, abort: true }).min(min, { error }).max(max, { error }));
 }
 
 function json<Schema extends z.ZodType>(schema: Schema, expected: string) {
