@@ -13,7 +13,7 @@ const wanted = process.argv.slice(2);
 const files = readdirSync(TESTS, { recursive: true })
   .filter((file) => file.endsWith('.test.js'))
   .filter((file) => wanted.length === 0 || wanted.some((word) => file.includes(word)))
-  .toSorted()
+  .toSorted((left, right) => left.localeCompare(right))
   .map((file) => path.join(TESTS, file));
 
 if (files.length === 0) throw new Error(`no test matches ${wanted.join(' ')}`);

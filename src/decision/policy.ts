@@ -36,7 +36,13 @@ const scoreOnlyPolicy = z
 
 /** A policy as requests, settings and answers write it. */
 export const policySchema = z
-  .discriminatedUnion('name', [maxFalseDropPolicy, thresholdPolicy, topKPolicy, topFractionPolicy, scoreOnlyPolicy])
+  .discriminatedUnion('name', [
+    maxFalseDropPolicy,
+    thresholdPolicy,
+    topKPolicy,
+    topFractionPolicy,
+    scoreOnlyPolicy,
+  ])
   .meta({ id: 'Policy', description: 'The rule that turns scores into decisions.' });
 
 export type Policy = z.infer<typeof policySchema>;

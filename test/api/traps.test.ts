@@ -1,7 +1,7 @@
 /** Owns the traps of Node and Fastify that only a real socket shows: lengths, limits, clients that leave, shutdown. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { Agent, request as httpRequest } from 'node:http';
+import { Agent, type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { test, type TestContext } from 'node:test';
@@ -59,7 +59,7 @@ async function post(
   const headers = { 'content-type': 'application/octet-stream', 'content-length': payload.length };
   const sent = httpRequest(`${origin}/score`, { method: 'POST', headers, agent });
   sent.end(payload);
-  const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
   await text(response);
   return { status: response.statusCode ?? 0, connection: response.headers.connection };
 }

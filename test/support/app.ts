@@ -18,7 +18,7 @@ export interface TestApp {
   readonly app: FastifyInstance;
   readonly metrics: Metrics;
   /** Origin of the app once it listens. */
-  listen(): Promise<string>;
+  readonly listen: () => Promise<string>;
 }
 
 export const LIMITS = {
