@@ -80,7 +80,7 @@ export function checkAttention(values: Floats, mask: Uint8Array, shape: Attentio
           });
         }
       }
-      const heavy = mass.findIndex((sum) => sum > MAX_MASS);
+      const heavy = firstHeavy(mass);
       if (heavy !== NONE)
         return massFault(mass[heavy] ?? 0, { sample: first + sample, layer, position: heavy, width });
     }
@@ -104,7 +104,7 @@ export function valueAt(values: Floats, index: number): number {
   return values instanceof Uint16Array ? (F16_VALUES[value] ?? NaN) : value;
 }
 
-// The two loops below see every element of every request: each reads it once, and compares bits where it can.
+// The loops below see every element of every request: each reads it once, compares bits where it can, and calls nothing.
 
 function addHalves(values: Uint16Array, start: number, mass: Float64Array): number {
   for (let position = 0; position < mass.length; position += 1) {
@@ -121,6 +121,13 @@ function addFloats(values: Float32Array, start: number, mass: Float64Array): num
     // Written so that NaN fails too.
     if (!(value >= 0 && value <= 1)) return position;
     mass[position]! += value;
+  }
+  return NONE;
+}
+
+function firstHeavy(mass: Float64Array): number {
+  for (let position = 0; position < mass.length; position += 1) {
+    if (mass[position]! > MAX_MASS) return position;
   }
   return NONE;
 }

@@ -103,7 +103,7 @@ test('a request beyond the bounds gets in when nothing waits', async (t) => {
 
 test('a request whose deadline passes in the queue is answered then, skipped and counted', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 5 * SLOW });
+  await writeProbe(models, { work: 2 * SLOW });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
   const blocker = block(engine, probe);
@@ -170,7 +170,7 @@ test('a client that goes during its run, or after it, does no harm', async (t) =
 
 test('the event loop goes on during inference', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 20 * SLOW });
+  await writeProbe(models, { work: 5 * SLOW });
   const { engine } = await startEngine(t, models);
   const state = { isRunning: true };
   const run = engine.score(engine.resolve('tiny'), bodyOf(8)).finally(() => {

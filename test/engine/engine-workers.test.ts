@@ -104,7 +104,7 @@ test('close during the pause after a death ends too', async (t) => {
 
 test('a run that takes too long is given up, makes the engine unready, and is waited for', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 600 });
+  await writeProbe(models, { work: 300 });
   const { engine } = await startEngine(t, models, { inferenceTimeoutMs: 10 });
   const probe = engine.resolve('tiny');
   const slow = engine.score(probe, bodyOf(8));
@@ -117,8 +117,8 @@ test('a run that takes too long is given up, makes the engine unready, and is wa
 
 test('close does not wait for a run that hangs', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 1500 });
-  const { engine, heard } = await startEngine(t, models, { inferenceTimeoutMs: 10, maxBatchSamples: 2 });
+  await writeProbe(models, { work: 400 });
+  const { engine, heard } = await startEngine(t, models, { inferenceTimeoutMs: 5, maxBatchSamples: 2 });
   const slow = engine.score(engine.resolve('tiny'), bodyOf(2));
   await assert.rejects(slow, { code: 'internal' });
   const start = performance.now();
@@ -126,7 +126,7 @@ test('close does not wait for a run that hangs', async (t) => {
   assert.ok(performance.now() - start < 100);
   assert.deepEqual(heard.batches, []);
   // The process must outlive the run, or it would be aborted.
-  await pause(2000);
+  await pause(1000);
 });
 
 test('many runs on several workers end without a crash', async (t) => {
