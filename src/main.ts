@@ -16,6 +16,11 @@ import { describeSettings, readSettings, type Settings } from './settings.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
 
+interface Service {
+  readonly engine: Engine;
+  readonly app: FastifyInstance;
+}
+
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
@@ -26,12 +31,16 @@ process.env['ORT_DISABLE_TELEMETRY'] = '1';
 const settings = settingsOrExit();
 const log = createLog(settings.logLevel);
 let draining = false;
+const hurry = new AbortController();
+const stopSignal = listenForSignals();
 
 try {
-  const { engine, app } = await start();
-  stopOnSignal(engine, app);
+  const service = await start();
+  log.info({ signal: await stopSignal, drain_delay_ms: settings.drainDelayMs }, 'draining');
+  await stop(service);
+  log.info('stopped');
 } catch (error) {
-  log.fatal({ err: error }, 'could not start');
+  log.fatal({ err: error }, 'failed');
   process.exitCode = EXIT_FAILURE;
 }
 
@@ -58,7 +67,7 @@ function refuse(mistakes: readonly string[]): never {
   process.exit(EXIT_USAGE);
 }
 
-async function start(): Promise<{ engine: Engine; app: FastifyInstance }> {
+async function start(): Promise<Service> {
   // Only now, when the environment is set.
   const { createEngine } = await import('./engine/engine.js');
   const metrics = createMetrics();
@@ -97,40 +106,35 @@ function welcome(url: string, engine: Engine): void {
   if (process.stdout.isTTY) process.stdout.write(welcomeText(url, models));
 }
 
-/** The first signal drains; a second one stops waiting for clients, but never breaks off a running inference. */
-function stopOnSignal(engine: Engine, app: FastifyInstance): void {
-  const hurry = new AbortController();
-  for (const signal of STOP_SIGNALS) {
-    process.on(signal, () => {
-      if (draining) {
-        log.warn({ signal }, 'stopping without waiting for clients');
-        hurry.abort();
-        app.server.closeAllConnections();
-        return;
-      }
-      draining = true;
-      log.info({ signal, drain_delay_ms: settings.drainDelayMs }, 'draining');
-      stop(engine, app, hurry.signal).catch((error: unknown) => {
-        log.error({ err: error }, 'could not stop cleanly');
-        process.exitCode = EXIT_FAILURE;
+/**
+ * Resolves with the first signal to stop, even one that comes during the start. A second signal stops waiting for
+ * clients, but nothing breaks off a running inference.
+ */
+function listenForSignals(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of STOP_SIGNALS) {
+      process.on(signal, () => {
+        if (draining) hurry.abort();
+        draining = true;
+        resolve(signal);
       });
-    });
-  }
+    }
+  });
 }
 
-async function stop(engine: Engine, app: FastifyInstance, hurry: AbortSignal): Promise<void> {
-  // Exiting in the middle of an inference aborts the process (microsoft/onnxruntime's N-API binding), so this is the
-  // last resort, against a run that hangs. It is unref'd: normally the process ends by itself before.
+async function stop({ engine, app }: Service): Promise<void> {
+  // Exiting in the middle of an inference aborts the whole process from native code, so this is the last resort, against
+  // a run that hangs. Unref'd: a process that has nothing left to do ends by itself before.
   setTimeout(() => {
     log.fatal('stopping took too long');
     process.exit(EXIT_FAILURE);
   }, settings.drainDelayMs + settings.shutdownTimeoutMs).unref();
 
-  await delay(settings.drainDelayMs, undefined, { signal: hurry }).catch(() => {});
+  await delay(settings.drainDelayMs, undefined, { signal: hurry.signal }).catch(() => {});
+  hurry.signal.addEventListener('abort', () => app.server.closeAllConnections());
+  if (hurry.signal.aborted) app.server.closeAllConnections();
   await app.close();
   await engine.close();
-  log.info('stopped');
-  for (const signal of STOP_SIGNALS) process.removeAllListeners(signal);
 }
 
 function packageVersion(): string {
