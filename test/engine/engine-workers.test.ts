@@ -7,7 +7,7 @@ import type { Engine } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, startEngine } from '../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
-import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
+import { decodedBody, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
 
 function bodyOf(samples: number, timestep?: number): DecodedBody {
   const made = randomSamples(TINY_SIZE, 3, samples);
@@ -35,6 +35,18 @@ test('a worker that dies takes only its own requests along, and is replaced', as
   assert.equal(heard.restarts, 1);
   const { scores } = await engine.score(probe, bodyOf(2));
   assert.equal(scores.length, 2);
+});
+
+test('a probe that kills the worker it is loaded into is refused, and the next one is loaded', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { version: 1 });
+  const fatal = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep: FATAL_TIMESTEP }));
+  await writeProbe(models, { version: 2, selftest: scoreBody(fatal) });
+  const { engine } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
+  const [second, first] = engine.probes();
+  assert.equal(second?.reason, 'the worker thread died while loading it: the fatal timestep');
+  assert.equal(first?.state, 'serving');
+  await engine.score(engine.resolve('tiny'), bodyOf(1));
 });
 
 test('with another worker alive the engine stays ready and what waits is scored', async (t) => {

@@ -1,0 +1,77 @@
+/** Owns the proof that a probe reaches every thread, also those that were there before it, and that threads are renewed. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { WorkerPool } from '../../src/engine/pool.js';
+import type { KeyedProbe } from '../../src/engine/prepare.js';
+import { readProbeFolder } from '../../src/engine/probe-folder.js';
+import { Refusal } from '../../src/engine/refusal.js';
+import { wholePart } from '../../src/engine/slice-samples.js';
+import type { WorkerSlot } from '../../src/engine/worker-slot.js';
+import { SILENT_LOG } from '../support/engine.js';
+import { type ProbeFolderOptions, TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
+
+async function poolOf(t: TestContext, threads: number): Promise<WorkerPool> {
+  const pool = new WorkerPool({
+    workerUrl: new URL('../../src/engine/worker.js', import.meta.url),
+    settings: { device: 'cpu', intraOpThreads: 1 },
+    maxBatchSamples: 2,
+    log: SILENT_LOG,
+    onIdle: () => {},
+    onDown: () => {},
+    onRestart: () => {},
+  });
+  t.after(() => pool.close());
+  await pool.grow(threads);
+  return pool;
+}
+
+async function probeOf(t: TestContext, key: number, options: ProbeFolderOptions = {}): Promise<KeyedProbe> {
+  const { folder } = await writeProbe(await temporaryModels(t), options);
+  return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }) };
+}
+
+async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number> {
+  assert.ok(slot);
+  const body = decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3)));
+  const { results } = await slot.run(key, [wholePart(body)]);
+  const [result] = results;
+  return result && 'scores' in result ? result.scores.length : 0;
+}
+
+test('a probe is brought into threads that run already, and into those that come later', async (t) => {
+  const pool = await poolOf(t, 2);
+  await pool.install(await probeOf(t, 1));
+  await pool.install(await probeOf(t, 2, { bias: 1 }));
+  await pool.grow(3);
+  assert.deepEqual([pool.size, pool.live, pool.hung], [3, 3, 0]);
+  for (const key of [1, 2]) {
+    // Each run takes the first idle thread, so three at once are on three threads.
+    const runs = Array.from({ length: 3 }, () => runOn(pool.idle(), key));
+    assert.equal(pool.idle(), undefined);
+    assert.deepEqual(await Promise.all(runs), [3, 3, 3]);
+  }
+});
+
+test('a refused probe leaves nothing behind', async (t) => {
+  const pool = await poolOf(t, 2);
+  const broken = await probeOf(t, 1, { edit: (manifest) => (manifest.selftest.scores = [0, 0]) });
+  await assert.rejects(pool.install(broken), Refusal);
+  assert.equal(pool.live, 2);
+  await assert.rejects(runOn(pool.idle(), 1), /no probe is loaded under 1/);
+  await pool.install(await probeOf(t, 2));
+  await pool.grow(3);
+  assert.equal(pool.live, 3);
+});
+
+test('a thread that is replaced comes back with every probe', async (t) => {
+  const pool = await poolOf(t, 1);
+  await pool.install(await probeOf(t, 1));
+  const slot = pool.idle();
+  await slot?.replace('for the test');
+  assert.equal(pool.live, 0);
+  while (pool.live === 0) await pause(5);
+  assert.equal(await runOn(pool.idle(), 1), 3);
+});
