@@ -57,6 +57,20 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
+/** The failures that keep every image when the caller has given a deadline. */
+export const FAIL_OPEN_REASONS = [
+  'deadline',
+  'overloaded',
+  'unready',
+  'internal',
+] as const satisfies ErrorCode[];
+
+export type FailOpenReason = (typeof FAIL_OPEN_REASONS)[number];
+
+export function isFailOpenReason(code: ErrorCode): code is FailOpenReason {
+  return (FAIL_OPEN_REASONS as readonly ErrorCode[]).includes(code);
+}
+
 /** What a problem can say beyond its code and sentence. */
 export interface ProblemExtra {
   /** The part of the request at fault: a tensor, metadata field, header or parameter. */

@@ -4,7 +4,8 @@ import { judge, type Policy } from '../decision/policy.js';
 import { ranks } from '../decision/ranking.js';
 import type { CalibrationPoint } from '../engine/manifest.js';
 import type { ServedProbe } from '../engine/types.js';
-import type { FailedOpen, FailOpenReason, Scored, ScoreResult } from './score-schemas.js';
+import type { FailOpenReason } from '../errors.js';
+import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 
 /** Estimates from some hundred samples: more digits would only pretend. */
 const PERCENTILE_DIGITS = 2;

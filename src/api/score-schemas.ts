@@ -2,21 +2,7 @@
 import * as z from 'zod';
 
 import { policySchema, VERDICT_REASONS } from '../decision/policy.js';
-import { ERRORS, type ErrorCode } from '../errors.js';
-
-/** The failures that keep every image when the caller has given a deadline. */
-export const FAIL_OPEN_REASONS = [
-  'deadline',
-  'overloaded',
-  'unready',
-  'internal',
-] as const satisfies ErrorCode[];
-
-export type FailOpenReason = (typeof FAIL_OPEN_REASONS)[number];
-
-export function isFailOpenReason(code: ErrorCode): code is FailOpenReason {
-  return (FAIL_OPEN_REASONS as readonly ErrorCode[]).includes(code);
-}
+import { ERRORS, FAIL_OPEN_REASONS } from '../errors.js';
 
 const resultSchema = z
   .object({

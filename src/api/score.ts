@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
-import { type ErrorCode, problem } from '../errors.js';
+import { type ErrorCode, isFailOpenReason, problem } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import { ClientGoneError, type Lifetime, readDeadline, watchLifetime } from './lifetime.js';
 import { problemResponses } from './problem-responses.js';
@@ -14,7 +14,6 @@ import type { Findings, ScorePipeline, ScoreSource } from './score-pipeline.js';
 import {
   binaryRequestSchema,
   type FailedOpen,
-  isFailOpenReason,
   jsonRequestSchema,
   type Scored,
   scoreAnswerSchema,

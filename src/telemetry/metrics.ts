@@ -5,12 +5,11 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
 
 import type { Policy } from '../decision/policy.js';
-import type { EngineObserver, QueueDepth, ServedProbe } from '../engine/types.js';
-import { ERRORS, type ErrorCode } from '../errors.js';
+import type { EngineObserver, QueueDepth, ServedProbe, SkipReason } from '../engine/types.js';
+import { ERRORS, type ErrorCode, FAIL_OPEN_REASONS, type FailOpenReason } from '../errors.js';
 import { createInstruments, type Instruments } from './instruments.js';
 
-const SKIP_REASONS = ['aborted', 'deadline'] as const;
-const FAIL_OPEN_REASONS = ['deadline', 'overloaded', 'unready', 'internal'] as const;
+const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline'];
 const MS_PER_SECOND = 1000;
 
 /** One answered group, as far as it is counted. */
@@ -30,7 +29,7 @@ export interface Metrics {
   requestFinished(route: string, method: string, status: number): void;
   problem(code: ErrorCode): void;
   scored(event: ScoredEvent): void;
-  failedOpen(reason: string): void;
+  failedOpen(reason: FailOpenReason): void;
   /** Durations by stage, ms. */
   stages(durations: readonly (readonly [string, number])[]): void;
 }
