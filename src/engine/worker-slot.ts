@@ -80,11 +80,11 @@ export class WorkerSlot {
     try {
       const reply = await this.#inTime(run);
       this.#failures = 0;
-      this.#state = 'idle';
+      this.#endRun('idle');
       return reply;
     } catch (error) {
       if (error instanceof RunHangs) this.#hang(run);
-      else this.#state = error instanceof ThreadDied ? 'down' : 'idle';
+      else this.#endRun(error instanceof ThreadDied ? 'down' : 'idle');
       throw error;
     }
   }
@@ -145,6 +145,11 @@ export class WorkerSlot {
     this.#options.onDown();
   }
 
+  /** The thread may have been told to end meanwhile; then it stays as it is. */
+  #endRun(state: 'idle' | 'down'): void {
+    if (this.#state === 'busy') this.#state = state;
+  }
+
   #living(): EngineThread {
     if (!this.#thread) throw new ThreadDied('there is no thread at the moment');
     return this.#thread;
@@ -177,6 +182,8 @@ export class WorkerSlot {
     };
     this.#options.onDown();
     // If the thread dies instead, the watch over it deals with that.
-    run.then(recover, () => {});
+    run.then(recover, (error: unknown) => {
+      if (!(error instanceof ThreadDied)) recover();
+    });
   }
 }

@@ -1,7 +1,10 @@
 /** Owns the proof that threads may die, hang and end, and that no request is left without an answer. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 import type { Engine } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
@@ -101,6 +104,16 @@ test('close finishes what it has, takes no more, and can be called again', async
   );
   await closed;
   await engine.close();
+});
+
+test('a process whose engine is closed under load ends by itself, in good order', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: 20 });
+  const program = fileURLToPath(new URL('../support/short-life.js', import.meta.url));
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, models], {
+    timeout: 30_000,
+  });
+  assert.deepEqual([stdout, stderr], ['20 scored', '']);
 });
 
 test('close during the pause after a death ends too', async (t) => {

@@ -66,6 +66,17 @@ test('a refused probe leaves nothing behind', async (t) => {
   assert.equal(pool.live, 3);
 });
 
+test('a thread that is replaced during a run ends it first and takes no other', async (t) => {
+  const pool = await poolOf(t, 1);
+  await pool.install(await probeOf(t, 1, { work: 50 }));
+  const slot = pool.idle();
+  const run = runOn(slot, 1);
+  const replaced = slot?.replace('for the test');
+  assert.equal(await run, 3);
+  assert.equal(pool.idle(), undefined);
+  await replaced;
+});
+
 test('a thread that is replaced comes back with every probe', async (t) => {
   const pool = await poolOf(t, 1);
   await pool.install(await probeOf(t, 1));
