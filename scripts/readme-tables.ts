@@ -1,0 +1,57 @@
+/** Owns the tables of README.md that come from the code: settings, metrics and errors, each between two markers. */
+import { ERRORS } from '../src/errors.js';
+import { describeSettings } from '../src/settings.js';
+import { createMetrics } from '../src/telemetry/metrics.js';
+
+const METRIC_PREFIX = 'diffusion_probe_';
+
+/** The text with every table between `<!-- name -->` and `<!-- /name -->` made anew. */
+export async function withTables(readme: string): Promise<string> {
+  const tables = { settings: settingsTable(), metrics: await metricsTable(), errors: errorsTable() };
+  return Object.entries(tables).reduce((text, [name, table]) => withTable(text, name, table), readme);
+}
+
+function withTable(readme: string, name: string, table: string): string {
+  const [before, rest] = readme.split(`<!-- ${name} -->\n`);
+  const [, after] = rest?.split(`<!-- /${name} -->`) ?? [];
+  if (before === undefined || after === undefined) throw new Error(`README.md has no markers for ${name}`);
+  return `${before}<!-- ${name} -->\n\n${table}\n\n<!-- /${name} -->${after}`;
+}
+
+function settingsTable(): string {
+  const rows = describeSettings().map(({ name, description, default: preset }) => [
+    `\`${name}\``,
+    preset === 'unset' ? 'unset' : `\`${preset}\``,
+    description,
+  ]);
+  return table(['setting', 'default', 'meaning'], rows);
+}
+
+async function metricsTable(): Promise<string> {
+  const metrics = createMetrics();
+  metrics.watchQueue(() => ({ samples: 0, bytes: 0 }));
+  const own = (await metrics.registry.getMetricsAsJSON()).filter(({ name }) =>
+    name.startsWith(METRIC_PREFIX),
+  );
+  const rows = own.map(({ name, type, help }) => [`\`${name}\``, type.toString(), help]);
+  return table(['metric', 'type', 'meaning'], rows);
+}
+
+function errorsTable(): string {
+  const rows = Object.entries(ERRORS).map(([code, { status, title }]) => [
+    `\`${code}\``,
+    String(status),
+    title,
+  ]);
+  return table(['code', 'status', 'meaning'], rows);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
+  return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
+}
+
+/** A bar would end a cell, an angle bracket begin a tag. */
+function escaped(cell: string): string {
+  return cell.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+}
