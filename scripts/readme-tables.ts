@@ -24,7 +24,7 @@ function settingsTable(): string {
     preset === 'unset' ? 'unset' : `\`${preset}\``,
     description,
   ]);
-  return table(['setting', 'default', 'meaning'], rows);
+  return markdownTable(['setting', 'default', 'meaning'], rows);
 }
 
 async function metricsTable(): Promise<string> {
@@ -34,7 +34,7 @@ async function metricsTable(): Promise<string> {
     name.startsWith(METRIC_PREFIX),
   );
   const rows = own.map(({ name, type, help }) => [`\`${name}\``, type.toString(), help]);
-  return table(['metric', 'type', 'meaning'], rows);
+  return markdownTable(['metric', 'type', 'meaning'], rows);
 }
 
 function errorsTable(): string {
@@ -43,10 +43,10 @@ function errorsTable(): string {
     String(status),
     title,
   ]);
-  return table(['code', 'status', 'meaning'], rows);
+  return markdownTable(['code', 'status', 'meaning'], rows);
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
   return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
 }

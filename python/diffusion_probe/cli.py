@@ -71,6 +71,13 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="default: %(default)s")
     one.add_argument("--repeats", type=int, default=300, help="bootstrap repetitions (default: %(default)s)")
 
+    one = _command(commands, "examples", examples, "write real requests for people to try")
+    _data(one)
+    _folder(one)
+    one.add_argument("--out", type=Path, default=Path("examples"), help="folder (default: %(default)s)")
+    one.add_argument("--document", type=Path, default=Path("openapi/examples.json"), help="JSON examples (default: %(default)s)")
+    one.add_argument("--step", type=int, default=5, help="default: %(default)s")
+
     reference = commands.add_parser("reference", help="build the reference world: scenes, backbone, reward")
     parts = reference.add_subparsers(required=True, metavar="command")
     one = _command(parts, "scenes", scenes, "paint a sheet of scenes with their captions")
@@ -142,6 +149,12 @@ def evaluate(options: argparse.Namespace) -> None:
 
     run(options.data, options.folder, options.split, options.repeats)
     print((options.folder / "report.md").read_text())
+
+
+def examples(options: argparse.Namespace) -> None:
+    from .examples import write_examples
+
+    write_examples(options.data, options.folder, options.out, options.document, options.step)
 
 
 def scenes(options: argparse.Namespace) -> None:
