@@ -126,6 +126,26 @@ def patchwork(patch: np.ndarray, severity: float, rng: np.random.Generator) -> n
     return result
 
 
+def scramble(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
+    """Pixels taken from random places nearby: the right colours without the shape."""
+    size = patch.shape[0]
+    reach = max(1, round(severity * size * 0.35))
+    rows, columns = np.indices((size, size))
+    rows = (rows + rng.integers(-reach, reach + 1, (size, size))).clip(0, size - 1)
+    columns = (columns + rng.integers(-reach, reach + 1, (size, size))).clip(0, size - 1)
+    return patch[rows, columns]
+
+
+def melt(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
+    """Scrambled in clumps: patches of a few pixels from random places nearby."""
+    size = patch.shape[0]
+    reach = severity * size * 0.35
+    coarse = max(3, size // 4)
+    shifts = _resize(rng.uniform(-reach, reach, (coarse, coarse, 2)).astype(np.float32), size).round().astype(int)
+    rows, columns = np.indices((size, size))
+    return patch[(rows + shifts[..., 0]).clip(0, size - 1), (columns + shifts[..., 1]).clip(0, size - 1)]
+
+
 def recolour(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
     """Colours pulled towards another order of the channels."""
     order = [[1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2]][rng.integers(4)]
@@ -151,6 +171,10 @@ SPOILERS: tuple[Callable[[np.ndarray, float, np.random.Generator], np.ndarray], 
     mix,
     mix,
     patchwork,
+    scramble,
+    scramble,
+    melt,
+    melt,
     recolour,
     double,
 )
