@@ -54,25 +54,33 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 class Progress:
     """A progress bar over steps that first says how long the work will take, from its own first steps."""
 
-    ESTIMATE_AFTER = 10
+    MEASURED_STEPS = 10
+    MEASURED_SECONDS = 15.0
 
     def __init__(self, label: str, first: int, total: int, unit: str = "step"):
         self.label, self.first, self.total, self.unit = label, first, total, unit
         self.bar = tqdm(total=total, initial=first, desc=label, unit=unit, dynamic_ncols=True, mininterval=1)
 
     def __iter__(self) -> Iterator[int]:
-        started: float | None = None
         with self.bar:
+            started = time.monotonic()
+            measured, told = 0, False
             for step in range(self.first, self.total):
                 yield step
-                done = step + 1 - self.first
-                if done == 2:  # the first step also compiles and fills caches
-                    started = time.monotonic()
-                if done == 2 + self.ESTIMATE_AFTER and started is not None:
-                    seconds = (time.monotonic() - started) / self.ESTIMATE_AFTER * (self.total - step)
-                    self.bar.write(f"{self.label}: about {seconds / 60:.0f} minutes for {self.total - step} {self.unit}s")
                 self.bar.update()
+                if step == self.first and self.total - step > self.MEASURED_STEPS:
+                    started = time.monotonic()  # the first step also compiles and fills caches
+                    continue
+                measured += 1
+                seconds = time.monotonic() - started
+                if not told and (measured >= self.MEASURED_STEPS or seconds >= self.MEASURED_SECONDS):
+                    told = True
+                    self._tell(seconds / measured * (self.total - step - 1))
 
     def note(self, **figures: object) -> None:
         """Show figures behind the bar."""
         self.bar.set_postfix({name: str(value) for name, value in figures.items()})
+
+    def _tell(self, seconds: float) -> None:
+        if seconds >= self.MEASURED_SECONDS:
+            self.bar.write(f"{self.label}: about {seconds / 60:.0f} more minutes")
