@@ -10,6 +10,7 @@ from pathlib import Path
 from . import __version__
 
 RUNS = Path("runs")
+REFERENCE = Path("reference")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--test-seeds", type=int, default=16, help="images per test prompt (default: %(default)s)")
     one.add_argument("--steps", type=_steps, default=(1, 3, 5, 10, 15), help="steps to watch, from 1 (default: 1,3,5,10,15)")
     one.add_argument("--batch", type=int, default=64, help="images at a time (default: %(default)s)")
-    _reference_checkpoints(one)
+    _reference(one)
 
     one = _command(commands, "train", train, "train a probe on collected samples")
     _data_and_checkpoint(one)
@@ -87,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     one = _command(parts, "train-backbone", train_backbone, "train the text-to-image backbone (hours on two cores)")
     one.add_argument("--training-steps", type=int, default=9000, help="batches of 64 (default: %(default)s)")
+    one.add_argument("--start-from", type=Path, help="exported folder to begin with where there is no checkpoint yet")
     one.add_argument("--no-compile", action="store_true", help="do without torch.compile (slower; needs no C++ compiler)")
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
@@ -100,11 +102,12 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--count", type=int, default=100, help="images (default: %(default)s)")
     one.add_argument("--split", choices=["world", "train"], default="train", help="captions from (default: %(default)s)")
     one.add_argument("--out", type=Path, default=RUNS / "sample.png", help="default: %(default)s")
-    _reference_checkpoints(one)
+    _reference(one)
 
     one = _command(parts, "export", export_reference, "write backbone, text encoder and reward as ONNX")
-    one.add_argument("--out", type=Path, default=Path("reference"), help="folder (default: %(default)s)")
-    _reference_checkpoints(one)
+    one.add_argument("--out", type=Path, default=REFERENCE, help="folder (default: %(default)s)")
+    one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
+    one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint (default: %(default)s)")
     return parser
 
 
@@ -170,9 +173,11 @@ def scenes(options: argparse.Namespace) -> None:
 
 
 def train_backbone(options: argparse.Namespace) -> None:
+    from .reference.restore import restore_backbone
     from .reference.train_backbone import train_backbone as run
 
-    run(options.backbone, options.training_steps, options.seed, compiled=not options.no_compile)
+    start = restore_backbone(options.start_from) if options.start_from else None
+    run(options.backbone, options.training_steps, options.seed, compiled=not options.no_compile, start=start)
 
 
 def train_reward(options: argparse.Namespace) -> None:
@@ -196,14 +201,15 @@ def sample(options: argparse.Namespace) -> None:
 
 def export_reference(options: argparse.Namespace) -> None:
     from .reference.export import export_reference as run
+    from .reference.source import ReferenceSource
 
-    run(_reference_source(options), options.out)
+    run(ReferenceSource.load(options.out, options.backbone, options.reward), options.out)
 
 
 def _reference_source(options: argparse.Namespace):
     from .reference.source import ReferenceSource
 
-    return ReferenceSource.load(options.backbone, options.reward)
+    return ReferenceSource.load(options.reference, options.backbone, options.reward)
 
 
 def _command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -212,9 +218,10 @@ def _command(commands, name: str, run: Callable[[argparse.Namespace], None], tex
     return parser
 
 
-def _reference_checkpoints(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
-    parser.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint (default: %(default)s)")
+def _reference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reference", type=Path, default=REFERENCE, help="exported folder (default: %(default)s)")
+    parser.add_argument("--backbone", type=Path, help="checkpoint to take the backbone from instead")
+    parser.add_argument("--reward", type=Path, help="checkpoint to take the reward from instead")
 
 
 def _data(parser: argparse.ArgumentParser) -> None:

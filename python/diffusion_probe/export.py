@@ -114,11 +114,12 @@ def export_graph(
     outputs: list[str],
     axes: tuple[Any, ...],
     path: Path,
-    half: bool = False,
+    compact: bool = False,
 ) -> None:
     """Export a module to one ONNX file without external data or traces of the machine it was made on.
 
-    `half` stores large weights as float16, which halves the file; they are widened when the graph is loaded.
+    `compact` stores large weights as float16, which halves the file, and keeps the names of all weights, so that they can be
+    read back; ONNX Runtime widens and folds them when it loads the graph.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -131,9 +132,10 @@ def export_graph(
             dynamo=True,
             opset_version=OPSET,
             verbose=False,
+            optimize=not compact,
         )
     model = strip(program.model_proto)
-    if half:
+    if compact:
         store_half(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

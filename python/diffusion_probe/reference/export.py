@@ -48,7 +48,7 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
         ["text"],
         ({0: batch, 1: tokens}, {0: batch, 1: tokens}),
         folder / "text_encoder.onnx",
-        half=True,
+        compact=True,
     )
     export_graph(
         DenoiserGraph(source.backbone.denoiser),
@@ -57,7 +57,7 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
         ["velocity", "attention"],
         ({0: batch}, {0: batch}, {0: batch, 1: tokens}, {0: batch, 1: tokens}),
         folder / "backbone.onnx",
-        half=True,
+        compact=True,
     )
     export_graph(
         source.reward,
@@ -66,7 +66,7 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
         ["quality"],
         ({0: batch}, {0: batch, 1: tokens}),
         folder / "reward.onnx",
-        half=True,
+        compact=True,
     )
     description = {
         "vocabulary": list(VOCABULARY),
@@ -78,6 +78,8 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
         "shift": SHIFT,
         "guidance": GUIDANCE,
         "good_at": source.metric.good_at,
+        "backbone": config.as_dict(),
+        "reader_width": source.reward.reader.width,
         "capture": asdict(source.capture),
         "capture_id": source.capture.capture_id,
         "files": {name: sha256_of(folder / name) for name in FILES},

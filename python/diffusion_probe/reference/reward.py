@@ -29,6 +29,7 @@ class Reader(nn.Module):
 
     def __init__(self, width: int = 128):
         super().__init__()
+        self.width = width
         self.trunk = nn.Sequential(
             _conv(3, 32, 3),
             _conv(32, 64, 4, stride=2),

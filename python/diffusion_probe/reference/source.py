@@ -15,6 +15,7 @@ from ..source import Samples
 from .backbone import TIMESTEPS, Backbone, pad_ids
 from .flow import GUIDANCE, SHIFT, STEPS, Step, noise_levels, sample
 from .language import tokenize
+from .restore import restore_backbone, restore_reward
 from .reward import Reward
 from .splits import distinct
 from .train_backbone import load_backbone
@@ -38,9 +39,12 @@ class ReferenceSource:
         self.capture = capture_of(backbone)
 
     @classmethod
-    def load(cls, backbone: Path, reward: Path) -> ReferenceSource:
-        """From the checkpoints of training."""
-        return cls(load_backbone(backbone), load_reward(reward))
+    def load(cls, folder: Path, backbone: Path | None = None, reward: Path | None = None) -> ReferenceSource:
+        """From an exported folder; a checkpoint of training, where given, replaces its part."""
+        return cls(
+            load_backbone(backbone) if backbone else restore_backbone(folder),
+            load_reward(reward) if reward else restore_reward(folder),
+        )
 
     def points(self, steps: Sequence[int]) -> tuple[Point, ...]:
         levels = noise_levels()

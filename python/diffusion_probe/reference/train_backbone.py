@@ -34,17 +34,20 @@ def train_backbone(
     config: BackboneConfig | None = None,
     batch: int = BATCH,
     milestones: tuple[int, ...] = (),
+    start: Backbone | None = None,
 ) -> Backbone:
-    """Train until `steps` from the checkpoint or from scratch; returns the averaged weights.
+    """Train until `steps` from the checkpoint, else from `start`, else from scratch; returns the averaged weights.
 
     Every step's data depends on the seed and the step alone, so an interrupted run continues as if it had not been. A copy of
     the checkpoint is kept at each of `milestones`, so that a run can be prolonged from before its cool-down.
     """
     torch.manual_seed(seed)
     saved = load_checkpoint(checkpoint)
-    config = BackboneConfig(**saved["config"]) if saved else config or BackboneConfig()
+    config = BackboneConfig(**saved["config"]) if saved else start.config if start else config or BackboneConfig()
     model = Backbone(config).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    if start:
+        model.load_state_dict(start.state_dict())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     average = WeightAverage(model, AVERAGE_DECAY)
     first = 0
     if saved:

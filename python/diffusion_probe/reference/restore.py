@@ -1,0 +1,52 @@
+"""The reference world back from its ONNX files: weights keep their names in the export, so PyTorch can take them up again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from .backbone import Backbone, BackboneConfig
+from .reward import Reader, Reward
+
+HALF_SUFFIX = ".half"
+
+
+def restore_backbone(folder: Path) -> Backbone:
+    """The backbone of an exported folder. Raises FileNotFoundError where there is none."""
+    backbone = Backbone(BackboneConfig(**_description(folder)["backbone"]))
+    _restore(backbone.text_encoder, folder / "text_encoder.onnx")
+    _restore(backbone.denoiser, folder / "backbone.onnx", prefix="denoiser.")
+    return backbone.to(memory_format=torch.channels_last).eval()
+
+
+def restore_reward(folder: Path) -> Reward:
+    """The reward of an exported folder. Raises FileNotFoundError where there is none."""
+    reward = Reward(Reader(_description(folder)["reader_width"]))
+    _restore(reward, folder / "reward.onnx")
+    return reward.to(memory_format=torch.channels_last).eval()
+
+
+def _description(folder: Path) -> dict:
+    path = folder / "reference.json"
+    if not path.exists():
+        raise FileNotFoundError(f"no reference.json in {folder}: run 'diffusion-probe reference export' first")
+    return json.loads(path.read_text())
+
+
+def _restore(module: nn.Module, path: Path, prefix: str = "") -> None:
+    """Load every weight of the graph into the module; only counters that inference does not need may be absent."""
+    weights: dict[str, Tensor] = {}
+    for weight in onnx.load(path).graph.initializer:
+        name = weight.name.removesuffix(HALF_SUFFIX).removeprefix(prefix)
+        values = onnx.numpy_helper.to_array(weight)
+        weights[name] = torch.from_numpy(np.array(values, np.float32 if values.dtype == np.float16 else values.dtype))
+    state = module.state_dict()
+    absent = [name for name in state if name not in weights and not name.endswith("num_batches_tracked")]
+    if absent:
+        raise ValueError(f"{path} lacks {', '.join(absent[:3])} and {max(0, len(absent) - 3)} more weights")
+    module.load_state_dict({name: weights.get(name, value) for name, value in state.items()})
