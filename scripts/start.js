@@ -1,36 +1,6 @@
-// Owns `npm start`: compiles the service when its sources are newer than the build, then becomes the service.
+// Owns `npm start`: brings the build up to date, then becomes the service.
 // One process throughout, so that signals reach the service itself.
-import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { buildIfStale } from './build-if-stale.js';
 
-const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const BUILT = path.join(ROOT, 'dist', 'src', 'main.js');
-const STAMP = path.join(ROOT, 'dist', 'tsconfig.tsbuildinfo');
-
-function newestSource() {
-  const sources = readdirSync(path.join(ROOT, 'src'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => path.join(entry.parentPath, entry.name));
-  return Math.max(...sources.map((file) => statSync(file).mtimeMs));
-}
-
-function buildIsFresh() {
-  if (!existsSync(BUILT)) return false;
-  if (!existsSync(path.join(ROOT, 'src'))) return true;
-  return existsSync(STAMP) && statSync(STAMP).mtimeMs >= newestSource();
-}
-
-function build() {
-  const manifest = createRequire(import.meta.url).resolve('typescript/package.json');
-  const compiler = path.join(path.dirname(manifest), 'bin', 'tsc');
-  const { status } = spawnSync(process.execPath, [compiler, '-p', path.join(ROOT, 'tsconfig.json')], {
-    stdio: 'inherit',
-  });
-  if (status !== 0) process.exit(status ?? 1);
-}
-
-if (!buildIsFresh()) build();
-await import(BUILT);
+buildIfStale();
+await import('../dist/src/main.js');

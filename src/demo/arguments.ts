@@ -1,0 +1,104 @@
+/** Owns the command line of `npm run generate`. */
+import { parseArgs } from 'node:util';
+
+import * as z from 'zod';
+
+export const USAGE = `Draws a caption several times, asks the service early which images are worth finishing, and finishes those.
+
+Usage: npm run generate -- "a cat left of two keys on a blue background" [options]
+
+  --seeds N         candidates to start (default 8)
+  --keep N          candidates to finish (default 2)
+  --step N          the step at which the service is asked, one of the probe's decision points (default 5)
+  --all             finish all of them, to see what was dropped
+  --seed-base N     the first seed (default 0)
+  --url URL         the service; one is started where none answers (default http://127.0.0.1:8080)
+  --model NAME      the probe, as name or name@version (default: the service's)
+  --reference DIR   the reference world (default reference)
+  --out FILE        the picture (default out/generate.png)
+  --help            this text
+`;
+
+/** Mistakes on the command line, one per line. */
+export class UsageError extends Error {}
+
+const wholeFrom = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
+
+const argumentsSchema = z
+  .object({
+    seeds: wholeFrom(1, 64).prefault('8'),
+    keep: wholeFrom(1, 64).prefault('2'),
+    step: wholeFrom(1, 1000).prefault('5'),
+    all: z.boolean().default(false),
+    'seed-base': wholeFrom(0, 1_000_000_000).prefault('0'),
+    url: z
+      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+      .default('http://127.0.0.1:8080'),
+    model: z.string().min(1).optional(),
+    reference: z.string().min(1).default('reference'),
+    out: z.string().min(1).default('out/generate.png'),
+  })
+  .refine(({ keep, seeds }) => keep <= seeds, { path: ['keep'], error: 'must not exceed --seeds' });
+
+export interface GenerateArguments {
+  readonly caption: string;
+  readonly seeds: number;
+  readonly keep: number;
+  readonly step: number;
+  readonly all: boolean;
+  readonly seedBase: number;
+  readonly url: string;
+  readonly model: string | undefined;
+  readonly reference: string;
+  readonly out: string;
+}
+
+/**
+ * Reads the command line; undefined means that help was asked for.
+ * @throws {UsageError} with all mistakes.
+ */
+export function readArguments(argv: readonly string[]): GenerateArguments | undefined {
+  const { values, positionals } = parsed(argv);
+  if (values.help) return undefined;
+  const [caption, ...further] = positionals;
+  if (caption === undefined || further.length > 0) {
+    throw new UsageError(`expected one caption in quotes, got ${positionals.length} arguments`);
+  }
+  const result = argumentsSchema.safeParse(values);
+  if (!result.success) {
+    throw new UsageError(
+      result.error.issues.map(({ path, message }) => `--${path.join('.')} ${message}`).join('\n'),
+    );
+  }
+  const { 'seed-base': seedBase, model, ...rest } = result.data;
+  return { caption, seedBase, model, ...rest };
+}
+
+function parsed(argv: readonly string[]) {
+  const text = { type: 'string' } as const;
+  try {
+    return parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        seeds: text,
+        keep: text,
+        step: text,
+        all: { type: 'boolean' },
+        'seed-base': text,
+        url: text,
+        model: text,
+        reference: text,
+        out: text,
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}

@@ -1,0 +1,28 @@
+/** Noise is normal, and the same for the same prompt and seed. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { initialNoise } from '../../src/reference/noise.js';
+
+const LENGTH = 12_288;
+
+test('prompt and seed decide the noise, and both of them do', () => {
+  const noise = initialNoise('a cat', 3, LENGTH);
+  assert.deepEqual(initialNoise('a cat', 3, LENGTH), noise);
+  assert.notDeepEqual(initialNoise('a cat', 4, LENGTH), noise);
+  assert.notDeepEqual(initialNoise('a dog', 3, LENGTH), noise);
+});
+
+test('the values are standard normal', () => {
+  const values = [...initialNoise('a cat', 0, LENGTH)];
+  const moment = (power: number): number => values.reduce((sum, value) => sum + value ** power, 0) / LENGTH;
+  assert.ok(Math.abs(moment(1)) < 0.04);
+  assert.ok(Math.abs(moment(2) - 1) < 0.06);
+  assert.ok(Math.abs(moment(3)) < 0.15);
+  assert.ok(Math.abs(moment(4) - 3) < 0.3);
+  assert.ok(values.every(Number.isFinite));
+});
+
+test('an odd number of values is filled to the end', () => {
+  assert.ok(initialNoise('a cat', 0, 7).every((value) => value !== 0));
+});

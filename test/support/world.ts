@@ -1,0 +1,45 @@
+/** Owns a reference world for tests without its graphs: the real description's form, and a denoiser whose answer is known. */
+import type { Description } from '../../src/reference/description.js';
+import type { Denoiser } from '../../src/reference/sampler.js';
+import type { Denoised, EncodedCaption } from '../../src/reference/world.js';
+
+export const DESCRIPTION: Description = {
+  vocabulary: ['<pad>', '<begin>', 'a', 'two', 'cat', 'cats', 'on', 'blue', 'background'],
+  pad_id: 0,
+  begin_id: 1,
+  max_tokens: 7,
+  image: [3, 2, 2],
+  steps: 25,
+  shift: 0.67,
+  guidance: 3,
+  good_at: 0.8,
+  capture: { layers: ['first', 'second', 'third'], height: 1, width: 2 },
+  capture_id: '0123456789abcdef',
+  files: {},
+};
+
+export const IMAGE_SIZE = 12;
+
+export const CAPTION: EncodedCaption = {
+  ids: [1, 2, 4],
+  text: new Float32Array(3),
+  emptyText: new Float32Array(3),
+  textWidth: 1,
+};
+
+/** A denoiser that sees through the noise: its velocity always leads straight to `target`, whatever the guidance. */
+export function knowingDenoiser(target: Float32Array): Denoiser & { readonly calls: number[] } {
+  const calls: number[] = [];
+  const denoise = async (
+    latents: Float32Array,
+    timestep: number,
+  ): Promise<{ conditional: Denoised; unconditional: Denoised }> => {
+    const sigma = timestep / 1000;
+    const rows = latents.length / IMAGE_SIZE;
+    calls.push(rows);
+    const velocity = latents.map((value, index) => (value - (target[index % IMAGE_SIZE] ?? NaN)) / sigma);
+    const attention = new Float32Array(rows * 3 * 2 * 2).map((_, index) => index / 1000);
+    return { conditional: { velocity, attention }, unconditional: { velocity, attention } };
+  };
+  return { description: DESCRIPTION, imageSize: IMAGE_SIZE, denoise, calls };
+}
