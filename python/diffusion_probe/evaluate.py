@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 from . import baselines
 from .dataset import Collection, read_split
 from .decision import conformal_threshold
-from .figures import CORRELATIONS, auc, best_of, bootstrap, pairwise_accuracy, pooled, selection, spearman_within
-from .manifest import read_manifest, write_manifest
+from .figures import CORRELATIONS, auc, best_of, bootstrap, mean_known, pairwise_accuracy, pooled, selection, spearman_within
+from .manifest import read_manifest, to_json, write_manifest
 from .plots import write_plots
 from .report import markdown
 from .scorer import OnnxProbe
@@ -53,7 +52,7 @@ def evaluate(data: Path, folder: Path, split: str = "test", repeats: int = REPEA
             "equal_compute": equal_compute(collection, step, total),
             "false_drop": false_drop(probe.manifest, step, methods[PROBE], collection),
         }
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / "report.json").write_text(to_json(report))
     (folder / "report.md").write_text(markdown(probe.manifest, report))
     write_plots(folder, collection, scores_of, report)
     manifest = read_manifest(folder)
@@ -65,7 +64,7 @@ def evaluate(data: Path, folder: Path, split: str = "test", repeats: int = REPEA
 def baseline_scores(collection: Collection, training: Collection, step: int) -> dict[str, np.ndarray]:
     """The scores of every baseline at one step, by name."""
     known = training.per_prompt("guidance_difference", step)
-    direction = 1.0 if np.nanmean(spearman_within(known, training.quality)) >= 0 else -1.0
+    direction = 1.0 if mean_known(spearman_within(known, training.quality)) >= 0 else -1.0
     return {
         "prompt_only": baselines.prompt_only(training.prompts, training.quality, collection),
         "true_prompt_mean": baselines.true_prompt_mean(collection),
@@ -109,11 +108,6 @@ def gap_share(chosen: np.ndarray) -> float:
     return float((picked - random) / (best - random)) if best > random else float("nan")
 
 
-def mean_known(values: np.ndarray) -> float:
-    """Mean over the prompts for which a figure exists."""
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-
 def spread(quality: np.ndarray) -> dict[str, float]:
     """Mean, standard deviation, and the share of the variance that lies within prompts."""
     within = quality.var(axis=1, ddof=1).mean()
@@ -154,9 +148,9 @@ def false_drop(manifest: dict[str, Any], step: int, scores: np.ndarray, collecti
             {
                 "alpha": alpha,
                 "threshold": threshold,
-                "false_drop": round(float(dropped[good].mean()), 4),
+                "false_drop": round(mean_known(dropped[good]), 4),
                 "drop_rate": round(float(dropped.mean()), 4),
-                "kept_quality": round(float(collection.quality[~dropped].mean()), 4),
+                "kept_quality": round(mean_known(collection.quality[~dropped]), 4),
             }
         )
     return rows

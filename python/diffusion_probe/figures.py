@@ -82,13 +82,22 @@ def best_of(quality: np.ndarray, candidates: int, finished: float) -> float:
     return float((value - means[0]) / (means[-1] - means[0]))
 
 
+def mean_known(values: np.ndarray) -> float:
+    """Mean over what exists; nan where nothing does."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
 def bootstrap(
     figure: Callable[[np.ndarray], float], prompts: int, repeats: int = 500, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
     """Percentile interval of a figure over resampled prompts; `figure` takes indices of prompts."""
     rng = np.random.default_rng(seed)
     values = [figure(rng.integers(prompts, size=prompts)) for _ in range(repeats)]
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    known = [value for value in values if np.isfinite(value)]
+    if not known:
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,10 +90,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write `probe.json` with the hashes of the files it names."""
     manifest["files"] = {name: sha256_of(folder / name) for name in sorted(manifest["files"])}
-    (folder / "probe.json").write_text(json.dumps(_plain(manifest), indent=2, ensure_ascii=False) + "\n")
+    (folder / "probe.json").write_text(to_json(manifest))
+
+
+def to_json(value: Any) -> str:
+    """JSON for people to read; a figure that does not exist (nan) is null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):

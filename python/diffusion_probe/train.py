@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from .dataset import Collection, read_split
-from .figures import gap_closed, pairwise_accuracy
+from .figures import gap_closed, mean_known, pairwise_accuracy
 from .manifest import Capture
 from .probe import PREVIEW, Probe, ProbeConfig
 from .scorer import probe_inputs
@@ -188,6 +188,6 @@ def validate(probe: Probe, collection: Collection) -> dict[str, float]:
         scores = torch.cat(parts).numpy().reshape(collection.quality.shape)
         quality = collection.quality
         report[f"srcc@{point.step}"] = round(float(spearmanr(scores.ravel(), quality.ravel()).statistic), 4)
-        report[f"pairwise@{point.step}"] = round(float(np.nanmean(pairwise_accuracy(scores, quality))), 4)
+        report[f"pairwise@{point.step}"] = round(mean_known(pairwise_accuracy(scores, quality)), 4)
         report[f"gap@{point.step}"] = round(gap_closed(scores, quality), 4)
     return report

@@ -59,5 +59,5 @@ def test_random_pictures_are_of_one_form() -> None:
         labelled = sample_labelled(np.random.default_rng(seed))
         assert labelled.image.shape == (64, 64, 3)
         assert labelled.mass.shape == (24, 16, 16)
-        assert 0 <= labelled.drawn.min()
+        assert labelled.drawn.min() >= 0
         assert labelled.drawn.max() <= 1 + 1e-6

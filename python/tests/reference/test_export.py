@@ -36,9 +36,7 @@ def test_the_graphs_compute_what_pytorch_computes(world, captions: list[str]) ->
         quality = reward(latents.clamp(-1, 1), ids)
     (exported_text,) = run(world.reference / "text_encoder.onnx", input_ids=ids, text_mask=mask)
     assert exported_text == pytest.approx(text.numpy(), abs=1e-4)
-    exported = run(
-        world.reference / "backbone.onnx", latents=latents, timestep=timestep, text=text, text_mask=mask
-    )
+    exported = run(world.reference / "backbone.onnx", latents=latents, timestep=timestep, text=text, text_mask=mask)
     assert exported[0] == pytest.approx(velocity.numpy(), abs=1e-3)
     assert exported[1] == pytest.approx(grid_maps(maps, 16).numpy(), abs=1e-4)
     (exported_quality,) = run(world.reference / "reward.onnx", image=latents.clamp(-1, 1), input_ids=ids)

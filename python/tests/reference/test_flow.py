@@ -72,7 +72,9 @@ def test_without_guidance_the_empty_caption_does_not_matter(backbone: Backbone) 
     latents = torch.randn(1, 3, 64, 64)
     empty = unconditional_ids(1, IDS.shape[1])
     assert torch.allclose(
-        sample(backbone, empty, latents, steps=2, guidance=1.0), sample(backbone, empty, latents, steps=2, guidance=7.0), atol=1e-4
+        sample(backbone, empty, latents, steps=2, guidance=1.0),
+        sample(backbone, empty, latents, steps=2, guidance=7.0),
+        atol=1e-4,
     )
 
 

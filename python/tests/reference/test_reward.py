@@ -34,7 +34,7 @@ RIGHT = quality([CAT_LEFT, KEY_RIGHT, KEY_BELOW])
 
 
 def test_what_was_asked_for_is_worth_everything() -> None:
-    assert RIGHT == pytest.approx(1, abs=0.01)
+    assert pytest.approx(1, abs=0.01) == RIGHT
 
 
 @pytest.mark.parametrize(

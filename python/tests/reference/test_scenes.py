@@ -19,7 +19,7 @@ def test_counts_are_as_asked() -> None:
 def test_things_lie_inside_and_keep_apart() -> None:
     for scene in SCENES:
         for index, one in enumerate(scene.things):
-            assert -1 <= one.x - one.size / 2
+            assert one.x - one.size / 2 >= -1
             assert one.x + one.size / 2 <= SIZE + 1
             for other in scene.things[:index]:
                 apart = max(abs(one.x - other.x), abs(one.y - other.y))
