@@ -1,0 +1,63 @@
+"""The committed backbone, reward and probe are whole, and still do on fresh samples what they are for."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from diffusion_probe.dataset import Collection, describe
+from diffusion_probe.figures import mean_known, pairwise_accuracy
+from diffusion_probe.manifest import Capture, sha256_of
+from diffusion_probe.reference.source import ReferenceSource
+from diffusion_probe.scorer import OnnxProbe
+from diffusion_probe.train import with_layers
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "reference"
+PROBES = sorted((ROOT / "models").glob("*/*/probe.json"))
+MAX_REFERENCE_BYTES = 40_000_000
+MAX_PROBE_BYTES = 5_000_000
+COLLECTED_PROMPTS = 6000  # of the training split, at most: those behind them are fresh
+FRESH_PROMPTS, SEEDS, STEP = 16, 8, 10
+
+pytestmark = pytest.mark.skipif(not (REFERENCE / "reference.json").exists(), reason="reference/ is not there")
+
+
+def test_the_reference_world_is_the_one_described() -> None:
+    description = json.loads((REFERENCE / "reference.json").read_text())
+    for name, expected in description["files"].items():
+        assert sha256_of(REFERENCE / name) == expected, name
+    assert sum(path.stat().st_size for path in REFERENCE.iterdir()) <= MAX_REFERENCE_BYTES
+
+
+@pytest.mark.parametrize("path", PROBES, ids=lambda path: f"{path.parts[-3]}@{path.parts[-2]}")
+def test_every_probe_is_whole_and_made_for_it(path: Path) -> None:
+    manifest = json.loads(path.read_text())
+    for name, expected in manifest["files"].items():
+        assert sha256_of(path.parent / name) == expected, name
+    assert (path.parent / "model.onnx").stat().st_size <= MAX_PROBE_BYTES
+    assert manifest["capture_id"] == Capture.from_dict(manifest["capture"]).capture_id
+    reference = json.loads((REFERENCE / "reference.json").read_text())
+    assert set(manifest["capture"]["layers"]) <= set(reference["capture"]["layers"])
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Collection:
+    """Samples of captions that no probe was trained, calibrated or judged on."""
+    source = ReferenceSource.load(REFERENCE)
+    prompts = source.prompts("train", COLLECTED_PROMPTS + FRESH_PROMPTS)[COLLECTED_PROMPTS:]
+    repeated = [prompt for prompt in prompts for _ in range(SEEDS)]
+    samples = source.generate(repeated, list(range(SEEDS)) * FRESH_PROMPTS, (STEP,))
+    return Collection(describe(source, (STEP,), {"fresh": SEEDS}), "fresh", prompts, vars(samples))
+
+
+@pytest.mark.parametrize("path", PROBES, ids=lambda path: f"{path.parts[-3]}@{path.parts[-2]}")
+def test_every_probe_tells_good_from_bad_on_fresh_samples(path: Path, fresh: Collection) -> None:
+    probe = OnnxProbe(path.parent)
+    collection = with_layers(fresh, probe.manifest["capture"]["layers"])
+    scores, quality = probe.score_collection(collection, STEP), collection.quality
+    assert np.isfinite(scores).all()
+    assert spearmanr(scores.ravel(), quality.ravel()).statistic > 0.3
+    assert mean_known(pairwise_accuracy(scores, quality)) > 0.53
