@@ -78,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, default=Path("examples"), help="folder (default: %(default)s)")
     one.add_argument("--document", type=Path, default=Path("openapi/examples.json"), help="JSON examples (default: %(default)s)")
     one.add_argument("--step", type=int, default=5, help="default: %(default)s")
+    one.add_argument("--split", choices=["calibration", "test"], default="test", help="default: %(default)s")
 
     reference = commands.add_parser("reference", help="build the reference world: scenes, backbone, reward")
     parts = reference.add_subparsers(required=True, metavar="command")
@@ -157,7 +158,7 @@ def evaluate(options: argparse.Namespace) -> None:
 def examples(options: argparse.Namespace) -> None:
     from .examples import write_examples
 
-    write_examples(options.data, options.folder, options.out, options.document, options.step)
+    write_examples(options.data, options.folder, options.out, options.document, options.step, options.split)
 
 
 def scenes(options: argparse.Namespace) -> None:

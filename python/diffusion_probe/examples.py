@@ -20,15 +20,15 @@ GROUP = 8
 JSON_TOKENS = 6  # a caption this short keeps the JSON examples small
 
 
-def write_examples(data: Path, folder: Path, out: Path, document: Path, step: int) -> None:
+def write_examples(data: Path, folder: Path, out: Path, document: Path, step: int, split: str = "test") -> None:
     """Write kept.safetensors, dropped.safetensors and group.safetensors to `out`, and the OpenAPI examples to `document`.
 
-    The first prompt of the test split that has both kept and dropped samples among its first eight is taken for the binary
+    The first prompt of the split that has both kept and dropped samples among its first eight is taken for the binary
     examples, the first short one for the JSON examples. Raises ValueError where there is none.
     """
     probe = OnnxProbe(folder)
     manifest = probe.manifest
-    collection = with_layers(read_split(data, "test", prompts=64), manifest["capture"]["layers"])
+    collection = with_layers(read_split(data, split, prompts=64), manifest["capture"]["layers"])
     calibration = next(entry for entry in manifest["calibration"] if entry["step"] == step)
     threshold = conformal_threshold(np.asarray(calibration["good_scores"]), ALPHA)
     if threshold is None:
@@ -58,7 +58,7 @@ def json_requests(collection: Collection, manifest: dict[str, Any], step: int) -
     tokens = collection.arrays["token_mask"].sum(axis=1)
     rows = np.flatnonzero(tokens <= JSON_TOKENS)[:2]
     if len(rows) < 2:
-        raise ValueError(f"no test prompt has at most {JSON_TOKENS} tokens")
+        raise ValueError(f"no prompt has at most {JSON_TOKENS} tokens")
     caption = collection.prompts[rows[0] // collection.seeds]
     common = {
         "model": manifest["name"],

@@ -7,6 +7,7 @@ import { createApp, type AppOptions } from '../../src/app.js';
 import type { Manifest } from '../../src/engine/manifest.js';
 import type { Engine, EngineOptions, ServedProbe } from '../../src/engine/types.js';
 import { problem } from '../../src/errors.js';
+import { readSettings } from '../../src/settings.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.js';
 import { startEngine } from './engine.js';
@@ -105,4 +106,13 @@ export async function startRealApp(
   const metrics = createMetrics();
   const { engine } = await startEngine(t, modelsDir, { observer: metrics.engineObserver, ...engineOptions });
   return startApp(t, engine, { metrics, ...options });
+}
+
+/** The app as `npm start` runs it: the probes of this repository, the default limits and policy. */
+export async function startShippedApp(t: TestContext): Promise<TestApp> {
+  const result = readSettings({});
+  if (!result.ok) throw new Error(result.mistakes.join());
+  const metrics = createMetrics();
+  const { engine } = await startEngine(t, result.settings.modelsDir, { observer: metrics.engineObserver });
+  return startApp(t, engine, { metrics, ...result.settings, limits: result.settings });
 }

@@ -22,7 +22,7 @@ from .train_backbone import load_backbone
 from .train_reward import load_reward
 
 # The quality from which a picture counts as good: about the median of the training captions.
-GOOD_AT = 0.8
+GOOD_AT = 0.6
 GRID = 16
 PROMPT_SEED = 20
 
