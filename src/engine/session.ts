@@ -1,6 +1,7 @@
 /**
  * Owns everything that touches ONNX Runtime: opening a session where the device says, and running it.
- * The only module that imports onnxruntime-node; its runs block the thread they are called on, so workers alone load it.
+ * The service's only module that imports onnxruntime-node; its runs block the thread they are called on, so workers
+ * alone load it.
  */
 import { InferenceSession, env } from 'onnxruntime-node';
 

@@ -16,10 +16,22 @@ async function sourcesThatHold(pattern: RegExp): Promise<string[]> {
 }
 
 test('its runs block their thread, so only the worker may reach it', async () => {
-  assert.deepEqual(await sourcesThatHold(/from 'onnxruntime-node'/), [path.join('engine', 'session.ts')]);
+  const importers = await sourcesThatHold(/from 'onnxruntime-node'/);
+  assert.deepEqual(importers.toSorted(), [
+    path.join('engine', 'session.ts'),
+    path.join('reference', 'graph.ts'),
+  ]);
   assert.deepEqual(await sourcesThatHold(/^import \{[^}]*openSession\b[^}]*\}/m), [
     path.join('engine', 'worker.ts'),
   ]);
+});
+
+test('the service does not reach the reference world, whose runs block', async () => {
+  const importers = await sourcesThatHold(/from '(?:\.\.?\/)+(?:reference|demo)\//);
+  assert.deepEqual(
+    importers.filter((file) => !/^(?:reference|demo)\b/.test(file)),
+    [],
+  );
 });
 
 test('a thread that is terminated during a run aborts the process, so none ever is', async () => {
