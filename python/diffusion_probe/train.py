@@ -18,7 +18,8 @@ from .figures import gap_closed, mean_known, pairwise_accuracy
 from .manifest import Capture
 from .probe import PREVIEW, Probe, ProbeConfig
 from .scorer import probe_inputs
-from .training import Progress, WeightAverage, load_checkpoint, save_checkpoint, trapezoid
+from .trainer import Schedule, Trainer
+from .training import Progress, load_checkpoint
 
 VALIDATION_SHARE = 0.1
 AVERAGE_DECAY = 0.998
@@ -57,51 +58,31 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
     config = probe_config(everything, settings, vocabulary)
     torch.manual_seed(settings.seed)
     model = Probe(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    average = WeightAverage(model, AVERAGE_DECAY)
-    saved = load_checkpoint(checkpoint)
-    first = 0
-    if saved:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average.state = saved["average"]
-        first = saved["step"]
-    log = checkpoint.with_suffix(".log.jsonl")
-    progress = Progress("probe", first, settings.steps)
-    recent = 0.0
-    for step in progress:
-        factor = trapezoid(step, settings.steps, WARM_UP_STEPS, int(settings.steps * COOL_DOWN_SHARE))
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * factor
+    schedule = Schedule(
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        warm_up_steps=WARM_UP_STEPS,
+        cool_down_share=COOL_DOWN_SHARE,
+        save_every=VALIDATE_EVERY,
+        average_decay=AVERAGE_DECAY,
+        weight_decay=settings.weight_decay,
+    )
+    layers = list(everything.description.capture.layers)
+    facts = {"config": config.as_dict(), "layers": layers, "settings": asdict(settings)}
+
+    def loss_of(step: int) -> Tensor:
         inputs, quality = training_batch(training, config, settings, step)
         with torch.autocast("cpu", torch.bfloat16):
             scores = model(*inputs)
-        loss = probe_loss(scores.float(), quality, config, settings)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(model, step)
-        recent = loss.item() if step == first else 0.98 * recent + 0.02 * loss.item()
-        if step % 20 == 0:
-            progress.note(loss=f"{recent:.4f}")
-        if (step + 1) % VALIDATE_EVERY == 0 or step + 1 == settings.steps:
-            save_checkpoint(
-                checkpoint,
-                {
-                    "config": config.as_dict(),
-                    "layers": list(everything.description.capture.layers),
-                    "settings": asdict(settings),
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "average": average.state,
-                    "step": step + 1,
-                },
-            )
-            report = validate(load_probe(checkpoint)[0], validation)
-            progress.bar.write(json.dumps({"step": step + 1, **report}))
-            with log.open("a") as file:
-                file.write(json.dumps({"step": step + 1, "loss": recent, **report}) + "\n")
+        return probe_loss(scores.float(), quality, config, settings)
+
+    def report(done: int, loss: float, progress: Progress) -> None:
+        figures = validate(load_probe(checkpoint)[0], validation)
+        progress.bar.write(json.dumps({"step": done, **figures}))
+        with checkpoint.with_suffix(".log.jsonl").open("a") as file:
+            file.write(json.dumps({"step": done, "loss": loss, **figures}) + "\n")
+
+    Trainer(model, checkpoint, schedule, facts).run("probe", loss_of, on_save=report)
     return load_probe(checkpoint)[0]
 
 

@@ -1,4 +1,4 @@
-"""What every training loop here shares: learning-rate schedule, weight averaging, checkpoints that survive a kill, progress."""
+"""The parts of a training loop: learning-rate schedule, weight averaging, checkpoints that survive a kill, progress."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..training import Progress, WeightAverage, load_checkpoint, save_checkpoint, trapezoid
+from ..trainer import Schedule, Trainer
+from ..training import load_checkpoint
 from .backbone import Backbone, BackboneConfig, pad_ids
 from .flow import noised
 from .language import BEGIN_ID, tokenize
@@ -19,6 +19,8 @@ from .splits import sample_of
 
 BATCH = 64
 LEARNING_RATE = 8e-4
+BETAS = (0.9, 0.98)
+WEIGHT_DECAY = 0.01
 WARM_UP_STEPS = 200
 COOL_DOWN_SHARE = 0.25
 AVERAGE_DECAY = 0.999
@@ -47,46 +49,28 @@ def train_backbone(
     model = Backbone(config).to(memory_format=torch.channels_last)
     if start:
         model.load_state_dict(start.state_dict())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    average = WeightAverage(model, AVERAGE_DECAY)
-    first = 0
-    if saved:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average.state = saved["average"]
-        first = saved["step"]
+    schedule = Schedule(
+        steps=steps,
+        learning_rate=LEARNING_RATE,
+        warm_up_steps=WARM_UP_STEPS,
+        cool_down_share=COOL_DOWN_SHARE,
+        save_every=CHECKPOINT_EVERY,
+        average_decay=AVERAGE_DECAY,
+        weight_decay=WEIGHT_DECAY,
+        betas=BETAS,
+        milestones=milestones,
+    )
+    trainer = Trainer(model, checkpoint, schedule, {"config": config.as_dict()})
     forward = torch.compile(model) if compiled else model
-    progress = Progress("backbone", first, steps)
-    recent = 0.0
-    for step in progress:
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * trapezoid(step, steps, WARM_UP_STEPS, int(steps * COOL_DOWN_SHARE))
+
+    def loss_of(step: int) -> Tensor:
         images, input_ids = training_batch(seed, step, batch, config.image_size)
         latents, timestep, velocity = noised(images, torch.Generator().manual_seed(seed * 1_000_003 + step))
         with torch.autocast("cpu", torch.bfloat16):
             predicted = forward(latents, timestep, input_ids)
-        loss = F.mse_loss(predicted.float(), velocity)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(model, step)
-        recent = loss.item() if step == first else 0.98 * recent + 0.02 * loss.item()
-        if step % 20 == 0:
-            progress.note(loss=f"{recent:.4f}")
-        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps or step + 1 in milestones:
-            state = {
-                "config": config.as_dict(),
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "average": average.state,
-                "step": step + 1,
-                "loss": recent,
-                "time": time.time(),
-            }
-            save_checkpoint(checkpoint, state)
-            if step + 1 in milestones:
-                save_checkpoint(checkpoint.with_name(f"{checkpoint.stem}-{step + 1}{checkpoint.suffix}"), state)
+        return F.mse_loss(predicted.float(), velocity)
+
+    trainer.run("backbone", loss_of)
     return load_backbone(checkpoint)
 
 

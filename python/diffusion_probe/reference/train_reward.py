@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..training import Progress, WeightAverage, load_checkpoint, save_checkpoint, trapezoid
+from ..trainer import Schedule, Trainer
+from ..training import load_checkpoint
 from .backbone import pad_ids
 from .corruption import Labelled, label, sample_labelled, smear
 from .language import BACKGROUNDS, PICTOGRAMS, tokenize
@@ -20,6 +21,7 @@ from .splits import sample_of
 
 BATCH = 64
 LEARNING_RATE = 1.5e-3
+WEIGHT_DECAY = 0.02
 WARM_UP_STEPS = 100
 COOL_DOWN_SHARE = 0.4
 AVERAGE_DECAY = 0.998
@@ -30,44 +32,24 @@ def train_reward(checkpoint: Path, steps: int, seed: int = 0, batch: int = BATCH
     """Train until `steps` from the checkpoint or from scratch; returns the reward with averaged weights."""
     torch.manual_seed(seed)
     reader = Reader(width).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(reader.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
-    average = WeightAverage(reader, AVERAGE_DECAY)
-    saved = load_checkpoint(checkpoint)
-    first = 0
-    if saved:
-        reader.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average.state = saved["average"]
-        first = saved["step"]
-    progress = Progress("reward", first, steps)
-    recent = 0.0
-    for step in progress:
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * trapezoid(step, steps, WARM_UP_STEPS, int(steps * COOL_DOWN_SHARE))
+    schedule = Schedule(
+        steps=steps,
+        learning_rate=LEARNING_RATE,
+        warm_up_steps=WARM_UP_STEPS,
+        cool_down_share=COOL_DOWN_SHARE,
+        save_every=CHECKPOINT_EVERY,
+        average_decay=AVERAGE_DECAY,
+        weight_decay=WEIGHT_DECAY,
+    )
+
+    def loss_of(step: int) -> Tensor:
         rng = np.random.default_rng([seed, 7, step])
         examples = [sample_labelled(rng) for _ in range(batch)]
         with torch.autocast("cpu", torch.bfloat16):
             reading = reader(as_images([example.image for example in examples]))
-        loss = reading_loss(reading, examples)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(reader, step)
-        recent = loss.item() if step == first else 0.98 * recent + 0.02 * loss.item()
-        if step % 20 == 0:
-            progress.note(loss=f"{recent:.4f}")
-        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-            save_checkpoint(
-                checkpoint,
-                {
-                    "width": width,
-                    "model": reader.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "average": average.state,
-                    "step": step + 1,
-                },
-            )
+        return reading_loss(reading, examples)
+
+    Trainer(reader, checkpoint, schedule, {"width": width}).run("reward", loss_of)
     return load_reward(checkpoint)
 
 
