@@ -13,7 +13,7 @@ Usage: npm run generate -- "a cat left of two keys on a blue background" [option
   --all             finish all of them, to see what was dropped
   --seed-base N     the first seed (default 0)
   --url URL         the service; one is started where none answers (default http://127.0.0.1:8080)
-  --model NAME      the probe, as name or name@version (default: the service's)
+  --model NAME      the probe, as name or name@version (default: the one for this backbone)
   --reference DIR   the reference world (default reference)
   --out FILE        the picture (default out/generate.png)
   --help            this text
@@ -45,6 +45,7 @@ const argumentsSchema = z
   })
   .refine(({ keep, seeds }) => keep <= seeds, { path: ['keep'], error: 'must not exceed --seeds' });
 
+/** What was asked for, checked; `step` is the one at which the service is asked. */
 export interface GenerateArguments {
   readonly caption: string;
   readonly seeds: number;

@@ -7,6 +7,8 @@ export type Colour = readonly [red: number, green: number, blue: number];
 
 const CHANNELS = 4;
 const OPAQUE = 255;
+/** From one character to the next, in font pixels. */
+const ADVANCE = GLYPH_WIDTH + 1;
 
 export class Canvas {
   readonly width: number;
@@ -65,7 +67,7 @@ export class Canvas {
       for (let row = 0; row < GLYPH_HEIGHT; row += 1) {
         for (let column = 0; column < GLYPH_WIDTH; column += 1) {
           if (!isInk(text.charAt(index), row, column)) continue;
-          const x = left + (index * (GLYPH_WIDTH + 1) + column) * scale;
+          const x = left + (index * ADVANCE + column) * scale;
           this.fill(x, top + row * scale, scale, scale, colour);
         }
       }
@@ -80,4 +82,9 @@ export class Canvas {
     if (x < 0 || y < 0 || x >= this.width || y >= this.height) return;
     this.#png.data.set([red, green, blue, OPAQUE], (y * this.width + x) * CHANNELS);
   }
+}
+
+/** How wide a line of text becomes, in pixels. */
+export function textWidth(text: string, scale: number): number {
+  return (text.length * ADVANCE - 1) * scale;
 }

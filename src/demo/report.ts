@@ -1,16 +1,13 @@
 /** Owns what a run says in words: the table of candidates and the sums below it. */
+import type { Candidate } from './run.js';
 
-/** One candidate as the table shows it. */
-export interface ReportRow {
-  readonly seed: number;
-  readonly score: number | undefined;
-  readonly percentile: number | null | undefined;
-  readonly rank: number | undefined;
-  readonly decision: 'keep' | 'drop';
-  readonly reason: string;
-  readonly quality: number | undefined;
-}
+/** What of a candidate the table shows; what is not known is left out. */
+export type ReportRow = Pick<
+  Candidate,
+  'seed' | 'score' | 'percentile' | 'rank' | 'decision' | 'reason' | 'quality'
+>;
 
+/** What the report says of the run as a whole. */
 export interface RunFacts {
   readonly step: number;
   readonly totalSteps: number;

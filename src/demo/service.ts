@@ -1,42 +1,18 @@
-/** Owns where the demo's decisions come from: the service that is running already, or one started for the occasion. */
+/** Owns which service the demo talks to: the one that is running already, or one started for the occasion. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 
 import { request } from 'undici';
-import * as z from 'zod';
 
-const PROBE_TIMEOUT_MS = 2000;
+const ANSWER_TIMEOUT_MS = 2000;
 const START_TIMEOUT_MS = 60_000;
-const MAIN_MODULE = new URL('../main.js', import.meta.url);
+const HTTP_OK = 200;
+const MAIN_MODULE = fileURLToPath(new URL('../main.js', import.meta.url));
 
-/** What the demo needs to know of a probe. */
-const servedSchema = z.object({
-  models: z.array(
-    z.object({
-      name: z.string(),
-      version: z.int(),
-      state: z.string(),
-      contract: z
-        .object({
-          capture: z.looseObject({ layers: z.array(z.string()) }),
-          capture_id: z.string(),
-          inputs: z.array(
-            z.object({
-              name: z.string(),
-              dtype: z.enum(['F16', 'F32', 'U8', 'I64']),
-              shape: z.array(z.union([z.int(), z.literal('batch'), z.literal('tokens')])),
-            }),
-          ),
-          decision_points: z.array(z.object({ step: z.int(), timestep: z.number(), tolerance: z.number() })),
-        })
-        .nullable(),
-    }),
-  ),
-});
-
-export type ProbeContract = NonNullable<z.infer<typeof servedSchema>['models'][number]['contract']>;
+type ServiceProcess = ChildProcessByStdio<null, Readable, null>;
 
 export interface Service {
   readonly url: string;
@@ -44,7 +20,10 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-/** The service at `url` if one answers there, else a new one on a free port. */
+/**
+ * The service at `url` if one answers there, else a new one on a free port, with the settings in `environment`.
+ * @throws {Error} when it does not start.
+ */
 export async function findOrStartService(
   url: string,
   environment: NodeJS.ProcessEnv,
@@ -55,48 +34,24 @@ export async function findOrStartService(
   return startService(environment);
 }
 
-/**
- * The contract of the probe that `model` means, `name` or `name@version`; the serving one where it is left out.
- * @throws {Error} when there is none.
- */
-export async function fetchContract(url: string, model: string | undefined): Promise<ProbeContract> {
-  const { body } = await request(new URL('/models', url), { headersTimeout: PROBE_TIMEOUT_MS });
-  const { models } = servedSchema.parse(await body.json());
-  const [name, version] = model?.split('@') ?? [];
-  const found = models.find(
-    (candidate) =>
-      candidate.contract !== null &&
-      (name === undefined || candidate.name === name) &&
-      (version === undefined ? candidate.state === 'serving' : candidate.version === Number(version)),
-  );
-  if (found?.contract) return found.contract;
-  throw new Error(`the service at ${url} serves no probe ${model ?? ''}`.trimEnd());
-}
-
 async function answers(url: string): Promise<boolean> {
   try {
-    const { statusCode, body } = await request(new URL('/livez', url), {
-      headersTimeout: PROBE_TIMEOUT_MS,
-      bodyTimeout: PROBE_TIMEOUT_MS,
-    });
+    const timeouts = { headersTimeout: ANSWER_TIMEOUT_MS, bodyTimeout: ANSWER_TIMEOUT_MS };
+    const { statusCode, body } = await request(new URL('/livez', url), timeouts);
     await body.dump();
-    return statusCode === 200;
+    return statusCode === HTTP_OK;
   } catch {
     return false;
   }
 }
 
 async function startService(environment: NodeJS.ProcessEnv): Promise<Service> {
-  const child = spawn(process.execPath, ['--enable-source-maps', MAIN_MODULE.pathname], {
+  const child = spawn(process.execPath, ['--enable-source-maps', MAIN_MODULE], {
+    // The log's level is fixed because its line "listening" is read below.
     env: { ...environment, PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const stop = async (): Promise<void> => {
-    if (child.exitCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGTERM');
-    await exited;
-  };
+  const stop = (): Promise<void> => ended(child);
   try {
     return { url: await listeningUrl(child), stop };
   } catch (error) {
@@ -105,27 +60,38 @@ async function startService(environment: NodeJS.ProcessEnv): Promise<Service> {
   }
 }
 
+/** Lets the service drain and waits for its end, if it has not come already. */
+async function ended(child: ServiceProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, 'exit');
+  child.kill('SIGTERM');
+  await exit;
+}
+
 /** Waits for the log line that says where the service listens. */
-async function listeningUrl(child: ChildProcessByStdio<null, Readable, null>): Promise<string> {
+async function listeningUrl(child: ServiceProcess): Promise<string> {
   const timer = setTimeout(() => child.kill('SIGTERM'), START_TIMEOUT_MS);
+  let trouble = '';
   try {
     for await (const line of createInterface({ input: child.stdout })) {
-      const url = readListening(line);
+      const { url, error } = readLogLine(line);
+      if (error !== undefined) trouble = `: ${error}`;
       if (url === undefined) continue;
+      // Nobody reads on, and a full pipe would stop the service.
       child.stdout.resume();
       return url;
     }
   } finally {
     clearTimeout(timer);
   }
-  throw new Error('the service did not start');
+  throw new Error(`the service did not start${trouble}`);
 }
 
-function readListening(line: string): string | undefined {
+function readLogLine(line: string): { url?: string | undefined; error?: string | undefined } {
   try {
-    const entry = JSON.parse(line) as { msg?: string; url?: string };
-    return entry.msg === 'listening' ? entry.url : undefined;
+    const entry = JSON.parse(line) as { msg?: string; url?: string; err?: { message?: string } };
+    return { url: entry.msg === 'listening' ? entry.url : undefined, error: entry.err?.message };
   } catch {
-    return undefined;
+    return {};
   }
 }

@@ -1,6 +1,7 @@
 /** Owns the picture of a run: one column per candidate, what the probe saw above and what became of it below. */
-import { Canvas, type Colour } from './canvas.js';
+import { Canvas, type Colour, textWidth } from './canvas.js';
 import { GLYPH_HEIGHT } from './font.js';
+import type { Candidate } from './run.js';
 
 const PICTURE_SCALE = 3;
 const TEXT_SCALE = 2;
@@ -18,19 +19,10 @@ const EMPTY: Colour = [228, 228, 226];
 const KEPT: Colour = [34, 150, 84];
 const DROPPED: Colour = [205, 52, 52];
 
-/** One candidate as the sheet shows it. */
-export interface SheetColumn {
-  readonly seed: number;
-  readonly kept: boolean;
-  /** The image that was expected at the step, [3, side, side] in [-1, 1]. */
-  readonly preview: Float32Array;
-  /** The finished image, where it was finished. */
-  readonly image: Float32Array | undefined;
-  readonly score: number | undefined;
-  /** The true quality of the finished image. */
-  readonly quality: number | undefined;
-}
+/** What of a candidate the sheet shows. */
+export type SheetColumn = Pick<Candidate, 'decision' | 'preview' | 'image' | 'score' | 'quality'>;
 
+/** What the sheet says above its columns. */
 export interface SheetTitle {
   readonly caption: string;
   readonly step: number;
@@ -47,8 +39,9 @@ export function drawSheet(
   const picture = side * PICTURE_SCALE;
   const titleHeight = LINE + GAP;
   const rowHeight = LINE + picture + LINE + GAP;
-  const width = 2 * MARGIN + columns.length * (picture + GAP) - GAP;
-  const canvas = new Canvas(width, 2 * MARGIN + titleHeight + 2 * rowHeight, PAPER);
+  const columnsWidth = columns.length * (picture + GAP) - GAP;
+  const contentWidth = Math.max(columnsWidth, textWidth(caption, TEXT_SCALE));
+  const canvas = new Canvas(2 * MARGIN + contentWidth, 2 * MARGIN + titleHeight + 2 * rowHeight, PAPER);
   canvas.text(MARGIN, MARGIN, caption, TEXT_SCALE, INK);
   const previews = MARGIN + titleHeight;
   const finals = previews + rowHeight;
@@ -64,18 +57,20 @@ export function drawSheet(
 
 function drawPreview(canvas: Canvas, column: SheetColumn, left: number, top: number, side: number): void {
   const picture = side * PICTURE_SCALE;
-  canvas.picture(left, top, column.preview, side, PICTURE_SCALE, column.kept ? 1 : FADED);
-  if (column.kept) canvas.frame(left, top, picture, picture, FRAME, KEPT);
+  const isKept = column.decision === 'keep';
+  canvas.picture(left, top, column.preview, side, PICTURE_SCALE, isKept ? 1 : FADED);
+  if (isKept) canvas.frame(left, top, picture, picture, FRAME, KEPT);
   else canvas.cross(left, top, picture, CROSS, DROPPED);
   const score = column.score === undefined ? 'no score' : `score ${column.score.toFixed(2)}`;
-  label(canvas, left, top + picture, score, column.kept ? KEPT : DROPPED);
+  label(canvas, left, top + picture, score, isKept ? KEPT : DROPPED);
 }
 
 function drawFinal(canvas: Canvas, column: SheetColumn, left: number, top: number, side: number): void {
   const picture = side * PICTURE_SCALE;
-  if (column.image) canvas.picture(left, top, column.image, side, PICTURE_SCALE, column.kept ? 1 : FADED);
+  const isKept = column.decision === 'keep';
+  if (column.image) canvas.picture(left, top, column.image, side, PICTURE_SCALE, isKept ? 1 : FADED);
   else canvas.fill(left, top, picture, picture, EMPTY);
-  if (column.kept) canvas.frame(left, top, picture, picture, FRAME, KEPT);
+  if (isKept) canvas.frame(left, top, picture, picture, FRAME, KEPT);
   const quality = column.quality === undefined ? 'not finished' : `quality ${column.quality.toFixed(2)}`;
   label(canvas, left, top + picture, quality, column.quality === undefined ? QUIET : INK);
 }

@@ -15,7 +15,7 @@ export function tokenize(caption: string, { vocabulary, begin_id, max_tokens }: 
   const words = caption.trim().toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) throw new CaptionError(`the caption is empty; for example: "${EXAMPLE}"`);
   const ids = words.map((word) => {
-    const id = word.startsWith("<") ? -1 : vocabulary.indexOf(word);
+    const id = word.startsWith('<') ? -1 : vocabulary.indexOf(word);
     if (id === -1) throw new CaptionError(unknownWord(word, vocabulary));
     return id;
   });

@@ -3,16 +3,22 @@ import type { Manifest } from '../engine/manifest.js';
 import type { ScoreInput } from '../client/request.js';
 import { numberToF16 } from '../wire/dtype.js';
 import type { TensorData } from '../wire/safetensors-writer.js';
+import { wholeColour } from './colour.js';
 import type { Description } from './description.js';
 import type { Step } from './sampler.js';
-import { type EncodedCaption, wholeColour } from './world.js';
+import type { EncodedCaption } from './world.js';
+
+/** The probe is made for another backbone: it wants a layer or a signal that there is not. */
+export class CaptureMismatch extends Error {}
 
 /** What of a manifest says how to capture. */
-export type CaptureContract = Pick<Manifest, 'inputs'> & { readonly capture: { readonly layers: readonly string[] } };
+export type CaptureContract = Pick<Manifest, 'inputs'> & {
+  readonly capture: { readonly layers: readonly string[] };
+};
 
 /**
  * The probe's input for all rows of a step.
- * @throws {Error} when the probe wants a layer or a signal that the reference world does not have.
+ * @throws {CaptureMismatch}
  */
 export function captured(
   step: Step,
@@ -39,20 +45,27 @@ function chosenLayers(
   layers: readonly string[],
 ): TensorData {
   const { height, width } = capture;
+  const indices = layers.map((layer) => indexOfLayer(layer, capture.layers));
   const layerSize = tokens * height * width;
-  const rows = attention.length / (capture.layers.length * layerSize);
+  const rowSize = capture.layers.length * layerSize;
+  const rows = attention.length / rowSize;
   const data = new Uint16Array(rows * layers.length * layerSize);
   let start = 0;
   for (let row = 0; row < rows; row += 1) {
-    for (const layer of layers) {
-      const index = capture.layers.indexOf(layer);
-      if (index === -1) throw new Error(`the probe reads layer ${layer}; there are ${capture.layers.join(', ')}`);
-      const from = (row * capture.layers.length + index) * layerSize;
-      for (let element = 0; element < layerSize; element += 1) data[start + element] = numberToF16(attention[from + element]!);
+    for (const index of indices) {
+      const from = row * rowSize + index * layerSize;
+      for (let element = 0; element < layerSize; element += 1)
+        data[start + element] = numberToF16(attention[from + element]!);
       start += layerSize;
     }
   }
   return { dtype: 'F16', shape: [rows, layers.length, tokens, height, width], data };
+}
+
+function indexOfLayer(layer: string, known: readonly string[]): number {
+  const index = known.indexOf(layer);
+  if (index !== -1) return index;
+  throw new CaptureMismatch(`the probe reads layer ${layer}; the reference world has ${known.join(', ')}`);
 }
 
 function signal(
@@ -63,12 +76,18 @@ function signal(
   { image }: Description,
 ): TensorData {
   if (name === 'preview') {
-    return { dtype: 'F16', shape: [rows, ...image], data: Uint16Array.from(step.preview, (value) => numberToF16(wholeColour(value))) };
+    return {
+      dtype: 'F16',
+      shape: [rows, ...image],
+      data: Uint16Array.from(step.preview, (value) => numberToF16(wholeColour(value))),
+    };
   }
   if (name === 'token_ids') {
     const ids = caption.ids.slice(1);
     const data = BigInt64Array.from(Array<readonly number[]>(rows).fill(ids).flat(), BigInt);
     return { dtype: 'I64', shape: [rows, ids.length], data };
   }
-  throw new Error(`the probe wants the signal ${name}; the reference world has preview and token_ids`);
+  throw new CaptureMismatch(
+    `the probe wants the signal ${name}; the reference world has preview and token_ids`,
+  );
 }

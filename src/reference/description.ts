@@ -22,6 +22,7 @@ const descriptionSchema = z.object({
   files: z.record(z.string(), z.string()),
 });
 
+/** The contents of reference.json; names as they stand there. */
 export type Description = z.infer<typeof descriptionSchema>;
 
 /**
@@ -33,18 +34,32 @@ export async function readDescription(folder: string): Promise<Description> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new Error(`the reference world is missing: ${file} cannot be read`, { cause });
   });
-  const parsed = descriptionSchema.safeParse(JSON.parse(text));
+  const parsed = descriptionSchema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
   throw new Error(`${file} is not valid: ${z.prettifyError(parsed.error)}`);
 }
 
 /**
  * Reads one of the files that the description names.
- * @throws {Error} when it is not the file that was exported.
+ * @throws {Error} when it is missing or is not the file that was exported.
  */
-export async function readVerified(folder: string, name: string, { files }: Description): Promise<Uint8Array> {
+export async function readVerified(
+  folder: string,
+  name: string,
+  { files }: Description,
+): Promise<Uint8Array> {
   const content = await readFile(path.join(folder, name));
   const actual = createHash('sha256').update(content).digest('hex');
   if (actual === files[name]) return content;
-  throw new Error(`${name} in ${folder} has the SHA-256 ${actual}, but ${DESCRIPTION_FILE} says ${files[name]}`);
+  throw new Error(
+    `${name} in ${folder} has the SHA-256 ${actual}, but ${DESCRIPTION_FILE} says ${files[name]}`,
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -10,8 +10,10 @@ export interface Floats {
   readonly dims: readonly number[];
 }
 
+/** An input of a run; token ids are I64, masks U8. */
 export type Feed = Floats | { readonly data: BigInt64Array | Uint8Array; readonly dims: readonly number[] };
 
+/** One loaded graph. */
 export class Graph {
   readonly #session: InferenceSession;
 

@@ -22,7 +22,12 @@ export function initialNoise(prompt: string, seed: number, length: number): Floa
 
 /** xoshiro128** by Blackman and Vigna: uniform numbers in [0, 1) from 16 bytes of state. */
 function xoshiro128(state: Buffer): () => number {
-  let [a, b, c, d] = [0, 4, 8, 12].map((offset) => state.readUInt32LE(offset)) as [number, number, number, number];
+  let [a, b, c, d] = [0, 4, 8, 12].map((offset) => state.readUInt32LE(offset)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   return () => {
     const result = Math.imul(rotateLeft(Math.imul(b, 5), 7), 9) >>> 0;
     const shifted = b << 9;

@@ -2,6 +2,7 @@
  * Owns the sampler: rectified flow from noise to image in Euler steps with classifier-free guidance.
  * Samples can leave the batch between two steps; the others then go on as if they had been alone.
  */
+import { clampColour } from './colour.js';
 import type { EncodedCaption, World } from './world.js';
 
 /** The timestep is the noise level times this. */
@@ -32,6 +33,7 @@ export function noiseLevels(steps: number, shift: number): number[] {
   });
 }
 
+/** A batch of samples of one caption on their way from noise to images. */
 export class Sampler {
   readonly #world: Denoiser;
   readonly #caption: EncodedCaption;
@@ -58,7 +60,7 @@ export class Sampler {
 
   /** [rows, ...image] in [-1, 1]. */
   get images(): Float32Array {
-    return this.#latents.map(clamped);
+    return this.#latents.map(clampColour);
   }
 
   /** Takes one step. */
@@ -69,7 +71,7 @@ export class Sampler {
     const { conditional, unconditional } = await this.#world.denoise(this.#latents, timestep, this.#caption);
     const velocity = guided(conditional.velocity, unconditional.velocity, this.#world.description.guidance);
     const latents = this.#latents;
-    const preview = latents.map((value, index) => clamped(value - sigma * velocity[index]!));
+    const preview = latents.map((value, index) => clampColour(value - sigma * velocity[index]!));
     this.#latents = latents.map((value, index) => value + (following - sigma) * velocity[index]!);
     this.#step += 1;
     return { step: this.#step, sigma, timestep, attention: conditional.attention, preview };
@@ -91,8 +93,4 @@ function guided(conditional: Float32Array, unconditional: Float32Array, guidance
     const without = unconditional[index]!;
     return without + guidance * (value - without);
   });
-}
-
-function clamped(value: number): number {
-  return Math.min(1, Math.max(-1, value));
 }

@@ -1,5 +1,6 @@
 /** Owns the reference world as a whole: its text encoder, its denoiser and its reward, each one call away. */
 import { tokenize } from './caption.js';
+import { wholeColour } from './colour.js';
 import { type Description, readDescription, readVerified } from './description.js';
 import { type Floats, Graph } from './graph.js';
 
@@ -22,6 +23,7 @@ export interface Denoised {
   readonly attention: Float32Array;
 }
 
+/** The reference world, loaded. */
 export class World {
   readonly description: Description;
   readonly #textEncoder: Graph;
@@ -38,7 +40,8 @@ export class World {
   /** @throws {Error} when a file is missing or is not the one that was exported. */
   static async load(folder: string): Promise<World> {
     const description = await readDescription(folder);
-    const open = async (name: string): Promise<Graph> => Graph.open(await readVerified(folder, name, description));
+    const open = async (name: string): Promise<Graph> =>
+      Graph.open(await readVerified(folder, name, description));
     return new World(
       description,
       await open('text_encoder.onnx'),
@@ -56,19 +59,14 @@ export class World {
   /** @throws {CaptionError} */
   async encode(caption: string): Promise<EncodedCaption> {
     const ids = tokenize(caption, this.description);
-    const { begin_id: begin, pad_id: pad } = this.description;
-    const empty = ids.map((_, index) => (index === 0 ? begin : pad));
+    const empty = this.#emptyCaption(ids.length);
     const { text } = await this.#textEncoder.run({
       input_ids: { data: BigInt64Array.from([...ids, ...empty], BigInt), dims: [2, ids.length] },
-      text_mask: { data: maskOf([ids, empty], pad), dims: [2, ids.length] },
+      text_mask: { data: this.#maskOf([ids, empty]), dims: [2, ids.length] },
     });
     const { data, dims } = present(text, 'text');
-    return {
-      ids,
-      text: data.slice(0, data.length / 2),
-      emptyText: data.slice(data.length / 2),
-      textWidth: dims[2] ?? 0,
-    };
+    const [captionText, emptyText] = halves(data);
+    return { ids, text: captionText, emptyText, textWidth: dims[2] ?? 0 };
   }
 
   /** One denoiser call on `latents` [rows, ...image], all at one timestep: with the caption, then without. */
@@ -79,8 +77,9 @@ export class World {
   ): Promise<{ conditional: Denoised; unconditional: Denoised }> {
     const rows = latents.length / this.imageSize;
     const tokens = caption.ids.length;
-    const { pad_id: pad, begin_id: begin } = this.description;
-    const empty = caption.ids.map((_, index) => (index === 0 ? begin : pad));
+    const captions = [caption.ids, this.#emptyCaption(tokens)].flatMap((ids) =>
+      Array<readonly number[]>(rows).fill(ids),
+    );
     const { velocity, attention } = await this.#denoiser.run({
       latents: { data: repeated(latents, 2), dims: [2 * rows, ...this.description.image] },
       timestep: { data: new Float32Array(2 * rows).fill(timestep), dims: [2 * rows] },
@@ -88,17 +87,13 @@ export class World {
         data: joined([repeated(caption.text, rows), repeated(caption.emptyText, rows)]),
         dims: [2 * rows, tokens, caption.textWidth],
       },
-      text_mask: {
-        data: maskOf([...Array<readonly number[]>(rows).fill(caption.ids), ...Array<readonly number[]>(rows).fill(empty)], pad),
-        dims: [2 * rows, tokens],
-      },
+      text_mask: { data: this.#maskOf(captions), dims: [2 * rows, tokens] },
     });
-    const [velocities, maps] = [present(velocity, 'velocity').data, present(attention, 'attention').data];
-    const half = (data: Float32Array, index: number): Float32Array =>
-      data.subarray((index * data.length) / 2, ((index + 1) * data.length) / 2);
+    const velocities = halves(present(velocity, 'velocity').data);
+    const maps = halves(present(attention, 'attention').data);
     return {
-      conditional: { velocity: half(velocities, 0), attention: half(maps, 0) },
-      unconditional: { velocity: half(velocities, 1), attention: half(maps, 1) },
+      conditional: { velocity: velocities[0], attention: maps[0] },
+      unconditional: { velocity: velocities[1], attention: maps[1] },
     };
   }
 
@@ -118,11 +113,18 @@ export class World {
   async close(): Promise<void> {
     await Promise.all([this.#textEncoder, this.#denoiser, this.#reward].map((graph) => graph.release()));
   }
-}
 
-/** A value in [-1, 1] as an image file would keep it: one of 256 steps. */
-export function wholeColour(value: number): number {
-  return Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5) / 127.5 - 1;
+  /** The begin token alone, padded. */
+  #emptyCaption(tokens: number): number[] {
+    const { begin_id: begin, pad_id: pad } = this.description;
+    return Array.from({ length: tokens }, (_, index) => (index === 0 ? begin : pad));
+  }
+
+  /** 1 for a token, 0 for padding. */
+  #maskOf(captions: readonly (readonly number[])[]): Uint8Array {
+    const { pad_id: pad } = this.description;
+    return Uint8Array.from(captions.flat(), (id) => (id === pad ? 0 : 1));
+  }
 }
 
 function present(output: Floats | undefined, name: string): Floats {
@@ -130,8 +132,8 @@ function present(output: Floats | undefined, name: string): Floats {
   return output;
 }
 
-function maskOf(rows: readonly (readonly number[])[], pad: number): Uint8Array {
-  return Uint8Array.from(rows.flat(), (id) => (id === pad ? 0 : 1));
+function halves(data: Float32Array): [Float32Array, Float32Array] {
+  return [data.subarray(0, data.length / 2), data.subarray(data.length / 2)];
 }
 
 function repeated(values: Float32Array, times: number): Float32Array {

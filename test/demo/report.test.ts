@@ -4,25 +4,32 @@ import { test } from 'node:test';
 
 import { reportText, type ReportRow } from '../../src/demo/report.js';
 
-function row(seed: number, decision: 'keep' | 'drop', quality?: number): ReportRow {
-  return { seed, score: seed / 10, percentile: 50, rank: seed, decision, reason: 'top_k', quality };
+function dropped(seed: number): ReportRow {
+  return { seed, score: seed / 10, percentile: 50, rank: seed, decision: 'drop', reason: 'not_top_k' };
+}
+
+function kept(seed: number, quality: number): ReportRow {
+  return { ...dropped(seed), decision: 'keep', reason: 'top_k', quality };
 }
 
 const facts = { step: 5, totalSteps: 25, all: false, seconds: 1.25, out: 'out.png' };
 
+test('a line per candidate, what is not known as a dash', () => {
+  const lines = reportText([kept(1, 0.9), dropped(2)], facts).split('\n');
+  assert.match(lines[1] ?? '', /^1 +0\.100 +50\.0 +1 +keep +top_k +0\.900$/);
+  assert.match(lines[2] ?? '', /^2 +0\.200 +50\.0 +2 +drop +not_top_k +-$/);
+  const failedOpen: ReportRow = { seed: 3, decision: 'keep', reason: 'failed_open', quality: 0.5 };
+  assert.match(reportText([failedOpen], facts), /^3 +- +- +- +keep +failed_open +0\.500$/m);
+});
+
 test('steps saved are counted per sample', () => {
-  const text = reportText([row(1, 'keep', 0.9), row(2, 'drop'), row(3, 'drop'), row(4, 'drop')], facts);
+  const text = reportText([kept(1, 0.9), dropped(2), dropped(3), dropped(4)], facts);
   assert.match(text, /40 denoising steps instead of 100: 60 saved \(60%\), 1 of 4 kept/);
   assert.doesNotMatch(text, /the best of all/);
 });
 
 test('with all of them finished it says whether the best was kept', () => {
-  const rows = [row(1, 'keep', 0.5), row(2, 'drop', 0.7)];
+  const rows = [kept(1, 0.5), { ...dropped(2), quality: 0.7 }];
   const text = reportText(rows, { ...facts, all: true });
   assert.match(text, /kept 0\.500, of all 0\.600; the best of all, seed 2, was dropped/);
-});
-
-test('what is not known is a dash', () => {
-  const failed = { ...row(1, 'keep', 0.5), score: undefined, percentile: undefined, rank: undefined };
-  assert.match(reportText([failed], facts), /^1 +- +- +- +keep/m);
 });

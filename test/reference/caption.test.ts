@@ -5,6 +5,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { CaptionError, tokenize } from '../../src/reference/caption.js';
+import { readDescription } from '../../src/reference/description.js';
+import { anyCaption } from '../support/captions.js';
 import { DESCRIPTION } from '../support/world.js';
 
 test('a caption becomes its words behind the begin token, whatever its case and spaces', () => {
@@ -21,16 +23,33 @@ test('every caption of known words is read, word by word', () => {
   );
 });
 
+test('every caption of the grammar is read by the committed vocabulary', async () => {
+  const description = await readDescription('reference');
+  fc.assert(
+    fc.property(anyCaption, (caption) => {
+      const [begin, ...words] = tokenize(caption, description);
+      assert.equal(begin, description.begin_id);
+      assert.equal(words.map((id) => description.vocabulary[id]).join(' '), caption);
+    }),
+  );
+});
+
 test('an unknown word is named, with the words nearest to it', () => {
-  assert.throws(() => tokenize('a kat on blue background', DESCRIPTION), (error: Error) => {
-    assert.ok(error instanceof CaptionError);
-    assert.match(error.message, /unknown word "kat"; near it: cat/);
-    return true;
-  });
+  assert.throws(
+    () => tokenize('a kat on blue background', DESCRIPTION),
+    (error: Error) => {
+      assert.ok(error instanceof CaptionError);
+      assert.match(error.message, /unknown word "kat"; near it: cat/);
+      return true;
+    },
+  );
 });
 
 test('markers are no words', () => {
-  assert.throws(() => tokenize('<begin>', { ...DESCRIPTION, vocabulary: ['<pad>', '<begin>', 'a'] }), CaptionError);
+  assert.throws(
+    () => tokenize('<begin>', { ...DESCRIPTION, vocabulary: ['<pad>', '<begin>', 'a'] }),
+    CaptionError,
+  );
 });
 
 test('an empty caption and one with too many words are refused', () => {

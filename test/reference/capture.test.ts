@@ -23,7 +23,12 @@ function contract(layers: string[], ...signals: CaptureContract['inputs']): Capt
 }
 
 test('all layers as halves, row by row', () => {
-  const { attention, timestep } = captured(step, CAPTION, DESCRIPTION, contract(['first', 'second', 'third']));
+  const { attention, timestep } = captured(
+    step,
+    CAPTION,
+    DESCRIPTION,
+    contract(['first', 'second', 'third']),
+  );
   assert.deepEqual(attention.shape, [ROWS, 3, 2, 1, 2]);
   assert.equal(timestep, 778.639);
   const halves = [...(attention.data as Uint16Array)].map(f16ToNumber);
@@ -34,7 +39,10 @@ test('some layers, in the order of the probe', () => {
   const { attention } = captured(step, CAPTION, DESCRIPTION, contract(['third', 'first']));
   assert.deepEqual(attention.shape, [ROWS, 2, 2, 1, 2]);
   const halves = [...(attention.data as Uint16Array)].map(f16ToNumber);
-  assert.deepEqual(halves.slice(0, LAYER_SIZE), Array.from(step.attention.slice(2 * LAYER_SIZE, 3 * LAYER_SIZE)));
+  assert.deepEqual(
+    halves.slice(0, LAYER_SIZE),
+    Array.from(step.attention.slice(2 * LAYER_SIZE, 3 * LAYER_SIZE)),
+  );
   assert.deepEqual(halves.slice(LAYER_SIZE, 2 * LAYER_SIZE), Array.from(step.attention.slice(0, LAYER_SIZE)));
 });
 
@@ -57,9 +65,18 @@ test('the preview in whole colours, the token ids without the begin token', () =
 });
 
 test('a layer or a signal that is not there is named', () => {
-  assert.throws(() => captured(step, CAPTION, DESCRIPTION, contract(['fourth'])), /layer fourth; there are first/);
   assert.throws(
-    () => captured(step, CAPTION, DESCRIPTION, contract(['first'], { name: 'depth', dtype: 'F32', shape: ['batch'] })),
+    () => captured(step, CAPTION, DESCRIPTION, contract(['fourth'])),
+    /layer fourth; the reference world has first/,
+  );
+  assert.throws(
+    () =>
+      captured(
+        step,
+        CAPTION,
+        DESCRIPTION,
+        contract(['first'], { name: 'depth', dtype: 'F32', shape: ['batch'] }),
+      ),
     /signal depth/,
   );
 });

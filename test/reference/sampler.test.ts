@@ -45,7 +45,10 @@ test('a step shows its number, its timestep and the image expected from it', asy
 
 test('the samples that stay are the same bits as if the others had stayed too', async () => {
   const denoiser = knowingDenoiser(target);
-  const [whole, thinned] = [new Sampler(denoiser, CAPTION, noise(4)), new Sampler(denoiser, CAPTION, noise(4))];
+  const [whole, thinned] = [
+    new Sampler(denoiser, CAPTION, noise(4)),
+    new Sampler(denoiser, CAPTION, noise(4)),
+  ];
   for (let step = 0; step < 5; step += 1) {
     await whole.next();
     await thinned.next();

@@ -1,0 +1,33 @@
+/** Progress is one changing line on a terminal, and a few lasting ones elsewhere. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { showProgress } from '../../src/demo/progress.js';
+
+const STEPS = 25;
+
+function shown(isTTY: boolean): string {
+  let text = '';
+  const onStep = showProgress({ isTTY, write: (more) => (text += more) });
+  for (let step = 1; step <= STEPS; step += 1) onStep(step, STEPS, step <= 5 ? 8 : 1);
+  return text;
+}
+
+test('plain lines at the first step and at every fifth', () => {
+  assert.deepEqual(shown(false).split('\n'), [
+    'step 1 of 25, 8 images',
+    'step 5 of 25, 8 images',
+    'step 10 of 25, 1 image',
+    'step 15 of 25, 1 image',
+    'step 20 of 25, 1 image',
+    'step 25 of 25, 1 image',
+    '',
+  ]);
+});
+
+test('on a terminal the line is overwritten, and gone at the end', () => {
+  const text = shown(true);
+  assert.ok(!text.includes('\n'));
+  assert.ok(text.endsWith('\r\u001B[K'));
+  assert.equal(text.split('step ').length, STEPS);
+});
