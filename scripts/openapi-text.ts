@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs';
 
 import { readExamples } from '../src/api/examples.js';
 import { createApp } from '../src/app.js';
+import { SHIPPED_POLICIES } from '../src/decision/policy-book.js';
 import type { Engine } from '../src/engine/types.js';
 import { problem } from '../src/errors.js';
+import { randomKeys } from '../src/feedback/keys.js';
 import { readSettings } from '../src/settings.js';
 import { createLog } from '../src/telemetry/log.js';
 import { createMetrics } from '../src/telemetry/metrics.js';
@@ -33,6 +35,11 @@ export async function openApiText(): Promise<string> {
     limits: result.settings,
     engine: emptyEngine,
     metrics: createMetrics(),
+    operatorFiles: {
+      policies: () => SHIPPED_POLICIES,
+      policiesRefusal: () => undefined,
+      keys: randomKeys,
+    },
     log: createLog('silent'),
     isDraining: () => false,
     examples: readExamples(),

@@ -5,14 +5,16 @@ import { createSerializerCompiler, validatorCompiler } from 'fastify-zod-openapi
 import { answerBrokenRequest } from './api/broken-requests.js';
 import { collectDocument, registerDocs } from './api/docs.js';
 import type { ScoreExamples } from './api/examples.js';
+import { registerFeedback } from './api/feedback.js';
 import { registerHealth } from './api/health.js';
 import { registerMetrics } from './api/metrics.js';
 import { registerModels } from './api/models.js';
 import { answerFrameworkError, installProblemHandlers } from './api/problems.js';
 import { createScorePipeline, type ScoreLimits } from './api/score-pipeline.js';
 import { registerScore } from './api/score.js';
-import type { Policy } from './decision/policy.js';
 import type { Engine } from './engine/types.js';
+import { FeedbackIntake } from './feedback/intake.js';
+import type { OperatorFiles } from './operator/operator-files.js';
 import type { Metrics } from './telemetry/metrics.js';
 
 /** Above the idle timeouts of common load balancers, so that they close idle connections and not we. */
@@ -20,6 +22,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 const HEADERS_TIMEOUT_MS = 15_000;
 const CLIENT_CLOSED_REQUEST = 499;
+const REMEMBERED_RECEIPTS = 100_000;
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -33,10 +36,10 @@ export interface AppOptions {
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
   readonly limits: ScoreLimits;
-  readonly defaultPolicy: Policy;
-  /** By the probe's name. */
-  readonly modelPolicies: Readonly<Record<string, Policy>>;
-  readonly allowPolicyOverride: boolean;
+  /** The policies and the keys of receipts. */
+  readonly operatorFiles: Pick<OperatorFiles, 'policies' | 'policiesRefusal' | 'keys'>;
+  /** From a decision to its feedback at most, s. */
+  readonly receiptLifetimeSeconds: number;
   /** True from the first signal to stop on. */
   readonly isDraining: () => boolean;
   readonly examples: ScoreExamples;
@@ -46,8 +49,8 @@ export interface AppOptions {
 
 /** Builds the app; close it to end its connections. The engine remains the caller's. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { engine, metrics, examples, isDraining } = options;
-  const policyFor = (model: string): Policy => options.modelPolicies[model] ?? options.defaultPolicy;
+  const { engine, metrics, examples, isDraining, operatorFiles } = options;
+  const { policies, policiesRefusal, keys } = operatorFiles;
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -61,18 +64,25 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(createSerializerCompiler({ stringify: JSON.stringify }));
-  // No route but /score takes a body; elsewhere it is left unread, so that 404 and 405 come before 415.
+  // No route but /score and /feedback takes a body; elsewhere it is left unread, so that 404 and 405 come before 415.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   installProblemHandlers(app, metrics);
   installHooks(app, metrics, isDraining);
 
   await collectDocument(app, options.version, examples);
-  const pipeline = createScorePipeline({ ...options, policyFor });
+  const pipeline = createScorePipeline({ ...options, policies, keys });
+  const intake = new FeedbackIntake({
+    keys,
+    observer: metrics.feedbackObserver,
+    lifetimeSeconds: options.receiptLifetimeSeconds,
+    remembered: REMEMBERED_RECEIPTS,
+  });
   await app.register(registerScore, { pipeline, metrics });
-  await app.register(registerModels, { engine, policyFor });
+  await app.register(registerFeedback, { intake });
+  await app.register(registerModels, { engine, policies, policiesRefusal });
   await app.register(registerHealth, { engine, isDraining });
-  await app.register(registerMetrics, { metrics });
+  await app.register(registerMetrics, { metrics, engine, policies });
   await app.register(registerDocs);
   await app.ready();
   return app;

@@ -40,6 +40,7 @@ export const ERRORS = {
   step_mismatch: { status: 422, title: 'The step does not belong to the timestep' },
   invalid_metadata: { status: 422, title: 'A metadata field has an invalid value' },
   invalid_policy: { status: 422, title: 'The policy is not valid' },
+  invalid_feedback: { status: 422, title: 'The feedback is not of the form that is taken' },
   policy_override_forbidden: { status: 422, title: 'This service does not let a request choose its policy' },
   attention_not_finite: { status: 422, title: 'The attention holds a value that is not finite' },
   attention_out_of_range: { status: 422, title: 'An attention probability lies outside [0, 1]' },

@@ -12,6 +12,7 @@ import { readExamples } from './api/examples.js';
 import { createApp } from './app.js';
 import { helpText, welcomeText } from './console-texts.js';
 import type { Engine } from './engine/engine.js';
+import { openOperatorFiles } from './operator/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './settings.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
@@ -71,6 +72,11 @@ async function start(): Promise<Service> {
   // Only now, when the environment is set.
   const { createEngine } = await import('./engine/engine.js');
   const metrics = createMetrics();
+  const operatorFiles = await openOperatorFiles({
+    ...settings,
+    log: log.child({ part: 'operator' }),
+    onReload: (file, outcome) => metrics.fileReloaded(file, outcome),
+  });
   const engine = await createEngine({
     ...settings,
     log: log.child({ part: 'engine' }),
@@ -83,6 +89,7 @@ async function start(): Promise<Service> {
       limits: settings,
       engine,
       metrics,
+      operatorFiles,
       log,
       isDraining: () => draining,
       examples: readExamples(),

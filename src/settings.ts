@@ -4,8 +4,6 @@
  */
 import * as z from 'zod';
 
-import { policySchema } from './decision/policy.js';
-
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const DEVICE = /^(?:auto|cpu|cuda|cuda:\d+)$/;
 const MAX_PORT = 65_535;
@@ -43,17 +41,17 @@ const settingsSchema = z.object({
     .enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` })
     .prefault('info')
     .describe('The least severe log lines that are written'),
-  DEFAULT_POLICY: json(policySchema, 'a policy as JSON, such as {"name":"top_k","k":2}')
-    .prefault('{"name":"max_false_drop","alpha":0.05}')
-    .describe('The policy of requests that bring none, as JSON'),
-  MODEL_POLICIES: json(z.record(z.string(), policySchema), 'an object of policies by probe name, as JSON')
-    .prefault('{}')
-    .describe('The same for single probes: an object of policies by probe name, as JSON'),
-  ALLOW_POLICY_OVERRIDE: z
-    .enum(['true', 'false'], { error: 'true or false' })
-    .transform((value) => value === 'true')
-    .prefault('true')
-    .describe('Whether a request may bring its own policy'),
+  POLICIES_FILE: z
+    .string()
+    .exactOptional()
+    .describe(
+      'JSON file of the policies per probe, reloaded when edited; unset: max_false_drop at 0.05 for all',
+    ),
+  FEEDBACK_KEYS_FILE: z
+    .string()
+    .exactOptional()
+    .describe('JSON file of the keys that sign receipts, the same for all replicas; unset: a random one'),
+  RECEIPT_LIFETIME_SECONDS: whole(86_400, 1).describe('From a decision to its feedback at most, s'),
 });
 
 type Parsed = z.infer<typeof settingsSchema>;
@@ -137,23 +135,6 @@ function wholeNumber(min: number, max: number) {
     .regex(/^\d+$/, { error, abort: true })
     .transform(Number)
     .pipe(z.int({ error, abort: true }).min(min, { error }).max(max, { error }));
-}
-
-function json<Schema extends z.ZodType>(schema: Schema, expected: string) {
-  return z.string().transform((value, context): z.infer<Schema> => {
-    const parsed = schema.safeParse(parseJson(value));
-    if (parsed.success) return parsed.data;
-    context.addIssue({ code: 'custom', message: expected });
-    return z.NEVER;
-  });
-}
-
-function parseJson(value: string): unknown {
-  try {
-    return JSON.parse(value);
-  } catch {
-    return undefined;
-  }
 }
 
 function camelCase(name: string): string {

@@ -80,6 +80,13 @@ test('mistakes in the settings are told all at once, with exit code 2', async (t
   assert.match(errors, /PORT: got "x".*\n.*WORKERS: got "y"/);
 });
 
+test('a policies file that cannot be used ends the start: other policies would be no better', async (t) => {
+  const child = run(t, { POLICIES_FILE: 'nowhere.json' });
+  const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout ?? assert.fail())]);
+  assert.equal(code, 1);
+  assert.match(shown, /nowhere\.json cannot be used/);
+});
+
 test('an argument that does not exist is refused, --help is answered', async (t) => {
   const [code] = (await once(run(t, {}, 'serve'), 'exit')) as [number];
   assert.equal(code, 2);

@@ -15,8 +15,8 @@ test('nothing has to be set', () => {
   assert.ok(result.ok);
   const { settings } = result;
   assert.deepEqual([settings.host, settings.port, settings.device], ['127.0.0.1', 8080, 'auto']);
-  assert.deepEqual(settings.defaultPolicy, { name: 'max_false_drop', alpha: 0.05 });
-  assert.ok(!('workers' in settings) && !('defaultModel' in settings));
+  assert.equal(settings.receiptLifetimeSeconds, 86_400);
+  assert.ok(!('workers' in settings) && !('defaultModel' in settings) && !('policiesFile' in settings));
   assert.ok(Object.isFrozen(settings));
 });
 
@@ -26,9 +26,7 @@ test('what is set is taken, what is empty counts as unset, what is unknown is le
     HOST: '',
     DEVICE: 'cuda:1',
     WORKERS: '2',
-    DEFAULT_POLICY: '{"name":"top_k","k":2}',
-    MODEL_POLICIES: '{"pictogram":{"name":"score_only"}}',
-    ALLOW_POLICY_OVERRIDE: 'false',
+    POLICIES_FILE: 'policies.json',
     PATH: '/bin',
   });
   assert.ok(result.ok);
@@ -37,9 +35,7 @@ test('what is set is taken, what is empty counts as unset, what is unknown is le
     [settings.port, settings.host, settings.device, settings.workers],
     [0, '127.0.0.1', 'cuda:1', 2],
   );
-  assert.deepEqual(settings.defaultPolicy, { name: 'top_k', k: 2 });
-  assert.deepEqual(settings.modelPolicies, { pictogram: { name: 'score_only' } });
-  assert.equal(settings.allowPolicyOverride, false);
+  assert.equal(settings.policiesFile, 'policies.json');
   assert.ok(!('path' in settings));
 });
 
@@ -50,14 +46,12 @@ test('all mistakes are told at once, with what came and what was expected', () =
       WORKERS: '0',
       DEVICE: 'gpu',
       LOG_LEVEL: 'loud',
-      DEFAULT_POLICY: '{"name":"top_k"}',
     }),
     [
       'PORT: got "80a", expected a whole number from 0 to 65535',
       'DEVICE: got "gpu", expected auto, cpu, cuda or cuda:<number>',
       'WORKERS: got "0", expected a whole number from 1',
       'LOG_LEVEL: got "loud", expected one of fatal, error, warn, info, debug, trace, silent',
-      'DEFAULT_POLICY: got "{\\"name\\":\\"top_k\\"}", expected a policy as JSON, such as {"name":"top_k","k":2}',
     ],
   );
 });

@@ -8,6 +8,7 @@ import type { ScoreExamples } from './examples.js';
 
 const TAGS = [
   { name: 'score', description: 'Scores and decisions' },
+  { name: 'feedback', description: 'What became of the samples' },
   { name: 'models', description: 'The probes' },
   { name: 'health', description: 'For load balancers and supervisors' },
   { name: 'telemetry', description: 'For Prometheus' },

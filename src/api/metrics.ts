@@ -3,12 +3,30 @@ import type { FastifyInstance } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
-import type { Metrics } from '../telemetry/metrics.js';
+import { type PolicyBook, policyFor } from '../decision/policy-book.js';
+import type { Engine } from '../engine/types.js';
+import type { ExpectedProbe, Metrics } from '../telemetry/metrics.js';
 
-export async function registerMetrics(app: FastifyInstance, { metrics }: { readonly metrics: Metrics }) {
+export interface MetricsRouteOptions {
+  readonly metrics: Metrics;
+  readonly engine: Engine;
+  /** What holds now. */
+  readonly policies: () => PolicyBook;
+}
+
+export async function registerMetrics(
+  app: FastifyInstance,
+  { metrics, engine, policies }: MetricsRouteOptions,
+) {
   app.get('/metrics', { schema: routeSchema() }, async (_request, reply) => {
     reply.type(metrics.registry.contentType).serializer(String);
-    return metrics.registry.metrics();
+    return metrics.exposition(expectedProbes(engine, policies()));
+  });
+}
+
+function expectedProbes(engine: Engine, book: PolicyBook): ExpectedProbe[] {
+  return engine.probes().flatMap(({ name, version, manifest }): ExpectedProbe[] => {
+    return manifest ? [{ name, version, manifest, policy: policyFor(book, name) }] : [];
   });
 }
 

@@ -1,10 +1,13 @@
-/** Owns how scores become the answer: decisions by the policy, beside what each score means. */
+/** Owns how scores become the answer: decisions by the policy, what each score means, and the receipts. */
 import { percentile, probabilityGood } from '../decision/calibration.js';
-import { judge, type Policy } from '../decision/policy.js';
+import { decide, type Ruling } from '../decision/decide.js';
+import { alphaAt, type Policy } from '../decision/policy.js';
 import { ranks } from '../decision/ranking.js';
-import type { CalibrationPoint } from '../engine/manifest.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { FailOpenReason } from '../errors.js';
+import type { KeyRing } from '../feedback/keys.js';
+import { drawLot } from '../feedback/lots.js';
+import { newNonce, signReceipt } from '../feedback/receipt.js';
 import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 
 /** Estimates from some hundred samples: more digits would only pretend. */
@@ -14,15 +17,25 @@ const PROBABILITY_DIGITS = 4;
 export interface ScoredGroup {
   readonly probe: ServedProbe;
   readonly policy: Policy;
+  /** The decision point's step. */
+  readonly step: number;
   /** Finite, one per sample. */
   readonly scores: readonly number[];
+  readonly group: string | undefined;
   readonly sampleIds: readonly string[] | undefined;
-  readonly calibration: CalibrationPoint | undefined;
 }
 
-export function scoredAnswer({ probe, policy, scores, sampleIds, calibration }: ScoredGroup): Scored {
+/** @param keys sign the receipts and draw the lots of exploration. */
+export function scoredAnswer(scored: ScoredGroup, keys: KeyRing): Scored {
+  const { probe, policy, step, scores, group, sampleIds } = scored;
+  const calibration = probe.manifest.calibration.find((candidate) => candidate.step === step);
   const places = ranks(scores);
-  const results = judge(policy, scores, calibration).map((verdict, index): ScoreResult => {
+  const lots = scores.map((_, index) => drawLot(keys, group, sampleIds?.[index]));
+  const isExplored = (index: number, rate: number): boolean => (lots[index]?.draw ?? 1) < rate;
+  const rulings = decide(policy, { scores, step, calibration }, isExplored);
+  const receiptFor = receiptWriter(scored, keys);
+
+  const results = rulings.map((ruling, index): ScoreResult => {
     const score = scores[index] ?? NaN;
     return {
       index,
@@ -31,15 +44,32 @@ export function scoredAnswer({ probe, policy, scores, sampleIds, calibration }: 
       percentile: calibration ? rounded(percentile(calibration, score), PERCENTILE_DIGITS) : null,
       p_good: calibration ? rounded(probabilityGood(calibration, score), PROBABILITY_DIGITS) : null,
       rank: places[index] ?? NaN,
-      threshold: verdict.threshold,
-      would_drop: verdict.wouldDrop,
-      override: null,
-      decision: verdict.wouldDrop ? 'drop' : 'keep',
-      reason: verdict.reason,
+      threshold: ruling.threshold,
+      would_drop: ruling.wouldDrop,
+      override: ruling.override,
+      decision: ruling.decision,
+      reason: ruling.reason,
+      receipt: receiptFor(ruling, score, lots[index]?.tag ?? null),
     };
   });
   const { name: model, version, provider } = probe;
   return { outcome: 'scored', model, version, provider, policy, results };
+}
+
+function receiptWriter({ probe, policy, step }: ScoredGroup, keys: KeyRing) {
+  const { metric } = probe.manifest;
+  const common = {
+    issuedAt: Date.now(),
+    model: probe.name,
+    version: probe.version,
+    step,
+    policy: policy.name,
+    alpha: alphaAt(policy, step) ?? null,
+    goodAt: metric.good_at,
+    range: metric.range,
+  };
+  return (ruling: Ruling, score: number, sample: string | null): string =>
+    signReceipt(keys, { ...common, ...ruling, nonce: newNonce(), sample, score });
 }
 
 /** The answer that costs no image. */

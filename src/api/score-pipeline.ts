@@ -5,10 +5,12 @@
 import type { Readable } from 'node:stream';
 
 import { locateRequest } from '../decision/decision-point.js';
-import type { Policy } from '../decision/policy.js';
+import { type Policy, stepsNamed } from '../decision/policy.js';
+import { type PolicyBook, ruleFor } from '../decision/policy-book.js';
 import type { DecisionPoint } from '../engine/manifest.js';
 import type { Engine, ServedProbe } from '../engine/types.js';
 import { ProblemError, problem } from '../errors.js';
+import type { KeyRing } from '../feedback/keys.js';
 import { checkCapture, checkTensors } from '../wire/contract.js';
 import { decodeJson } from '../wire/json.js';
 import type { ListDtype } from '../wire/nested-lists.js';
@@ -32,9 +34,10 @@ export interface ScoreLimits {
 export interface ScorePipelineOptions {
   readonly engine: Engine;
   readonly limits: ScoreLimits;
-  /** The policy of requests to a probe that bring none. */
-  readonly policyFor: (model: string) => Policy;
-  readonly allowPolicyOverride: boolean;
+  /** What holds now. */
+  readonly policies: () => PolicyBook;
+  /** Sign the receipts now. */
+  readonly keys: () => KeyRing;
 }
 
 /** Where a request's bytes come from. */
@@ -58,12 +61,7 @@ export type ScorePipeline = (
   findings: Findings,
 ) => Promise<Scored>;
 
-export function createScorePipeline({
-  engine,
-  limits,
-  policyFor,
-  allowPolicyOverride,
-}: ScorePipelineOptions): ScorePipeline {
+export function createScorePipeline({ engine, limits, policies, keys }: ScorePipelineOptions): ScorePipeline {
   return async (source, life, clock, findings) => {
     const bytes = await receive(source, life.signal);
     clock.lap('receive');
@@ -84,14 +82,11 @@ export function createScorePipeline({
     });
     clock.record({ queue: queueMs, inference: inferenceMs });
 
-    const calibration = probe.manifest.calibration.find((candidate) => candidate.step === point.step);
-    const answer = scoredAnswer({
-      probe,
-      policy,
-      scores: [...scores],
-      sampleIds: fields.sampleIds,
-      calibration,
-    });
+    const { group, sampleIds } = fields;
+    const answer = scoredAnswer(
+      { probe, policy, step: point.step, scores: [...scores], group, sampleIds },
+      keys(),
+    );
     clock.lap('decision');
     return answer;
   };
@@ -130,8 +125,9 @@ export function createScorePipeline({
   }
 
   function choosePolicy(probe: ServedProbe, fields: ScoreFields): Policy {
-    if (fields.policy === undefined) return policyFor(probe.name);
-    if (allowPolicyOverride) return fields.policy;
+    const rule = ruleFor(policies(), probe.name);
+    if (fields.policy === undefined) return rule.policy;
+    if (rule.allow_override) return withKnownSteps(fields.policy, probe);
     throw problem('policy_override_forbidden', 'Leave the policy out: this service sets it.', {
       field: 'policy',
       received: fields.policy,
@@ -145,6 +141,18 @@ export function createScorePipeline({
     checkSampleIds(fields.sampleIds, samples);
     return locateRequest(manifest, timesteps, { step: fields.step, totalSteps: fields.totalSteps });
   }
+}
+
+/** A step that the probe does not know is a mistake; in the operator's file it must not cost requests. */
+function withKnownSteps(policy: Policy, { manifest }: ServedProbe): Policy {
+  const known = manifest.decision_points.map(({ step }) => step);
+  const unknown = stepsNamed(policy).find((step) => !known.includes(step));
+  if (unknown === undefined) return policy;
+  throw problem('invalid_policy', `The probe has no decision point at step ${unknown}.`, {
+    field: `policy.alphas.${unknown}`,
+    received: unknown,
+    expected: known,
+  });
 }
 
 function listDtype({ manifest }: ServedProbe, tensor: string): ListDtype {

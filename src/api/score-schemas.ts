@@ -1,7 +1,9 @@
 /** Owns the shapes of what POST /score takes and answers, as the OpenAPI document shows them. */
 import * as z from 'zod';
 
-import { policySchema, VERDICT_REASONS } from '../decision/policy.js';
+import { OVERRIDES } from '../decision/decide.js';
+import { policySchema } from '../decision/policy.js';
+import { VERDICT_REASONS } from '../decision/verdict.js';
 import { ERRORS, FAIL_OPEN_REASONS } from '../errors.js';
 
 const resultSchema = z
@@ -30,11 +32,14 @@ const resultSchema = z
       .describe('The score below which the policy drops; null where it has none'),
     would_drop: z.boolean().describe('What the policy says, before any override'),
     override: z
-      .enum(['explore', 'shadow', 'min_keep'])
+      .enum(OVERRIDES)
       .nullable()
       .describe('Why the sample is kept although the policy would drop it'),
     decision: z.enum(['keep', 'drop']),
     reason: z.enum(VERDICT_REASONS),
+    receipt: z
+      .string()
+      .describe('To be returned to POST /feedback with the true quality of the finished image'),
   })
   .meta({ id: 'ScoreResult', description: 'Score and decision of one sample.' });
 
@@ -98,8 +103,16 @@ export const jsonRequestSchema = z
       .describe('By the names that the probe declares'),
     model: z.string().optional().describe('`name` or `name@version`; the default probe when left out'),
     policy: policySchema.optional().describe('The service’s policy for the probe when left out'),
-    group: z.string().optional().describe('A name for the candidates of one prompt'),
-    sample_ids: z.array(z.string()).optional().describe('One per sample'),
+    group: z
+      .string()
+      .optional()
+      .describe(
+        'A name for the candidates of one prompt; needed where sample_ids are unique within it alone',
+      ),
+    sample_ids: z
+      .array(z.string())
+      .optional()
+      .describe('One per sample, the same at every step: exploration goes by them'),
     step: z.int().min(1).optional().describe('Which call of the denoiser this is, from 1'),
     total_steps: z.int().min(1).optional(),
     capture_id: z

@@ -79,11 +79,12 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics }:
         readDeadline(request.headers['x-deadline-ms']),
         request.arrivedAt,
       );
+      const findings: Findings = {};
       try {
-        return await answer(request, life, clock);
+        return await answer(request, life, clock, findings);
       } finally {
         life.end();
-        finish(request, reply, clock);
+        finish(request, reply, clock, findings);
       }
     },
   });
@@ -92,8 +93,8 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics }:
     request: FastifyRequest,
     life: Lifetime,
     clock: StageClock,
+    findings: Findings,
   ): Promise<Scored | FailedOpen> {
-    const findings: Findings = {};
     try {
       const scored = await pipeline(sourceOf(request), life, clock, findings);
       const { probe, policy, point } = findings;
@@ -116,9 +117,15 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics }:
     return failedOpenAnswer(failure.code, findings.probe, findings.policy);
   }
 
-  function finish(request: FastifyRequest, reply: FastifyReply, clock: StageClock): void {
-    clock.stop();
+  function finish(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    clock: StageClock,
+    { probe }: Findings,
+  ): void {
+    const totalMs = clock.stop();
     metrics.stages(clock.durations());
+    if (probe) metrics.waited(probe, totalMs);
     reply.header('server-timing', clock.header());
     const announced = Number(request.headers['content-length'] ?? Infinity);
     if (!request.raw.readableEnded && announced > MAX_UNREAD_BYTES) reply.header('connection', 'close');

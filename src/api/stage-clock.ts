@@ -28,9 +28,11 @@ export class StageClock {
     this.#lapAt = performance.now();
   }
 
-  /** Ends the request. */
-  stop(): void {
-    this.#durations.set('total', performance.now() - this.#startedAt);
+  /** Ends the request; the time it took, ms. */
+  stop(): number {
+    const total = performance.now() - this.#startedAt;
+    this.#durations.set('total', total);
+    return total;
   }
 
   /** The stages that took place, in order, ms. */

@@ -17,6 +17,8 @@ const resultSchema = z
     override: z.string().nullable(),
     decision: z.enum(['keep', 'drop']),
     reason: z.string(),
+    /** Undefined where the service is older than feedback. */
+    receipt: z.string().optional(),
   })
   .transform(({ p_good: pGood, would_drop: wouldDrop, ...rest }) => ({ ...rest, pGood, wouldDrop }));
 
@@ -32,6 +34,11 @@ const answerSchema = z.discriminatedUnion('outcome', [
   z.object({ outcome: z.literal('failed_open'), reason: z.string() }),
 ]);
 
+const feedbackAnswerSchema = z.object({
+  accepted: z.int(),
+  refused: z.array(z.object({ index: z.int(), reason: z.string() })),
+});
+
 const problemSchema = z.looseObject({
   code: z.string(),
   title: z.string(),
@@ -45,6 +52,9 @@ export type SampleResult = z.output<typeof resultSchema>;
 /** What the service answered, before the client adds its decisions. */
 export type ServiceAnswer = z.output<typeof answerSchema>;
 
+/** What became of returned receipts. */
+export type FeedbackAnswer = z.output<typeof feedbackAnswerSchema>;
+
 /** The problem document of a refused request. */
 export type Problem = z.output<typeof problemSchema>;
 
@@ -52,6 +62,11 @@ export type Problem = z.output<typeof problemSchema>;
 export function readAnswer(body: unknown, samples: number): ServiceAnswer | undefined {
   const { data } = answerSchema.safeParse(body);
   return data?.outcome === 'scored' && data.results.length !== samples ? undefined : data;
+}
+
+/** Reads the body of a 200 to feedback; undefined when it is no answer. */
+export function readFeedbackAnswer(body: unknown): FeedbackAnswer | undefined {
+  return feedbackAnswerSchema.safeParse(body).data;
 }
 
 /** Reads the body of an error; undefined when it is no problem document. */

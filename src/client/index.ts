@@ -2,9 +2,11 @@
 export type { Policy } from '../decision/policy.js';
 export type { TensorData } from '../wire/safetensors-writer.js';
 export type { Dtype } from '../wire/tensor.js';
-export type { Problem, SampleResult } from './answer.js';
+export type { FeedbackAnswer, Problem, SampleResult } from './answer.js';
 export {
   type Decision,
+  type FeedbackItem,
+  type FeedbackOptions,
   ProbeClient,
   type ProbeClientOptions,
   type ScoreCallOptions,

@@ -2,15 +2,23 @@
 import { Pool } from 'undici';
 
 import type { Policy } from '../decision/policy.js';
-import { type Problem, readAnswer, readProblem, type SampleResult } from './answer.js';
+import {
+  type FeedbackAnswer,
+  type Problem,
+  readAnswer,
+  readFeedbackAnswer,
+  readProblem,
+  type SampleResult,
+} from './answer.js';
 import { countSamples, encodeRequest, type ScoreInput, type ScoreRequestOptions } from './request.js';
 
 const DEFAULT_CONNECTIONS = 16;
 const DEFAULT_DEADLINE_MS = 1000;
 /** The share of a deadline that is left for the answer's way back; the service gets the rest. */
 const RETURN_SHARE = 0.05;
-const PATH = '/score';
 const HTTP_OK = 200;
+const BINARY_TYPE = 'application/octet-stream';
+const JSON_TYPE = 'application/json';
 
 export interface ProbeClientOptions {
   /** Connections held open at most; 16 when left out. */
@@ -38,6 +46,14 @@ export interface ScoreFailure {
   readonly error?: Error;
 }
 
+/** What is sent in one call. */
+interface Call {
+  readonly path: string;
+  readonly type: string;
+  readonly body: Uint8Array;
+  readonly deadlineMs: number;
+}
+
 export type Decision = 'keep' | 'drop';
 
 export interface ScoredGroup {
@@ -59,6 +75,19 @@ export interface UnscoredGroup extends ScoreFailure {
 }
 
 export type ScoreOutcome = ScoredGroup | UnscoredGroup;
+
+/** A sample that was finished. */
+export interface FeedbackItem {
+  /** Of the sample's result. */
+  readonly receipt: string;
+  /** The true quality of the finished image, in the units of the probe's metric. */
+  readonly quality: number;
+}
+
+export interface FeedbackOptions {
+  /** From the call to its answer at most, ms. */
+  readonly deadlineMs?: number;
+}
 
 /**
  * Talks to one service over a pool of connections.
@@ -94,6 +123,25 @@ export class ProbeClient {
     return { ...answer, outcome: 'failed_open', results: [], decisions: Array<'keep'>(samples).fill('keep') };
   }
 
+  /**
+   * Tells the true quality of finished images. All receipts of one sample belong into one call. Never rejects: feedback
+   * that is lost costs knowledge and no image.
+   * @returns what the service made of it; undefined when it did not take it, which `onProblem` is told.
+   */
+  async feedback(
+    items: readonly FeedbackItem[],
+    options: FeedbackOptions = {},
+  ): Promise<FeedbackAnswer | undefined> {
+    const body = Buffer.from(JSON.stringify({ feedback: items }));
+    const answer = await this.#exchange(
+      { path: '/feedback', type: JSON_TYPE, body, deadlineMs: options.deadlineMs ?? this.#deadlineMs },
+      (text) => readFeedbackAnswer(parseJson(text)) ?? malformedAnswer(),
+    );
+    if ('accepted' in answer) return answer;
+    this.#tell(answer);
+    return undefined;
+  }
+
   /** Waits for the calls that are under way and closes the connections. */
   close(): Promise<void> {
     return this.#pool.close();
@@ -111,25 +159,34 @@ export class ProbeClient {
       return { reason: 'invalid_input', error: error as Error };
     }
     const deadlineMs = options.deadlineMs ?? this.#deadlineMs;
-    const signal = AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs)));
+    return this.#exchange({ path: '/score', type: BINARY_TYPE, body, deadlineMs }, (text) =>
+      accepted(text, samples),
+    );
+  }
+
+  /** Sends a call and reads its answer; whatever goes wrong becomes a failure. */
+  async #exchange<Answer>(
+    call: Call,
+    read: (text: string) => Answer | ScoreFailure,
+  ): Promise<Answer | ScoreFailure> {
+    const signal = AbortSignal.timeout(Math.max(0, Math.ceil(call.deadlineMs)));
     try {
-      const { status, text } = await this.#post(body, deadlineMs, signal);
-      return status === HTTP_OK ? accepted(text, samples) : refused(text, status);
+      const { status, text } = await this.#post(call, signal);
+      return status === HTTP_OK ? read(text) : refused(text, status);
     } catch (error) {
       return { reason: signal.aborted ? 'timeout' : 'network', error: error as Error };
     }
   }
 
   async #post(
-    body: Uint8Array,
-    deadlineMs: number,
+    { path, type, body, deadlineMs }: Call,
     signal: AbortSignal,
   ): Promise<{ status: number; text: string }> {
     const response = await this.#pool.request({
       method: 'POST',
-      path: PATH,
+      path,
       headers: {
-        'content-type': 'application/octet-stream',
+        'content-type': type,
         'x-deadline-ms': String(deadlineMs * (1 - RETURN_SHARE)),
       },
       body,
@@ -149,9 +206,13 @@ export class ProbeClient {
 
 function accepted(text: string, samples: number): ScoredGroup | ScoreFailure {
   const answer = readAnswer(parseJson(text), samples);
-  if (!answer) return { reason: 'malformed_answer', error: new Error('the service’s answer makes no sense') };
+  if (!answer) return malformedAnswer();
   if (answer.outcome === 'failed_open') return { reason: answer.reason };
   return { ...answer, decisions: answer.results.map((result) => result.decision) };
+}
+
+function malformedAnswer(): ScoreFailure {
+  return { reason: 'malformed_answer', error: new Error('the service’s answer makes no sense') };
 }
 
 function refused(text: string, status: number): ScoreFailure {

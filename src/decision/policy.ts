@@ -1,40 +1,85 @@
-/** Owns the policies: what they are called, what they take, and which verdict they give each sample of a group. */
+/** Owns the policies: what they are called, what they take, and the options that all of them share. */
 import * as z from 'zod';
 
-import type { CalibrationPoint } from '../engine/manifest.js';
-import { conformalThreshold } from './calibration.js';
-import { bestFirst } from './ranking.js';
+/** What is finished of that which a policy would drop, where the policy does not say. */
+export const DEFAULT_EXPLORE_RATE = 0.02;
 
-/** Decimal fractions such as 0.07 times 100 miss the whole number by less than this. */
-const ROUNDING_SLACK = 1e-9;
+const share = z.number().gt(0).lt(1);
+const stepKey = z.string().regex(/^[1-9]\d{0,5}$/, 'must be a step, counted from 1');
+
+const exploreSchema = z.strictObject({
+  rate: z
+    .number()
+    .min(0)
+    .lte(1)
+    .describe(`0.02 when left out; at 0 nothing is learned about what is dropped`),
+});
+
+/** Members that every policy takes. */
+const options = {
+  mode: z
+    .enum(['enforce', 'shadow'])
+    .optional()
+    .describe('shadow: decide and tell, but keep everything; enforce when left out'),
+  min_keep: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('How many samples of a request are kept at least, the best first'),
+  explore: exploreSchema
+    .optional()
+    .describe('The share of what would be dropped that is finished all the same, to learn what became of it'),
+};
 
 const maxFalseDropPolicy = z
   .strictObject({
     name: z.literal('max_false_drop'),
-    alpha: z.number().gt(0).lt(1).describe('The share of good samples that may be dropped'),
+    alpha: share.optional().describe('The share of good samples that each decision point may drop'),
+    alphas: z
+      .record(stepKey, share)
+      .optional()
+      .describe('The same by step, for several decision points; all together lose at most the sum'),
+    ...options,
+  })
+  .refine(({ alpha, alphas }) => (alpha === undefined) !== (alphas === undefined), {
+    path: ['alpha'],
+    error: 'give either alpha or alphas',
+  })
+  .refine(({ alphas = {} }) => Object.values(alphas).reduce((sum, alpha) => sum + alpha, 0) < 1, {
+    path: ['alphas'],
+    error: 'must sum to less than 1',
   })
   .describe('Drops what scores below a threshold that loses at most the share `alpha` of good samples');
 
 const thresholdPolicy = z
-  .strictObject({ name: z.literal('threshold'), value: z.number().describe('In the units of the score') })
+  .strictObject({
+    name: z.literal('threshold'),
+    value: z.number().describe('In the units of the score'),
+    ...options,
+  })
   .describe('Drops what scores below `value`');
 
 const topKPolicy = z
-  .strictObject({ name: z.literal('top_k'), k: z.int().min(1).describe('How many samples to keep') })
+  .strictObject({
+    name: z.literal('top_k'),
+    k: z.int().min(1).describe('How many samples to keep'),
+    ...options,
+  })
   .describe('Keeps the best `k` samples of the group');
 
 const topFractionPolicy = z
   .strictObject({
     name: z.literal('top_fraction'),
     fraction: z.number().gt(0).lte(1).describe('The share of samples to keep, rounded up'),
+    ...options,
   })
   .describe('Keeps the best share of the group');
 
 const scoreOnlyPolicy = z
-  .strictObject({ name: z.literal('score_only') })
+  .strictObject({ name: z.literal('score_only'), ...options })
   .describe('Keeps everything: scores alone');
 
-/** A policy as requests, settings and answers write it. */
+/** A policy as requests, files and answers write it. */
 export const policySchema = z
   .discriminatedUnion('name', [
     maxFalseDropPolicy,
@@ -46,65 +91,20 @@ export const policySchema = z
   .meta({ id: 'Policy', description: 'The rule that turns scores into decisions.' });
 
 export type Policy = z.infer<typeof policySchema>;
+export type MaxFalseDropPolicy = Extract<Policy, { name: 'max_false_drop' }>;
 
-export const VERDICT_REASONS = [
-  'above_threshold',
-  'below_threshold',
-  'top_k',
-  'not_top_k',
-  'score_only',
-  'uncalibrated',
-] as const;
-
-export type VerdictReason = (typeof VERDICT_REASONS)[number];
-
-/** What a policy says about one sample. */
-export interface Verdict {
-  readonly wouldDrop: boolean;
-  readonly reason: VerdictReason;
-  /** The score below which the policy drops; null where it has no such score. */
-  readonly threshold: number | null;
+/** The false-drop rate that a policy allows at a step; undefined where it decides nothing there or promises nothing. */
+export function alphaAt(policy: Policy, step: number): number | undefined {
+  if (policy.name !== 'max_false_drop') return undefined;
+  return policy.alpha ?? policy.alphas?.[String(step)];
 }
 
-/**
- * Judges the samples of one group.
- * @param scores one per sample, all finite.
- * @param calibration of the decision point, where the probe has one.
- * @returns one verdict per sample, in the same order.
- */
-export function judge(
-  policy: Policy,
-  scores: readonly number[],
-  calibration: CalibrationPoint | undefined,
-): Verdict[] {
-  switch (policy.name) {
-    case 'max_false_drop':
-      return judgeByThreshold(scores, calibration && conformalThreshold(calibration, policy.alpha));
-    case 'threshold':
-      return judgeByThreshold(scores, policy.value);
-    case 'top_k':
-      return judgeByRank(scores, policy.k);
-    case 'top_fraction':
-      return judgeByRank(scores, Math.ceil(policy.fraction * scores.length - ROUNDING_SLACK));
-    case 'score_only':
-      return scores.map(() => ({ wouldDrop: false, reason: 'score_only', threshold: null }));
-  }
+/** The steps that a policy names; a probe that has no decision point there makes no sense of it. */
+export function stepsNamed(policy: Policy): number[] {
+  return policy.name === 'max_false_drop' ? Object.keys(policy.alphas ?? {}).map(Number) : [];
 }
 
-function judgeByThreshold(scores: readonly number[], threshold: number | undefined): Verdict[] {
-  if (threshold === undefined) {
-    return scores.map(() => ({ wouldDrop: false, reason: 'uncalibrated', threshold: null }));
-  }
-  return scores.map((score) => {
-    const wouldDrop = score < threshold;
-    return { wouldDrop, reason: wouldDrop ? 'below_threshold' : 'above_threshold', threshold };
-  });
-}
-
-function judgeByRank(scores: readonly number[], keep: number): Verdict[] {
-  const kept = new Set(bestFirst(scores).slice(0, keep));
-  return scores.map((_, index) => {
-    const wouldDrop = !kept.has(index);
-    return { wouldDrop, reason: wouldDrop ? 'not_top_k' : 'top_k', threshold: null };
-  });
+/** The share of what the policy would drop that is finished all the same, 0 to 1. */
+export function exploreRate({ explore }: Policy): number {
+  return explore?.rate ?? DEFAULT_EXPLORE_RATE;
 }

@@ -85,7 +85,7 @@ async function askProbe(
   try {
     const answer = await client.score(captured(step, caption, world.description, contract), {
       model: reference,
-      policy: { name: 'top_k', k: keep },
+      policy: { name: 'top_k', k: keep, explore: { rate: 0 } },
       group,
       sampleIds: Array.from({ length: seeds }, (_, index) => `seed-${seedBase + index}`),
       step: step.step,

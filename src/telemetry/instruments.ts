@@ -1,9 +1,8 @@
-/** Owns each metric's name, help, labels and buckets. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+/** Owns the name, help, labels and buckets of each metric but those of feedback. */
+import type { Registry } from 'prom-client';
 
 import type { QueueDepth } from '../engine/types.js';
-
-const PREFIX = 'diffusion_probe_';
+import { makersFor } from './makers.js';
 
 /** From a fifth of a millisecond to a second; 5, 10, 25 and 50 ms stand exactly, for objectives to rest on. */
 const DURATION_BUCKETS = [
@@ -15,20 +14,9 @@ const SCORE_BUCKETS = Array.from({ length: 21 }, (_, index) => index / 20);
 
 export type Instruments = ReturnType<typeof createInstruments>;
 
-/** Registers every metric of the service. */
+/** Registers the metrics. */
 export function createInstruments(registry: Registry) {
-  const registers = [registry];
-  const counter = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
-    new Counter<Label>({ name: `${PREFIX}${name}`, help, labelNames, registers });
-  const gauge = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
-    new Gauge<Label>({ name: `${PREFIX}${name}`, help, labelNames, registers });
-  const histogram = <Label extends string>(
-    name: string,
-    help: string,
-    buckets: number[],
-    ...labelNames: Label[]
-  ) => new Histogram<Label>({ name: `${PREFIX}${name}`, help, buckets, labelNames, registers });
-
+  const { counter, gauge, histogram, gaugeOnScrape } = makersFor(registry);
   return {
     requests: counter('requests_total', 'HTTP requests', 'route', 'method', 'status'),
     problems: counter('problems_total', 'Requests answered with a problem document, by its code', 'code'),
@@ -42,11 +30,24 @@ export function createInstruments(registry: Registry) {
       'policy',
       'decision',
       'reason',
+      'override',
     ),
     failedOpen: counter('failed_open_total', 'Requests answered with "keep everything"', 'reason'),
     stepsSaved: counter(
       'steps_saved_total',
       'Denoising steps that dropped samples do not need',
+      'model',
+      'version',
+    ),
+    stepsLost: counter(
+      'steps_lost_total',
+      'Denoising steps that dropped samples had taken already',
+      'model',
+      'version',
+    ),
+    spent: counter(
+      'spent_seconds_total',
+      'Time that backends waited for the answers of /score',
       'model',
       'version',
     ),
@@ -67,6 +68,14 @@ export function createInstruments(registry: Registry) {
       'version',
       'step',
     ),
+    scoreTenths: counter(
+      'score_tenths_total',
+      'Samples by the tenth of the calibration scores that theirs falls into, 1 to 10',
+      'model',
+      'version',
+      'step',
+      'tenth',
+    ),
     skippedEntries: counter(
       'skipped_entries_total',
       'Requests that left the queue without inference',
@@ -82,22 +91,20 @@ export function createInstruments(registry: Registry) {
       'version',
       'provider',
     ),
-    watchQueue: (depth: () => QueueDepth) => watchQueue(registry, depth),
+    fileReloads: counter(
+      'file_reloads_total',
+      'Changes seen in a file that the operator edits, by what became of them',
+      'file',
+      'outcome',
+    ),
+    fileRefused: gauge(
+      'file_refused',
+      '1 while such a file cannot be used and what held before still holds',
+      'file',
+    ),
+    watchQueue: (depth: () => QueueDepth) => {
+      gaugeOnScrape('queue_samples', 'Samples that wait for inference', () => depth().samples);
+      gaugeOnScrape('queue_bytes', 'Bytes that wait for inference', () => depth().bytes);
+    },
   };
-}
-
-function watchQueue(registry: Registry, depth: () => QueueDepth): void {
-  const onScrape = (name: string, help: string, read: () => number): void => {
-    const gauge = new Gauge({
-      name: `${PREFIX}${name}`,
-      help,
-      registers: [],
-      collect() {
-        this.set(read());
-      },
-    });
-    registry.registerMetric(gauge);
-  };
-  onScrape('queue_samples', 'Samples that wait for inference', () => depth().samples);
-  onScrape('queue_bytes', 'Bytes that wait for inference', () => depth().bytes);
 }

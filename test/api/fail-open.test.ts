@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { FailedOpen } from '../../src/api/score-schemas.js';
 import type { Engine } from '../../src/engine/types.js';
 import { problem } from '../../src/errors.js';
-import { fakeEngine, LIMITS, startApp, startRealApp } from '../support/app.js';
+import { fakeEngine, LIMITS, startApp, startRealApp, TEST_POLICY } from '../support/app.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
 
@@ -36,7 +36,7 @@ for (const reason of ['overloaded', 'unready', 'internal', 'deadline'] as const)
       model: 'tiny',
       version: 1,
       provider: 'cpu',
-      policy: { name: 'max_false_drop', alpha: 0.05 },
+      policy: TEST_POLICY,
       results: [],
     });
     assert.match(await metrics.registry.metrics(), new RegExp(`failed_open_total\\{reason="${reason}"\\} 1`));

@@ -67,6 +67,7 @@ test('/score tells of both bodies and of each failure in the table that it can m
     'request_timeout',
     'headers_too_large',
     'deadline',
+    'invalid_feedback',
   ]);
   for (const code of Object.keys(ERRORS)) {
     if (!elsewhere.has(code)) assert.ok(described.includes(`\`${code}\``), code);

@@ -7,11 +7,12 @@ import { text } from 'node:stream/consumers';
 
 import type { AppOptions } from '../../src/app.js';
 import { ERRORS, type ErrorCode, problem } from '../../src/errors.js';
-import { fakeEngine, LIMITS, startApp } from '../support/app.js';
+import { fakeEngine, LIMITS, operatorFiles, startApp } from '../support/app.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
 
 const BINARY = { 'content-type': 'application/octet-stream' };
+const JSON_TYPE = { 'content-type': 'application/json' };
 const samples = randomSamples(TINY_SIZE, 3, 2);
 const valid = Buffer.from(scoreBody(samples));
 
@@ -97,8 +98,24 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'policy.alpha',
   ],
   [
+    'a policy for a step that the probe does not know',
+    withMetadata({ policy: '{"name":"max_false_drop","alphas":{"5":0.1,"6":0.1}}' }),
+    'invalid_policy',
+    'policy.alphas.6',
+  ],
+  [
     'a policy that may not be chosen',
-    { ...withMetadata({ policy: '{"name":"score_only"}' }), options: { allowPolicyOverride: false } },
+    {
+      ...withMetadata({ policy: '{"name":"score_only"}' }),
+      options: {
+        operatorFiles: operatorFiles({
+          policies: () => ({
+            default: { policy: { name: 'score_only' }, allow_override: false },
+            models: {},
+          }),
+        }),
+      },
+    },
     'policy_override_forbidden',
     'policy',
   ],
@@ -108,6 +125,29 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
   ['a step that is no number', withMetadata({ step: 'five' }), 'invalid_metadata', 'step'],
   ['a step that does not fit', withMetadata({ step: '6' }), 'step_mismatch', 'step'],
   ['an unknown field', withMetadata({ polcy: '{}' }), 'invalid_metadata', 'polcy'],
+  [
+    'feedback that is no JSON',
+    { url: '/feedback', headers: JSON_TYPE, payload: Buffer.from('{') },
+    'malformed_body',
+    'body',
+  ],
+  [
+    'feedback without items',
+    { url: '/feedback', headers: JSON_TYPE, payload: Buffer.from('{"feedback":[]}') },
+    'invalid_feedback',
+    'feedback',
+  ],
+  [
+    'feedback with something beside it',
+    { url: '/feedback', headers: JSON_TYPE, payload: Buffer.from('{"feedback":[{}],"model":"tiny"}') },
+    'invalid_feedback',
+    'body',
+  ],
+  [
+    'feedback of another media type',
+    { url: '/feedback', headers: { 'content-type': 'text/plain' }, payload: Buffer.from('x') },
+    'unsupported_media_type',
+  ],
   ['a full queue', failing('overloaded'), 'overloaded'],
   ['an engine that is not ready', failing('unready'), 'unready'],
   ['a broken probe', failing('internal'), 'internal'],

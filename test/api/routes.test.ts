@@ -61,7 +61,9 @@ test('/metrics counts what /score does', async (t) => {
   const { listen } = await startRealApp(t);
   const origin = await listen();
   const headers = { 'content-type': 'application/octet-stream' };
-  const body = scoreBody(randomSamples(TINY_SIZE, 3, 4), { policy: '{"name":"top_k","k":1}' });
+  const body = scoreBody(randomSamples(TINY_SIZE, 3, 4), {
+    policy: '{"name":"top_k","k":1,"explore":{"rate":0}}',
+  });
   const scored = await fetch(`${origin}/score`, { method: 'POST', headers, body });
   await scored.text();
   const response = await fetch(`${origin}/metrics`);
@@ -70,8 +72,12 @@ test('/metrics counts what /score does', async (t) => {
   for (const line of [
     'requests_total{route="/score",method="POST",status="200"} 1',
     'samples_total{model="tiny",version="1"} 4',
-    'decisions_total{model="tiny",version="1",step="5",policy="top_k",decision="drop",reason="not_top_k"} 3',
+    'decisions_total{model="tiny",version="1",step="5",policy="top_k",decision="drop",reason="not_top_k",override="none"} 3',
     'steps_saved_total{model="tiny",version="1"} 60',
+    'steps_lost_total{model="tiny",version="1"} 15',
+    'policy_alpha{model="tiny",version="1",step="5",policy="max_false_drop",alpha="0.05"} 0.05',
+    'feedback_weight_total{model="tiny",version="1",step="5",policy="max_false_drop",alpha="0.05",verdict="drop",good="true"} 0',
+    'feedback_weight_total{model="tiny",version="1",step="5",policy="top_k",alpha="",verdict="keep",good="false"} 0',
     'failed_open_total{reason="deadline"} 0',
     'score_count{model="tiny",version="1",step="5"} 4',
     'stage_duration_seconds_count{stage="inference"} 1',
@@ -83,6 +89,16 @@ test('/metrics counts what /score does', async (t) => {
   ]) {
     assert.ok(metrics.includes(`diffusion_probe_${line}\n`), line);
   }
+  const tenths = [...metrics.matchAll(/^diffusion_probe_score_tenths_total\{.*tenth="(\d+)"\} (\d+)$/gm)];
+  assert.deepEqual(
+    tenths.map(([, tenth]) => Number(tenth)).toSorted((left, right) => left - right),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+  );
+  assert.equal(
+    tenths.reduce((sum, [, , count]) => sum + Number(count), 0),
+    4,
+  );
+  assert.match(metrics, /diffusion_probe_spent_seconds_total\{model="tiny",version="1"\} 0\.\d+\n/);
   assert.match(metrics, /diffusion_probe_model_info\{model="tiny",version="1",sha256="[0-9a-f]{64}"\} 1\n/);
 });
 

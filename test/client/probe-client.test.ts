@@ -41,7 +41,7 @@ test('a group is scored by the real service, every option included', async (t) =
   const outcome = await client.score(input, {
     deadlineMs: 5000,
     model: 'tiny@1',
-    policy: { name: 'top_k', k: 2 },
+    policy: { name: 'top_k', k: 2, explore: { rate: 0 } },
     group: 'a prompt',
     sampleIds: ['a', 'b', 'c'],
     step: 5,
@@ -58,6 +58,38 @@ test('a group is scored by the real service, every option included', async (t) =
     assert.ok(pGood !== null && wouldDrop === (decision === 'drop'));
   }
   assert.deepEqual(told, []);
+});
+
+test('feedback is taken by the real service, each receipt once', async (t) => {
+  const { listen } = await startRealApp(t);
+  const { client, told } = clientOf(t, await listen());
+  const { results } = await client.score(input, { policy: { name: 'score_only' } });
+  const items = results.map(({ receipt = assert.fail() }) => ({ receipt, quality: 0.5 }));
+  assert.deepEqual(await client.feedback(items), { accepted: 3, refused: [] });
+  assert.deepEqual(await client.feedback(items.slice(1, 2)), {
+    accepted: 0,
+    refused: [{ index: 0, reason: 'repeated' }],
+  });
+  assert.deepEqual(told, []);
+});
+
+test('feedback that is not taken is told and does not reject', async (t) => {
+  const { client, told } = clientOf(t, 'http://127.0.0.1:1');
+  assert.equal(await client.feedback([{ receipt: 'x', quality: 1 }]), undefined);
+  assert.equal(told[0]?.reason, 'network');
+  const silent = clientOf(t, await impostor(t, () => {}));
+  assert.equal(await silent.client.feedback([], { deadlineMs: 30 }), undefined);
+  assert.equal(silent.told[0]?.reason, 'timeout');
+  const odd = clientOf(
+    t,
+    await impostor(t, (request, response) => void request.resume().on('end', () => response.end('{}'))),
+  );
+  assert.equal(await odd.client.feedback([]), undefined);
+  assert.equal(odd.told[0]?.reason, 'malformed_answer');
+  const real = await startRealApp(t);
+  const refusing = clientOf(t, await real.listen());
+  assert.equal(await refusing.client.feedback([]), undefined);
+  assert.equal(refusing.told[0]?.problem?.code, 'invalid_feedback');
 });
 
 test('a mask, single timesteps and further signals are sent as given', async (t) => {

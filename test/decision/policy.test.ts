@@ -4,8 +4,9 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { judge, policySchema } from '../../src/decision/policy.js';
+import { alphaAt, exploreRate, type Policy, policySchema } from '../../src/decision/policy.js';
 import { bestFirst, ranks } from '../../src/decision/ranking.js';
+import { judge as judgeSamples } from '../../src/decision/verdict.js';
 import type { CalibrationPoint } from '../../src/engine/manifest.js';
 
 const scores = fc.array(fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0.25, 0.5)), {
@@ -21,6 +22,15 @@ const calibration: CalibrationPoint = {
   good_scores: Array.from({ length: 99 }, (_, index) => (index + 1) / 100),
   p_good: { score: [0, 1], probability: [0, 1] },
 };
+
+function judge(
+  policy: Policy,
+  group: readonly number[],
+  known: CalibrationPoint | undefined,
+  step = calibration.step,
+) {
+  return judgeSamples(policy, { scores: group, step, calibration: known });
+}
 
 test('top_k keeps the k best, whatever the scores', () => {
   fc.assert(
@@ -89,6 +99,19 @@ test('max_false_drop drops nothing where the calibration is missing or too small
   }
 });
 
+test('max_false_drop with an alpha per step decides at those steps alone', () => {
+  const policy: Policy = { name: 'max_false_drop', alphas: { 5: 0.1, 10: 0.2 } };
+  assert.deepEqual(
+    [5, 10, 7].map((step) => alphaAt(policy, step)),
+    [0.1, 0.2, undefined],
+  );
+  const reasons = (step: number) =>
+    judge(policy, [0.15, 0.25], calibration, step).map(({ reason }) => reason);
+  assert.deepEqual(reasons(5), ['above_threshold', 'above_threshold']);
+  assert.deepEqual(reasons(10), ['below_threshold', 'above_threshold']);
+  assert.deepEqual(reasons(7), ['score_only', 'score_only']);
+});
+
 test('a larger alpha never keeps what a smaller one drops', () => {
   const alpha = fc.double({ min: 0.01, max: 0.99, noNaN: true });
   fc.assert(
@@ -137,8 +160,39 @@ test('a policy is refused when it makes no sense', () => {
     { name: 'top_fraction', fraction: 1.1 },
     { name: 'max_false_drop', alpha: 0 },
     { name: 'max_false_drop', alpha: 1 },
+    { name: 'max_false_drop' },
+    { name: 'max_false_drop', alpha: 0.1, alphas: { 5: 0.1 } },
+    { name: 'max_false_drop', alphas: { 0: 0.1 } },
+    { name: 'max_false_drop', alphas: { five: 0.1 } },
+    { name: 'max_false_drop', alphas: { 5: 0 } },
+    { name: 'max_false_drop', alphas: { 5: 0.6, 10: 0.4 } },
+    { name: 'top_k', k: 1, min_keep: 0 },
+    { name: 'top_k', k: 1, mode: 'dark' },
+    { name: 'top_k', k: 1, explore: 0.1 },
+    { name: 'top_k', k: 1, explore: { rate: 1.1 } },
+    { name: 'top_k', k: 1, explore: { rate: 0.1, seed: 1 } },
     { name: 'threshold', value: '0.5' },
     { name: 'threshold', value: NaN },
   ];
   for (const policy of wrong) assert.ok(!policySchema.safeParse(policy).success, JSON.stringify(policy));
+});
+
+test('every policy takes the options', () => {
+  const options = { mode: 'shadow', min_keep: 2, explore: { rate: 0.5 } };
+  for (const own of [
+    { name: 'max_false_drop', alpha: 0.1 },
+    { name: 'max_false_drop', alphas: { 3: 0.01, 5: 0.02 } },
+    { name: 'threshold', value: 0.5 },
+    { name: 'top_k', k: 1 },
+    { name: 'top_fraction', fraction: 0.5 },
+    { name: 'score_only' },
+  ]) {
+    const policy = { ...own, ...options };
+    assert.deepEqual(policySchema.parse(policy), policy);
+  }
+});
+
+test('exploration is on unless the policy says otherwise', () => {
+  assert.equal(exploreRate({ name: 'top_k', k: 1 }), 0.02);
+  assert.equal(exploreRate({ name: 'top_k', k: 1, explore: { rate: 0 } }), 0);
 });

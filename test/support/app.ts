@@ -4,9 +4,12 @@ import type { TestContext } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 
 import { createApp, type AppOptions } from '../../src/app.js';
+import type { Policy } from '../../src/decision/policy.js';
+import type { PolicyBook } from '../../src/decision/policy-book.js';
 import type { Manifest } from '../../src/engine/manifest.js';
 import type { Engine, EngineOptions, ServedProbe } from '../../src/engine/types.js';
 import { problem } from '../../src/errors.js';
+import { randomKeys } from '../../src/feedback/keys.js';
 import { readSettings } from '../../src/settings.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.js';
@@ -29,6 +32,9 @@ export const LIMITS = {
   maxQueueSamples: 32,
   maxQueueBytes: 2_000_000,
 };
+
+/** The shipped policy, without its chance. */
+export const TEST_POLICY: Policy = { name: 'max_false_drop', alpha: 0.05, explore: { rate: 0 } };
 
 /** The manifest of the tiny probe, without a folder. */
 export function testManifest(): Manifest {
@@ -70,6 +76,13 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
   };
 }
 
+/** The test policy for all and keys of its own, or what is given instead. */
+export function operatorFiles(parts: Partial<AppOptions['operatorFiles']> = {}): AppOptions['operatorFiles'] {
+  const ring = randomKeys();
+  const book: PolicyBook = { default: { policy: TEST_POLICY, allow_override: true }, models: {} };
+  return { policies: () => book, policiesRefusal: () => undefined, keys: () => ring, ...parts };
+}
+
 /** An app over an engine, closed after the test. */
 export async function startApp(
   t: TestContext,
@@ -83,9 +96,8 @@ export async function startApp(
     metrics,
     log: createLog('silent'),
     limits: LIMITS,
-    defaultPolicy: { name: 'max_false_drop', alpha: 0.05 },
-    modelPolicies: {},
-    allowPolicyOverride: true,
+    operatorFiles: operatorFiles(),
+    receiptLifetimeSeconds: 3600,
     isDraining: () => false,
     examples: { requests: {} },
     version: '0.0.0',

@@ -1,0 +1,133 @@
+/** Owns the proof that overrides only ever save, and that what they tell about chance is true. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import fc from 'fast-check';
+
+import { decide, type Ruling } from '../../src/decision/decide.js';
+import { exploreRate, type Policy, policySchema } from '../../src/decision/policy.js';
+import { bestFirst } from '../../src/decision/ranking.js';
+import { judge, type ScoredSamples } from '../../src/decision/verdict.js';
+
+const calibration = {
+  step: 5,
+  captions: 99,
+  samples: 99,
+  scores: [0, 1],
+  good_scores: Array.from({ length: 99 }, (_, index) => (index + 1) / 100),
+  p_good: { score: [0, 1], probability: [0, 1] },
+};
+
+const anySamples: fc.Arbitrary<ScoredSamples> = fc.record({
+  scores: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 12 }),
+  step: fc.constantFrom(5, 10),
+  calibration: fc.constantFrom(calibration, undefined),
+});
+
+const share = fc.double({ min: 0.01, max: 0.99, noNaN: true });
+const anyOptions = fc.record(
+  {
+    mode: fc.constantFrom('enforce' as const, 'shadow' as const),
+    min_keep: fc.integer({ min: 1, max: 14 }),
+    explore: fc.record({ rate: fc.double({ min: 0, max: 1, noNaN: true }) }),
+  },
+  { requiredKeys: [] },
+);
+const anyRule = fc.oneof(
+  fc.record({ name: fc.constant('max_false_drop' as const), alpha: share }),
+  fc.record({ name: fc.constant('max_false_drop' as const), alphas: fc.record({ 5: share }) }),
+  fc.record({ name: fc.constant('threshold' as const), value: share }),
+  fc.record({ name: fc.constant('top_k' as const), k: fc.integer({ min: 1, max: 14 }) }),
+  fc.record({ name: fc.constant('top_fraction' as const), fraction: share }),
+  fc.record({ name: fc.constant('score_only' as const) }),
+);
+const anyPolicy: fc.Arbitrary<Policy> = fc.tuple(anyRule, anyOptions).map(([rule, options]) => {
+  return policySchema.parse({ ...rule, ...options });
+});
+
+/** Rulings where each sample has drawn its lot. */
+function ruled(policy: Policy, samples: ScoredSamples, draws: readonly number[]): Ruling[] {
+  return decide(policy, samples, (index, rate) => (draws[index] ?? 0.5) < rate);
+}
+
+const draws = fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
+  minLength: 12,
+  maxLength: 12,
+});
+
+test('what the policy keeps is kept, and what is dropped has no override', () => {
+  fc.assert(
+    fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
+      const verdicts = judge(policy, samples);
+      for (const [index, ruling] of ruled(policy, samples, lots).entries()) {
+        assert.equal(ruling.wouldDrop, verdicts[index]?.wouldDrop);
+        assert.equal(ruling.reason, verdicts[index]?.reason);
+        assert.equal(ruling.override !== null, ruling.wouldDrop && ruling.decision === 'keep');
+        if (!ruling.wouldDrop) assert.equal(ruling.decision, 'keep');
+      }
+    }),
+  );
+});
+
+test('min_keep keeps the best so many, whatever the policy and the lots', () => {
+  fc.assert(
+    fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
+      const rulings = ruled(policy, samples, lots);
+      for (const index of bestFirst(samples.scores).slice(0, policy.min_keep ?? 0)) {
+        assert.equal(rulings[index]?.decision, 'keep');
+        assert.equal(rulings[index]?.propensity, 1);
+      }
+    }),
+  );
+});
+
+test('shadow mode keeps everything and says what it would have done', () => {
+  fc.assert(
+    fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
+      for (const ruling of ruled({ ...policy, mode: 'shadow' }, samples, lots)) {
+        assert.equal(ruling.decision, 'keep');
+        assert.equal(ruling.override, ruling.wouldDrop ? 'shadow' : null);
+        assert.deepEqual([ruling.propensity, ruling.survival], [1, 1]);
+      }
+    }),
+  );
+});
+
+test('the propensity is the share of lots with which the sample is kept', () => {
+  const grid = Array.from({ length: 200 }, (_, index) => index / 200);
+  fc.assert(
+    fc.property(anyPolicy, anySamples, (policy, samples) => {
+      const worlds = grid.map((lot) => ruled(policy, samples, Array<number>(12).fill(lot)));
+      for (const index of samples.scores.keys()) {
+        const kept = worlds.filter((rulings) => rulings[index]?.decision === 'keep').length / grid.length;
+        const propensities = new Set(worlds.map((rulings) => rulings[index]?.propensity));
+        assert.equal(propensities.size, 1, 'the chance does not depend on the draw');
+        assert.ok(Math.abs(kept - (worlds[0]?.[index]?.propensity ?? NaN)) <= 1 / grid.length);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('one sample’s lot decides on no other sample', () => {
+  fc.assert(
+    fc.property(anyPolicy, anySamples, draws, fc.nat(11), (policy, samples, lots, changed) => {
+      const before = ruled(policy, samples, lots);
+      const after = ruled(policy, samples, lots.with(changed, 0));
+      for (const index of samples.scores.keys()) {
+        if (index !== changed) assert.deepEqual(after[index], before[index]);
+      }
+    }),
+  );
+});
+
+test('survival is the rate of exploration where something may be dropped, else 1', () => {
+  fc.assert(
+    fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
+      for (const { survival, reason } of ruled(policy, samples, lots)) {
+        const dropsNothing = policy.mode === 'shadow' || reason === 'score_only' || reason === 'uncalibrated';
+        assert.equal(survival, dropsNothing ? 1 : exploreRate(policy));
+      }
+    }),
+  );
+});

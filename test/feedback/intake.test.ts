@@ -1,0 +1,160 @@
+/** Owns the proof that returned receipts are refused one by one, counted once, and weighed by their true chance. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { FeedbackIntake, type Outcome, type Refusal } from '../../src/feedback/intake.js';
+import { KeyRing, randomKeys } from '../../src/feedback/keys.js';
+import { newNonce, type Receipt, signReceipt } from '../../src/feedback/receipt.js';
+import { RecentNonces } from '../../src/feedback/recent-nonces.js';
+
+const keys = new KeyRing([{ id: 'k', secret: Buffer.alloc(32, 1) }]);
+const NOW = 1_800_000_000_000;
+
+function receiptParts(parts: Partial<Receipt> = {}): Receipt {
+  return {
+    nonce: newNonce(),
+    issuedAt: NOW - 2500,
+    model: 'tiny',
+    version: 1,
+    step: 5,
+    sample: null,
+    score: 0.5,
+    policy: 'max_false_drop',
+    alpha: 0.05,
+    threshold: 0.4,
+    wouldDrop: false,
+    override: null,
+    decision: 'keep',
+    propensity: 1,
+    survival: 0.02,
+    goodAt: 0.6,
+    range: [0, 1],
+    ...parts,
+  };
+}
+
+function receipt(parts: Partial<Receipt> = {}): string {
+  return signReceipt(keys, receiptParts(parts));
+}
+
+const explored = { wouldDrop: true, override: 'explore', propensity: 0.02 } as const;
+
+function intake(remembered = 1000) {
+  const accepted: Outcome[] = [];
+  const refused: Refusal[] = [];
+  const observer = {
+    accepted: (outcome: Outcome) => accepted.push(outcome),
+    refused: (reason: Refusal) => refused.push(reason),
+  };
+  const subject = new FeedbackIntake({
+    keys: () => keys,
+    observer,
+    lifetimeSeconds: 60,
+    remembered,
+    now: () => NOW,
+  });
+  return { subject, accepted, refused };
+}
+
+test('each bad receipt is refused by itself and the rest count', () => {
+  const { subject, accepted, refused } = intake();
+  const good = receipt();
+  const foreign = signReceipt(randomKeys(), receiptParts());
+  const payload = receipt().split('.')[1] ?? assert.fail();
+  const items = [
+    { receipt: good, quality: 0.7 },
+    { receipt: 'nothing', quality: 0.7 },
+    { receipt: 7, quality: 0.7 },
+    { receipt: foreign, quality: 0.7 },
+    { receipt: good.replace(/\.[^.]+\./, `.${payload}.`), quality: 0.7 },
+    { receipt: receipt({ issuedAt: NOW - 60_001 }), quality: 0.7 },
+    { receipt: good, quality: 0.7 },
+    { receipt: receipt({ decision: 'drop' }), quality: 0.7 },
+    { receipt: receipt(), quality: NaN },
+    { receipt: receipt(), quality: '0.7' },
+    { receipt: receipt(), quality: -3 },
+  ];
+  const reasons = [
+    [1, 'malformed'],
+    [2, 'malformed'],
+    [3, 'foreign'],
+    [4, 'tampered'],
+    [5, 'expired'],
+    [6, 'repeated'],
+    [7, 'dropped'],
+    [8, 'invalid_quality'],
+    [9, 'invalid_quality'],
+  ] as const;
+  assert.deepEqual(subject.take(items), {
+    accepted: 2,
+    refused: reasons.map(([index, reason]) => ({ index, reason })),
+  });
+  assert.deepEqual(
+    accepted.map(({ quality, delaySeconds }) => [quality, delaySeconds]),
+    [
+      [0.7, 2.5],
+      [-3, 2.5],
+    ],
+  );
+  assert.deepEqual(
+    refused,
+    reasons.map(([, reason]) => reason),
+  );
+});
+
+test('what was refused for its quality may come again with a right one', () => {
+  const { subject } = intake();
+  const item = receipt();
+  assert.equal(subject.take([{ receipt: item, quality: null }]).accepted, 0);
+  assert.equal(subject.take([{ receipt: item, quality: 0.5 }]).accepted, 1);
+});
+
+test('the memory of receipts is bounded: the oldest are forgotten', () => {
+  const { subject } = intake(2);
+  const [first, second, third] = [receipt(), receipt(), receipt()];
+  const take = (item: string) => subject.take([{ receipt: item, quality: 0.5 }]).accepted;
+  assert.deepEqual([first, second, third].map(take), [1, 1, 1]);
+  assert.deepEqual([third, second].map(take), [0, 0]);
+  assert.equal(take(first), 1);
+});
+
+test('nonces are forgotten in the order in which they came', () => {
+  const recent = new RecentNonces(3);
+  for (const nonce of ['a', 'b', 'c', 'd']) recent.add(nonce);
+  assert.deepEqual(
+    ['a', 'b', 'c', 'd'].map((nonce) => recent.has(nonce)),
+    [false, true, true, true],
+  );
+});
+
+/** The weights of receipts that come in one batch. */
+function weights(...receipts: string[]): (number | undefined)[] {
+  const { subject, accepted } = intake();
+  subject.take(receipts.map((item) => ({ receipt: item, quality: 0.5 })));
+  return accepted.map(({ weight }) => weight);
+}
+
+test('a sample weighs one over its chance of being finished', () => {
+  assert.deepEqual(weights(receipt(), receipt(explored)), [1, 50]);
+  assert.deepEqual(weights(receipt({ wouldDrop: true, override: 'shadow', survival: 1 })), [1]);
+});
+
+test('a sample that only exploration saved at one step weighs the same at its other steps', () => {
+  const early = receipt({ step: 3, sample: 's' });
+  const late = receipt({ step: 5, sample: 's', ...explored });
+  const other = receipt({ step: 3, sample: 't' });
+  assert.deepEqual(weights(early, late, other), [50, 50, 1]);
+});
+
+test('equal samples of other probes, and samples without an id, stand for themselves', () => {
+  const saved = receipt({ sample: 's', ...explored });
+  assert.deepEqual(weights(saved, receipt({ sample: 's', version: 2 })), [50, 1]);
+  assert.deepEqual(weights(receipt(explored), receipt()), [50, 1]);
+});
+
+test('where dropped samples are never heard of, nothing is weighed', () => {
+  assert.deepEqual(weights(receipt({ survival: 0 })), [undefined]);
+  const early = receipt({ step: 3, sample: 's', survival: 0.02 });
+  const late = receipt({ step: 5, sample: 's', survival: 0 });
+  assert.deepEqual(weights(early, late), [undefined, undefined]);
+});
