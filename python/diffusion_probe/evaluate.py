@@ -1,7 +1,8 @@
-"""Evaluation of an exported probe on prompts it never saw, beside every baseline: report.json, report.md and plots."""
+"""Evaluation of an exported probe on prompts it never saw, beside every baseline: report.json, report.md, plots, and scores."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ CANDIDATES = (4, 8, 16)
 BAD_SHARES = (0.1, 0.2, 0.5)
 ALPHAS = (0.01, 0.02, 0.05, 0.1)
 REPEATS = 300
+SCORE_DIGITS = 5
 PROBE = "probe"
 HEADLINE = ("srcc", "pcc", "ktc", "auc_20", "pairwise_accuracy", "gap_closed_8")
 
@@ -53,12 +55,34 @@ def evaluate(data: Path, folder: Path, split: str = "test", repeats: int = REPEA
             "false_drop": false_drop(probe.manifest, step, methods[PROBE], collection),
         }
     (folder / "report.json").write_text(to_json(report))
+    write_scores(folder / f"{split}-scores.json", collection, {step: methods[PROBE] for step, methods in scores_of.items()})
     (folder / "report.md").write_text(markdown(probe.manifest, report))
     write_plots(folder, collection, scores_of, report)
     manifest = read_manifest(folder)
     manifest["evaluation"] = headline(report)
     write_manifest(folder, manifest)
     return report
+
+
+def write_scores(path: Path, collection: Collection, scores_of: dict[int, np.ndarray]) -> None:
+    """Write score and quality of every sample, per caption and seed: what decisions can be studied with, without images."""
+    path.write_text(
+        json.dumps(
+            {
+                "captions": collection.prompts,
+                "good_at": collection.description.metric.good_at,
+                "steps": {str(step): {"scores": short(scores)} for step, scores in scores_of.items()},
+                "quality": short(collection.quality),
+            },
+            separators=(",", ":"),
+        )
+        + "\n"
+    )
+
+
+def short(values: np.ndarray) -> list[list[float]]:
+    """Plain numbers [prompts, seeds] with few digits."""
+    return [[round(float(value), SCORE_DIGITS) for value in row] for row in values]
 
 
 def baseline_scores(collection: Collection, training: Collection, step: int) -> dict[str, np.ndarray]:

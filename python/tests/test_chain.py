@@ -86,6 +86,17 @@ def test_the_report_has_every_method_and_figure(world) -> None:
         assert (world.folder / plot).read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_scores_of_the_split_lie_beside_the_report(world) -> None:
+    scores = json.loads((world.folder / "test-scores.json").read_text())
+    collection = read_split(world.data, "test")
+    assert scores["captions"] == collection.prompts
+    assert scores["good_at"] == collection.description.metric.good_at
+    assert np.array(scores["quality"]) == pytest.approx(collection.quality, abs=1e-5)
+    assert set(scores["steps"]) == {str(step) for step in STEPS}
+    expected = OnnxProbe(world.folder).score_collection(collection, 5)
+    assert np.array(scores["steps"]["5"]["scores"]) == pytest.approx(expected, abs=2e-5)
+
+
 def test_canonical_json_is_what_javascript_prints() -> None:
     assert (
         canonical_json({"b": 3.0, "a": (1, 0.67), "c": {"z": True, "y": None}}) == '{"a":[1,0.67],"b":3,"c":{"y":null,"z":true}}'
