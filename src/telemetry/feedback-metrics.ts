@@ -1,6 +1,6 @@
 /**
  * Owns the metrics of feedback: sums from which PromQL makes the live correlation and the live false-drop rate, over
- * any window and any number of replicas. docs/feedback.md explains the expressions.
+ * any window and any number of replicas. docs/decisions.md explains the expressions.
  */
 import type { Registry } from 'prom-client';
 

@@ -15,6 +15,7 @@ import {
   RELOAD_OUTCOMES,
   type ReloadOutcome,
 } from '../operator/operator-files.js';
+import { outcomesOf } from './decision-outcomes.js';
 import { createFeedbackMetrics, type FeedbackMetrics } from './feedback-metrics.js';
 import { createInstruments, type Instruments } from './instruments.js';
 
@@ -112,12 +113,16 @@ function startAtZero({ problems, failedOpen, skippedEntries, fileReloads, fileRe
 
 /** Label sets that appear only with their first count hide that count from `increase`. */
 function expectProbe(
-  { stepsSaved, stepsLost, spent, scoreTenths }: Instruments,
+  { decisions, stepsSaved, stepsLost, spent, scoreTenths }: Instruments,
   feedback: FeedbackMetrics,
   { name: model, version, manifest, policy }: ExpectedProbe,
 ): void {
   for (const counter of [stepsSaved, stepsLost, spent]) counter.inc({ model, version }, 0);
-  for (const { step } of manifest.decision_points) feedback.expect({ model, version, step, policy });
+  for (const { step } of manifest.decision_points) {
+    feedback.expect({ model, version, step, policy });
+    for (const outcome of outcomesOf(policy))
+      decisions.inc({ model, version, step, policy: policy.name, ...outcome }, 0);
+  }
   for (const { step } of manifest.calibration) {
     for (let tenth = 1; tenth <= TENTHS; tenth += 1) scoreTenths.inc({ model, version, step, tenth }, 0);
   }

@@ -54,7 +54,7 @@ class AttentionCapture:
         grid: tuple[int, int] = GRID,
         expected: Capture | None = None,
     ):
-        """`layers`: names or patterns, None for ten over the depth. `expected`: what a probe learnt on; differences are warned of.
+        """`layers`: names or patterns, None for ten over the depth. `expected`: what a probe learnt on, to warn of differences.
 
         Raises CaptureError for a pipeline or a layer that is not supported.
         """
@@ -170,7 +170,5 @@ def _token_mask(capture: AttentionCapture, call: Mapping[str, Any], given: np.nd
         raise CaptureError("the prompt comes as embeddings: pass token_mask, bool [prompts, text positions]")
     mask = capture.family.tokens(capture.pipe, call) if given is None else np.asarray(given, bool)
     if mask.ndim != 2 or not mask.any(axis=1).all():
-        raise CaptureError(
-            f"token_mask has the shape {mask.shape}: expected [prompts, text positions], a token per prompt at least"
-        )
+        raise CaptureError(f"token_mask is {list(mask.shape)}: expected [prompts, text positions] with a token in every prompt")
     return mask

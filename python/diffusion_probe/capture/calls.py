@@ -7,7 +7,7 @@ pipelines that do so name the call by `denoiser.cache_context("cond" or "uncond"
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +27,16 @@ class DenoiserCall:
 
     step: int
     conditional: bool
-    arguments: dict[str, Any]
+    arguments: Mapping[str, Any]  # all that were given, by name
+    positional: int  # how many of them were given by place
     inner: Callable[..., Any]  # the denoiser itself
 
     def run(self, **changed: Any) -> Any:
-        """Run it, with some arguments changed."""
-        return self.inner(**{**self.arguments, **changed})
+        """Run it as it came, so that hooks of others see what they are used to, but with some arguments changed."""
+        arguments = {**self.arguments, **changed}
+        names = list(self.arguments)
+        by_place = [arguments.pop(name) for name in names[: self.positional]]
+        return self.inner(*by_place, **arguments)
 
 
 Handler = Callable[[DenoiserCall], Any]
@@ -67,7 +71,7 @@ class _Counter:
         arguments = self._signature.bind(*args, **kwargs).arguments
         conditional = self._branch != UNCONDITIONAL and arguments.get(SKIP_LAYERS) is None
         self._steps += conditional
-        return self._handler(DenoiserCall(self._steps, conditional, arguments, self._inner))
+        return self._handler(DenoiserCall(self._steps, conditional, arguments, len(args), self._inner))
 
     @contextmanager
     def named(self, name: str, *args: Any, **kwargs: Any) -> Iterator[None]:

@@ -36,7 +36,7 @@ SCHEDULER_FIELDS = (
 
 
 def capture_settings(pipe: Any, call: Mapping[str, Any], layers: Sequence[str], grid: tuple[int, int], steps: int) -> Capture:
-    """The settings of one call. `call`: its arguments by name; `steps`: calls of the denoiser, as many as the run has timesteps."""
+    """The settings of one call. `call`: its arguments by name; `steps`: evaluations of the denoiser in the whole run."""
     return Capture(
         layers=tuple(layers),
         height=grid[0],

@@ -1,0 +1,214 @@
+"""Captured maps against whole softmax matrices, computed plainly in float64 from what each attention module was given."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffusion_probe.capture import AttentionCapture, text_layers
+
+GRID = (4, 4)
+ROUNDING = 6e-4  # float16, near 1
+PROMPTS = ["a cat on the banana", "two dog"]
+WORDS = (6, 3)  # with the end of text
+CLIP_LENGTH = 20
+FLUX_TEXT = 24
+
+LAYERS = {
+    "sd15": 7,
+    "sdxl": 8,
+    "sd3": 3,  # and not the second attention of the first block, which is the image's with itself
+    "flux": 4,
+    "qwen-image": 3,
+}
+
+
+class Recorder:
+    """Keeps what every attention module was given, call by call."""
+
+    def __init__(self, pipe: Any):
+        self.calls: dict[str, list[dict[str, Any]]] = {name: [] for name in text_layers(pipe)}
+        for name, module in text_layers(pipe).items():
+            module.register_forward_pre_hook(self._hook(self.calls[name]), with_kwargs=True)
+
+    @staticmethod
+    def _hook(calls: list[dict[str, Any]]):
+        def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            calls.append(inspect.signature(module.processor.__call__).bind(module, *args, **kwargs).arguments)
+
+        return hook
+
+
+@pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=["one prompt", "two prompts"])
+def test_maps_are_those_of_the_whole_softmax(backbone, prompts: list[str]) -> None:
+    recorder = Recorder(backbone.pipe)
+    run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**backbone.arguments(prompts=prompts))
+    assert len(run.settings.layers) == LAYERS[backbone.name]
+    call = 2 if backbone.name == "qwen-image" else 1  # guided by two calls, the second step is the third call
+    compare(backbone, run, recorder, call, len(prompts))
+
+
+def test_unguided_rows_are_all_images(make_backbone) -> None:
+    backbone = make_backbone("sdxl")
+    recorder = Recorder(backbone.pipe)
+    run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**backbone.arguments(guidance_scale=1.0))
+    compare(backbone, run, recorder, 1, 1)
+
+
+def test_flux_with_true_guidance_captures_the_call_with_the_prompt(make_backbone) -> None:
+    backbone = make_backbone("flux")
+    recorder = Recorder(backbone.pipe)
+    arguments = backbone.arguments(negative_prompt="two dog", true_cfg_scale=2.0)
+    run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**arguments)
+    assert run.settings.guidance == 2.0
+    compare(backbone, run, recorder, 2, 1)
+
+
+def test_sd3_with_skipped_layers_counts_steps_not_calls(make_backbone) -> None:
+    backbone = make_backbone("sd3")
+    recorder = Recorder(backbone.pipe)
+    arguments = backbone.arguments(skip_guidance_layers=[0], skip_layer_guidance_start=-1.0, skip_layer_guidance_stop=1.0)
+    run = AttentionCapture(backbone.pipe, layers=["*attn"], steps=[2], grid=GRID)(**arguments)
+    assert len(recorder.calls["transformer_blocks.1.attn"]) == 8
+    recorder.calls["transformer_blocks.1.attn"] = recorder.calls["transformer_blocks.1.attn"][::2]
+    recorder.calls["transformer_blocks.2.attn"] = recorder.calls["transformer_blocks.2.attn"][::2]
+    compare(backbone, run, recorder, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["sdxl", "flux"])
+def test_fused_projections_give_the_same_maps(make_backbone, name: str) -> None:
+    backbone = make_backbone(name)
+    capture = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)
+    plain = capture(**backbone.arguments()).steps[2].attention
+    if name == "sdxl":
+        backbone.pipe.fuse_qkv_projections(vae=False)
+    else:
+        backbone.denoiser.fuse_qkv_projections()
+    np.testing.assert_allclose(capture(**backbone.arguments()).steps[2].attention, plain, atol=ROUNDING)
+
+
+def test_sixteen_bit_pipelines_give_finite_maps_near_those_of_full_precision(make_backbone) -> None:
+    backbone = make_backbone("flux")
+    capture = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)
+    full = capture(**backbone.arguments()).steps[2]
+    backbone.pipe.to(torch.bfloat16)
+    half = capture(**backbone.arguments()).steps[2]
+    assert half.timestep == full.timestep, "bfloat16 has no room for a timestep: it comes from the scheduler"
+    np.testing.assert_allclose(half.attention, full.attention, atol=0.01)
+
+
+def test_embeddings_of_more_than_one_text_window_are_captured_whole(make_backbone) -> None:
+    backbone = make_backbone("sd15")
+    embeddings = torch.randn(1, 2 * CLIP_LENGTH, 32, generator=torch.Generator().manual_seed(1))
+    mask = np.ones((1, 2 * CLIP_LENGTH), bool)
+    arguments = backbone.arguments(prompts=None, prompt_embeds=embeddings, negative_prompt_embeds=embeddings)
+    run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**arguments, token_mask=mask)
+    np.testing.assert_allclose(run.steps[2].attention.sum(axis=2), 1, atol=0.01)
+
+
+def compare(backbone, run, recorder: Recorder, call: int, prompts: int) -> None:
+    """The maps of one run against those of the recorded call of each layer."""
+    captured = run.steps[2]
+    words = [word_positions(backbone.name, prompt) for prompt in range(prompts)]
+    assert captured.attention.dtype == np.float16
+    assert captured.attention.shape == (2 * prompts, len(run.settings.layers), len(words[0]), *GRID)
+    for index, layer in enumerate(run.settings.layers):
+        whole = probabilities(backbone, layer, recorder.calls[layer][call])[-2 * prompts :]
+        for image in range(2 * prompts):
+            own = words[image // 2]
+            maps = whole[image, own].reshape(len(own), *sizes(backbone.name, layer))
+            expected = F.adaptive_avg_pool2d(maps, GRID).numpy()
+            np.testing.assert_allclose(captured.attention[image, index, : len(own)], expected, atol=ROUNDING, rtol=1e-3)
+            assert not captured.attention[image, index, len(own) :].any()
+            assert captured.token_mask[image].tolist() == [1] * len(own) + [0] * (len(words[0]) - len(own))
+
+
+def sizes(name: str, layer: str) -> tuple[int, int]:
+    """Height and width of a layer's maps for 32 x 48 pixels."""
+    if name in ("sd15", "sdxl"):
+        coarse = layer.startswith(("mid", "down_blocks.1", "up_blocks.0"))
+        return (8, 12) if coarse else (16, 24)
+    return {"sd3": (8, 12), "flux": (8, 12), "qwen-image": (4, 6)}[name]
+
+
+def word_positions(name: str, prompt: int) -> list[int]:
+    """Where the words of a prompt stand in the backbone's text."""
+    words = range(WORDS[prompt])
+    clip = [1 + word for word in words]
+    return {
+        "sd15": clip,
+        "sdxl": clip,
+        "sd3": clip + [CLIP_LENGTH + word for word in words],
+        "flux": list(words),
+        "qwen-image": list(words),
+    }[name]
+
+
+@torch.no_grad()
+def probabilities(backbone, layer: str, kwargs: dict[str, Any]) -> Tensor:
+    """Probability of each text position at each place of the image, mean over heads: float64 [rows, text, places]."""
+    compute = {"sd15": _cross, "sdxl": _cross, "sd3": _sd3, "flux": _flux, "qwen-image": _qwen}[backbone.name]
+    return compute(text_layers(backbone.pipe)[layer], kwargs)
+
+
+def _cross(attn: Any, kwargs: dict[str, Any]) -> Tensor:
+    return _softmax(_heads(attn.to_q(kwargs["hidden_states"]), attn), _heads(attn.to_k(kwargs["encoder_hidden_states"]), attn))
+
+
+def _sd3(attn: Any, kwargs: dict[str, Any]) -> Tensor:
+    image, text = kwargs["hidden_states"], kwargs["encoder_hidden_states"]
+    keys = [attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), attn.norm_k(_heads(attn.to_k(image), attn))]
+    whole = _softmax(attn.norm_q(_heads(attn.to_q(image), attn)), torch.cat(keys, dim=2))
+    return whole[:, : text.shape[1]]
+
+
+def _flux(attn: Any, kwargs: dict[str, Any]) -> Tensor:
+    hidden, text = kwargs["hidden_states"], kwargs.get("encoder_hidden_states")
+    query, key = attn.norm_q(_heads(attn.to_q(hidden), attn)), attn.norm_k(_heads(attn.to_k(hidden), attn))
+    if text is not None:
+        query = torch.cat([attn.norm_added_q(_heads(attn.add_q_proj(text), attn)), query], dim=2)
+        key = torch.cat([attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), key], dim=2)
+    cosine, sine = kwargs["image_rotary_emb"]
+    query, key = (x * cosine + _turned(x) * sine for x in (query, key))
+    return _softmax(query[:, :, FLUX_TEXT:], key)[:, :FLUX_TEXT]
+
+
+def _qwen(attn: Any, kwargs: dict[str, Any]) -> Tensor:
+    image, text = kwargs["hidden_states"], kwargs["encoder_hidden_states"]
+    image_turn, text_turn = kwargs["image_rotary_emb"]
+    keys = [
+        _turned_by(attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), text_turn),
+        _turned_by(attn.norm_k(_heads(attn.to_k(image), attn)), image_turn),
+    ]
+    query = _turned_by(attn.norm_q(_heads(attn.to_q(image), attn)), image_turn)
+    return _softmax(query, torch.cat(keys, dim=2), kwargs.get("encoder_hidden_states_mask"))[:, : text.shape[1]]
+
+
+def _heads(x: Tensor, attn: Any) -> Tensor:
+    return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+
+def _turned(x: Tensor) -> Tensor:
+    """(a, b) to (-b, a), pair by pair."""
+    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack([-second, first], dim=-1).flatten(-2)
+
+
+def _turned_by(x: Tensor, turn: Tensor) -> Tensor:
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * turn).flatten(-2)
+
+
+def _softmax(query: Tensor, key: Tensor, text_mask: Tensor | None = None) -> Tensor:
+    """[rows, keys, queries], mean over heads."""
+    scores = query.double() @ key.double().transpose(-1, -2) / query.shape[-1] ** 0.5
+    if text_mask is not None:
+        masked = F.pad(~text_mask.bool(), (0, scores.shape[-1] - text_mask.shape[1]))
+        scores = scores.masked_fill(masked[:, None, None], float("-inf"))
+    return scores.softmax(-1).mean(1).transpose(1, 2)
