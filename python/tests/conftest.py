@@ -61,7 +61,7 @@ def world(checkpoints: World) -> World:
     weights = ["--backbone", str(run.backbone), "--reward", str(run.reward)]
     assert main(["reference", "export", "--out", str(run.reference), *weights]) == 0
     counts = ["--train", "40", "--calibration", "24", "--test", "12", "--seeds", "4", "--test-seeds", "8"]
-    assert main(["collect", *data, *counts, "--batch", "32", *run.source]) == 0
+    assert main(["collect", *data, *counts, "--batch", "32", "--no-compile", *run.source]) == 0
     probe = [*data, "--checkpoint", str(run.checkpoint)]
     assert main(["train", *probe, "--training-steps", "6", "--width", "8"]) == 0
     assert main(["export", *probe, *folder, "--name", "tiny", "--probe-version", "3"]) == 0
