@@ -109,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     one = _command(parts, "export", export_reference, "write backbone, text encoder and reward as ONNX")
     one.add_argument("--out", type=Path, default=REFERENCE, help="folder (default: %(default)s)")
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
-    one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint (default: %(default)s)")
+    one.add_argument("--reward", type=Path, help=f"checkpoint (default: {RUNS / 'reward.pt'}, else the reward in the folder)")
     return parser
 
 
@@ -205,7 +205,9 @@ def export_reference(options: argparse.Namespace) -> None:
     from .reference.export import export_reference as run
     from .reference.source import ReferenceSource
 
-    run(ReferenceSource.load(options.out, options.backbone, options.reward), options.out)
+    trained = RUNS / "reward.pt"
+    reward = options.reward or (trained if trained.exists() else None)
+    run(ReferenceSource.load(options.out, options.backbone, reward), options.out)
 
 
 def _reference_source(options: argparse.Namespace, compiled: bool = False):
