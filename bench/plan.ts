@@ -21,7 +21,7 @@ export interface Plan {
 
 export const FULL_PLAN: Plan = {
   warmUpSeconds: 2,
-  rawSeconds: 1,
+  rawSeconds: 0.6,
   rounds: 5,
   turnSeconds: 1.5,
   closedSeconds: 2,

@@ -24,7 +24,7 @@ export function startOrderTaker<Talk extends Conversation>(
   parameters: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): OrderTaker<Talk> {
-  const child = fork(module, parameters, { env: environment });
+  const child = fork(module, parameters, { env: environment, serialization: 'advanced' });
   const exit = once(child, 'exit');
   return {
     pid: child.pid ?? NaN,
