@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { type BenchContext, measureClosed } from './bench-context.js';
+import { type BenchContext, measureClosed, measureLoad } from './bench-context.js';
 import { machineText, noiseWarning } from './machine.js';
 import { checkAgreement } from './phases/agreement.js';
 import { runClosed } from './phases/closed.js';
@@ -49,11 +49,14 @@ export async function benchmark(options: StartOptions): Promise<Results> {
   };
 }
 
-/** Until the compilers of JavaScript are done with what will be measured. */
+/** Until everything that will be measured has been compiled, and has grown to its size. */
 async function warmUp(context: BenchContext): Promise<void> {
-  context.tell('warming up');
   const { service, peers, plan } = context;
+  context.tell('warming up');
+  const until = { requests: plan.warmUpRequests };
+  const order = { kind: 'closed', load: 'one_token', connections: WARM_UP_CONNECTIONS, until } as const;
+  await measureLoad(context, service, order, 'warm-up');
+  await measureClosed(context, service, 'group', WARM_UP_CONNECTIONS, plan.turnSeconds);
   for (const rival of [service, ...peers])
-    await measureClosed(context, rival, 'single', WARM_UP_CONNECTIONS, plan.warmUpSeconds);
-  await measureClosed(context, service, 'group', WARM_UP_CONNECTIONS, plan.warmUpSeconds);
+    await measureClosed(context, rival, 'single', WARM_UP_CONNECTIONS, plan.turnSeconds);
 }
