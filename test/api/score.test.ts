@@ -18,7 +18,7 @@ const best = samples
 async function score(
   t: TestContext,
   payload: Uint8Array | object,
-  headers = BINARY,
+  headers: Record<string, string> = BINARY,
   options: Partial<AppOptions> = {},
 ) {
   const { app } = await startRealApp(t, options);
@@ -94,6 +94,13 @@ test('the default policy is the service’s, the model’s own comes first', asy
   assert.ok(
     own.answer.results.every((result) => result.decision === 'keep' && result.reason === 'score_only'),
   );
+});
+
+test('a policy in the header takes the place of the one in the body', async (t) => {
+  const body = scoreBody(samples, { policy: '{"name":"top_k","k":1}' });
+  const { answer } = await score(t, body, { ...BINARY, 'x-policy': '{"name":"score_only"}' });
+  assert.deepEqual(answer.policy, { name: 'score_only' });
+  assert.ok(answer.results.every(({ reason }) => reason === 'score_only'));
 });
 
 test('the stages are timed', async (t) => {
