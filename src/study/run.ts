@@ -1,12 +1,11 @@
 /** Owns the process of `npm run study:false-drop`: its environment, signals, output and exit code. */
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { parseManifest } from '../engine/manifest-reader.js';
 import { readArguments, type StudyArguments, USAGE, UsageError } from './arguments.js';
 import { studyFalseDrop, uncalibrated } from './false-drop.js';
 import { type JudgedSamples, readTestScores } from './judged-samples.js';
 import { progressBar } from './progress-bar.js';
+import { readStudyManifest, studyPoint } from './study-point.js';
 import { sampleText, textTable, uncalibratedText } from './table.js';
 
 const SCORES_FILE = 'test-scores.json';
@@ -32,7 +31,7 @@ try {
 }
 
 async function study(options: StudyArguments): Promise<void> {
-  const manifest = parseManifest(await readFile(path.join(options.probe, 'probe.json'), 'utf8'));
+  const manifest = await readStudyManifest(options.probe);
   refuseOtherSteps(
     options.step,
     manifest.calibration.map(({ step }) => step),
@@ -41,11 +40,7 @@ async function study(options: StudyArguments): Promise<void> {
   const samples =
     options.fresh === undefined ? await committed(options) : await fresh(options.fresh, options);
   const { step } = options;
-  const point = {
-    step,
-    totalSteps: manifest.capture.total_steps,
-    calibration: manifest.calibration.find((candidate) => candidate.step === step),
-  };
+  const point = studyPoint(manifest, step);
   const rows = studyFalseDrop(samples, point, options.alphas);
   const silent = uncalibrated(point, options.alphas);
   const parts = [
