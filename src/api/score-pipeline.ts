@@ -45,6 +45,8 @@ export interface ScoreSource {
   readonly stream: Readable;
   readonly contentLength: string | undefined;
   readonly format: 'safetensors' | 'json';
+  /** The policy as JSON, where it does not come in the body. */
+  readonly policyHeader: string | undefined;
 }
 
 /** What has been found out about a request; filled as it goes, so that a failure can still tell. */
@@ -67,7 +69,7 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
     clock.lap('receive');
 
     const body = decode(bytes, source.format);
-    const fields = readScoreFields(body.metadata);
+    const fields = readScoreFields(body.metadata, source.policyHeader);
     const probe = resolve(fields.model);
     findings.probe = probe;
     const policy = choosePolicy(probe, fields);
