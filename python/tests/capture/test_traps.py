@@ -198,6 +198,15 @@ def test_sequential_offload_keeps_working(make_backbone, name: str) -> None:
         np.testing.assert_allclose(watch(backbone).steps[2].attention, plain, atol=ROUNDING)
 
 
+def test_model_offload_keeps_working(backbone) -> None:
+    plain = watch(backbone).steps[2].attention
+    backbone.pipe.enable_model_cpu_offload(device="cpu")
+    unwatched = backbone()
+    run = watch(backbone)
+    assert np.array_equal(run.output.images, unwatched)
+    assert np.array_equal(run.steps[2].attention, plain)
+
+
 @pytest.mark.parametrize("kind", [HeunDiscreteScheduler, PNDMScheduler])
 def test_steps_count_calls_of_the_denoiser(make_backbone, kind: type) -> None:
     """Schedulers of second order, and those that warm up, call it more often than they have steps."""
