@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from typing import Any
@@ -280,3 +281,10 @@ def test_a_run_that_differs_from_the_probes_is_warned_of_once(make_backbone, cap
     assert "scheduler" not in capture._warned
     capture(**backbone.arguments())
     assert "scheduler" in capture._warned
+
+
+def test_a_probe_whose_maps_are_made_in_another_way_is_refused(make_backbone) -> None:
+    backbone = make_backbone("sd15")
+    settings = AttentionCapture(backbone.pipe, steps=[1], grid=GRID)(**backbone.arguments()).settings
+    with pytest.raises(CaptureError, match="the probe's heads are 'largest': expected 'mean'"):
+        AttentionCapture.for_probe(backbone.pipe, dataclasses.replace(settings, heads="largest"), steps=[1])
