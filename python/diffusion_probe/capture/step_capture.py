@@ -29,6 +29,7 @@ class CapturedStep:
     images: tuple[int, ...]  # their places in the pipeline's answer
     prompts: tuple[int, ...]  # the prompt of each
     total_images: int  # of the whole answer
+    total_steps: int  # evaluations of the denoiser in the whole run
 
     @property
     def attention(self) -> np.ndarray:
@@ -130,4 +131,5 @@ class StepCapture:
             images=self._images,
             prompts=self._prompts,
             total_images=self._total,
+            total_steps=len(self._pipe.scheduler.timesteps),
         )
