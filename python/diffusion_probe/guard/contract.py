@@ -15,7 +15,7 @@ DEFAULT_SHARE = 0.2
 SERVING, AVAILABLE = "serving", "available"
 
 
-class NoProbeError(Exception):
+class NoProbeError(ValueError):
     """There is no probe to guard with, or none that this package can capture for."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
 from dataclasses import dataclass
@@ -69,12 +69,18 @@ class Judge:
         self._deadline_ms = deadline_ms
         self._options = options
 
-    def ask(self, captured: CapturedStep, ids: Sequence[str], groups: Sequence[str]) -> Question:
-        """`ids`: of all images of the run; `groups`: of its prompts."""
+    def ask(self, captured: CapturedStep, living: Container[int], ids: Sequence[str], groups: Sequence[str]) -> Question:
+        """Ask about the living among the captured images. `ids`: of all images of the run; `groups`: of its prompts."""
         question = Question(captured.step, self._deadline_ms)
         attention = captured.attention
         for prompt in sorted(set(captured.prompts)):
-            places = [place for place, own in enumerate(captured.prompts) if own == prompt]
+            places = [
+                place
+                for place, (image, own) in enumerate(zip(captured.images, captured.prompts, strict=True))
+                if own == prompt and image in living
+            ]
+            if not places:
+                continue
             images = tuple(captured.images[place] for place in places)
             tokens = int(captured.token_mask[places].sum(axis=1).max())
             question.ask(

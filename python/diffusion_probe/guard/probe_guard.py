@@ -47,11 +47,12 @@ class ProbeGuard:
         deadline_ms: float = DEADLINE_MS,
         probe: str | Path | None = None,
     ):
-        """`client`: a ProbeClient. `model`: `name` or `name@version`, else the service's default probe.
+        """`client`: a ProbeClient. `model`: `name` or `name@version`, else the service's default probe, or that of `probe`.
 
         `steps`: at which to ask, some of the probe's decision points, else the one nearest to a fifth of the run. `policy`: else
         the service's. `deadline_ms`: for all that one decision waits for. `probe`: its folder, where what it wants captured shall
-        not be asked of the service. Raises CaptureError for a pipeline that is not supported, and ValueError for other mistakes.
+        not be asked of the service. Raises CaptureError where the pipeline, or a layer of `probe` in it, is not supported, and
+        ValueError for other mistakes.
         """
         family_of(pipe)
         if inspect.iscoroutinefunction(getattr(client, "score", None)) or not hasattr(client, "score"):
@@ -67,6 +68,8 @@ class ProbeGuard:
         self._contract: Contract | None = None if probe is None else contract_from_folder(Path(probe))
         self._from_folder = probe is not None
         self._capture: AttentionCapture | None = None
+        if self._from_folder:
+            self._capture_of_probe()
 
     def __call__(self, *args: Any, token_mask: np.ndarray | None = None, **kwargs: Any) -> GuardResult:
         """Call the pipeline with these arguments. `token_mask`: as in AttentionCapture, for prompts that come as embeddings."""

@@ -63,7 +63,7 @@ class GuardedRun:
             if self._living is None:
                 self._living = LivingRows(captured.images, captured.total_images)
             ids = [self._id(image) for image in range(captured.total_images)]
-            self._question = self._judge.ask(captured, ids, self._groups)
+            self._question = self._judge.ask(captured, self._living.images, ids, self._groups)
         except Exception as error:
             self._fail(captured.step, NOT_CAPTURED, repr(error))
 

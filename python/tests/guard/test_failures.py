@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from diffusers import FirstBlockCacheConfig
 
-from diffusion_probe.client import ProbeClient, ScoredGroup
+from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
 from diffusion_probe.guard import ProbeGuard
 
 NOBODY = "http://127.0.0.1:1"
@@ -200,6 +200,31 @@ def test_rows_that_are_hidden_from_the_guard_go_on(make_backbone, guard_dropping
         assert np.allclose(result[index], unguarded[index], atol=2e-5)
     assert (seen.denoised, seen.decoded) == ([3, 3, 3, 3], [2])
     assert "three images were agreed" in caplog.text
+
+
+def test_rows_that_go_on_are_not_asked_about_again(make_backbone, folder) -> None:
+    """Else a dropped sample would take the place of another among the best."""
+    asked: list[int] = []
+
+    class FirstOut:
+        def score(self, attention: np.ndarray, timestep: float, **options: Any) -> ScoredGroup:
+            asked.append(len(attention))
+            results = (
+                SampleResult(index, None, 0.5, None, None, 1, None, False, None, "keep" if index else "drop", "first out", None)
+                for index in range(len(attention))
+            )
+            return ScoredGroup("decided", 1, "cpu", {"name": "score_only"}, tuple(results))
+
+    def insist(module: Any, args: tuple, kwargs: dict) -> None:
+        if len(kwargs["hidden_states"]) != 3:
+            raise RuntimeError("three images were agreed")
+
+    backbone = make_backbone("flux")
+    backbone.denoiser.register_forward_pre_hook(insist, with_kwargs=True)
+    guard = ProbeGuard(backbone.pipe, FirstOut(), probe=folder(backbone), steps=[1, 2, 3], deadline_ms=PATIENT_MS)
+    result = guard(**backbone.arguments(images=3))
+    assert asked == [3, 2, 1]
+    assert result.images == [None] * 3
 
 
 @pytest.mark.parametrize(
