@@ -77,7 +77,7 @@ const decided: Panel[] = [
   {
     ...narrow,
     title: 'Decisions per second',
-    description: 'Samples kept and dropped.',
+    description: 'Samples that were kept, and samples that were dropped.',
     unit: 'ops',
     queries: [{ expr: `sum by (decision) (rate(${DECISIONS}[$__rate_interval]))`, legend: '{{decision}}' }],
   },

@@ -156,15 +156,15 @@ const compared: Panel[] = [
     ...graph,
     title: 'Loads and refusals',
     description:
-      'Probes that were loaded, and folders that were refused, in the last hour. GET /models gives the reason.',
+      'Probes that were loaded, and folders that were refused, since the replicas started. GET /models gives the reason.',
     unit: 'short',
     queries: [
       {
-        expr: `sum by (model, version) (increase(diffusion_probe_loaded_probes_total{${BY_PROBE}}[1h]))`,
+        expr: `sum by (model, version) (diffusion_probe_loaded_probes_total{${BY_PROBE}})`,
         legend: `loaded ${VERSION}`,
       },
       {
-        expr: `sum by (model, version) (increase(diffusion_probe_refused_probes_total{${BY_PROBE}}[1h]))`,
+        expr: `sum by (model, version) (diffusion_probe_refused_probes_total{${BY_PROBE}})`,
         legend: `refused ${VERSION}`,
       },
     ],

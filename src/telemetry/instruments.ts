@@ -2,7 +2,7 @@
 import type { Registry } from 'prom-client';
 
 import type { Engine } from '../engine/types.js';
-import { makersFor } from './makers.js';
+import { makersFor, startingAtZero } from './makers.js';
 
 /** From a fifth of a millisecond to a second; 5, 10, 25 and 50 ms stand exactly, for objectives to rest on. */
 const DURATION_BUCKETS = [
@@ -21,6 +21,14 @@ export type Instruments = ReturnType<typeof createInstruments>;
 export function createInstruments(registry: Registry) {
   const { counter, gauge, histogram, gaugeOnScrape } = makersFor(registry);
   const probe = ['model', 'version', 'provider'] as const;
+  const score = histogram(
+    'score',
+    'Scores, the metric’s range mapped to [0, 1]',
+    SCORE_BUCKETS,
+    'model',
+    'version',
+    'step',
+  );
   return {
     requests: counter('requests_total', 'HTTP requests', 'route', 'method', 'status'),
     problems: counter('problems_total', 'Requests answered with a problem document, by its code', 'code'),
@@ -77,14 +85,8 @@ export function createInstruments(registry: Registry) {
     ),
     batchSize: histogram('batch_size', 'Samples per inference', BATCH_BUCKETS, ...probe),
     batchDuration: histogram('batch_duration_seconds', 'Time per inference', DURATION_BUCKETS, ...probe),
-    score: histogram(
-      'score',
-      'Scores, the metric’s range mapped to [0, 1]',
-      SCORE_BUCKETS,
-      'model',
-      'version',
-      'step',
-    ),
+    score,
+    expectScore: startingAtZero(score),
     scoreTenths: counter(
       'score_tenths_total',
       'Samples by the tenth of the calibration scores that theirs falls into, 1 to 10',

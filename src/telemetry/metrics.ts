@@ -125,13 +125,14 @@ function startAtZero(instruments: Instruments): void {
 
 /** Label sets that appear only with their first count hide that count from `increase`. */
 function expectProbe(
-  { decisions, stepsSaved, stepsLost, spent, scoreTenths }: Instruments,
+  { decisions, stepsSaved, stepsLost, spent, scoreTenths, expectScore }: Instruments,
   feedback: FeedbackMetrics,
   { name: model, version, manifest, policy }: ExpectedProbe,
 ): void {
   for (const counter of [stepsSaved, stepsLost, spent]) counter.inc({ model, version }, 0);
   for (const { step } of manifest.decision_points) {
     feedback.expect({ model, version, step, policy });
+    expectScore({ model, version, step });
     for (const outcome of outcomesOf(policy))
       decisions.inc({ model, version, step, policy: policy.name, ...outcome }, 0);
   }

@@ -1,7 +1,7 @@
 /** Owns what becomes of requests to /score in the metrics: their outcome, their samples and their decisions. */
 import type { Policy } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
-import { type ErrorCode, FAIL_OPEN_REASONS } from '../errors.js';
+import { type ErrorCode, ERRORS, FAIL_OPEN_REASONS, isFailOpenReason } from '../errors.js';
 import type { FeedbackMetrics } from './feedback-metrics.js';
 import type { Instruments } from './instruments.js';
 import { STAGES } from './stages.js';
@@ -9,6 +9,9 @@ import { STAGES } from './stages.js';
 export const TENTHS = 10;
 /** The label of decisions that nothing has overridden, and of requests that nothing has gone wrong with. */
 const NONE = 'none';
+
+/** What can be wrong with a request to /score itself. */
+const MISTAKES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !isFailOpenReason(code));
 
 /** One answered group, as far as it is counted. */
 export interface ScoredEvent {
@@ -49,7 +52,7 @@ export function probeLabels(probe: ServedProbe | undefined): ProbeLabels {
   return { model: probe.name, version: String(probe.version), provider: probe.provider };
 }
 
-/** Sets what the requests to a probe can become to zero, but for the mistakes that they may hold. To be called once. */
+/** Sets all that the requests to a probe can become to zero. To be called once. */
 export function startScoresAtZero(
   { scoreRequests, samples, stageDuration, batchSize, batchDuration }: Instruments,
   labels: ProbeLabels,
@@ -57,6 +60,7 @@ export function startScoresAtZero(
   const kinds = [
     { outcome: 'scored', reason: NONE },
     { outcome: 'gone', reason: NONE },
+    ...MISTAKES.map((reason) => ({ outcome: 'refused', reason })),
     ...FAIL_OPEN_REASONS.flatMap((reason) => [
       { outcome: 'failed_open', reason },
       { outcome: 'failed', reason },
@@ -84,6 +88,7 @@ export function countScored(
   instruments.scoreRequests.inc(kind);
   instruments.samples.inc(kind, results.length);
   feedback.expect({ model, version, step, policy });
+  instruments.expectScore({ model, version, step });
   for (const { score, percentile, decision, reason, override } of results) {
     const labels = { model, version, step, policy: policy.name, decision, reason };
     instruments.decisions.inc({ ...labels, override: override ?? NONE });
