@@ -296,7 +296,7 @@ const replicas: Panel[] = [
   },
   {
     title: 'CPU in use',
-    description: 'Cores that each replica uses.',
+    description: 'Processor cores that each replica uses.',
     unit: 'short',
     kind: 'lines',
     queries: [
@@ -310,7 +310,7 @@ const replicas: Panel[] = [
   },
   {
     title: 'Memory in use',
-    description: 'Resident memory of each replica.',
+    description: 'Resident memory of each replica: what a container’s limit counts.',
     unit: 'bytes',
     kind: 'lines',
     queries: [
