@@ -3,7 +3,10 @@
  * traffic whose truth is known, and then every expression of every panel and every rule. `npm run test:operate`
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+
+import { parse } from 'yaml';
 
 import { expectations, expectedAlerts } from './expectations.js';
 import { filledIn, readPanels, seriesName } from './panels.js';
@@ -38,6 +41,11 @@ test('every panel and every rule shows what was sent', async (t) => {
   assert.ok(scrape);
 
   await t.test('rules', () => checkRules(prometheus, scrape.value, expectedAlerts(truth, service)));
+  await t.test('the autoscaler’s metric', async () => {
+    const [sample, ...others] = await prometheus.query(autoscalerQuery(), scrape.value);
+    assert.ok(sample && others.length === 0);
+    assert.ok(sample.value >= 0 && sample.value < 1, String(sample.value));
+  });
   const expected = expectations(truth, service);
   for (const panel of readPanels()) {
     await t.test(`${panel.dashboard}: ${panel.title}`, async () => {
@@ -57,6 +65,16 @@ test('every panel and every rule shows what was sent', async (t) => {
     });
   }
 });
+
+/** What prometheus-adapter asks, for a replica instead of a pod. */
+function autoscalerQuery(): string {
+  const values = parse(readFileSync('docker/kubernetes/prometheus-adapter.yml', 'utf8')) as {
+    rules: { custom: [{ metricsQuery: string }] };
+  };
+  return values.rules.custom[0].metricsQuery
+    .replaceAll('<<.GroupBy>>', 'instance')
+    .replaceAll('<<.LabelMatchers>>', 'job="diffusion-probe"');
+}
 
 /** A name can stand for several series, such as of two policies; one of them must be right. */
 function checkValue(
