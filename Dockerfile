@@ -1,4 +1,5 @@
 # Owns the CPU image of the service: docker build -t diffusion-probe . && docker run -p 8080:8080 diffusion-probe
+# With --target traffic it makes the sender of the demonstration's traffic instead.
 ARG NODE_IMAGE=node:22-bookworm-slim
 
 FROM ${NODE_IMAGE} AS build
@@ -17,20 +18,36 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev \
   && rm -rf node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32
 
-FROM ${NODE_IMAGE}
-LABEL org.opencontainers.image.title="Diffusion Probe" \
-  org.opencontainers.image.description="Scores text-to-image samples mid-denoise and decides which are worth finishing" \
-  org.opencontainers.image.licenses="Apache-2.0"
+FROM ${NODE_IMAGE} AS base
 WORKDIR /app
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 ORT_DISABLE_TELEMETRY=1
+# It writes nothing: run it with a read-only root file system.
+ENV NODE_ENV=production ORT_DISABLE_TELEMETRY=1
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist/src dist/src
 COPY package.json ./
+# By number, so that Kubernetes can see that it is not root.
+USER 1000:1000
+
+FROM base AS traffic
+COPY reference reference
+LABEL org.opencontainers.image.title="Diffusion Probe: demonstration traffic" \
+  org.opencontainers.image.licenses="Apache-2.0"
+ENTRYPOINT ["node", "--enable-source-maps", "dist/src/demo/traffic.js"]
+
+FROM base AS service
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Diffusion Probe" \
+  org.opencontainers.image.description="Scores text-to-image samples mid-denoise and decides which are worth finishing" \
+  org.opencontainers.image.version="${VERSION}" \
+  org.opencontainers.image.revision="${REVISION}" \
+  org.opencontainers.image.licenses="Apache-2.0"
+ENV HOST=0.0.0.0 PORT=8080
 COPY openapi openapi
 COPY models models
-USER node
 EXPOSE 8080
+# Whether it lives, not whether it is ready: a replica that is full or still loading must not be restarted for it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/readyz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # Node itself takes the signals as process 1: it drains on SIGTERM, and it starts no child processes to reap.
 ENTRYPOINT ["node", "--enable-source-maps", "dist/src/main.js"]

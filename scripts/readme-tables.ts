@@ -29,7 +29,7 @@ function settingsTable(): string {
 
 async function metricsTable(): Promise<string> {
   const metrics = createMetrics();
-  metrics.watchQueue(() => ({ samples: 0, bytes: 0 }));
+  metrics.watchEngine({ queueDepth: () => ({ samples: 0, bytes: 0 }), readiness: () => ({ ready: false }) });
   const own = (await metrics.registry.getMetricsAsJSON()).filter(({ name }) =>
     name.startsWith(METRIC_PREFIX),
   );

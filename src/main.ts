@@ -71,7 +71,9 @@ function refuse(mistakes: readonly string[]): never {
 async function start(): Promise<Service> {
   // Only now, when the environment is set.
   const { createEngine } = await import('./engine/engine.js');
+  const version = packageVersion();
   const metrics = createMetrics();
+  metrics.describe({ ...settings, version, nodeVersion: process.version });
   const operatorFiles = await openOperatorFiles({
     ...settings,
     log: log.child({ part: 'operator' }),
@@ -82,7 +84,7 @@ async function start(): Promise<Service> {
     log: log.child({ part: 'engine' }),
     observer: metrics.engineObserver,
   });
-  metrics.watchQueue(() => engine.queueDepth());
+  metrics.watchEngine(engine);
   try {
     const app = await createApp({
       ...settings,
@@ -93,7 +95,7 @@ async function start(): Promise<Service> {
       log,
       isDraining: () => draining,
       examples: readExamples(),
-      version: packageVersion(),
+      version,
     });
     const url = await app.listen({ host: settings.host, port: settings.port });
     welcome(url, engine);

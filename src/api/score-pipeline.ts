@@ -54,6 +54,7 @@ export interface Findings {
   probe?: ServedProbe;
   policy?: Policy;
   point?: DecisionPoint;
+  samples?: number;
 }
 
 export type ScorePipeline = (
@@ -74,8 +75,9 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
     findings.probe = probe;
     const policy = choosePolicy(probe, fields);
     findings.policy = policy;
-    const point = check(body, fields, probe);
+    const { point, samples } = check(body, fields, probe);
     findings.point = point;
+    findings.samples = samples;
     clock.lap('decode');
 
     const { scores, queueMs, inferenceMs } = await engine.score(probe, body, {
@@ -137,11 +139,16 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
     });
   }
 
-  function check(body: DecodedBody, fields: ScoreFields, { manifest }: ServedProbe): DecisionPoint {
+  function check(
+    body: DecodedBody,
+    fields: ScoreFields,
+    { manifest }: ServedProbe,
+  ): { point: DecisionPoint; samples: number } {
     checkCapture(fields.captureId, manifest);
     const { samples, timesteps } = checkTensors(body, manifest, limits.maxSamplesPerRequest);
     checkSampleIds(fields.sampleIds, samples);
-    return locateRequest(manifest, timesteps, { step: fields.step, totalSteps: fields.totalSteps });
+    const point = locateRequest(manifest, timesteps, { step: fields.step, totalSteps: fields.totalSteps });
+    return { point, samples };
   }
 }
 

@@ -108,13 +108,22 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics }:
 
   /** With a deadline, a failure of the service is an answer: keep everything. Without one, it is an error. */
   function failOpen(error: unknown, request: FastifyRequest, life: Lifetime, findings: Findings): FailedOpen {
-    if (error instanceof ClientGoneError || life.deadline === undefined) throw error;
+    const { probe, policy, samples } = findings;
+    if (error instanceof ClientGoneError) {
+      metrics.unscored({ outcome: 'gone', reason: 'none', probe, samples });
+      throw error;
+    }
     const failure = toProblem(error);
-    if (!isFailOpenReason(failure.code)) throw error;
-    const log = failure.code === 'internal' ? 'error' : 'info';
-    request.log[log]({ code: failure.code, err: failure.cause ?? failure }, 'failed open');
-    metrics.failedOpen(failure.code);
-    return failedOpenAnswer(failure.code, findings.probe, findings.policy);
+    const { code: reason } = failure;
+    if (!isFailOpenReason(reason) || life.deadline === undefined) {
+      const outcome = isFailOpenReason(reason) ? 'failed' : 'refused';
+      metrics.unscored({ outcome, reason, probe, samples });
+      throw error;
+    }
+    const log = reason === 'internal' ? 'error' : 'info';
+    request.log[log]({ code: reason, err: failure.cause ?? failure }, 'failed open');
+    metrics.unscored({ outcome: 'failed_open', reason, probe, samples });
+    return failedOpenAnswer(reason, probe, policy);
   }
 
   function finish(
@@ -124,7 +133,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics }:
     { probe }: Findings,
   ): void {
     const totalMs = clock.stop();
-    metrics.stages(clock.durations());
+    metrics.stages(probe, clock.durations());
     if (probe) metrics.waited(probe, totalMs);
     reply.header('server-timing', clock.header());
     const announced = Number(request.headers['content-length'] ?? Infinity);

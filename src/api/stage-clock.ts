@@ -1,8 +1,5 @@
 /** Owns the times of one request's stages, as they go into the Server-Timing header and the metrics. */
-
-export const STAGES = ['receive', 'decode', 'queue', 'inference', 'decision', 'total'] as const;
-
-export type Stage = (typeof STAGES)[number];
+import { type Stage, STAGES } from '../telemetry/stages.js';
 
 export class StageClock {
   readonly #startedAt: number;

@@ -6,7 +6,7 @@ import type { Registry } from 'prom-client';
 
 import { alphaAt, type Policy } from '../decision/policy.js';
 import { type FeedbackObserver, type Outcome, REFUSALS } from '../feedback/intake.js';
-import { makersFor } from './makers.js';
+import { makersFor, startingAtZero } from './makers.js';
 
 /** From a second to a day. */
 const DELAY_BUCKETS = [1, 2, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400];
@@ -67,6 +67,14 @@ function createInstruments(registry: Registry) {
   const kind = [...point, 'policy', 'alpha'] as const;
   const sum = (name: string, what: string) =>
     counter(`feedback_${name}_total`, `Sum of ${what} over returned samples`, ...kind, 'verdict', 'good');
+  const delay = histogram(
+    'feedback_delay_seconds',
+    'From the decision to its feedback',
+    DELAY_BUCKETS,
+    'model',
+    'version',
+    'arm',
+  );
   return {
     samples: counter('feedback_samples_total', 'Samples whose quality came back', ...point, 'arm'),
     unweighted: counter(
@@ -82,14 +90,8 @@ function createInstruments(registry: Registry) {
       'version',
       'value',
     ),
-    delay: histogram(
-      'feedback_delay_seconds',
-      'From the decision to its feedback',
-      DELAY_BUCKETS,
-      'model',
-      'version',
-      'arm',
-    ),
+    delay,
+    expectDelay: startingAtZero(delay),
     alpha: gauge('policy_alpha', 'The false-drop rate that a policy allows at a step', ...kind),
     sums: {
       w: sum('weight', 'w'),
@@ -104,13 +106,13 @@ function createInstruments(registry: Registry) {
 }
 
 function startAtZero(
-  { samples, unweighted, clipped, delay, sums }: Instruments,
+  { samples, unweighted, clipped, expectDelay, sums }: Instruments,
   labels: { model: string; version: number; step: number; policy: string; alpha: string },
 ): void {
   const { model, version, step } = labels;
   for (const arm of ARMS) {
     samples.inc({ model, version, step, arm }, 0);
-    delay.zero({ model, version: String(version), arm });
+    expectDelay({ model, version, arm });
   }
   for (const value of ['score', 'quality']) clipped.inc({ model, version, value }, 0);
   unweighted.inc({ model, version, step }, 0);
@@ -126,6 +128,7 @@ function count(instruments: Instruments, outcome: Outcome, alpha: string): void 
   const { model, version, step, policy, override, wouldDrop, range, goodAt } = receipt;
   const arm = override === 'explore' ? 'explored' : 'kept';
   instruments.samples.inc({ model, version, step, arm });
+  instruments.expectDelay({ model, version, arm });
   instruments.delay.observe({ model, version, arm }, delaySeconds);
   if (weight === undefined) {
     instruments.unweighted.inc({ model, version, step });

@@ -33,3 +33,20 @@ export function makersFor(registry: Registry) {
     },
   };
 }
+
+/**
+ * Starts label sets of a histogram at zero, each once: prom-client's own `zero` would forget what was counted already.
+ * To be called before each `observe` too, lest the label set is started after it.
+ */
+export function startingAtZero<Label extends string>(
+  histogram: Histogram<Label>,
+): (labels: Record<Label, string | number>) => void {
+  const started = new Set<string>();
+  return (labels) => {
+    const texts = Object.fromEntries(Object.entries(labels).map(([label, value]) => [label, String(value)]));
+    const key = JSON.stringify(Object.entries(texts).toSorted(([left], [right]) => (left < right ? -1 : 1)));
+    if (started.has(key)) return;
+    started.add(key);
+    histogram.zero(texts as Record<Label, string>);
+  };
+}

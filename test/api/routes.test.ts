@@ -66,22 +66,36 @@ test('/metrics counts what /score does', async (t) => {
   });
   const scored = await fetch(`${origin}/score`, { method: 'POST', headers, body });
   await scored.text();
+  const wrong = randomSamples(TINY_SIZE, 3, 2);
+  for (const sample of wrong) sample.attention.fill(2);
+  const refused = await fetch(`${origin}/score`, { method: 'POST', headers, body: scoreBody(wrong) });
+  assert.equal(refused.status, 422);
+  const late = { ...headers, 'x-deadline-ms': '0' };
+  await (await fetch(`${origin}/score`, { method: 'POST', headers: late, body })).text();
   const response = await fetch(`${origin}/metrics`);
   assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
   const metrics = await response.text();
   for (const line of [
-    'requests_total{route="/score",method="POST",status="200"} 1',
-    'samples_total{model="tiny",version="1"} 4',
+    'requests_total{route="/score",method="POST",status="200"} 2',
+    'score_requests_total{model="tiny",version="1",provider="cpu",outcome="scored",reason="none"} 1',
+    'score_requests_total{model="tiny",version="1",provider="cpu",outcome="failed_open",reason="deadline"} 0',
+    'score_requests_total{model="tiny",version="1",provider="cpu",outcome="refused",reason="attention_out_of_range"} 1',
+    'score_requests_total{model="",version="",provider="",outcome="failed_open",reason="deadline"} 1',
+    'samples_total{model="tiny",version="1",provider="cpu",outcome="scored",reason="none"} 4',
+    'samples_total{model="tiny",version="1",provider="cpu",outcome="refused",reason="attention_out_of_range"} 2',
     'decisions_total{model="tiny",version="1",step="5",policy="top_k",decision="drop",reason="not_top_k",override="none"} 3',
     'steps_saved_total{model="tiny",version="1"} 60',
     'steps_lost_total{model="tiny",version="1"} 15',
     'policy_alpha{model="tiny",version="1",step="5",policy="max_false_drop",alpha="0.05"} 0.05',
     'feedback_weight_total{model="tiny",version="1",step="5",policy="max_false_drop",alpha="0.05",verdict="drop",good="true"} 0',
     'feedback_weight_total{model="tiny",version="1",step="5",policy="top_k",alpha="",verdict="keep",good="false"} 0',
-    'failed_open_total{reason="deadline"} 0',
+    'failed_open_total{reason="deadline"} 1',
     'score_count{model="tiny",version="1",step="5"} 4',
-    'stage_duration_seconds_count{stage="inference"} 1',
-    'batch_size_sum{model="tiny",version="1"} 4',
+    'stage_duration_seconds_count{model="tiny",version="1",provider="cpu",stage="inference"} 1',
+    'batch_size_count{model="tiny",version="1",provider="cpu"} 2',
+    'loaded_probes_total{model="tiny",version="1",provider="cpu"} 1',
+    'refused_probes_total{model="tiny",version="1"} 0',
+    'ready 1',
     'queue_samples 0',
     'queue_bytes 0',
     'worker_restarts_total 0',

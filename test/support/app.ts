@@ -90,7 +90,7 @@ export async function startApp(
   options: Partial<AppOptions> = {},
 ): Promise<TestApp> {
   const metrics = options.metrics ?? createMetrics();
-  metrics.watchQueue(() => engine.queueDepth());
+  metrics.watchEngine(engine);
   const app = await createApp({
     engine,
     metrics,

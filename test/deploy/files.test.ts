@@ -1,0 +1,52 @@
+/** What deployments are made of fits together, as far as it shows without any tool. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { parse } from 'yaml';
+
+import { prometheusRule } from '../../scripts/prometheus-rule.js';
+import { parsePolicies } from '../../src/decision/policy-book.js';
+import { describeSettings } from '../../src/settings.js';
+
+interface Compose {
+  readonly services: Record<string, { volumes?: string[]; environment?: Record<string, string> }>;
+  readonly volumes: Record<string, unknown>;
+}
+
+const SETTINGS = new Set(describeSettings().map(({ name }) => name));
+const compose = parse(readFileSync('docker/compose.yml', 'utf8')) as Compose;
+
+test('the PrometheusRule is as `npm run prometheus-rule` writes it', () => {
+  const text = readFileSync('docker/kubernetes/base/prometheus-rule.yml', 'utf8');
+  assert.equal(text, prometheusRule(), 'run `npm run prometheus-rule`');
+});
+
+test('what compose mounts is there', () => {
+  for (const [name, { volumes = [] }] of Object.entries(compose.services)) {
+    for (const volume of volumes) {
+      const [source = ''] = volume.split(':');
+      const isThere = source.startsWith('.')
+        ? existsSync(path.join('docker', source))
+        : source in compose.volumes;
+      assert.ok(isThere, `${name}: ${source}`);
+    }
+  }
+});
+
+test('the service gets no setting that it does not know', () => {
+  for (const name of Object.keys(compose.services['probe']?.environment ?? {}))
+    assert.ok(SETTINGS.has(name), name);
+  for (const file of ['base/deployment.yml', 'overlays/cpu/deployment.yml', 'overlays/gpu/deployment.yml']) {
+    const text = readFileSync(`docker/kubernetes/${file}`, 'utf8');
+    const names = [...text.matchAll(/- name: ([A-Z][A-Z_]+)$/gm)].map(([, name = '']) => name);
+    assert.ok(names.length > 0, file);
+    for (const name of names) assert.ok(SETTINGS.has(name), `${file}: ${name}`);
+  }
+});
+
+test('the policies that are mounted can be used', () => {
+  for (const file of ['docker/compose/policies.json', 'docker/kubernetes/base/policies.json'])
+    assert.equal(parsePolicies(readFileSync(file, 'utf8')).default?.policy.name, 'max_false_drop');
+});

@@ -1,0 +1,59 @@
+/** Owns the proof that rules and configuration are sound and every alert is documented and tested, by promtool. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { parse } from 'yaml';
+
+const RULES = path.join('docker', 'prometheus', 'rules');
+const TESTS = ['alerts.test.yml', 'alerts-by-day.test.yml'].map((file) => path.join('test', 'operate', file));
+
+interface AlertRule {
+  readonly alert: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+function promtool(...parameters: string[]): void {
+  const { error, status, stdout, stderr } = spawnSync('promtool', parameters, { encoding: 'utf8' });
+  assert.ok(!error, 'promtool is missing: install Debian’s package `prometheus`');
+  assert.equal(status, 0, `${stdout}${stderr}`);
+}
+
+function alerts(): AlertRule[] {
+  return readdirSync(RULES).flatMap((file) => {
+    const content = parse(readFileSync(path.join(RULES, file), 'utf8')) as { groups: { rules: object[] }[] };
+    return content.groups.flatMap(({ rules }) => rules.filter((rule): rule is AlertRule => 'alert' in rule));
+  });
+}
+
+test('promtool check config, rules included', () => {
+  promtool('check', 'config', path.join('docker', 'prometheus', 'prometheus.yml'));
+});
+
+for (const file of TESTS) test(`promtool test rules ${file}`, () => promtool('test', 'rules', file));
+
+test('every alert says what it means, has a runbook, and is seen both raised and quiet', () => {
+  interface Case {
+    readonly alertname: string;
+    readonly exp_alerts: readonly object[];
+  }
+  const cases = TESTS.flatMap((file) => {
+    const content = parse(readFileSync(file, 'utf8')) as { tests: { alert_rule_test: Case[] }[] };
+    return content.tests.flatMap(({ alert_rule_test: own }) => own);
+  });
+  for (const { alert, labels, annotations } of alerts()) {
+    assert.match(labels['severity'] ?? '', /^(?:critical|warning)$/, alert);
+    assert.ok(annotations['summary'] && annotations['description'], alert);
+    assert.equal(annotations['runbook_url'], `docs/runbooks/${alert}.md`);
+    assert.ok(existsSync(annotations['runbook_url']), alert);
+    const own = cases.filter(({ alertname }) => alertname === alert);
+    assert.ok(
+      own.some(({ exp_alerts: raised }) => raised.length > 0) &&
+        own.some(({ exp_alerts: raised }) => raised.length === 0),
+      alert,
+    );
+  }
+});

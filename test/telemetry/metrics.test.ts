@@ -1,0 +1,57 @@
+/** Metrics begin at zero, once: what has been counted is not forgotten when a new kind of decision comes up. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { Receipt } from '../../src/feedback/receipt.js';
+import { createMetrics } from '../../src/telemetry/metrics.js';
+import { fakeEngine, TEST_POLICY, testManifest } from '../support/app.js';
+
+const RECEIPT: Receipt = {
+  nonce: 'a',
+  issuedAt: 0,
+  model: 'tiny',
+  version: 1,
+  step: 5,
+  sample: null,
+  score: 0.5,
+  policy: 'max_false_drop',
+  alpha: 0.05,
+  threshold: 0.4,
+  wouldDrop: false,
+  override: null,
+  decision: 'keep',
+  propensity: 1,
+  survival: 1,
+  goodAt: 0.6,
+  range: [0, 1],
+};
+
+test('a new kind of decision does not set the delay of feedback back', async () => {
+  const metrics = createMetrics();
+  const probe = { name: 'tiny', version: 1, manifest: testManifest() };
+  await metrics.exposition([{ ...probe, policy: TEST_POLICY }]);
+  metrics.feedbackObserver.accepted({ receipt: RECEIPT, quality: 1, weight: 1, delaySeconds: 3 });
+  const text = await metrics.exposition([{ ...probe, policy: { name: 'top_k', k: 1 } }]);
+  assert.match(text, /feedback_delay_seconds_count\{model="tiny",version="1",arm="kept"\} 1\n/);
+});
+
+test('scores that come before the first scrape are not set back by it', async () => {
+  const metrics = createMetrics();
+  const probe = { ...fakeEngine().resolve('tiny'), manifest: testManifest() };
+  const result = { score: 0.5, percentile: 40, decision: 'keep', reason: 'above_threshold', override: null };
+  metrics.scored({ probe, policy: TEST_POLICY, step: 5, results: [result] });
+  const text = await metrics.exposition([{ ...probe, policy: TEST_POLICY }]);
+  assert.match(text, /score_count\{model="tiny",version="1",step="5"\} 1\n/);
+});
+
+test('a version that comes to run elsewhere shows where it is now, and counts on', async () => {
+  const metrics = createMetrics();
+  const load = { name: 'tiny', version: 1, sha256: 'a' } as const;
+  metrics.engineObserver.probeLoaded({ ...load, provider: 'cuda' });
+  metrics.engineObserver.batchRun({ model: 'tiny', version: 1, samples: 4, ms: 1 });
+  metrics.engineObserver.probeLoaded({ ...load, provider: 'cpu' });
+  const text = await metrics.exposition([]);
+  assert.doesNotMatch(text, /execution_provider_info\{[^}]*provider="cuda"/);
+  assert.match(text, /execution_provider_info\{model="tiny",version="1",provider="cpu"\} 1\n/);
+  assert.match(text, /batch_size_sum\{model="tiny",version="1",provider="cuda"\} 4\n/);
+});
