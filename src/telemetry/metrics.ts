@@ -19,7 +19,7 @@ import { outcomesOf } from './decision-outcomes.js';
 import { createFeedbackMetrics, type FeedbackMetrics } from './feedback-metrics.js';
 import { createInstruments, type Instruments } from './instruments.js';
 
-const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline'];
+const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline', 'predicted'];
 const MS_PER_SECOND = 1000;
 const TENTHS = 10;
 /** The label of decisions that nothing has overridden. */
@@ -141,6 +141,11 @@ function observeEngine(instruments: Instruments): EngineObserver {
       instruments.modelInfo.set({ ...probe, sha256 }, 1);
       instruments.providerInfo.set({ ...probe, provider }, 1);
       instruments.samples.inc(probe, 0);
+    },
+    // What it has counted stays: a counter that vanishes would take its past from the sums over it.
+    probeUnloaded: ({ name, version, provider, sha256 }) => {
+      instruments.modelInfo.remove({ model: name, version, sha256 });
+      instruments.providerInfo.remove({ model: name, version, provider });
     },
     probeRefused: ({ name, version }) => instruments.refusedProbes.inc({ model: name, version }),
   };
