@@ -6,11 +6,21 @@ import * as z from 'zod';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const DEVICE = /^(?:auto|cpu|cuda|cuda:\d+)$/;
+/** What stands before the path of a socket. */
+const UNIX_ADDRESS = /^unix:(?=\/.)/;
 const MAX_PORT = 65_535;
 
 const settingsSchema = z.object({
   HOST: text('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   PORT: whole(8080, 0, MAX_PORT).describe('Port to listen on; 0 takes any free one'),
+  LISTEN: z
+    .string()
+    .regex(UNIX_ADDRESS, 'unix: and a path from the root, such as unix:/run/diffusion-probe.sock')
+    .transform((value) => value.replace(UNIX_ADDRESS, ''))
+    .exactOptional()
+    .describe(
+      'A Unix domain socket to listen on beside HOST and PORT, such as unix:/run/diffusion-probe.sock',
+    ),
   MODELS_DIR: text('models').describe('The model repository: <name>/<version>/probe.json'),
   MODELS_POLL_MS: whole(2000, 0).describe(
     'How often the model repository is looked at for changes, ms; 0: at the start and on POST /models/reload alone',
