@@ -36,11 +36,11 @@ const log = createLog(settings.logLevel);
 let draining = false;
 const hurry = new AbortController();
 const stopSignal = listenForSignals();
-const { hang, onHang } = listenForHang();
+const hang = listenForHang();
 
 try {
   const service = await start();
-  const cause = await Promise.race([stopSignal, hang]);
+  const cause = await Promise.race([stopSignal, hang.comes]);
   log.info({ ...cause, drain_delay_ms: settings.drainDelayMs }, 'draining');
   await stop(service);
   log.info('stopped');
@@ -85,7 +85,7 @@ async function start(): Promise<Service> {
     ...settings,
     log: log.child({ part: 'engine' }),
     observer: metrics.engineObserver,
-    onHang,
+    onHang: hang.tell,
   });
   metrics.watchQueue(() => engine.queueDepth());
   let app: FastifyInstance | undefined;
@@ -139,17 +139,17 @@ function listenForSignals(): Promise<{ signal: NodeJS.Signals }> {
 }
 
 /** A run that hangs cannot be stopped, so the process ends once the rest has drained, for a supervisor to start anew. */
-function listenForHang(): { hang: Promise<{ reason: string }>; onHang: (reason: string) => void } {
-  let onHang: (reason: string) => void = () => {};
-  const hang = new Promise<{ reason: string }>((resolve) => {
-    onHang = (reason) => {
+function listenForHang(): { comes: Promise<{ reason: string }>; tell: (reason: string) => void } {
+  let tell: (reason: string) => void = () => {};
+  const comes = new Promise<{ reason: string }>((resolve) => {
+    tell = (reason) => {
       log.fatal({ reason }, 'a run hangs: the process will end');
       process.exitCode = EXIT_FAILURE;
       draining = true;
       resolve({ reason });
     };
   });
-  return { hang, onHang };
+  return { comes, tell };
 }
 
 async function stop({ engine, app, socket }: Service): Promise<void> {
