@@ -2,13 +2,18 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { temporaryModels, TINY_SIZE, writeProbe } from './support/probe-folder.js';
-import { randomSamples, scoreBody } from './support/samples.js';
+import { ProbeClient } from '../src/client/index.js';
+import { type ProbeFolderOptions, temporaryModels, TINY_SIZE, writeProbe } from './support/probe-folder.js';
+import { randomSamples, scoreBody, tensorsOf } from './support/samples.js';
 
 const MAIN = new URL('../src/main.js', import.meta.url).pathname;
 
@@ -22,9 +27,13 @@ function run(t: TestContext, environment: Record<string, string>, ...parameters:
 }
 
 /** Starts the service on the tiny probe and waits until it listens. */
-async function start(t: TestContext, environment: Record<string, string> = {}) {
+async function start(
+  t: TestContext,
+  environment: Record<string, string> = {},
+  options: ProbeFolderOptions = {},
+) {
   const models = await temporaryModels(t);
-  await writeProbe(models);
+  await writeProbe(models, options);
   const child = run(t, { MODELS_DIR: models, ...environment });
   const lines: Record<string, unknown>[] = [];
   const listening = new Promise<string>((resolve) => {
@@ -37,14 +46,12 @@ async function start(t: TestContext, environment: Record<string, string> = {}) {
   return { child, lines, origin: await listening };
 }
 
-async function score(origin: string): Promise<string> {
+/** The outcome of a request; undefined when it is refused. */
+async function score(origin: string, timestep = 778.7): Promise<string | undefined> {
   const headers = { 'content-type': 'application/octet-stream' };
-  const response = await fetch(`${origin}/score`, {
-    method: 'POST',
-    headers,
-    body: scoreBody(randomSamples(TINY_SIZE, 3, 2)),
-  });
-  return ((await response.json()) as { outcome: string }).outcome;
+  const samples = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep }));
+  const response = await fetch(`${origin}/score`, { method: 'POST', headers, body: scoreBody(samples) });
+  return ((await response.json()) as { outcome?: string }).outcome;
 }
 
 test('it starts, scores, drains on SIGTERM and ends by itself with code 0', async (t) => {
@@ -71,6 +78,90 @@ test('a second signal cuts the drain short', async (t) => {
   const started = performance.now();
   assert.deepEqual(await once(child, 'exit'), [0, null]);
   assert.ok(performance.now() - started < 5000);
+});
+
+test('it listens on a Unix domain socket too, and leaves no file behind', async (t) => {
+  const socket = path.join(await temporaryModels(t), 'probe.sock');
+  const { child, origin } = await start(t, { LISTEN: `unix:${socket}` });
+  const client = new ProbeClient(`unix:${socket}`);
+  t.after(() => client.close());
+  const { attention } = tensorsOf(randomSamples(TINY_SIZE, 3, 2));
+  assert.equal(
+    (await client.score({ attention, timestep: 778.7 }, { deadlineMs: 10_000 })).outcome,
+    'scored',
+  );
+  assert.equal(await score(origin), 'scored');
+
+  const second = run(t, { LISTEN: `unix:${socket}` });
+  assert.deepEqual(await once(second, 'exit'), [1, null], 'another process has that path');
+  assert.equal(
+    (await client.score({ attention, timestep: 778.7 }, { deadlineMs: 10_000 })).outcome,
+    'scored',
+  );
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.ok(!existsSync(socket));
+});
+
+test('a socket that a killed process has left behind is taken over, anything else is not', async (t) => {
+  const folder = await temporaryModels(t);
+  const socket = path.join(folder, 'probe.sock');
+  const { child } = await start(t, { LISTEN: `unix:${socket}` });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.ok(existsSync(socket));
+  await start(t, { LISTEN: `unix:${socket}` });
+
+  const file = path.join(folder, 'file');
+  await writeFile(file, 'precious');
+  const refused = run(t, { LISTEN: `unix:${file}` });
+  const [[code], shown] = await Promise.all([once(refused, 'exit'), text(refused.stdout ?? assert.fail())]);
+  assert.equal(code, 1);
+  assert.match(shown, /is there already and no socket/);
+  assert.equal(await readFile(file, 'utf8'), 'precious');
+});
+
+test('a run that hangs makes it unready and ends it with another code than 0, once the rest is answered', async (t) => {
+  const { child, lines, origin } = await start(
+    t,
+    { WORKERS: '2', INFERENCE_TIMEOUT_MS: '300', DRAIN_DELAY_MS: '1000' },
+    { hang: { above: 779, turns: 2 ** 52 }, work: 20 },
+  );
+  const exit = once(child, 'exit');
+  const hanging = score(origin, 779.5);
+  while (!lines.some((line) => line['level'] === 'fatal')) await delay(10);
+  assert.equal((await fetch(`${origin}/readyz`)).status, 503);
+  const others = await Promise.all(Array.from({ length: 10 }, () => score(origin)));
+  assert.deepEqual(new Set(others), new Set(['scored']));
+  assert.equal(await hanging, undefined);
+  const [code, signal] = (await exit) as [number | null, string | null];
+  assert.notEqual(code, 0);
+  assert.equal(signal, 'SIGKILL');
+  assert.equal(lines.at(-1)?.['reason'], 'a run still hangs');
+});
+
+test('clients that send nothing, or half of a request, do not hold up the end for ever', async (t) => {
+  const { child, origin } = await start(t, { SHUTDOWN_TIMEOUT_MS: '10500' });
+  const { port, hostname } = new URL(origin);
+  const sockets = ['', 'POST /score HTTP/1.1\r\nhost: a\r\n'].map((bytes) => {
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {}).write(bytes);
+    return socket;
+  });
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  assert.equal(await score(origin), 'scored');
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+});
+
+test('a device that is asked for by name and is not there ends the start', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const child = run(t, { MODELS_DIR: models, DEVICE: 'cuda' });
+  const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout ?? assert.fail())]);
+  if (/"msg":"listening"/.test(shown)) return t.skip('CUDA works here');
+  assert.equal(code, 1);
+  assert.match(shown, /device cuda cannot be used: /);
 });
 
 test('mistakes in the settings are told all at once, with exit code 2', async (t) => {

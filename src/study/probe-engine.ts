@@ -15,6 +15,7 @@ const QUIET_OBSERVER: EngineObserver = {
   entrySkipped: () => {},
   workerRestarted: () => {},
   probeLoaded: () => {},
+  probeUnloaded: () => {},
   probeRefused: () => {},
 };
 
@@ -52,7 +53,9 @@ export async function openProbe(folder: string): Promise<ProbeEngine> {
         const body = decodeSafetensors(encodeRequest(input, {}).buffer);
         return [...(await engine.score(probe, body)).scores];
       },
-      close: () => engine.close(),
+      close: async () => {
+        await engine.close();
+      },
     };
   } catch (error) {
     await engine.close();

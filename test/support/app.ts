@@ -71,7 +71,8 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
     },
     readiness: () => ({ ready: true }),
     queueDepth: () => ({ samples: 0, bytes: 0 }),
-    close: async () => {},
+    reload: async () => [],
+    close: async () => 0,
     ...overrides,
   };
 }
