@@ -22,7 +22,7 @@ export function sampleText(
   const qualities = captions.flatMap(({ quality }) => quality);
   const good = qualities.filter((quality) => quality >= goodAt).length / qualities.length;
   return (
-    `${qualities.length} samples of ${captions.length} captions that ${name}@${version} was neither trained nor calibrated on, ` +
+    `${qualities.length} samples of ${captions.length} ${captions.length === 1 ? 'caption' : 'captions'} that ${name}@${version} was neither trained nor calibrated on, ` +
     `at step ${step} of ${capture.total_steps}; ${percent(good)} are good (${metric.name} of ${goodAt} or more)`
   );
 }

@@ -72,7 +72,7 @@ test('the scores beside the probe make a table, and the last line is JSON', asyn
 test('new samples are drawn, asked about by the real probe, finished and judged', async () => {
   const { output, errors, code, rows } = await study('--fresh', '2', '--alphas', '0.2');
   assert.equal(code, 0, errors);
-  assert.match(output, /^2 samples of 1 captions /);
+  assert.match(output, /^2 samples of 1 caption /);
   assert.match(errors, /2 samples 100%, 0 s left/);
   const [row] = rows();
   assert.deepEqual(Object.keys(row ?? {}), FIELDS);

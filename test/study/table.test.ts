@@ -48,7 +48,7 @@ test('the samples are described', () => {
   const samples = { goodAt: 1, captions: [{ caption: 'a', scores: [1, 2], quality: [0.5, 1] }] };
   assert.match(
     sampleText(testManifest(), samples, 5),
-    /^2 samples of 1 captions .* tiny@1 .* step 5 of 25; 50\.0%/,
+    /^2 samples of 1 caption .* tiny@1 .* step 5 of 25; 50\.0%/,
   );
 });
 
