@@ -127,7 +127,8 @@ test('a run that hangs makes it unready and ends it with another code than 0, on
     { WORKERS: '2', INFERENCE_TIMEOUT_MS: '300', DRAIN_DELAY_MS: '1000' },
     { hang: { above: 779, turns: 2 ** 52 }, work: 20 },
   );
-  const exit = once(child, 'exit');
+  // Its last lines may still be on their way when it has ended.
+  const exit = once(child, 'close');
   const hanging = score(origin, 779.5);
   while (!lines.some((line) => line['level'] === 'fatal')) await delay(10);
   assert.equal((await fetch(`${origin}/readyz`)).status, 503);
