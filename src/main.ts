@@ -26,6 +26,7 @@ interface Service {
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
+const LAST_WORDS_MS = 200;
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 // ONNX Runtime 1.29 and later sends telemetry on Linux unless this is set before its library loads.
@@ -157,7 +158,7 @@ function listenForHang(): { comes: Promise<{ reason: string }>; tell: (reason: s
 async function stop({ engine, app, socket }: Service): Promise<void> {
   // Unref'd: a process that has nothing left to do ends by itself before.
   setTimeout(
-    () => killAtOnce('stopping took too long'),
+    () => void kill('stopping took too long'),
     settings.drainDelayMs + settings.shutdownTimeoutMs,
   ).unref();
 
@@ -169,12 +170,14 @@ async function stop({ engine, app, socket }: Service): Promise<void> {
   setTimeout(hangUp, settings.shutdownTimeoutMs - settings.inferenceTimeoutMs).unref();
   await Promise.all([socket?.close(), app.close()]);
   const leftBehind = await engine.close();
-  if (leftBehind > 0) killAtOnce('a run still hangs');
+  if (leftBehind > 0) await kill('a run still hangs');
 }
 
 /** Nothing gentler ends a process that has a thread in native code: exit() aborts it, or waits for the thread for ever. */
-function killAtOnce(reason: string): void {
+async function kill(reason: string): Promise<void> {
   log.fatal({ reason }, 'killed');
+  // The log is written in the background, and offers no way to wait for it.
+  await delay(LAST_WORDS_MS);
   process.kill(process.pid, 'SIGKILL');
 }
 

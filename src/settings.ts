@@ -50,6 +50,9 @@ const settingsSchema = z.object({
   MAX_BODY_BYTES: whole(67_108_864, 1).describe('Size of a binary body at most, bytes'),
   MAX_JSON_BODY_BYTES: whole(2_097_152, 1).describe('Size of a JSON body at most, bytes'),
   MAX_SAMPLES_PER_REQUEST: whole(64, 1).describe('Samples in one request at most'),
+  REQUEST_TIMEOUT_MS: whole(60_000, 1).describe(
+    'From the first byte of a request to its last at most, ms; slower senders are hung up on',
+  ),
   INFERENCE_TIMEOUT_MS: whole(10_000, 1).describe('An inference that takes longer is taken for hung, ms'),
   DRAIN_DELAY_MS: whole(0, 0).describe('From SIGTERM to closing, while /readyz already answers 503, ms'),
   SHUTDOWN_TIMEOUT_MS: whole(20_000, 1).describe(

@@ -19,6 +19,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** A timer waits at least so long, ms. */
 const SHORTEST_TIMER_MS = 1;
 const US_PER_MS = 1000;
+const RETRY_AFTER_SECONDS = 1;
 
 export interface SchedulerOptions {
   readonly backlog: Backlog;
@@ -197,12 +198,14 @@ function deadlineTooNear(): Error {
   return problem('deadline', 'With the work that is ahead, the deadline would pass before there is a score.');
 }
 
+/** A thread that was lost says little of the request that it held: another try may succeed. */
 function runFailure(error: unknown): Error {
-  if (error instanceof ThreadDied) {
-    return problem('internal', 'The worker that held this request ended unexpectedly.', { cause: error });
-  }
-  if (error instanceof RunHangs) {
-    return problem('internal', 'The inference did not end in time.', { cause: error });
-  }
+  if (error instanceof ThreadDied)
+    return unready('The worker that held this request ended unexpectedly.', error);
+  if (error instanceof RunHangs) return unready('The inference did not end in time.', error);
   return problem('internal', `The probe could not be run: ${reasonOf(error)}`, { cause: error });
+}
+
+function unready(detail: string, cause: Error): Error {
+  return problem('unready', detail, { cause, retryAfterSeconds: RETRY_AFTER_SECONDS });
 }

@@ -19,8 +19,11 @@ export interface ObservedEngine {
   readonly heard: Heard;
 }
 
-/** Kills a fragile worker; must be the same as in fragile-worker.ts, which only a thread may import. */
-export const FATAL_TIMESTEP = 666;
+/**
+ * Kills a fragile worker, and is at the tiny probe's decision point; must be the same as in fragile-worker.ts, which only
+ * a thread may import.
+ */
+export const FATAL_TIMESTEP = 779.25;
 export const FRAGILE_WORKER_URL = new URL('fragile-worker.js', import.meta.url);
 
 export const SILENT_LOG: EngineLog = { info: () => {}, warn: () => {}, error: () => {} };
