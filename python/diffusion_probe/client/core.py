@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .requests import InvalidInputError, ScoreRequest, deadline_seconds, feedbac
 BINARY_TYPE = "application/octet-stream"
 JSON_TYPE = "application/json"
 
+LEAST = {"connections": 1, "retries": 0, "breaker_failures": 0, "breaker_seconds": 0}
+
 
 @dataclass(frozen=True)
 class ClientSettings:
@@ -34,6 +37,10 @@ class ClientSettings:
     def __post_init__(self) -> None:
         parse_origin(self.origin)
         deadline_seconds(self.deadline_ms)
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not least <= value < math.inf:
+                raise InvalidInputError(name, repr(value), f"a number from {least}")
 
 
 class Core:

@@ -80,6 +80,21 @@ def test_origins(origin: Any) -> None:
         ProbeClient(origin)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"deadline_ms": -1}, "deadline_ms is -1: expected a number of milliseconds above 0"),
+        ({"connections": 0}, "connections is 0: expected a number from 1"),
+        ({"retries": None}, "retries is None: expected a number from 0"),
+        ({"breaker_seconds": float("nan")}, "breaker_seconds is nan: expected a number from 0"),
+    ],
+)
+def test_settings(client_of, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError) as mistake:
+        client_of(NOBODY, **settings)
+    assert str(mistake.value) == message
+
+
 def test_what_is_right_arrives_as_it_was_given(client_of, impostor, listen) -> None:
     bodies: list[bytes] = []
     client = client_of(impostor(lambda connection: bodies.append(listen(connection)[1])).origin, retries=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import accelerate
 import numpy as np
 import pytest
 import torch
@@ -156,6 +157,42 @@ def test_a_block_cache_goes_on_with_fewer_rows(make_backbone, guard_dropping, wa
     seen = watch(backbone)
     result = guard_dropping(backbone, 0, 1, 2)(**backbone.arguments(images=4))
     assert seen.denoised == [4, 4, 1, 1]
+    expect_kept_as_without_guard(result, unguarded)
+
+
+@pytest.mark.parametrize("kind", ["sequential", "group"])
+def test_offloaded_weights_are_where_they_belong_after_a_run_without_survivors(make_backbone, guard_dropping, kind: str) -> None:
+    backbone = make_backbone("flux")
+    unguarded = backbone()
+    cpu = torch.device("cpu")
+    if kind == "sequential":
+        accelerate.cpu_offload(backbone.denoiser, cpu)
+    else:
+        backbone.denoiser.enable_group_offload(onload_device=cpu, offload_device=cpu, offload_type="leaf_level")
+    places = [parameter.device for parameter in backbone.denoiser.parameters()]
+    assert guard_dropping(backbone, 0, 1)(**backbone.arguments()).images == [None, None]
+    assert [parameter.device for parameter in backbone.denoiser.parameters()] == places
+    assert np.array_equal(backbone(), unguarded)
+
+
+def test_guidance_that_skips_layers_goes_on_with_fewer_rows(make_backbone, guard_dropping, watch) -> None:
+    """SD3 calls its denoiser twice a step then: once with both halves of the guidance, once with one."""
+    backbone = make_backbone("sd3")
+    skip = {"skip_guidance_layers": [0], "skip_layer_guidance_start": -1.0, "skip_layer_guidance_stop": 1.0}
+    unguarded = backbone(images=3, **skip)
+    seen = watch(backbone)
+    result = guard_dropping(backbone, 1)(**backbone.arguments(images=3, **skip))
+    assert seen.denoised == [6, 3, 6, 2, 4, 2, 4, 2]
+    expect_kept_as_without_guard(result, unguarded)
+
+
+def test_guidance_by_two_calls_goes_on_with_fewer_rows(make_backbone, guard_dropping, watch) -> None:
+    backbone = make_backbone("flux")
+    guided = {"negative_prompt": "two dog", "true_cfg_scale": 2.0}
+    unguarded = backbone(images=3, **guided)
+    seen = watch(backbone)
+    result = guard_dropping(backbone, 1)(**backbone.arguments(images=3, **guided))
+    assert seen.denoised == [3, 3, 3, 2, 2, 2, 2, 2]
     expect_kept_as_without_guard(result, unguarded)
 
 
