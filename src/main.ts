@@ -12,6 +12,7 @@ import { readExamples } from './api/examples.js';
 import { createApp } from './app.js';
 import { helpText, welcomeText } from './console-texts.js';
 import type { Engine } from './engine/engine.js';
+import { createMetricsApp, type MetricsAppOptions } from './metrics-app.js';
 import { openOperatorFiles } from './operator/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './settings.js';
 import { createLog } from './telemetry/log.js';
@@ -20,6 +21,8 @@ import { createMetrics } from './telemetry/metrics.js';
 interface Service {
   readonly engine: Engine;
   readonly app: FastifyInstance;
+  /** Undefined where the metrics have no port of their own. */
+  readonly metricsApp: FastifyInstance | undefined;
 }
 
 const EXIT_FAILURE = 1;
@@ -85,6 +88,7 @@ async function start(): Promise<Service> {
     observer: metrics.engineObserver,
   });
   metrics.watchEngine(engine);
+  let metricsApp: FastifyInstance | undefined;
   try {
     const app = await createApp({
       ...settings,
@@ -97,14 +101,30 @@ async function start(): Promise<Service> {
       examples: readExamples(),
       version,
     });
+    metricsApp = await listenForMetrics({
+      metrics,
+      engine,
+      policies: () => operatorFiles.policies(),
+      log,
+      isDraining: () => draining,
+    });
     const url = await app.listen({ host: settings.host, port: settings.port });
     welcome(url, engine);
-    return { engine, app };
+    return { engine, app, metricsApp };
   } catch (error) {
-    // Its threads would keep the process alive.
+    // What listens, and the engine's threads, would keep the process alive.
+    await metricsApp?.close();
     await engine.close();
     throw error;
   }
+}
+
+async function listenForMetrics(options: MetricsAppOptions): Promise<FastifyInstance | undefined> {
+  if (settings.metricsPort === undefined) return undefined;
+  const metricsApp = await createMetricsApp(options);
+  const url = await metricsApp.listen({ host: settings.host, port: settings.metricsPort });
+  log.info({ metrics: `${url}/metrics` }, 'listening for metrics');
+  return metricsApp;
 }
 
 function welcome(url: string, engine: Engine): void {
@@ -131,7 +151,7 @@ function listenForSignals(): Promise<NodeJS.Signals> {
   });
 }
 
-async function stop({ engine, app }: Service): Promise<void> {
+async function stop({ engine, app, metricsApp }: Service): Promise<void> {
   // Exiting in the middle of an inference aborts the whole process from native code, so this is the last resort, against
   // a run that hangs. Unref'd: a process that has nothing left to do ends by itself before.
   setTimeout(() => {
@@ -144,6 +164,7 @@ async function stop({ engine, app }: Service): Promise<void> {
   if (hurry.signal.aborted) app.server.closeAllConnections();
   await app.close();
   await engine.close();
+  await metricsApp?.close();
 }
 
 function packageVersion(): string {
