@@ -40,6 +40,7 @@ export async function openApiText(): Promise<string> {
       policies: () => SHIPPED_POLICIES,
       policiesRefusal: () => undefined,
       keys: randomKeys,
+      apiKeys: () => undefined,
     },
     log: createLog('silent'),
     isDraining: () => false,

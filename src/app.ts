@@ -2,6 +2,7 @@
 import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { createSerializerCompiler, validatorCompiler } from 'fastify-zod-openapi';
 
+import { requireApiKey } from './api/access.js';
 import { answerBrokenRequest } from './api/broken-requests.js';
 import { collectDocument, registerDocs } from './api/docs.js';
 import type { ScoreExamples } from './api/examples.js';
@@ -37,10 +38,12 @@ export interface AppOptions {
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
   readonly limits: ScoreLimits;
-  /** The policies and the keys of receipts. */
-  readonly operatorFiles: Pick<OperatorFiles, 'policies' | 'policiesRefusal' | 'keys'>;
+  /** The policies, the keys of receipts and the API keys. */
+  readonly operatorFiles: Pick<OperatorFiles, 'policies' | 'policiesRefusal' | 'keys' | 'apiKeys'>;
   /** From a request's first byte to its last at most, ms. */
   readonly requestTimeoutMs: number;
+  /** Where the metrics are instead of here, if they have a port of their own. */
+  readonly metricsPort?: number;
   /** From a decision to its feedback at most, s. */
   readonly receiptLifetimeSeconds: number;
   /** True from the first signal to stop on. */
@@ -53,7 +56,7 @@ export interface AppOptions {
 /** Builds the app; close it to end its connections. The engine remains the caller's. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { engine, metrics, examples, isDraining, operatorFiles } = options;
-  const { policies, policiesRefusal, keys } = operatorFiles;
+  const { policies, policiesRefusal, keys, apiKeys } = operatorFiles;
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -75,6 +78,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   installProblemHandlers(app, metrics);
   installHooks(app, metrics, isDraining);
+  requireApiKey(app, apiKeys);
 
   await collectDocument(app, options.version, examples);
   const pipeline = createScorePipeline({ ...options, policies, keys });
@@ -88,7 +92,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(registerFeedback, { intake });
   await app.register(registerModels, { engine, policies, policiesRefusal });
   await app.register(registerHealth, { engine, isDraining });
-  await app.register(registerMetrics, { metrics, engine, policies });
+  if (options.metricsPort === undefined) await app.register(registerMetrics, { metrics, engine, policies });
   await app.register(registerDocs);
   await app.ready();
   return app;

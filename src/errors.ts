@@ -13,6 +13,7 @@ export const ERRORS = {
   malformed_request: { status: 400, title: 'The request could not be read' },
   malformed_body: { status: 400, title: 'The body does not follow its format' },
   invalid_header: { status: 400, title: 'A header has an invalid value' },
+  unauthorized: { status: 401, title: 'An API key is required' },
   not_found: { status: 404, title: 'There is nothing at this address' },
   method_not_allowed: { status: 405, title: 'This address does not take that method' },
   request_timeout: { status: 408, title: 'The request did not arrive in time' },

@@ -12,6 +12,7 @@ import { readExamples } from './api/examples.js';
 import { createApp } from './app.js';
 import { helpText, welcomeText } from './console-texts.js';
 import type { Engine } from './engine/engine.js';
+import { createMetricsApp, type MetricsAppOptions } from './metrics-app.js';
 import { openOperatorFiles } from './operator/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './settings.js';
 import { createLog } from './telemetry/log.js';
@@ -22,6 +23,8 @@ interface Service {
   readonly engine: Engine;
   readonly app: FastifyInstance;
   readonly socket: UnixSocket | undefined;
+  /** Undefined where the metrics have no port of their own. */
+  readonly metricsApp: FastifyInstance | undefined;
 }
 
 const EXIT_FAILURE = 1;
@@ -92,6 +95,7 @@ async function start(): Promise<Service> {
   });
   metrics.watchEngine(engine);
   let app: FastifyInstance | undefined;
+  let metricsApp: FastifyInstance | undefined;
   try {
     app = await createApp({
       ...settings,
@@ -104,17 +108,32 @@ async function start(): Promise<Service> {
       examples: readExamples(),
       version,
     });
+    metricsApp = await listenForMetrics({
+      metrics,
+      engine,
+      policies: () => operatorFiles.policies(),
+      log,
+      isDraining: () => draining,
+    });
     const url = await app.listen({ host: settings.host, port: settings.port });
     const { listen } = settings;
     const socket = listen === undefined ? undefined : await listenOnUnixSocket(listen, app.server);
     welcome(url, engine);
-    return { engine, app, socket };
+    return { engine, app, socket, metricsApp };
   } catch (error) {
     // What listens, and the engine's threads, would keep the process alive.
-    await app?.close();
+    await Promise.all([app?.close(), metricsApp?.close()]);
     await engine.close();
     throw error;
   }
+}
+
+async function listenForMetrics(options: MetricsAppOptions): Promise<FastifyInstance | undefined> {
+  if (settings.metricsPort === undefined) return undefined;
+  const metricsApp = await createMetricsApp(options);
+  const url = await metricsApp.listen({ host: settings.host, port: settings.metricsPort });
+  log.info({ metrics: `${url}/metrics` }, 'listening for metrics');
+  return metricsApp;
 }
 
 function welcome(url: string, engine: Engine): void {
@@ -155,7 +174,7 @@ function listenForHang(): { comes: Promise<{ reason: string }>; tell: (reason: s
   return { comes, tell };
 }
 
-async function stop({ engine, app, socket }: Service): Promise<void> {
+async function stop({ engine, app, socket, metricsApp }: Service): Promise<void> {
   // Unref'd: a process that has nothing left to do ends by itself before.
   setTimeout(
     () => void kill('stopping took too long'),
@@ -171,6 +190,7 @@ async function stop({ engine, app, socket }: Service): Promise<void> {
   await Promise.all([socket?.close(), app.close()]);
   const leftBehind = await engine.close();
   if (leftBehind > 0) await kill('a run still hangs');
+  await metricsApp?.close();
 }
 
 /** Nothing gentler ends a process that has a thread in native code: exit() aborts it, or waits for the thread for ever. */

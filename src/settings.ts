@@ -72,6 +72,15 @@ const settingsSchema = z.object({
     .string()
     .exactOptional()
     .describe('JSON file of the keys that sign receipts, the same for all replicas; unset: a random one'),
+  API_KEYS_FILE: z
+    .string()
+    .exactOptional()
+    .describe(
+      'JSON file of the API keys that callers must show, reloaded when edited; unset: everybody may ask',
+    ),
+  METRICS_PORT: wholeNumber(0, MAX_PORT)
+    .exactOptional()
+    .describe('Port for /metrics alone, which PORT then does not answer; unset: /metrics is on PORT'),
   RECEIPT_LIFETIME_SECONDS: whole(86_400, 1).describe('From a decision to its feedback at most, s'),
 });
 

@@ -14,6 +14,19 @@ const TAGS = [
   { name: 'telemetry', description: 'For Prometheus' },
 ];
 
+/** All that the pages need comes from this service; Swagger UI sets styles on elements. */
+const PAGE_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
 /** Begins to collect the document; to be called before the routes are added. */
 export async function collectDocument(
   app: FastifyInstance,
@@ -32,6 +45,12 @@ export async function collectDocument(
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       tags: TAGS,
+      components: {
+        securitySchemes: {
+          apiKey: { type: 'http', scheme: 'bearer', description: 'Where the operator has set API keys' },
+        },
+      },
+      security: [{}, { apiKey: [] }],
     },
     transform: fastifyZodOpenApiTransformers.transform,
     transformObject: (source) => {
@@ -56,5 +75,18 @@ export async function registerDocs(app: FastifyInstance): Promise<void> {
   const hidden = { schema: { hide: true } };
   app.get('/openapi.json', hidden, async () => app.swagger());
   app.get('/', hidden, async (_request, reply) => reply.redirect('/docs'));
+  await app.register(registerPages);
+}
+
+/** In a scope of its own, with the headers that pages for browsers should have. */
+async function registerPages(app: FastifyInstance): Promise<void> {
+  app.addHook('onSend', async (_request, reply) => {
+    reply.headers({
+      'content-security-policy': PAGE_POLICY,
+      'referrer-policy': 'no-referrer',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+    });
+  });
   await app.register(swaggerUi, { routePrefix: '/docs', indexPrefix: '' });
 }

@@ -119,6 +119,7 @@ function routeSchema(): FastifyZodOpenApiSchema {
       ...problemResponses([
         'malformed_request',
         'malformed_body',
+        'unauthorized',
         'body_too_large',
         'unsupported_media_type',
         'invalid_feedback',

@@ -19,17 +19,16 @@ import {
   scoreAnswerSchema,
 } from './score-schemas.js';
 import { StageClock } from './stage-clock.js';
+import { closeIfMuchIsUnread } from './unread-body.js';
 
 const BINARY_TYPES = ['application/octet-stream', 'application/vnd.safetensors'];
 const JSON_TYPE = 'application/json';
-
-/** Above this many unread bytes it is cheaper to lose the connection than to take in a body that nobody will read. */
-const MAX_UNREAD_BYTES = 262_144;
 
 const FAILURES: readonly ErrorCode[] = [
   'malformed_request',
   'malformed_body',
   'invalid_header',
+  'unauthorized',
   'model_not_found',
   'length_required',
   'body_too_large',
@@ -136,8 +135,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics }:
     metrics.stages(probe, clock.durations());
     if (probe) metrics.waited(probe, totalMs);
     reply.header('server-timing', clock.header());
-    const announced = Number(request.headers['content-length'] ?? Infinity);
-    if (!request.raw.readableEnded && announced > MAX_UNREAD_BYTES) reply.header('connection', 'close');
+    closeIfMuchIsUnread(request, reply);
   }
 }
 

@@ -24,6 +24,8 @@ const JSON_TYPE = 'application/json';
 export interface ProbeClientOptions {
   /** Connections held open at most; 16 when left out. */
   readonly connections?: number;
+  /** Shown with every call, where the service asks for one. */
+  readonly apiKey?: string;
   /** For calls that give no deadline, ms; 1000 when left out. */
   readonly deadlineMs?: number;
   /** Told of everything that kept a group from being scored. What it throws is ignored. */
@@ -99,6 +101,7 @@ export interface FeedbackOptions {
 export class ProbeClient {
   readonly #pool: Pool;
   readonly #deadlineMs: number;
+  readonly #authorization: { readonly authorization?: string };
   readonly #onProblem: (failure: ScoreFailure) => void;
 
   /**
@@ -108,6 +111,7 @@ export class ProbeClient {
    */
   constructor(origin: string, options: ProbeClientOptions = {}) {
     this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    this.#authorization = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` };
     this.#onProblem = options.onProblem ?? (() => {});
     // One request per connection at a time: pipelined scores would wait for each other.
     const { url, socketPath } = addressOf(origin);
@@ -190,6 +194,7 @@ export class ProbeClient {
       method: 'POST',
       path,
       headers: {
+        ...this.#authorization,
         'content-type': type,
         'x-deadline-ms': String(deadlineMs * (1 - RETURN_SHARE)),
       },

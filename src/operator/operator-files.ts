@@ -1,6 +1,7 @@
-/** Owns the files through which an operator steers the running service: the policies, and the keys of receipts. */
+/** Owns the files through which an operator steers the running service: the policies, the keys of receipts and the API keys. */
 import { parsePolicies, type PolicyBook, SHIPPED_POLICIES } from '../decision/policy-book.js';
 import { type KeyRing, parseKeys, randomKeys } from '../feedback/keys.js';
+import { type ApiKeys, parseApiKeys } from './api-keys.js';
 import { ReloadingFile } from './reloading-file.js';
 
 const KEYS_WARNING =
@@ -13,11 +14,13 @@ export interface OperatorFiles {
   policiesRefusal(): string | undefined;
   /** What signs and checks receipts now. */
   keys(): KeyRing;
+  /** The keys that callers must show now; undefined where they need none. */
+  apiKeys(): ApiKeys | undefined;
   /** Stops looking at the files. */
   close(): void;
 }
 
-export const OPERATOR_FILES = ['policies', 'feedback_keys'] as const;
+export const OPERATOR_FILES = ['policies', 'feedback_keys', 'api_keys'] as const;
 export const RELOAD_OUTCOMES = ['loaded', 'refused'] as const;
 
 export type OperatorFile = (typeof OPERATOR_FILES)[number];
@@ -34,6 +37,8 @@ export interface OperatorFilesOptions {
   /** The policies as shipped, and keys of this process alone, where there is no file. */
   readonly policiesFile?: string;
   readonly feedbackKeysFile?: string;
+  /** Everybody may ask where there is no file. */
+  readonly apiKeysFile?: string;
   readonly log: OperatorLog;
   readonly onReload: (file: OperatorFile, outcome: ReloadOutcome) => void;
   /** How often the files are looked at, ms. */
@@ -45,7 +50,7 @@ export interface OperatorFilesOptions {
  * @throws {Error} when a file cannot be used: the service must not start on other policies than it was given.
  */
 export async function openOperatorFiles(options: OperatorFilesOptions): Promise<OperatorFiles> {
-  const { policiesFile, feedbackKeysFile, log } = options;
+  const { policiesFile, feedbackKeysFile, apiKeysFile, log } = options;
   const policies = policiesFile
     ? await ReloadingFile.open({
         path: policiesFile,
@@ -60,15 +65,24 @@ export async function openOperatorFiles(options: OperatorFilesOptions): Promise<
         ...reporting(options, 'feedback_keys', feedbackKeysFile),
       })
     : undefined;
+  const apiKeys = apiKeysFile
+    ? await ReloadingFile.open({
+        path: apiKeysFile,
+        parse: parseApiKeys,
+        ...reporting(options, 'api_keys', apiKeysFile),
+      })
+    : undefined;
   const ownKeys = randomKeys();
   if (!keys) log.warn({ key: ownKeys.currentId }, KEYS_WARNING);
   return {
     policies: () => policies?.content ?? SHIPPED_POLICIES,
     policiesRefusal: () => policies?.refusal,
     keys: () => keys?.content ?? ownKeys,
+    apiKeys: () => apiKeys?.content,
     close: () => {
       policies?.close();
       keys?.close();
+      apiKeys?.close();
     },
   };
 }

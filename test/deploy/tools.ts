@@ -88,7 +88,7 @@ for (const overlay of ['cpu', 'gpu']) {
     assert.deepEqual(of(resources, 'Service').spec.selector, labels);
     const policy = of(resources, 'NetworkPolicy').spec;
     assert.deepEqual(policy.podSelector, { matchLabels: labels });
-    for (const source of policy.ingress?.[0]?.from ?? [])
+    for (const source of (policy.ingress ?? []).flatMap(({ from }) => from))
       assert.notEqual(source.podSelector.matchLabels['app.kubernetes.io/name'], name);
   });
 

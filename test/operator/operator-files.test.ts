@@ -1,5 +1,6 @@
 /** Owns the proof that edits of the operator's files are taken over, and that a broken edit changes nothing but is told. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -24,7 +25,7 @@ async function temporaryFolder(t: TestContext): Promise<string> {
 
 async function open(
   t: TestContext,
-  files: { policiesFile?: string; feedbackKeysFile?: string },
+  files: { policiesFile?: string; feedbackKeysFile?: string; apiKeysFile?: string },
   intervalMs = INTERVAL_MS,
 ) {
   const told: string[] = [];
@@ -129,3 +130,16 @@ async function someKeys(t: TestContext): Promise<string> {
   await writeFile(file, keysFile('k'));
   return file;
 }
+
+test('API keys are needed where there is a file, and an edit changes who may ask', async (t) => {
+  assert.equal((await open(t, {})).opened.apiKeys(), undefined);
+  const file = path.join(await temporaryFolder(t), 'api-keys.json');
+  const withKey = (key: string) =>
+    JSON.stringify({ keys: [{ id: 'a', sha256: createHash('sha256').update(key).digest('hex') }] });
+  await writeFile(file, withKey('old'));
+  const { opened } = await open(t, { apiKeysFile: file });
+  assert.deepEqual([opened.apiKeys()?.ownerOf('old'), opened.apiKeys()?.ownerOf('new')], ['a', undefined]);
+  await writeFile(file, withKey('new'));
+  await until(() => opened.apiKeys()?.ownerOf('new') === 'a');
+  assert.equal(opened.apiKeys()?.ownerOf('old'), undefined);
+});

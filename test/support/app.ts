@@ -88,7 +88,13 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
 export function operatorFiles(parts: Partial<AppOptions['operatorFiles']> = {}): AppOptions['operatorFiles'] {
   const ring = randomKeys();
   const book: PolicyBook = { default: { policy: TEST_POLICY, allow_override: true }, models: {} };
-  return { policies: () => book, policiesRefusal: () => undefined, keys: () => ring, ...parts };
+  return {
+    policies: () => book,
+    policiesRefusal: () => undefined,
+    keys: () => ring,
+    apiKeys: () => undefined,
+    ...parts,
+  };
 }
 
 /** An app over an engine, closed after the test. */
