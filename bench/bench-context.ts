@@ -73,6 +73,7 @@ export async function measureLoad(
   };
 }
 
+/** @throws {Error} when nothing was scored: whatever the machine, that is no result. */
 export async function measureClosed(
   context: BenchContext,
   rival: Rival,
@@ -81,7 +82,9 @@ export async function measureClosed(
   seconds: number,
 ): Promise<LoadRun> {
   const plan: LoadPlan = { kind: 'closed', load, connections, until: { seconds } };
-  return measureLoad(context, rival, plan, `closed, ${connections} conn.`);
+  const run = await measureLoad(context, rival, plan, `closed, ${connections} conn.`);
+  if (run.useful === 0) throw new Error(`${rival.name} scored nothing in ${run.sent} requests`);
+  return run;
 }
 
 export async function measureRaw({ raw }: BenchContext, order: RunOrder): Promise<RawRun> {

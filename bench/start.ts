@@ -43,7 +43,10 @@ export async function startAll(options: StartOptions, examplePath: string, model
     startOrderTaker<RawTalk>(RAW_RUNNER, [file.path, file.output, examplePath], environment),
   );
   const { peers, trouble } = await startPeers(options, file.path);
-  const skipped = trouble === undefined ? [] : [`peer skipped: ${trouble}`];
+  const skipped =
+    trouble === undefined
+      ? []
+      : [`the peers are skipped, Python or their packages cannot be had: ${trouble}`];
   return {
     context: { plan, service, peers, generator, raw, tell },
     notes: [`probe ${file.reference}`, ...skipped],

@@ -36,6 +36,10 @@ export async function startServer(command: ServerCommand): Promise<Server> {
   const exit = new Promise<void>((resolve) => {
     child.once('exit', () => resolve()).once('error', () => resolve());
   });
+  // After the last of what it wrote.
+  const end = new Promise<void>((resolve) => {
+    child.once('close', () => resolve());
+  });
   const stop = async (): Promise<void> => {
     const force = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
     child.kill('SIGTERM');
@@ -44,17 +48,21 @@ export async function startServer(command: ServerCommand): Promise<Server> {
   };
 
   const lines: string[] = [];
+  const outputs = [child.stdout, child.stderr];
+  const readers = outputs.map((input) => createInterface({ input }));
   const ready = new Promise<string>((resolve) => {
-    for (const input of [child.stdout, child.stderr]) {
-      // Read to the end: a full pipe would stop the server.
-      createInterface({ input }).on('line', (line) => {
+    for (const reader of readers) {
+      reader.on('line', (line) => {
         if (lines.push(line) > LINES_SHOWN) lines.shift();
         const url = command.readyAt(line);
         if (url !== undefined) resolve(url);
       });
     }
   });
-  const url = await Promise.race([ready, exit, delay(START_TIMEOUT_MS, undefined, { ref: false })]);
+  const url = await Promise.race([ready, end, delay(START_TIMEOUT_MS, undefined, { ref: false })]);
+  for (const reader of readers) reader.close();
+  // What it still writes is thrown away as cheaply as can be; a full pipe would stop it.
+  for (const output of outputs) output.resume();
   if (url !== undefined) return { url, pid: child.pid ?? NaN, stop };
   await stop();
   throw new Error(`${command.command} ${command.parameters.join(' ')} did not start:\n${lines.join('\n')}`);

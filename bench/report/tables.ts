@@ -59,7 +59,7 @@ export function figureTable(figures: readonly Figure[]): string {
       figure.name,
       figure.value === null ? NOTHING : number(figure.value, 3),
       'atLeast' in figure.goal ? `≥ ${figure.goal.atLeast}` : `≤ ${figure.goal.atMost}`,
-      reachedText(isReached(figure)),
+      reachedText(figure),
       figure.meaning,
     ]),
   ]);
@@ -76,9 +76,11 @@ function rounded(value: number): number {
   return Number(value.toFixed(JSON_DIGITS));
 }
 
-function reachedText(isGoalReached: boolean | undefined): string {
+function reachedText(figure: Figure): string {
+  const isGoalReached = isReached(figure);
   if (isGoalReached === undefined) return 'not measured';
-  return isGoalReached ? 'yes' : 'no';
+  if (isGoalReached) return 'yes';
+  return figure.flaw === undefined ? 'no' : `no: ${figure.flaw}`;
 }
 
 function number(value: number, digits: number): string {

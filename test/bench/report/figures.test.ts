@@ -6,7 +6,7 @@ import type { LoadRun, RawRun } from '../../../bench/bench-context.js';
 import type { OpenRun } from '../../../bench/phases/open.js';
 import type { Round } from '../../../bench/phases/rounds.js';
 import { type FigureName, figuresOf, isReached, type Measured } from '../../../bench/report/figures.js';
-import { jsonLine } from '../../../bench/report/tables.js';
+import { figureTable, jsonLine } from '../../../bench/report/tables.js';
 
 const NO_TIME = { p50: NaN, p90: NaN, p99: NaN, p999: NaN, max: NaN };
 
@@ -100,6 +100,20 @@ test('the service is compared with the best peer in each respect', () => {
   assert.equal(values.peer_ratio_c16, 2);
   assert.equal(values.peer_p50_ratio_c1, 1.5);
   assert.equal(values.rss_ratio, null);
+});
+
+test('an answer that is late or lost at overload spoils the goodput, however good', () => {
+  const goodput = (facts: Partial<LoadRun>) => {
+    const openSingles = [openRun(200, { samplesPerSecond: 400, ...facts }, 2)];
+    const figures = figuresOf({ rounds: [], openSingles, capacity: 400, memory: undefined });
+    const figure = figures.find(({ name }) => name === 'goodput_200') ?? assert.fail();
+    return { isReached: isReached(figure), row: figureTable([figure]) };
+  };
+  assert.equal(goodput({}).isReached, true);
+  assert.equal(goodput({ lost: 1 }).isReached, false);
+  const late = goodput({ late: 3 });
+  assert.equal(late.isReached, false);
+  assert.match(late.row, /1\.000 .* no: 3 late or lost/);
 });
 
 test('a goal is reached at its bound, and what was not measured is neither', () => {
