@@ -53,7 +53,12 @@ async function startService(): Promise<{ app: FastifyInstance; close: () => Prom
     limits: settings,
     engine,
     metrics,
-    operatorFiles: { policies: () => SHIPPED_POLICIES, policiesRefusal: () => undefined, keys: () => keys },
+    operatorFiles: {
+      policies: () => SHIPPED_POLICIES,
+      policiesRefusal: () => undefined,
+      keys: () => keys,
+      apiKeys: () => undefined,
+    },
     log,
     isDraining: () => false,
     examples: { requests: {} },

@@ -163,11 +163,14 @@ test('a port that is taken ends the process with code 1, its threads included', 
 });
 
 test('the metrics have a port of their own where one is set, until the engine has ended', async (t) => {
-  const { child, lines, origin } = await start(t, { METRICS_PORT: '0', DRAIN_DELAY_MS: '200' });
+  const { child, lines, ended, origin } = await startProcess(t, {
+    METRICS_PORT: '0',
+    DRAIN_DELAY_MS: '200',
+  });
   const line = lines.find((entry) => entry['msg'] === 'listening for metrics');
   const metrics = String(line?.['metrics']);
   assert.match(await (await fetch(metrics)).text(), /^diffusion_probe_ready 1$/m);
   assert.equal((await fetch(`${origin}/metrics`)).status, 404);
   child.kill('SIGTERM');
-  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.deepEqual(await ended, [0, null]);
 });
