@@ -17,12 +17,15 @@ import { openOperatorFiles } from './operator/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './settings.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
+import { isTracingAsked, type Tracing } from './telemetry/tracing.js';
 
 interface Service {
   readonly engine: Engine;
   readonly app: FastifyInstance;
   /** Undefined where the metrics have no port of their own. */
   readonly metricsApp: FastifyInstance | undefined;
+  /** Undefined where none is asked for. */
+  readonly tracing: Tracing | undefined;
 }
 
 const EXIT_FAILURE = 1;
@@ -88,6 +91,7 @@ async function start(): Promise<Service> {
     observer: metrics.engineObserver,
   });
   metrics.watchEngine(engine);
+  const tracing = isTracingAsked(process.env) ? await beginTracing(version) : undefined;
   let metricsApp: FastifyInstance | undefined;
   try {
     const app = await createApp({
@@ -95,6 +99,7 @@ async function start(): Promise<Service> {
       limits: settings,
       engine,
       metrics,
+      tracing,
       operatorFiles,
       log,
       isDraining: () => draining,
@@ -110,13 +115,20 @@ async function start(): Promise<Service> {
     });
     const url = await app.listen({ host: settings.host, port: settings.port });
     welcome(url, engine);
-    return { engine, app, metricsApp };
+    return { engine, app, metricsApp, tracing };
   } catch (error) {
     // What listens, and the engine's threads, would keep the process alive.
     await metricsApp?.close();
     await engine.close();
     throw error;
   }
+}
+
+async function beginTracing(version: string): Promise<Tracing> {
+  // Only now: most services do without these libraries.
+  const { startTracing } = await import('./telemetry/otlp.js');
+  log.info('requests are traced');
+  return startTracing(version);
 }
 
 async function listenForMetrics(options: MetricsAppOptions): Promise<FastifyInstance | undefined> {
@@ -151,7 +163,7 @@ function listenForSignals(): Promise<NodeJS.Signals> {
   });
 }
 
-async function stop({ engine, app, metricsApp }: Service): Promise<void> {
+async function stop({ engine, app, metricsApp, tracing }: Service): Promise<void> {
   // Exiting in the middle of an inference aborts the whole process from native code, so this is the last resort, against
   // a run that hangs. Unref'd: a process that has nothing left to do ends by itself before.
   setTimeout(() => {
@@ -165,6 +177,7 @@ async function stop({ engine, app, metricsApp }: Service): Promise<void> {
   await app.close();
   await engine.close();
   await metricsApp?.close();
+  await tracing?.close();
 }
 
 function packageVersion(): string {
