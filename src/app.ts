@@ -17,6 +17,7 @@ import type { Engine } from './engine/types.js';
 import { FeedbackIntake } from './feedback/intake.js';
 import type { OperatorFiles } from './operator/operator-files.js';
 import type { Metrics } from './telemetry/metrics.js';
+import type { Tracing } from './telemetry/tracing.js';
 
 /** Above the idle timeouts of common load balancers, so that they close idle connections and not we. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
@@ -36,6 +37,8 @@ declare module 'fastify' {
 export interface AppOptions {
   readonly engine: Engine;
   readonly metrics: Metrics;
+  /** Left out: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   readonly log: FastifyBaseLogger;
   readonly limits: ScoreLimits;
   /** The policies, the keys of receipts and the API keys. */
@@ -88,7 +91,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     lifetimeSeconds: options.receiptLifetimeSeconds,
     remembered: REMEMBERED_RECEIPTS,
   });
-  await app.register(registerScore, { pipeline, metrics });
+  await app.register(registerScore, { pipeline, metrics, tracing: options.tracing });
   await app.register(registerFeedback, { intake });
   await app.register(registerModels, { engine, policies, policiesRefusal });
   await app.register(registerHealth, { engine, isDraining });

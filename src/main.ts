@@ -17,6 +17,7 @@ import { openOperatorFiles } from './operator/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './settings.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
+import { isTracingAsked, type Tracing } from './telemetry/tracing.js';
 import { listenOnUnixSocket, type UnixSocket } from './unix-socket.js';
 
 interface Service {
@@ -25,6 +26,8 @@ interface Service {
   readonly socket: UnixSocket | undefined;
   /** Undefined where the metrics have no port of their own. */
   readonly metricsApp: FastifyInstance | undefined;
+  /** Undefined where none is asked for. */
+  readonly tracing: Tracing | undefined;
 }
 
 const EXIT_FAILURE = 1;
@@ -94,6 +97,7 @@ async function start(): Promise<Service> {
     onHang: hang.tell,
   });
   metrics.watchEngine(engine);
+  const tracing = isTracingAsked(process.env) ? await beginTracing(version) : undefined;
   let app: FastifyInstance | undefined;
   let metricsApp: FastifyInstance | undefined;
   try {
@@ -102,6 +106,7 @@ async function start(): Promise<Service> {
       limits: settings,
       engine,
       metrics,
+      tracing,
       operatorFiles,
       log,
       isDraining: () => draining,
@@ -119,13 +124,20 @@ async function start(): Promise<Service> {
     const { listen } = settings;
     const socket = listen === undefined ? undefined : await listenOnUnixSocket(listen, app.server);
     welcome(url, engine);
-    return { engine, app, socket, metricsApp };
+    return { engine, app, socket, metricsApp, tracing };
   } catch (error) {
     // What listens, and the engine's threads, would keep the process alive.
     await Promise.all([app?.close(), metricsApp?.close()]);
     await engine.close();
     throw error;
   }
+}
+
+async function beginTracing(version: string): Promise<Tracing> {
+  // Only now: most services do without these libraries.
+  const { startTracing } = await import('./telemetry/otlp.js');
+  log.info('requests are traced');
+  return startTracing(version);
 }
 
 async function listenForMetrics(options: MetricsAppOptions): Promise<FastifyInstance | undefined> {
@@ -174,7 +186,7 @@ function listenForHang(): { comes: Promise<{ reason: string }>; tell: (reason: s
   return { comes, tell };
 }
 
-async function stop({ engine, app, socket, metricsApp }: Service): Promise<void> {
+async function stop({ engine, app, socket, metricsApp, tracing }: Service): Promise<void> {
   // Unref'd: a process that has nothing left to do ends by itself before.
   setTimeout(
     () => void kill('stopping took too long'),
@@ -191,6 +203,7 @@ async function stop({ engine, app, socket, metricsApp }: Service): Promise<void>
   const leftBehind = await engine.close();
   if (leftBehind > 0) await kill('a run still hangs');
   await metricsApp?.close();
+  await tracing?.close();
 }
 
 /** Nothing gentler ends a process that has a thread in native code: exit() aborts it, or waits for the thread for ever. */

@@ -5,6 +5,8 @@ import * as z from 'zod';
 
 import { type ErrorCode, isFailOpenReason, problem } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
+import type { UnscoredEvent } from '../telemetry/score-metrics.js';
+import type { Tracing } from '../telemetry/tracing.js';
 import { ClientGoneError, type Lifetime, readDeadline, watchLifetime } from './lifetime.js';
 import { problemResponses } from './problem-responses.js';
 import { toProblem } from './problems.js';
@@ -60,10 +62,17 @@ const FAILURES: readonly ErrorCode[] = [
 export interface ScoreRouteOptions {
   readonly pipeline: ScorePipeline;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
 }
 
+/** What kept a request from getting scores. */
+type Failure = Pick<UnscoredEvent, 'outcome' | 'reason'>;
+type Ending = Failure | typeof SCORED;
+
+const SCORED = { outcome: 'scored', reason: 'none' } as const;
+
 /** Adds POST /score in a scope of its own, where bodies stay unread streams. */
-export async function registerScore(app: FastifyInstance, { pipeline, metrics }: ScoreRouteOptions) {
+export async function registerScore(app: FastifyInstance, { pipeline, metrics, tracing }: ScoreRouteOptions) {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser([...BINARY_TYPES, JSON_TYPE], (_request, payload, done) => done(null, payload));
 
@@ -79,11 +88,17 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics }:
         request.arrivedAt,
       );
       const findings: Findings = {};
+      let ending: Ending = SCORED;
       try {
         return await answer(request, life, clock, findings);
+      } catch (error) {
+        const failure = failureOf(error, life);
+        ending = failure;
+        metrics.unscored({ ...failure, probe: findings.probe, samples: findings.samples });
+        return failOpen(error, failure, request, findings);
       } finally {
         life.end();
-        finish(request, reply, clock, findings);
+        finish(request, reply, clock, findings, ending);
       }
     },
   });
@@ -93,50 +108,69 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics }:
     life: Lifetime,
     clock: StageClock,
     findings: Findings,
-  ): Promise<Scored | FailedOpen> {
-    try {
-      const scored = await pipeline(sourceOf(request), life, clock, findings);
-      const { probe, policy, point } = findings;
-      if (probe && policy && point)
-        metrics.scored({ probe, policy, step: point.step, results: scored.results });
-      return scored;
-    } catch (error) {
-      return failOpen(error, request, life, findings);
-    }
-  }
-
-  /** With a deadline, a failure of the service is an answer: keep everything. Without one, it is an error. */
-  function failOpen(error: unknown, request: FastifyRequest, life: Lifetime, findings: Findings): FailedOpen {
-    const { probe, policy, samples } = findings;
-    if (error instanceof ClientGoneError) {
-      metrics.unscored({ outcome: 'gone', reason: 'none', probe, samples });
-      throw error;
-    }
-    const failure = toProblem(error);
-    const { code: reason } = failure;
-    if (!isFailOpenReason(reason) || life.deadline === undefined) {
-      const outcome = isFailOpenReason(reason) ? 'failed' : 'refused';
-      metrics.unscored({ outcome, reason, probe, samples });
-      throw error;
-    }
-    const log = reason === 'internal' ? 'error' : 'info';
-    request.log[log]({ code: reason, err: failure.cause ?? failure }, 'failed open');
-    metrics.unscored({ outcome: 'failed_open', reason, probe, samples });
-    return failedOpenAnswer(reason, probe, policy);
+  ): Promise<Scored> {
+    const scored = await pipeline(sourceOf(request), life, clock, findings);
+    const { probe, policy, point } = findings;
+    if (probe && policy && point)
+      metrics.scored({ probe, policy, step: point.step, results: scored.results });
+    return scored;
   }
 
   function finish(
     request: FastifyRequest,
     reply: FastifyReply,
     clock: StageClock,
-    { probe }: Findings,
+    findings: Findings,
+    { outcome, reason }: Ending,
   ): void {
-    const totalMs = clock.stop();
+    const { probe, policy, point, samples } = findings;
+    const endedAt = clock.stop();
     metrics.stages(probe, clock.durations());
-    if (probe) metrics.waited(probe, totalMs);
+    if (probe) metrics.waited(probe, endedAt - clock.startedAt);
+    tracing?.trace({
+      headers: request.headers,
+      from: clock.startedAt,
+      to: endedAt,
+      stages: clock.intervals(),
+      attributes: {
+        'http.request.method': request.method,
+        'http.route': '/score',
+        'diffusion_probe.request_id': request.id,
+        'diffusion_probe.outcome': outcome,
+        'diffusion_probe.reason': reason,
+        'diffusion_probe.model': probe?.name,
+        'diffusion_probe.version': probe?.version,
+        'diffusion_probe.provider': probe?.provider,
+        'diffusion_probe.policy': policy?.name,
+        'diffusion_probe.step': point?.step,
+        'diffusion_probe.samples': samples,
+      },
+      isFault: outcome === 'failed' || outcome === 'failed_open',
+    });
     reply.header('server-timing', clock.header());
     closeIfMuchIsUnread(request, reply);
   }
+}
+
+function failureOf(error: unknown, life: Lifetime): Failure {
+  if (error instanceof ClientGoneError) return { outcome: 'gone', reason: 'none' };
+  const { code: reason } = toProblem(error);
+  if (!isFailOpenReason(reason)) return { outcome: 'refused', reason };
+  return { outcome: life.deadline === undefined ? 'failed' : 'failed_open', reason };
+}
+
+/** With a deadline, a failure of the service is an answer: keep everything. Without one, it is an error. */
+function failOpen(
+  error: unknown,
+  { outcome, reason }: Failure,
+  request: FastifyRequest,
+  { probe, policy }: Findings,
+): FailedOpen {
+  if (outcome !== 'failed_open' || reason === 'none' || !isFailOpenReason(reason)) throw error;
+  const { cause } = toProblem(error);
+  const log = reason === 'internal' ? 'error' : 'info';
+  request.log[log]({ code: reason, err: cause ?? error }, 'failed open');
+  return failedOpenAnswer(reason, probe, policy);
 }
 
 function sourceOf(request: FastifyRequest): ScoreSource {

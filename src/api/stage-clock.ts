@@ -1,42 +1,52 @@
-/** Owns the times of one request's stages, as they go into the Server-Timing header and the metrics. */
+/** Owns the times of one request's stages, as they go into the Server-Timing header, the metrics and the traces. */
 import { type Stage, STAGES } from '../telemetry/stages.js';
+import type { StageInterval } from '../telemetry/tracing.js';
 
 export class StageClock {
-  readonly #startedAt: number;
-  readonly #durations = new Map<Stage, number>();
+  /** When the request arrived, on the clock of performance.now(), ms. */
+  readonly startedAt: number;
+  readonly #intervals: StageInterval[] = [];
   #lapAt: number;
 
-  /** @param startedAt when the request arrived, on the clock of performance.now(), ms. */
   constructor(startedAt: number) {
-    this.#startedAt = startedAt;
+    this.startedAt = startedAt;
     this.#lapAt = startedAt;
   }
 
   /** Ends a stage that lasted since the one before it. */
   lap(stage: Stage): void {
     const now = performance.now();
-    this.#durations.set(stage, now - this.#lapAt);
+    this.#intervals.push({ stage, from: this.#lapAt, to: now });
     this.#lapAt = now;
   }
 
-  /** Takes over stages that were timed elsewhere, ms; the next lap begins now. */
+  /** Takes over stages that were timed elsewhere, one after the other, ms; the next lap begins now. */
   record(durations: Partial<Record<Stage, number>>): void {
-    for (const [stage, ms] of Object.entries(durations)) this.#durations.set(stage as Stage, ms);
+    let from = this.#lapAt;
+    for (const [stage, ms] of Object.entries(durations)) {
+      this.#intervals.push({ stage: stage as Stage, from, to: from + ms });
+      from += ms;
+    }
     this.#lapAt = performance.now();
   }
 
-  /** Ends the request; the time it took, ms. */
+  /** Ends the request; when that was. */
   stop(): number {
-    const total = performance.now() - this.#startedAt;
-    this.#durations.set('total', total);
-    return total;
+    const now = performance.now();
+    this.#intervals.push({ stage: 'total', from: this.startedAt, to: now });
+    return now;
+  }
+
+  /** The stages that took place, in order, without the total. */
+  intervals(): StageInterval[] {
+    return this.#intervals.filter(({ stage }) => stage !== 'total');
   }
 
   /** The stages that took place, in order, ms. */
   durations(): [Stage, number][] {
     return STAGES.flatMap((stage): [Stage, number][] => {
-      const ms = this.#durations.get(stage);
-      return ms === undefined ? [] : [[stage, ms]];
+      const interval = this.#intervals.find((candidate) => candidate.stage === stage);
+      return interval === undefined ? [] : [[stage, interval.to - interval.from]];
     });
   }
 

@@ -157,7 +157,8 @@ async function ask<Data>(origin: string, call: string): Promise<Data> {
   return answer.data;
 }
 
-async function freePort(): Promise<number> {
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

@@ -44,11 +44,13 @@ test('every alert says what it means, has a runbook, and is seen both raised and
     const content = parse(readFileSync(file, 'utf8')) as { tests: { alert_rule_test: Case[] }[] };
     return content.tests.flatMap(({ alert_rule_test: own }) => own);
   });
+  const operations = readFileSync('docs/operations.md', 'utf8');
   for (const { alert, labels, annotations } of alerts()) {
     assert.match(labels['severity'] ?? '', /^(?:critical|warning)$/, alert);
     assert.ok(annotations['summary'] && annotations['description'], alert);
     assert.equal(annotations['runbook_url'], `docs/runbooks/${alert}.md`);
     assert.ok(existsSync(annotations['runbook_url']), alert);
+    assert.ok(operations.includes(`(runbooks/${alert}.md)`), `docs/operations.md does not list ${alert}`);
     const own = cases.filter(({ alertname }) => alertname === alert);
     assert.ok(
       own.some(({ exp_alerts: raised }) => raised.length > 0) &&

@@ -1,0 +1,158 @@
+/** Traces arrive at a real OTLP receiver, as the real process sends them: the caller's trace goes on in ours. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+
+import { isTracingAsked } from '../../src/telemetry/tracing.js';
+import { temporaryModels, TINY_SIZE, writeProbe } from '../support/probe-folder.js';
+import { randomSamples, scoreBody } from '../support/samples.js';
+import { startProcess } from '../support/service-process.js';
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+const CALLER = '00f067aa0ba902b7';
+
+interface Attribute {
+  readonly key: string;
+  readonly value: { stringValue?: string; intValue?: number };
+}
+
+interface Span {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly name: string;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
+  readonly attributes: readonly Attribute[];
+  readonly status: { code: number };
+}
+
+interface Export {
+  readonly resourceSpans: readonly {
+    readonly resource: { attributes: readonly Attribute[] };
+    readonly scopeSpans: readonly { spans: readonly Span[] }[];
+  }[];
+}
+
+interface Receiver {
+  readonly endpoint: string;
+  readonly exports: Export[];
+  readonly headers: (string | undefined)[];
+}
+
+async function startReceiver(t: TestContext): Promise<Receiver> {
+  const exports: Export[] = [];
+  const headers: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    const answer = async (): Promise<void> => {
+      const body = await json(request);
+      if (request.method === 'POST' && request.url === '/v1/traces') exports.push(body as Export);
+      headers.push(request.headers['x-team']?.toString());
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+    };
+    void answer();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { endpoint: `http://127.0.0.1:${port}`, exports, headers };
+}
+
+function valueOf(attributes: readonly Attribute[], key: string): string | number | undefined {
+  const value = attributes.find((attribute) => attribute.key === key)?.value;
+  return value?.stringValue ?? value?.intValue;
+}
+
+async function startTraced(t: TestContext, environment: Record<string, string>) {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  return startProcess(t, { MODELS_DIR: models, ...environment });
+}
+
+async function score(origin: string, headers: Record<string, string>, body: Uint8Array<ArrayBuffer>) {
+  const type = { 'content-type': 'application/octet-stream' };
+  const response = await fetch(`${origin}/score`, { method: 'POST', headers: { ...type, ...headers }, body });
+  await response.text();
+  return response.status;
+}
+
+test('a request becomes a span of the caller’s trace, with a span for each stage; the end loses none', async (t) => {
+  const { endpoint, exports, headers } = await startReceiver(t);
+  const { origin, stop } = await startTraced(t, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    OTEL_EXPORTER_OTLP_HEADERS: 'x-team=images',
+    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
+  });
+  const body = scoreBody(randomSamples(TINY_SIZE, 3, 2), { sample_ids: '["secret-a","secret-b"]' });
+  const before = Date.now();
+  assert.equal(await score(origin, { traceparent: `00-${TRACE}-${CALLER}-01` }, body), 200);
+  assert.equal(await score(origin, { 'x-deadline-ms': '0' }, body), 200);
+  await stop();
+
+  const [first] = exports.flatMap(({ resourceSpans }) => resourceSpans);
+  assert.equal(valueOf(first?.resource.attributes ?? [], 'service.name'), 'diffusion-probe');
+  assert.equal(valueOf(first?.resource.attributes ?? [], 'deployment.environment.name'), 'test');
+  assert.ok(headers.every((team) => team === 'images'));
+  const spans = exports.flatMap((sent) =>
+    sent.resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans)),
+  );
+  const [scored, failedOpen, ...others] = spans.filter(({ name }) => name === 'POST /score');
+  assert.ok(scored && failedOpen && others.length === 0);
+  assert.deepEqual([scored.traceId, scored.parentSpanId, scored.status.code], [TRACE, CALLER, 0]);
+  assert.equal(valueOf(scored.attributes, 'diffusion_probe.model'), 'tiny');
+  assert.equal(valueOf(scored.attributes, 'diffusion_probe.samples'), 2);
+  const stages = spans.filter(({ parentSpanId }) => parentSpanId === scored.spanId);
+  assert.deepEqual(
+    stages.map(({ name }) => name),
+    ['receive', 'decode', 'queue', 'inference', 'decision'],
+  );
+  for (const { traceId, startTimeUnixNano: from, endTimeUnixNano: to } of stages) {
+    assert.equal(traceId, TRACE);
+    assert.ok(BigInt(scored.startTimeUnixNano) <= BigInt(from) && BigInt(from) <= BigInt(to));
+  }
+  const began = Number(BigInt(scored.startTimeUnixNano) / 1_000_000n);
+  assert.ok(Math.abs(began - before) < 60_000, 'times are those of the clock on the wall');
+
+  assert.notEqual(failedOpen.traceId, TRACE);
+  assert.equal(valueOf(failedOpen.attributes, 'diffusion_probe.reason'), 'deadline');
+  assert.equal(failedOpen.status.code, 2);
+  assert.ok(!JSON.stringify(exports).includes('secret'), 'nothing of the request itself');
+});
+
+test('a caller whose trace is not sampled is not traced', async (t) => {
+  const { endpoint, exports } = await startReceiver(t);
+  const { origin, stop } = await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
+  const body = scoreBody(randomSamples(TINY_SIZE, 3, 2));
+  await score(origin, { traceparent: `00-${TRACE}-${CALLER}-00` }, body);
+  await stop();
+  assert.deepEqual(exports, []);
+});
+
+test('a collector that is not there costs no answer and does not hold up the end', async (t) => {
+  const { origin, child, stop } = await startTraced(t, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9',
+  });
+  assert.equal(await score(origin, {}, scoreBody(randomSamples(TINY_SIZE, 3, 2))), 200);
+  await stop();
+  assert.equal(child.exitCode, 0);
+});
+
+test('it is off unless the standard variables ask for it', () => {
+  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
+  for (const [asked, environment] of [
+    [false, {}],
+    [true, endpoint],
+    [true, { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://collector:4318/v1/traces' }],
+    [false, { ...endpoint, OTEL_SDK_DISABLED: 'true' }],
+    [false, { ...endpoint, OTEL_TRACES_EXPORTER: 'none' }],
+    [true, { ...endpoint, OTEL_TRACES_EXPORTER: 'otlp' }],
+    [false, { OTEL_EXPORTER_OTLP_ENDPOINT: '' }],
+  ] as const)
+    assert.equal(isTracingAsked(environment), asked, JSON.stringify(environment));
+});
