@@ -198,7 +198,8 @@ async function stop({ engine, app, socket, metricsApp, tracing }: Service): Prom
   hurry.signal.addEventListener('abort', hangUp);
   if (hurry.signal.aborted) hangUp();
   // Node looks after the timeouts of requests no more once a server closes: slow senders would hold it up.
-  setTimeout(hangUp, settings.shutdownTimeoutMs - settings.inferenceTimeoutMs).unref();
+  const { shutdownTimeoutMs, inferenceTimeoutMs } = settings;
+  setTimeout(hangUp, Math.max(shutdownTimeoutMs / 2, shutdownTimeoutMs - inferenceTimeoutMs)).unref();
   await Promise.all([socket?.close(), app.close()]);
   const leftBehind = await engine.close();
   if (leftBehind > 0) await kill('a run still hangs');

@@ -30,6 +30,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     settings: { device: options.device, intraOpThreads },
     maxBatchSamples: options.maxBatchSamples,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
+    proofTimeoutMs: options.proofTimeoutMs,
     log,
     onIdle: () => scheduler.pump(),
     onDown: () => {

@@ -1,4 +1,5 @@
 /** Owns the worker threads together: as many as asked for, each holding every probe. */
+import { RunHangs } from './in-time.js';
 import type { KeyedProbe, MeasuredProbe, Prepared } from './prepare.js';
 import type { WorkerSettings } from './protocol.js';
 import { Postponed, Refusal, reasonOf } from './refusal.js';
@@ -97,6 +98,7 @@ async function measureFirst(slot: WorkerSlot, probe: KeyedProbe): Promise<Prepar
   try {
     return await slot.measure(probe);
   } catch (error) {
+    if (error instanceof RunHangs) throw new Refusal(`selftest: ${error.message}`, { cause: error });
     if (!(error instanceof ThreadDied)) throw error;
     throw new Refusal(`the worker thread died while loading it: ${error.message}`, { cause: error });
   }
@@ -107,6 +109,6 @@ async function loadOrReplace(slot: WorkerSlot, probe: MeasuredProbe): Promise<vo
   try {
     await slot.load(probe);
   } catch (error) {
-    if (!(error instanceof ThreadDied)) await slot.replace(reasonOf(error));
+    if (!(error instanceof ThreadDied || error instanceof RunHangs)) await slot.replace(reasonOf(error));
   }
 }

@@ -1,6 +1,7 @@
 /** Owns what a probe goes through in a thread before it may serve: loaded, compared, tested, warmed up, measured. */
 import { type BatchPlan, batchSizes, measureBatches } from './batch-plan.js';
 import { graphMismatches } from './graph-contract.js';
+import { RunHangs } from './in-time.js';
 import type { ProbeFiles } from './probe-folder.js';
 import type { BatchPart, LoadReply, RunReply } from './protocol.js';
 import { Refusal, reasonOf } from './refusal.js';
@@ -12,6 +13,9 @@ export interface KeyedProbe {
   readonly key: number;
   readonly files: ProbeFiles;
 }
+
+/** What a probe proves itself in. */
+export type ProvingThread = Pick<EngineThread, 'load' | 'run' | 'unload'>;
 
 /** A probe that has been measured in one thread: the others are warmed up by the same plan. */
 export interface MeasuredProbe extends KeyedProbe {
@@ -27,10 +31,10 @@ export interface Prepared {
  * Loads a probe into one thread and proves that it works there. What fails is unloaded again.
  * @param maxBatchSamples the operator's limit of a batch; left out: the best size is found out.
  * @throws {Refusal} when the probe is at fault.
- * @throws {OrderFailed} with isDevice when the device is; {ThreadDied} when the thread did not survive it.
+ * @throws {OrderFailed} with isDevice when the device is; {ThreadDied | RunHangs} when the thread did not survive it.
  */
 export function measureProbe(
-  thread: EngineThread,
+  thread: ProvingThread,
   probe: KeyedProbe,
   maxBatchSamples: number | undefined,
 ): Promise<Prepared> {
@@ -42,14 +46,14 @@ export function measureProbe(
 }
 
 /** Loads a measured probe into a further thread as measureProbe does, and runs every size of batch once. */
-export function prepareProbe(thread: EngineThread, probe: MeasuredProbe): Promise<void> {
+export function prepareProbe(thread: ProvingThread, probe: MeasuredProbe): Promise<void> {
   return prove(thread, probe, async () => {
     for (const samples of batchSizes(probe.plan.bestSamples)) await timedRun(thread, probe, samples);
   });
 }
 
 async function prove<Result>(
-  thread: EngineThread,
+  thread: ProvingThread,
   probe: KeyedProbe,
   warmUp: (about: LoadReply) => Promise<Result>,
 ): Promise<Result> {
@@ -59,12 +63,12 @@ async function prove<Result>(
     await selftest(thread, probe);
     return await warmUp(about);
   } catch (error) {
-    if (!(error instanceof ThreadDied)) await thread.unload(probe.key);
+    if (!isLost(error)) await thread.unload(probe.key);
     throw error;
   }
 }
 
-async function load(thread: EngineThread, { key, files }: KeyedProbe): Promise<LoadReply> {
+async function load(thread: ProvingThread, { key, files }: KeyedProbe): Promise<LoadReply> {
   const { manifest, model } = files;
   try {
     return await thread.load({ key, model, inputs: manifest.inputs, output: manifest.output.name });
@@ -82,7 +86,7 @@ function refuseMismatches({ inputs, outputs }: LoadReply, { files }: KeyedProbe)
     throw new Refusal(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
 }
 
-async function selftest(thread: EngineThread, { key, files }: KeyedProbe): Promise<void> {
+async function selftest(thread: ProvingThread, { key, files }: KeyedProbe): Promise<void> {
   const { scores: expected, tolerance } = files.manifest.selftest;
   const scores = await scoresOf(thread, key, copyPart(files.selftest, 0, expected.length));
   for (const [sample, score] of scores.entries()) {
@@ -93,7 +97,7 @@ async function selftest(thread: EngineThread, { key, files }: KeyedProbe): Promi
   }
 }
 
-async function scoresOf(thread: EngineThread, key: number, part: BatchPart): Promise<Float32Array> {
+async function scoresOf(thread: ProvingThread, key: number, part: BatchPart): Promise<Float32Array> {
   const [result] = (await runTest(thread, key, [part])).results;
   if (result && 'scores' in result) return result.scores;
   const reason = result ? result.fault.detail : 'no result';
@@ -101,7 +105,7 @@ async function scoresOf(thread: EngineThread, key: number, part: BatchPart): Pro
 }
 
 /** Runs the selftest's first sample as a batch of its copies; how long it took, ms. */
-async function timedRun(thread: EngineThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
+async function timedRun(thread: ProvingThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
   const copies = Array.from({ length: samples }, () => copyPart(files.selftest, 0, 1));
   return (await runTest(thread, key, copies)).ms;
 }
@@ -110,11 +114,16 @@ function tokensOf({ files }: KeyedProbe): number {
   return usedTokens(copyPart(files.selftest, 0, 1));
 }
 
-async function runTest(thread: EngineThread, key: number, parts: readonly BatchPart[]): Promise<RunReply> {
+async function runTest(thread: ProvingThread, key: number, parts: readonly BatchPart[]): Promise<RunReply> {
   try {
     return await thread.run(key, parts);
   } catch (error) {
-    if (error instanceof ThreadDied) throw error;
+    if (isLost(error)) throw error;
     throw new Refusal(`selftest: the graph cannot be run: ${reasonOf(error)}`, { cause: error });
   }
+}
+
+/** The thread takes no order any more. */
+function isLost(error: unknown): boolean {
+  return error instanceof ThreadDied || error instanceof RunHangs;
 }

@@ -6,13 +6,14 @@
 import { problem } from '../errors.js';
 import type { Backlog, Batch } from './backlog.js';
 import { samplesThatFit } from './batch-plan.js';
+import { RunHangs } from './in-time.js';
 import { Outlook } from './outlook.js';
 import type { RunFacts, ScoreRequest } from './score-request.js';
 import type { RunReply } from './protocol.js';
 import { reasonOf } from './refusal.js';
 import { ThreadDied } from './thread.js';
 import type { EngineObserver, SkipReason } from './types.js';
-import { RunHangs, type WorkerSlot } from './worker-slot.js';
+import type { WorkerSlot } from './worker-slot.js';
 
 /** setTimeout takes no longer delay than this. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;

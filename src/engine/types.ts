@@ -170,6 +170,8 @@ export interface EngineOptions {
   readonly maxQueueBytes: number;
   /** A run that takes longer is taken for hung, ms; left out: never. */
   readonly inferenceTimeoutMs?: number;
+  /** A probe's first runs are cold and may take at least so long, ms; 10,000 when left out. */
+  readonly proofTimeoutMs?: number;
   /** Called when a run hangs: the process should be replaced. */
   readonly onHang?: (reason: string) => void;
   /** How often the model repository is looked at for changes, ms; left out or 0: only when told to. */

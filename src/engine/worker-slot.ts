@@ -7,7 +7,15 @@
  *      │                 │              preparing        │
  *      └─────────────────┴───────────────────┴───────────┴── the thread died: again, after a pause
  */
-import { type KeyedProbe, type MeasuredProbe, measureProbe, type Prepared, prepareProbe } from './prepare.js';
+import { inTime, RunHangs } from './in-time.js';
+import {
+  type KeyedProbe,
+  type MeasuredProbe,
+  measureProbe,
+  type Prepared,
+  prepareProbe,
+  type ProvingThread,
+} from './prepare.js';
 import type { BatchPart, RunReply } from './protocol.js';
 import { reasonOf } from './refusal.js';
 import { type EngineThread, ThreadDied } from './thread.js';
@@ -15,11 +23,9 @@ import type { EngineLog } from './types.js';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
+const PROOF_TIMEOUT_MS = 10_000;
 
 export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'preparing' | 'hung' | 'closed';
-
-/** A run that has not ended in time. Its thread cannot be stopped: that would abort the process. */
-export class RunHangs extends Error {}
 
 export interface WorkerSlotOptions {
   readonly makeThread: () => EngineThread;
@@ -29,6 +35,8 @@ export interface WorkerSlotOptions {
   readonly maxBatchSamples?: number | undefined;
   /** Left out: a run may take for ever. */
   readonly inferenceTimeoutMs?: number | undefined;
+  /** A probe's first runs are cold and may take at least so long, ms; 10,000 when left out. */
+  readonly proofTimeoutMs?: number | undefined;
   readonly log: EngineLog;
   /** Called whenever a thread becomes idle other than by the end of a run in time. */
   readonly onIdle: () => void;
@@ -112,7 +120,7 @@ export class WorkerSlot {
     this.#state = 'busy';
     const run = thread.run(key, parts);
     try {
-      const reply = await this.#inTime(run);
+      const reply = await inTime(run, this.#options.inferenceTimeoutMs);
       this.#failures = 0;
       this.#endTurn('busy', 'idle');
       return reply;
@@ -150,11 +158,12 @@ export class WorkerSlot {
     try {
       // Probes that are added or taken away meanwhile count too.
       for (const probe of this.#options.probes.values()) {
-        await prepareProbe(thread, probe);
+        await prepareProbe(this.#inTimeOn(thread), probe);
         this.#held.add(probe.key);
         if (!this.#options.probes.has(probe.key)) this.unload(probe.key);
       }
     } catch (error) {
+      if (this.#state === 'hung') return;
       if (!(error instanceof ThreadDied)) await thread.close();
       this.#lose(reasonOf(error));
       return;
@@ -186,11 +195,11 @@ export class WorkerSlot {
   }
 
   /** Does something longer in the thread, during which it takes no run. */
-  async #betweenRuns<Result>(work: (thread: EngineThread) => Promise<Result>): Promise<Result> {
+  async #betweenRuns<Result>(work: (thread: ProvingThread) => Promise<Result>): Promise<Result> {
     if (this.#state === 'idle') this.#state = 'preparing';
     else await new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }));
     try {
-      const result = await work(this.#living());
+      const result = await work(this.#inTimeOn(this.#living()));
       this.#endPreparing('idle');
       return result;
     } catch (error) {
@@ -221,21 +230,22 @@ export class WorkerSlot {
     return this.#thread;
   }
 
-  async #inTime(run: Promise<RunReply>): Promise<RunReply> {
-    const { inferenceTimeoutMs } = this.#options;
-    if (inferenceTimeoutMs === undefined) return run;
-    let timer: NodeJS.Timeout | undefined;
-    const tooLong = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new RunHangs(`a run has taken longer than ${inferenceTimeoutMs} ms`)),
-        inferenceTimeoutMs,
-      );
-    });
-    try {
-      return await Promise.race([run, tooLong]);
-    } finally {
-      clearTimeout(timer);
-    }
+  /** The thread for a probe that proves itself: a run that hangs there is no better than one of requests. */
+  #inTimeOn(thread: EngineThread): ProvingThread {
+    const { inferenceTimeoutMs = Infinity, proofTimeoutMs = PROOF_TIMEOUT_MS } = this.#options;
+    return {
+      load: (order) => thread.load(order),
+      unload: (key) => thread.unload(key),
+      run: async (key, parts) => {
+        const run = thread.run(key, parts);
+        try {
+          return await inTime(run, Math.max(inferenceTimeoutMs, proofTimeoutMs));
+        } catch (error) {
+          if (error instanceof RunHangs) this.#hang(run, error.message);
+          throw error;
+        }
+      },
+    };
   }
 
   #hang(run: Promise<RunReply>, reason: string): void {

@@ -9,7 +9,7 @@ import type { Engine } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 import { SILENT_LOG, startEngine } from '../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
-import { decodedBody, expectedScore, randomSamples, tensorsOf } from '../support/samples.js';
+import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
 
 const samples = randomSamples(TINY_SIZE, 3, 1);
 const POLL_MS = 20;
@@ -190,4 +190,29 @@ test('many who ask at once are served by one look, and close waits for it', asyn
   await engine.close();
   await last;
   await assert.rejects(engine.reload(), { code: 'unready' });
+});
+
+test('a version whose first run hangs is refused, and the engine asks to be replaced', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { bias: 1 });
+  const hangs: string[] = [];
+  const { engine } = await startEngine(t, models, {
+    workers: 2,
+    inferenceTimeoutMs: 1000,
+    proofTimeoutMs: 1000,
+    onHang: (reason) => hangs.push(reason),
+  });
+  const late = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep: 2000 }));
+  await writeProbe(models, {
+    version: 2,
+    hang: { above: 1000, turns: 5_000_000 },
+    selftest: scoreBody(late),
+  });
+  const reason = 'selftest: a run has taken longer than 1000 ms';
+  assert.deepEqual(await engine.reload(), [{ name: 'tiny', version: 2, change: 'refused', reason }]);
+  assert.deepEqual(hangs, ['a run has taken longer than 1000 ms']);
+  assert.deepEqual(engine.readiness(), { ready: false, reason: '1 of 2 workers hang' });
+  assert.equal(await biasOf(engine), 1, 'the other worker goes on');
+  // The test must outlive the run, or it would be aborted.
+  await until(() => engine.readiness().ready);
 });

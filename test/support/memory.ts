@@ -12,3 +12,10 @@ export function memoryInUse(): number {
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 }
+
+/** What the process holds beside the heap: the sessions of ONNX Runtime most of all, bytes. */
+export function memoryBesideHeap(): number {
+  collect();
+  const { rss, heapTotal } = process.memoryUsage();
+  return rss - heapTotal;
+}

@@ -1,0 +1,19 @@
+/** Owns how long a run may take, and what one is called that takes longer. */
+import type { RunReply } from './protocol.js';
+
+/** A run that has not ended in time. Its thread cannot be stopped: that would abort the process. */
+export class RunHangs extends Error {}
+
+/** The run's reply. @throws {RunHangs} when there is none within `limitMs`; left out: it is waited for for ever. */
+export async function inTime(run: Promise<RunReply>, limitMs = Infinity): Promise<RunReply> {
+  if (limitMs === Infinity) return run;
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new RunHangs(`a run has taken longer than ${limitMs} ms`)), limitMs);
+  });
+  try {
+    return await Promise.race([run, tooLong]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
