@@ -22,7 +22,8 @@ const emptyEngine: Engine = {
   score: () => Promise.reject(problem('unready', 'There is no probe.')),
   readiness: () => ({ ready: false, reason: 'There is no probe.' }),
   queueDepth: () => ({ samples: 0, bytes: 0 }),
-  close: () => Promise.resolve(),
+  reload: () => Promise.resolve([]),
+  close: () => Promise.resolve(0),
 };
 
 /** The document as it is kept in openapi/openapi.json. */

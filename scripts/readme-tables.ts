@@ -1,21 +1,21 @@
-/** Owns the tables of README.md that come from the code: settings, metrics and errors, each between two markers. */
+/** Owns the parts of README.md that come from the code: settings, metrics, errors and answers, each between two markers. */
 import { ERRORS } from '../src/errors.js';
 import { describeSettings } from '../src/settings.js';
 import { createMetrics } from '../src/telemetry/metrics.js';
+import { withMarked } from './marked-text.js';
+import { policyExamples } from './policy-examples.js';
 
 const METRIC_PREFIX = 'diffusion_probe_';
 
-/** The text with every table between `<!-- name -->` and `<!-- /name -->` made anew. */
+/** The text with every part between `<!-- name -->` and `<!-- /name -->` made anew. */
 export async function withTables(readme: string): Promise<string> {
-  const tables = { settings: settingsTable(), metrics: await metricsTable(), errors: errorsTable() };
-  return Object.entries(tables).reduce((text, [name, table]) => withTable(text, name, table), readme);
-}
-
-function withTable(readme: string, name: string, table: string): string {
-  const [before, rest] = readme.split(`<!-- ${name} -->\n`);
-  const [, after] = rest?.split(`<!-- /${name} -->`) ?? [];
-  if (before === undefined || after === undefined) throw new Error(`README.md has no markers for ${name}`);
-  return `${before}<!-- ${name} -->\n\n${table}\n\n<!-- /${name} -->${after}`;
+  const parts = {
+    settings: settingsTable(),
+    policies: await policyExamples(),
+    metrics: await metricsTable(),
+    errors: errorsTable(),
+  };
+  return Object.entries(parts).reduce((text, [name, part]) => withMarked(text, name, part), readme);
 }
 
 function settingsTable(): string {

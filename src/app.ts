@@ -21,8 +21,9 @@ import type { Tracing } from './telemetry/tracing.js';
 
 /** Above the idle timeouts of common load balancers, so that they close idle connections and not we. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
-const REQUEST_TIMEOUT_MS = 60_000;
 const HEADERS_TIMEOUT_MS = 15_000;
+/** How often Node looks for requests that take too long to arrive, ms. */
+const TIMEOUT_CHECK_MS = 5000;
 const CLIENT_CLOSED_REQUEST = 499;
 const REMEMBERED_RECEIPTS = 100_000;
 
@@ -42,6 +43,8 @@ export interface AppOptions {
   readonly limits: ScoreLimits;
   /** The policies, the keys of receipts and the API keys. */
   readonly operatorFiles: Pick<OperatorFiles, 'policies' | 'policiesRefusal' | 'keys' | 'apiKeys'>;
+  /** From a request's first byte to its last at most, ms. */
+  readonly requestTimeoutMs: number;
   /** Where the metrics are instead of here, if they have a port of their own. */
   readonly metricsPort?: number;
   /** From a decision to its feedback at most, s. */
@@ -61,8 +64,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     loggerInstance: options.log,
     logController: new LogController({ disableRequestLogging: true }),
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    requestTimeout: options.requestTimeoutMs,
+    http: {
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, options.requestTimeoutMs),
+      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, options.requestTimeoutMs),
+    },
     // What is on its way while the app closes is still answered: a refusal would cost images.
     return503OnClosing: false,
     clientErrorHandler: answerBrokenRequest,

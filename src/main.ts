@@ -18,10 +18,12 @@ import { describeSettings, readSettings, type Settings } from './settings.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
 import { isTracingAsked, type Tracing } from './telemetry/tracing.js';
+import { listenOnUnixSocket, type UnixSocket } from './unix-socket.js';
 
 interface Service {
   readonly engine: Engine;
   readonly app: FastifyInstance;
+  readonly socket: UnixSocket | undefined;
   /** Undefined where the metrics have no port of their own. */
   readonly metricsApp: FastifyInstance | undefined;
   /** Undefined where none is asked for. */
@@ -30,6 +32,7 @@ interface Service {
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
+const LAST_WORDS_MS = 200;
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 // ONNX Runtime 1.29 and later sends telemetry on Linux unless this is set before its library loads.
@@ -40,10 +43,12 @@ const log = createLog(settings.logLevel);
 let draining = false;
 const hurry = new AbortController();
 const stopSignal = listenForSignals();
+const hang = listenForHang();
 
 try {
   const service = await start();
-  log.info({ signal: await stopSignal, drain_delay_ms: settings.drainDelayMs }, 'draining');
+  const cause = await Promise.race([stopSignal, hang.comes]);
+  log.info({ ...cause, drain_delay_ms: settings.drainDelayMs }, 'draining');
   await stop(service);
   log.info('stopped');
 } catch (error) {
@@ -89,12 +94,14 @@ async function start(): Promise<Service> {
     ...settings,
     log: log.child({ part: 'engine' }),
     observer: metrics.engineObserver,
+    onHang: hang.tell,
   });
   metrics.watchEngine(engine);
   const tracing = isTracingAsked(process.env) ? await beginTracing(version) : undefined;
+  let app: FastifyInstance | undefined;
   let metricsApp: FastifyInstance | undefined;
   try {
-    const app = await createApp({
+    app = await createApp({
       ...settings,
       limits: settings,
       engine,
@@ -114,11 +121,13 @@ async function start(): Promise<Service> {
       isDraining: () => draining,
     });
     const url = await app.listen({ host: settings.host, port: settings.port });
+    const { listen } = settings;
+    const socket = listen === undefined ? undefined : await listenOnUnixSocket(listen, app.server);
     welcome(url, engine);
-    return { engine, app, metricsApp, tracing };
+    return { engine, app, socket, metricsApp, tracing };
   } catch (error) {
     // What listens, and the engine's threads, would keep the process alive.
-    await metricsApp?.close();
+    await Promise.all([app?.close(), metricsApp?.close()]);
     await engine.close();
     throw error;
   }
@@ -143,7 +152,7 @@ function welcome(url: string, engine: Engine): void {
   const serving = engine.probes().filter((probe) => probe.state === 'serving');
   const { ready, reason } = engine.readiness();
   const models = serving.map(({ name, version, provider = 'cpu' }) => ({ name, version, provider }));
-  log.info({ url, docs: `${url}/docs`, models, ready, reason }, 'listening');
+  log.info({ url, socket: settings.listen, docs: `${url}/docs`, models, ready, reason }, 'listening');
   if (process.stdout.isTTY) process.stdout.write(welcomeText(url, models));
 }
 
@@ -151,33 +160,58 @@ function welcome(url: string, engine: Engine): void {
  * Resolves with the first signal to stop, even one that comes during the start. A second signal stops waiting for
  * clients, but nothing breaks off a running inference.
  */
-function listenForSignals(): Promise<NodeJS.Signals> {
+function listenForSignals(): Promise<{ signal: NodeJS.Signals }> {
   return new Promise((resolve) => {
     for (const signal of STOP_SIGNALS) {
       process.on(signal, () => {
         if (draining) hurry.abort();
         draining = true;
-        resolve(signal);
+        resolve({ signal });
       });
     }
   });
 }
 
-async function stop({ engine, app, metricsApp, tracing }: Service): Promise<void> {
-  // Exiting in the middle of an inference aborts the whole process from native code, so this is the last resort, against
-  // a run that hangs. Unref'd: a process that has nothing left to do ends by itself before.
-  setTimeout(() => {
-    log.fatal('stopping took too long');
-    process.exit(EXIT_FAILURE);
-  }, settings.drainDelayMs + settings.shutdownTimeoutMs).unref();
+/** A run that hangs cannot be stopped, so the process ends once the rest has drained, for a supervisor to start anew. */
+function listenForHang(): { comes: Promise<{ reason: string }>; tell: (reason: string) => void } {
+  let tell: (reason: string) => void = () => {};
+  const comes = new Promise<{ reason: string }>((resolve) => {
+    tell = (reason) => {
+      log.fatal({ reason }, 'a run hangs: the process will end');
+      process.exitCode = EXIT_FAILURE;
+      draining = true;
+      resolve({ reason });
+    };
+  });
+  return { comes, tell };
+}
+
+async function stop({ engine, app, socket, metricsApp, tracing }: Service): Promise<void> {
+  // Unref'd: a process that has nothing left to do ends by itself before.
+  setTimeout(
+    () => void kill('stopping took too long'),
+    settings.drainDelayMs + settings.shutdownTimeoutMs,
+  ).unref();
 
   await delay(settings.drainDelayMs, undefined, { signal: hurry.signal }).catch(() => {});
-  hurry.signal.addEventListener('abort', () => app.server.closeAllConnections());
-  if (hurry.signal.aborted) app.server.closeAllConnections();
-  await app.close();
-  await engine.close();
+  const hangUp = (): void => app.server.closeAllConnections();
+  hurry.signal.addEventListener('abort', hangUp);
+  if (hurry.signal.aborted) hangUp();
+  // Node looks after the timeouts of requests no more once a server closes: slow senders would hold it up.
+  setTimeout(hangUp, settings.shutdownTimeoutMs - settings.inferenceTimeoutMs).unref();
+  await Promise.all([socket?.close(), app.close()]);
+  const leftBehind = await engine.close();
+  if (leftBehind > 0) await kill('a run still hangs');
   await metricsApp?.close();
   await tracing?.close();
+}
+
+/** Nothing gentler ends a process that has a thread in native code: exit() aborts it, or waits for the thread for ever. */
+async function kill(reason: string): Promise<void> {
+  log.fatal({ reason }, 'killed');
+  // The log is written in the background, and offers no way to wait for it.
+  await delay(LAST_WORDS_MS);
+  process.kill(process.pid, 'SIGKILL');
 }
 
 function packageVersion(): string {

@@ -6,12 +6,25 @@ import * as z from 'zod';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const DEVICE = /^(?:auto|cpu|cuda|cuda:\d+)$/;
+/** What stands before the path of a socket. */
+const UNIX_ADDRESS = /^unix:(?=\/.)/;
 const MAX_PORT = 65_535;
 
 const settingsSchema = z.object({
   HOST: text('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   PORT: whole(8080, 0, MAX_PORT).describe('Port to listen on; 0 takes any free one'),
+  LISTEN: z
+    .string()
+    .regex(UNIX_ADDRESS, 'unix: and a path from the root, such as unix:/run/diffusion-probe.sock')
+    .transform((value) => value.replace(UNIX_ADDRESS, ''))
+    .exactOptional()
+    .describe(
+      'A Unix domain socket to listen on beside HOST and PORT, such as unix:/run/diffusion-probe.sock',
+    ),
   MODELS_DIR: text('models').describe('The model repository: <name>/<version>/probe.json'),
+  MODELS_POLL_MS: whole(2000, 0).describe(
+    'How often the model repository is looked at for changes, ms; 0: at the start and on POST /models/reload alone',
+  ),
   DEFAULT_MODEL: z
     .string()
     .exactOptional()
@@ -26,12 +39,20 @@ const settingsSchema = z.object({
   INTRA_OP_THREADS: optionalWhole(1).describe(
     'Threads within one inference; unset: the cores shared among the workers',
   ),
-  MAX_BATCH_SAMPLES: whole(8, 1).describe('Samples in one inference at most'),
+  MAX_BATCH_SAMPLES: optionalWhole(1).describe(
+    'Samples in one inference at most; unset: the best size, measured for each probe when it is loaded',
+  ),
+  MAX_QUEUE_DELAY_US: whole(0, 0).describe(
+    'How long an idle worker waits for a fuller batch, µs; 0: it never waits, which is best on the CPU',
+  ),
   MAX_QUEUE_SAMPLES: whole(512, 1).describe('Samples that may wait for inference'),
   MAX_QUEUE_BYTES: whole(268_435_456, 1).describe('Bytes that may wait for inference'),
   MAX_BODY_BYTES: whole(67_108_864, 1).describe('Size of a binary body at most, bytes'),
   MAX_JSON_BODY_BYTES: whole(2_097_152, 1).describe('Size of a JSON body at most, bytes'),
   MAX_SAMPLES_PER_REQUEST: whole(64, 1).describe('Samples in one request at most'),
+  REQUEST_TIMEOUT_MS: whole(60_000, 1).describe(
+    'From the first byte of a request to its last at most, ms; slower senders are hung up on',
+  ),
   INFERENCE_TIMEOUT_MS: whole(10_000, 1).describe('An inference that takes longer is taken for hung, ms'),
   DRAIN_DELAY_MS: whole(0, 0).describe('From SIGTERM to closing, while /readyz already answers 503, ms'),
   SHUTDOWN_TIMEOUT_MS: whole(20_000, 1).describe(

@@ -1,61 +1,36 @@
 /** Owns the proof that the process starts, tells its mistakes, and stops by itself: the real program, real signals. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { test, type TestContext } from 'node:test';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import path from 'node:path';
+import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { ProbeClient } from '../src/client/index.js';
 import { temporaryModels, TINY_SIZE, writeProbe } from './support/probe-folder.js';
-import { randomSamples, scoreBody } from './support/samples.js';
+import { runProcess, startProcess } from './support/process.js';
+import { randomSamples, scoreBody, tensorsOf } from './support/samples.js';
 
-const MAIN = new URL('../src/main.js', import.meta.url).pathname;
-
-function run(t: TestContext, environment: Record<string, string>, ...parameters: string[]): ChildProcess {
-  const child = spawn(process.execPath, [MAIN, ...parameters], {
-    env: { PATH: process.env['PATH'], PORT: '0', DEVICE: 'cpu', WORKERS: '1', ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  t.after(() => child.kill('SIGKILL'));
-  return child;
-}
-
-/** Starts the service on the tiny probe and waits until it listens. */
-async function start(t: TestContext, environment: Record<string, string> = {}) {
-  const models = await temporaryModels(t);
-  await writeProbe(models);
-  const child = run(t, { MODELS_DIR: models, ...environment });
-  const lines: Record<string, unknown>[] = [];
-  const listening = new Promise<string>((resolve) => {
-    createInterface({ input: child.stdout ?? assert.fail() }).on('line', (line) => {
-      const entry = JSON.parse(line) as Record<string, unknown>;
-      lines.push(entry);
-      if (entry['msg'] === 'listening') resolve(String(entry['url']));
-    });
-  });
-  return { child, lines, origin: await listening };
-}
-
-async function score(origin: string): Promise<string> {
+/** The outcome of a request; undefined when it is refused. */
+async function score(origin: string, timestep = 778.7): Promise<string | undefined> {
   const headers = { 'content-type': 'application/octet-stream' };
-  const response = await fetch(`${origin}/score`, {
-    method: 'POST',
-    headers,
-    body: scoreBody(randomSamples(TINY_SIZE, 3, 2)),
-  });
-  return ((await response.json()) as { outcome: string }).outcome;
+  const samples = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep }));
+  const response = await fetch(`${origin}/score`, { method: 'POST', headers, body: scoreBody(samples) });
+  return ((await response.json()) as { outcome?: string }).outcome;
 }
 
 test('it starts, scores, drains on SIGTERM and ends by itself with code 0', async (t) => {
-  const { child, lines, origin } = await start(t, { DRAIN_DELAY_MS: '300' });
+  const { child, lines, ended, origin } = await startProcess(t, { DRAIN_DELAY_MS: '300' });
   assert.equal(await score(origin), 'scored');
   assert.equal((await fetch(`${origin}/readyz`)).status, 200);
   child.kill('SIGTERM');
   await delay(100);
   assert.equal((await fetch(`${origin}/readyz`)).status, 503);
   assert.equal(await score(origin), 'scored', 'while draining, requests are still answered');
-  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.deepEqual(await ended, [0, null]);
   assert.deepEqual(
     lines.slice(-1).map((line) => line['msg']),
     ['stopped'],
@@ -63,7 +38,7 @@ test('it starts, scores, drains on SIGTERM and ends by itself with code 0', asyn
 });
 
 test('a second signal cuts the drain short', async (t) => {
-  const { child, origin } = await start(t, { DRAIN_DELAY_MS: '60000' });
+  const { child, origin } = await startProcess(t, { DRAIN_DELAY_MS: '60000' });
   assert.equal(await score(origin), 'scored');
   child.kill('SIGINT');
   await delay(50);
@@ -73,45 +48,129 @@ test('a second signal cuts the drain short', async (t) => {
   assert.ok(performance.now() - started < 5000);
 });
 
+test('it listens on a Unix domain socket too, and leaves no file behind', async (t) => {
+  const socket = path.join(await temporaryModels(t), 'probe.sock');
+  const { child, origin } = await startProcess(t, { LISTEN: `unix:${socket}` });
+  const client = new ProbeClient(`unix:${socket}`);
+  t.after(() => client.close());
+  const { attention } = tensorsOf(randomSamples(TINY_SIZE, 3, 2));
+  assert.equal(
+    (await client.score({ attention, timestep: 778.7 }, { deadlineMs: 10_000 })).outcome,
+    'scored',
+  );
+  assert.equal(await score(origin), 'scored');
+
+  const second = runProcess(t, { LISTEN: `unix:${socket}` });
+  assert.deepEqual(await once(second, 'exit'), [1, null], 'another process has that path');
+  assert.equal(
+    (await client.score({ attention, timestep: 778.7 }, { deadlineMs: 10_000 })).outcome,
+    'scored',
+  );
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.ok(!existsSync(socket));
+});
+
+test('a socket that a killed process has left behind is taken over, anything else is not', async (t) => {
+  const folder = await temporaryModels(t);
+  const socket = path.join(folder, 'probe.sock');
+  const { child } = await startProcess(t, { LISTEN: `unix:${socket}` });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.ok(existsSync(socket));
+  await startProcess(t, { LISTEN: `unix:${socket}` });
+
+  const file = path.join(folder, 'file');
+  await writeFile(file, 'precious');
+  const refused = runProcess(t, { LISTEN: `unix:${file}` });
+  const [[code], shown] = await Promise.all([once(refused, 'exit'), text(refused.stdout ?? assert.fail())]);
+  assert.equal(code, 1);
+  assert.match(shown, /is there already and no socket/);
+  assert.equal(await readFile(file, 'utf8'), 'precious');
+});
+
+test('a run that hangs makes it unready and ends it with another code than 0, once the rest is answered', async (t) => {
+  const { lines, ended, origin } = await startProcess(
+    t,
+    { WORKERS: '2', INFERENCE_TIMEOUT_MS: '2000', DRAIN_DELAY_MS: '1000' },
+    { hang: { above: 779, turns: 2 ** 52 } },
+  );
+  const hanging = score(origin, 779.5);
+  while (!lines.some((line) => line['level'] === 'fatal')) await delay(10);
+  assert.equal((await fetch(`${origin}/readyz`)).status, 503);
+  const others = await Promise.all(Array.from({ length: 10 }, () => score(origin)));
+  assert.deepEqual(new Set(others), new Set(['scored']));
+  assert.equal(await hanging, undefined);
+  assert.deepEqual(await ended, [null, 'SIGKILL']);
+  assert.equal(lines.at(-1)?.['reason'], 'a run still hangs');
+});
+
+test('clients that send nothing, or half of a request, do not hold up the end for ever', async (t) => {
+  const { child, origin } = await startProcess(t, { SHUTDOWN_TIMEOUT_MS: '10500' });
+  const { port, hostname } = new URL(origin);
+  const sockets = ['', 'POST /score HTTP/1.1\r\nhost: a\r\n'].map((bytes) => {
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {}).write(bytes);
+    return socket;
+  });
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  assert.equal(await score(origin), 'scored');
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+});
+
+test('a device that is asked for by name and is not there ends the start', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const child = runProcess(t, { MODELS_DIR: models, DEVICE: 'cuda' });
+  const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout ?? assert.fail())]);
+  if (/"msg":"listening"/.test(shown)) return t.skip('CUDA works here');
+  assert.equal(code, 1);
+  assert.match(shown, /device cuda cannot be used: /);
+});
+
 test('mistakes in the settings are told all at once, with exit code 2', async (t) => {
-  const child = run(t, { PORT: 'x', WORKERS: 'y' });
+  const child = runProcess(t, { PORT: 'x', WORKERS: 'y' });
   const [[code], errors] = await Promise.all([once(child, 'exit'), text(child.stderr ?? assert.fail())]);
   assert.equal(code, 2);
   assert.match(errors, /PORT: got "x".*\n.*WORKERS: got "y"/);
 });
 
 test('a policies file that cannot be used ends the start: other policies would be no better', async (t) => {
-  const child = run(t, { POLICIES_FILE: 'nowhere.json' });
+  const child = runProcess(t, { POLICIES_FILE: 'nowhere.json' });
   const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout ?? assert.fail())]);
   assert.equal(code, 1);
   assert.match(shown, /nowhere\.json cannot be used/);
 });
 
 test('an argument that does not exist is refused, --help is answered', async (t) => {
-  const [code] = (await once(run(t, {}, 'serve'), 'exit')) as [number];
+  const [code] = (await once(runProcess(t, {}, 'serve'), 'exit')) as [number];
   assert.equal(code, 2);
-  const help = run(t, { PORT: 'x' }, '--help');
+  const help = runProcess(t, { PORT: 'x' }, '--help');
   const [[helpCode], shown] = await Promise.all([once(help, 'exit'), text(help.stdout ?? assert.fail())]);
   assert.equal(helpCode, 0);
   assert.match(shown, /MAX_BODY_BYTES/);
 });
 
 test('a port that is taken ends the process with code 1, its threads included', async (t) => {
-  const { origin } = await start(t);
+  const { origin } = await startProcess(t);
   const models = await temporaryModels(t);
   await writeProbe(models);
-  const second = run(t, { MODELS_DIR: models, PORT: new URL(origin).port });
+  const second = runProcess(t, { MODELS_DIR: models, PORT: new URL(origin).port });
   const [[code], shown] = await Promise.all([once(second, 'exit'), text(second.stdout ?? assert.fail())]);
   assert.equal(code, 1);
   assert.match(shown, /EADDRINUSE/);
 });
 
 test('the metrics have a port of their own where one is set, until the engine has ended', async (t) => {
-  const { child, lines, origin } = await start(t, { METRICS_PORT: '0', DRAIN_DELAY_MS: '200' });
+  const { child, lines, ended, origin } = await startProcess(t, {
+    METRICS_PORT: '0',
+    DRAIN_DELAY_MS: '200',
+  });
   const line = lines.find((entry) => entry['msg'] === 'listening for metrics');
   const metrics = String(line?.['metrics']);
   assert.match(await (await fetch(metrics)).text(), /^diffusion_probe_ready 1$/m);
   assert.equal((await fetch(`${origin}/metrics`)).status, 404);
   child.kill('SIGTERM');
-  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.deepEqual(await ended, [0, null]);
 });

@@ -64,6 +64,16 @@ test('numbers are whole, plain and within their range', () => {
   }
 });
 
+test('LISTEN takes a path from the root', () => {
+  const result = readSettings({ LISTEN: 'unix:/run/probe.sock' });
+  assert.equal(result.ok && result.settings.listen, '/run/probe.sock');
+  for (const value of ['/run/probe.sock', 'unix:', 'unix:/', 'unix:probe.sock', 'tcp:80'])
+    assert.match(
+      mistakes({ LISTEN: value })[0] ?? '',
+      /^LISTEN: got .* expected unix: and a path from the root/,
+    );
+});
+
 test('limits that contradict each other are refused', () => {
   assert.match(
     mistakes({ MAX_SAMPLES_PER_REQUEST: '1000' })[0] ?? '',

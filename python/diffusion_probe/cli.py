@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--test-seeds", type=int, default=16, help="images per test prompt (default: %(default)s)")
     one.add_argument("--steps", type=_steps, default=(1, 3, 5, 10, 15), help="steps to watch, from 1 (default: 1,3,5,10,15)")
     one.add_argument("--batch", type=int, default=64, help="images at a time (default: %(default)s)")
+    _no_compile(one)
     _reference(one)
 
     one = _command(commands, "train", train, "train a probe on collected samples")
@@ -90,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     one = _command(parts, "train-backbone", train_backbone, "train the text-to-image backbone (hours on two cores)")
     one.add_argument("--training-steps", type=int, default=9000, help="batches of 64 (default: %(default)s)")
     one.add_argument("--start-from", type=Path, help="exported folder to begin with where there is no checkpoint yet")
-    one.add_argument("--no-compile", action="store_true", help="do without torch.compile (slower; needs no C++ compiler)")
+    _no_compile(one)
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
 
@@ -108,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     one = _command(parts, "export", export_reference, "write backbone, text encoder and reward as ONNX")
     one.add_argument("--out", type=Path, default=REFERENCE, help="folder (default: %(default)s)")
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
-    one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint (default: %(default)s)")
+    one.add_argument("--reward", type=Path, help=f"checkpoint (default: {RUNS / 'reward.pt'}, else the reward in the folder)")
     return parser
 
 
@@ -117,7 +118,7 @@ def collect(options: argparse.Namespace) -> None:
 
     seeds = {"train": options.seeds, "calibration": options.seeds, "test": options.test_seeds}
     counts = {"train": options.train, "calibration": options.calibration, "test": options.test}
-    run(_reference_source(options), options.data, counts, seeds, options.steps, options.batch)
+    run(_reference_source(options, not options.no_compile), options.data, counts, seeds, options.steps, options.batch)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -204,13 +205,15 @@ def export_reference(options: argparse.Namespace) -> None:
     from .reference.export import export_reference as run
     from .reference.source import ReferenceSource
 
-    run(ReferenceSource.load(options.out, options.backbone, options.reward), options.out)
+    trained = RUNS / "reward.pt"
+    reward = options.reward or (trained if trained.exists() else None)
+    run(ReferenceSource.load(options.out, options.backbone, reward), options.out)
 
 
-def _reference_source(options: argparse.Namespace):
+def _reference_source(options: argparse.Namespace, compiled: bool = False):
     from .reference.source import ReferenceSource
 
-    return ReferenceSource.load(options.reference, options.backbone, options.reward)
+    return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled)
 
 
 def _command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -223,6 +226,10 @@ def _reference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", type=Path, default=REFERENCE, help="exported folder (default: %(default)s)")
     parser.add_argument("--backbone", type=Path, help="checkpoint to take the backbone from instead")
     parser.add_argument("--reward", type=Path, help="checkpoint to take the reward from instead")
+
+
+def _no_compile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-compile", action="store_true", help="do without torch.compile (slower; needs no C++ compiler)")
 
 
 def _data(parser: argparse.ArgumentParser) -> None:

@@ -55,7 +55,10 @@ def evaluate(data: Path, folder: Path, split: str = "test", repeats: int = REPEA
             "false_drop": false_drop(probe.manifest, step, methods[PROBE], collection),
         }
     (folder / "report.json").write_text(to_json(report))
-    write_scores(folder / f"{split}-scores.json", collection, {step: methods[PROBE] for step, methods in scores_of.items()})
+    points = [point["step"] for point in probe.manifest["decision_points"]]
+    known = {step: methods[PROBE] for step, methods in scores_of.items()}
+    scores = {step: known[step] if step in known else probe.score_collection(collection, step) for step in points}
+    write_scores(folder / f"{split}-scores.json", collection, scores)
     (folder / "report.md").write_text(markdown(probe.manifest, report))
     write_plots(folder, collection, scores_of, report)
     manifest = read_manifest(folder)

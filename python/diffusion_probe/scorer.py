@@ -14,7 +14,6 @@ import onnxruntime
 
 from .dataset import Collection
 from .manifest import read_manifest
-from .training import Progress
 
 DTYPES = {"F16": np.float16, "F32": np.float32, "U8": np.uint8, "I64": np.int64}
 BATCH_SAMPLES = 64
@@ -39,6 +38,8 @@ class OnnxProbe:
 
     def score_collection(self, collection: Collection, step: int) -> np.ndarray:
         """Scores of all samples of a split at one step: float32 [prompts, seeds]."""
+        from .training import Progress  # brings PyTorch, which scoring itself does without
+
         parts = []
         for start in Progress(f"score step {step}", 0, -(-len(collection.arrays["quality"]) // BATCH_SAMPLES), unit="batch"):
             rows = slice(start * BATCH_SAMPLES, (start + 1) * BATCH_SAMPLES)

@@ -27,19 +27,34 @@ export function announcedLength(header: string | undefined, maxBytes: number): n
   });
 }
 
+/** Looks at a body of which so many bytes have come, and throws to receive no more of it. */
+export type LookAhead = (bytes: ArrayBuffer, received: number) => void;
+
 /**
  * Receives a body of exactly `length` bytes.
+ * @param lookAhead called whenever more has come, but for the last time.
  * @returns an ArrayBuffer that shares no pool, so it can be transferred: on Node 20 a pooled one would be copied silently.
  * @throws {ProblemError} `malformed_body` when more or fewer bytes come; the signal's reason once it fires.
  */
-export function receiveBody(stream: Readable, length: number, signal: AbortSignal): Promise<ArrayBuffer> {
+export function receiveBody(
+  stream: Readable,
+  length: number,
+  signal: AbortSignal,
+  lookAhead?: LookAhead,
+): Promise<ArrayBuffer> {
   return new Promise((resolve, reject) => {
     const body = Buffer.allocUnsafeSlow(length);
     let received = 0;
 
     const onData = (chunk: Buffer): void => {
-      if (received + chunk.length > length) fail(wrongLength(received + chunk.length, length));
-      else received += chunk.copy(body, received);
+      if (received + chunk.length > length) return fail(wrongLength(received + chunk.length, length));
+      received += chunk.copy(body, received);
+      if (received === length) return;
+      try {
+        lookAhead?.(body.buffer, received);
+      } catch (error) {
+        fail(error as Error);
+      }
     };
     const onEnd = (): void => {
       if (received !== length) return fail(wrongLength(received, length));

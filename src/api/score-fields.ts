@@ -37,9 +37,14 @@ export interface ScoreFields {
 
 /**
  * Reads a request's metadata.
+ * @param policyHeader takes the place of the policy in the metadata, where there is one.
  * @throws {ProblemError} `invalid_policy` or `invalid_metadata`, with the field, what came and what was expected.
  */
-export function readScoreFields(metadata: ReadonlyMap<string, string>): ScoreFields {
+export function readScoreFields(
+  inBody: ReadonlyMap<string, string>,
+  policyHeader: string | undefined,
+): ScoreFields {
+  const metadata = policyHeader === undefined ? inBody : new Map(inBody).set('policy', policyHeader);
   refuseUnknown(metadata);
   const parsed = fieldsSchema.safeParse(Object.fromEntries(metadata));
   if (!parsed.success) throw invalidField(metadata, parsed.error.issues[0]);

@@ -14,8 +14,9 @@ import type { KeyRing } from '../feedback/keys.js';
 import { checkCapture, checkTensors } from '../wire/contract.js';
 import { decodeJson } from '../wire/json.js';
 import type { ListDtype } from '../wire/nested-lists.js';
-import { decodeSafetensors } from '../wire/safetensors.js';
+import { announcedSamples, decodeSafetensors } from '../wire/safetensors.js';
 import type { DecodedBody } from '../wire/tensor.js';
+import { Admission } from './admission.js';
 import type { Lifetime } from './lifetime.js';
 import { announcedLength, receiveBody } from './receive-body.js';
 import { scoredAnswer } from './score-answer.js';
@@ -45,6 +46,8 @@ export interface ScoreSource {
   readonly stream: Readable;
   readonly contentLength: string | undefined;
   readonly format: 'safetensors' | 'json';
+  /** The policy as JSON, where it does not come in the body. */
+  readonly policyHeader: string | undefined;
 }
 
 /** What has been found out about a request; filled as it goes, so that a failure can still tell. */
@@ -63,12 +66,14 @@ export type ScorePipeline = (
 ) => Promise<Scored>;
 
 export function createScorePipeline({ engine, limits, policies, keys }: ScorePipelineOptions): ScorePipeline {
+  const admission = new Admission(engine, limits);
+
   return async (source, life, clock, findings) => {
     const bytes = await receive(source, life.signal);
     clock.lap('receive');
 
     const body = decode(bytes, source.format);
-    const fields = readScoreFields(body.metadata);
+    const fields = readScoreFields(body.metadata, source.policyHeader);
     const probe = resolve(fields.model);
     findings.probe = probe;
     const policy = choosePolicy(probe, fields);
@@ -99,15 +104,20 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
   ): Promise<ArrayBuffer> {
     const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
     const length = announcedLength(contentLength, maxBytes);
-    refuseWhenFull(length);
-    return receiveBody(stream, length, signal);
+    const release = admission.reserve(length);
+    try {
+      return await receiveBody(stream, length, signal, format === 'safetensors' ? lookAhead : undefined);
+    } finally {
+      release();
+    }
   }
 
-  /** A full queue is known before the body is read, which spares both sides the transfer. */
-  function refuseWhenFull(length: number): void {
-    const { samples, bytes } = engine.queueDepth();
-    if (samples < limits.maxQueueSamples && bytes + length <= limits.maxQueueBytes) return;
-    throw problem('overloaded', `${samples} samples are waiting already.`);
+  /** Too many samples for the queue are refused on the header's word, before the tensors come. */
+  function lookAhead(bytes: ArrayBuffer, received: number): void {
+    // Only where it could matter: the header will be read again with the whole body.
+    if (!admission.isFullFor(limits.maxSamplesPerRequest)) return;
+    const samples = announcedSamples(bytes, received);
+    if (samples !== undefined) admission.refuseSamples(samples);
   }
 
   function decode(bytes: ArrayBuffer, format: ScoreSource['format']): DecodedBody {

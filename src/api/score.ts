@@ -185,7 +185,8 @@ function sourceOf(request: FastifyRequest): ScoreSource {
   }
   const type = request.headers['content-type'] ?? '';
   const format = type.toLowerCase().startsWith(JSON_TYPE) ? 'json' : 'safetensors';
-  return { stream: request.raw, contentLength, format };
+  const policyHeader = request.headers['x-policy']?.toString();
+  return { stream: request.raw, contentLength, format, policyHeader };
 }
 
 function scoreRouteSchema(): FastifyZodOpenApiSchema {
@@ -200,6 +201,10 @@ function scoreRouteSchema(): FastifyZodOpenApiSchema {
       'x-deadline-ms': z.number().optional().meta({
         description: 'Time left for the answer, counted from the request’s first byte, ms',
         example: 2000,
+      }),
+      'x-policy': z.string().optional().meta({
+        description: 'The policy as JSON, in place of the one in the body',
+        example: '{"name":"top_k","k":2}',
       }),
     }),
     body: {

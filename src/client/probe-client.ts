@@ -16,6 +16,7 @@ const DEFAULT_CONNECTIONS = 16;
 const DEFAULT_DEADLINE_MS = 1000;
 /** The share of a deadline that is left for the answer's way back; the service gets the rest. */
 const RETURN_SHARE = 0.05;
+const UNIX_SCHEME = 'unix:';
 const HTTP_OK = 200;
 const BINARY_TYPE = 'application/octet-stream';
 const JSON_TYPE = 'application/json';
@@ -104,17 +105,20 @@ export class ProbeClient {
   readonly #onProblem: (failure: ScoreFailure) => void;
 
   /**
-   * @param origin scheme, host and port, such as http://127.0.0.1:8080.
-   * @throws {TypeError} when `origin` is no URL.
+   * @param origin scheme, host and port, such as http://127.0.0.1:8080, or a Unix domain socket on the same host, such as
+   * unix:/run/diffusion-probe.sock.
+   * @throws {TypeError} when `origin` is neither.
    */
   constructor(origin: string, options: ProbeClientOptions = {}) {
     this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
     this.#authorization = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` };
     this.#onProblem = options.onProblem ?? (() => {});
     // One request per connection at a time: pipelined scores would wait for each other.
-    this.#pool = new Pool(new URL(origin).origin, {
+    const { url, socketPath } = addressOf(origin);
+    this.#pool = new Pool(url, {
       connections: options.connections ?? DEFAULT_CONNECTIONS,
       pipelining: 1,
+      ...(socketPath !== undefined && { socketPath }),
     });
   }
 
@@ -207,6 +211,13 @@ export class ProbeClient {
       // A hook that fails must not cost an image either.
     }
   }
+}
+
+function addressOf(origin: string): { url: string; socketPath?: string } {
+  // HTTP asks for some host even where the path alone counts.
+  if (origin.startsWith(UNIX_SCHEME))
+    return { url: 'http://localhost', socketPath: origin.slice(UNIX_SCHEME.length) };
+  return { url: new URL(origin).origin };
 }
 
 function accepted(text: string, samples: number): ScoredGroup | ScoreFailure {

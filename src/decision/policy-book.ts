@@ -1,7 +1,7 @@
 /** Owns which policy holds for which probe: what the operator's file says, and what holds where it says nothing. */
 import * as z from 'zod';
 
-import { type Policy, policySchema } from './policy.js';
+import { DEFAULT_ALPHA, type Policy, policySchema } from './policy.js';
 import { parseStrictJson } from '../wire/strict-json.js';
 
 /** What holds for one probe. */
@@ -23,7 +23,10 @@ export type PolicyRule = z.infer<typeof ruleSchema>;
 /** The rules of all probes. */
 export type PolicyBook = z.infer<typeof policyBookSchema>;
 
-const SHIPPED_RULE: PolicyRule = { policy: { name: 'max_false_drop', alpha: 0.05 }, allow_override: true };
+const SHIPPED_RULE: PolicyRule = {
+  policy: { name: 'max_false_drop', alpha: DEFAULT_ALPHA },
+  allow_override: true,
+};
 
 /** What holds without a file. */
 export const SHIPPED_POLICIES: PolicyBook = { default: SHIPPED_RULE, models: {} };

@@ -1,6 +1,9 @@
 /** Owns the policies: what they are called, what they take, and the options that all of them share. */
 import * as z from 'zod';
 
+/** The false-drop rate that `max_false_drop` allows, where it does not say. */
+export const DEFAULT_ALPHA = 0.05;
+
 /** What is finished of that which a policy would drop, where the policy does not say. */
 export const DEFAULT_EXPLORE_RATE = 0.02;
 
@@ -12,7 +15,8 @@ const exploreSchema = z.strictObject({
     .number()
     .min(0)
     .lte(1)
-    .describe(`0.02 when left out; at 0 nothing is learned about what is dropped`),
+    .optional()
+    .describe(`${DEFAULT_EXPLORE_RATE} when left out; at 0 nothing is learned about what is dropped`),
 });
 
 /** Members that every policy takes. */
@@ -34,14 +38,18 @@ const options = {
 const maxFalseDropPolicy = z
   .strictObject({
     name: z.literal('max_false_drop'),
-    alpha: share.optional().describe('The share of good samples that each decision point may drop'),
+    alpha: share
+      .optional()
+      .describe(
+        `The share of good samples that each decision point may drop; ${DEFAULT_ALPHA} where alphas are left out too`,
+      ),
     alphas: z
       .record(stepKey, share)
       .optional()
       .describe('The same by step, for several decision points; all together lose at most the sum'),
     ...options,
   })
-  .refine(({ alpha, alphas }) => (alpha === undefined) !== (alphas === undefined), {
+  .refine(({ alpha, alphas }) => alpha === undefined || alphas === undefined, {
     path: ['alpha'],
     error: 'give either alpha or alphas',
   })
@@ -96,7 +104,7 @@ export type MaxFalseDropPolicy = Extract<Policy, { name: 'max_false_drop' }>;
 /** The false-drop rate that a policy allows at a step; undefined where it decides nothing there or promises nothing. */
 export function alphaAt(policy: Policy, step: number): number | undefined {
   if (policy.name !== 'max_false_drop') return undefined;
-  return policy.alpha ?? policy.alphas?.[String(step)];
+  return policy.alphas ? policy.alphas[String(step)] : (policy.alpha ?? DEFAULT_ALPHA);
 }
 
 /** The steps that a policy names; a probe that has no decision point there makes no sense of it. */

@@ -1,5 +1,6 @@
 /** Owns what waits: one queue per probe, first come first served, bounded over all of them in samples and bytes. */
 import { problem } from '../errors.js';
+import { samplesThatFit } from './batch-plan.js';
 import type { LoadedProbe } from './catalogue.js';
 import type { ScoreRequest, TakenPart } from './score-request.js';
 import type { QueueDepth } from './types.js';
@@ -15,6 +16,8 @@ export interface BacklogLimits {
 export interface Batch {
   readonly probe: LoadedProbe;
   readonly samples: number;
+  /** Its samples times the tokens of its longest. */
+  readonly paddedTokens: number;
   readonly parts: readonly TakenPart[];
 }
 
@@ -54,22 +57,47 @@ export class Backlog {
 
   /**
    * Takes what the next run should hold: from the queue whose first request has waited longest, whole requests
-   * as long as they fit. Only a request that is larger than a batch by itself is cut.
+   * as long as they fit its probe's plan. Only a request that is larger than a batch by itself is cut.
    */
-  take(maxSamples: number): Batch | undefined {
+  take(): Batch | undefined {
     const queue = this.#longestWaiting();
     const [head] = queue ?? [];
     if (!queue || !head) return undefined;
+    const { plan } = head.probe;
     const parts: TakenPart[] = [];
-    let room = maxSamples;
-    for (let next = queue[0]; next && room > 0; next = queue[0]) {
-      if (next.waiting > room && parts.length > 0) break;
+    let samples = 0;
+    let tokens = 0;
+    for (let next = queue[0]; next; next = queue[0]) {
+      const longest = Math.max(tokens, next.tokens);
+      const room = samplesThatFit(plan, longest) - samples;
+      if (room <= 0 || (next.waiting > room && parts.length > 0)) break;
       const taken = this.#takeFrom(next, room);
       if (next.waiting === 0) this.#drop(queue);
       parts.push(taken);
-      room -= taken.part.samples;
+      samples += taken.part.samples;
+      tokens = longest;
     }
-    return { probe: head.probe, samples: maxSamples - room, parts };
+    return { probe: head.probe, samples, paddedTokens: samples * tokens, parts };
+  }
+
+  /** The queue that take() would take from. */
+  next(): readonly ScoreRequest[] {
+    return this.#longestWaiting() ?? [];
+  }
+
+  /** How long one thread would have to run for all that waits, by the cost lines of the probes, ms. */
+  workMs(): number {
+    let work = 0;
+    for (const queue of this.#queues.values()) {
+      const [head] = queue;
+      if (!head) continue;
+      const { plan } = head.probe;
+      const tokens = queue.reduce((sum, request) => sum + request.waiting * request.tokens, 0);
+      const samples = queue.reduce((sum, request) => sum + request.waiting, 0);
+      const runs = Math.ceil(Math.max(tokens / plan.maxTokens, samples / plan.maxSamples));
+      work += plan.cost.predict(tokens, runs);
+    }
+    return work;
   }
 
   /** Takes a request out of its queue, wherever it stands; nothing happens if it has left already. */

@@ -19,7 +19,7 @@ const WORKER_URL = new URL('worker.js', import.meta.url);
  * @throws {Error} when the models' folder cannot be read, or the device asked for by name cannot be used.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { log, observer, maxBatchSamples, inferenceTimeoutMs } = options;
+  const { log, observer, modelsDir, modelsPollMs = 0 } = options;
   const cores = availableParallelism();
   const intraOpThreads =
     options.intraOpThreads ?? Math.max(1, Math.floor(cores / (options.workers ?? cores)));
@@ -28,22 +28,25 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const pool = new WorkerPool({
     workerUrl: options.workerUrl ?? WORKER_URL,
     settings: { device: options.device, intraOpThreads },
-    maxBatchSamples,
-    ...(inferenceTimeoutMs === undefined ? {} : { inferenceTimeoutMs }),
+    maxBatchSamples: options.maxBatchSamples,
+    inferenceTimeoutMs: options.inferenceTimeoutMs,
     log,
     onIdle: () => scheduler.pump(),
     onDown: () => {
       if (pool.live === 0) scheduler.rejectWaiting(() => unready('no worker can take work'));
     },
     onRestart: () => observer.workerRestarted(),
+    onHang: (reason) => options.onHang?.(reason),
   });
   const scheduler = new Scheduler({
     backlog,
     idleSlot: () => pool.idle(),
-    maxBatchSamples,
+    liveThreads: () => pool.live,
+    maxQueueDelayUs: options.maxQueueDelayUs ?? 0,
     observer,
   });
-  const repository = new Repository({ modelsDir: options.modelsDir, pool, catalogue, log, observer });
+  const released = (key: number): Promise<void> => scheduler.released(key);
+  const repository = new Repository({ modelsDir, pool, catalogue, released, log, observer });
   try {
     // The first thread shows what the device is; only then is it known how many threads are right.
     await pool.grow(1);
@@ -56,5 +59,6 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     await pool.close();
     throw error;
   }
-  return new RunningEngine(catalogue, backlog, pool, scheduler);
+  if (modelsPollMs > 0) repository.poll(modelsPollMs);
+  return new RunningEngine({ catalogue, backlog, pool, scheduler, repository });
 }

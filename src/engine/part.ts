@@ -5,6 +5,7 @@ import { type Fault, printable } from './fault.js';
 import { bf16ToF32, f16ToF32, f32ToF16 } from './float-convert.js';
 import type { ManifestInput } from './manifest.js';
 import type { BatchPart } from './protocol.js';
+import { usedTokens } from './slice-samples.js';
 
 /** Halves are kept as their bits. */
 export type GraphArray = Uint16Array | Float32Array | Uint8Array | BigInt64Array;
@@ -40,8 +41,8 @@ export function readyPart(part: BatchPart, inputs: readonly ManifestInput[]): Re
     if (fault) return { fault };
     arrays.set(input.name, floats ? toGraphFloats(floats, input) : integersOf(part.bytes, slice));
   }
-  const usedTokens = lastReal(mask, tokens) + 1;
-  return { first: part.first, samples, tokens, usedTokens, mask, hasMasked: mask.includes(0), arrays };
+  const hasMasked = mask.includes(0);
+  return { first: part.first, samples, tokens, usedTokens: usedTokens(part), mask, hasMasked, arrays };
 }
 
 function sliceOf(part: BatchPart, name: string): TensorSlice {
@@ -133,14 +134,6 @@ function finiteFault({ name, dtype }: ManifestInput, sample: number, value: numb
     received: printable(value),
     expected: 'finite values',
   };
-}
-
-function lastReal(mask: Uint8Array, tokens: number): number {
-  let last = 0;
-  for (let start = 0; start < mask.length; start += tokens) {
-    last = Math.max(last, mask.subarray(start, start + tokens).lastIndexOf(1));
-  }
-  return last;
 }
 
 function product(factors: readonly number[]): number {

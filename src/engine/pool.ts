@@ -1,7 +1,7 @@
 /** Owns the worker threads together: as many as asked for, each holding every probe. */
-import type { KeyedProbe } from './prepare.js';
-import type { LoadReply, WorkerSettings } from './protocol.js';
-import { Refusal, reasonOf } from './refusal.js';
+import type { KeyedProbe, MeasuredProbe, Prepared } from './prepare.js';
+import type { WorkerSettings } from './protocol.js';
+import { Postponed, Refusal, reasonOf } from './refusal.js';
 import { EngineThread, ThreadDied } from './thread.js';
 import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
 
@@ -13,7 +13,7 @@ export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' 
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #slots: WorkerSlot[] = [];
-  readonly #probes = new Map<number, KeyedProbe>();
+  readonly #probes = new Map<number, MeasuredProbe>();
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
@@ -54,16 +54,27 @@ export class WorkerPool {
   }
 
   /**
-   * Brings a probe into every thread: first into one, where it must prove itself.
+   * Brings a probe into every thread: first into one, where it must prove itself and is measured, then into the others
+   * one by one, so that all but one go on answering.
+   * @throws {Postponed} when there is no thread to load it into at the moment.
    * @throws {Refusal} when the probe is at fault, and {OrderFailed} with isDevice when the device is.
    */
-  async install(probe: KeyedProbe): Promise<LoadReply> {
+  async install(probe: KeyedProbe): Promise<Prepared> {
     const first = await this.#anyLive();
-    const about = await loadFirst(first, probe);
-    const others = this.#slots.filter((slot) => slot !== first && slot.isLive);
-    this.#probes.set(probe.key, probe);
-    await Promise.all(others.map((slot) => loadOrReplace(slot, probe)));
-    return about;
+    const prepared = await measureFirst(first, probe);
+    const measured = { ...probe, plan: prepared.plan };
+    // From here on, a thread that starts takes it along.
+    this.#probes.set(probe.key, measured);
+    for (const slot of this.#slots) {
+      if (slot.isLive) await loadOrReplace(slot, measured);
+    }
+    return prepared;
+  }
+
+  /** Takes a probe out of every thread. */
+  uninstall(key: number): void {
+    this.#probes.delete(key);
+    for (const slot of this.#slots) slot.unload(key);
   }
 
   /** Lets every thread finish and end. */
@@ -77,14 +88,14 @@ export class WorkerPool {
     // A probe that kills the thread it is loaded into must not take the next one with it.
     const [slot] = this.#slots;
     await slot?.start();
-    if (!slot?.isLive) throw new Refusal('no worker thread is up to load it');
+    if (!slot?.isLive) throw new Postponed('no worker thread is up to load it');
     return slot;
   }
 }
 
-async function loadFirst(slot: WorkerSlot, probe: KeyedProbe): Promise<LoadReply> {
+async function measureFirst(slot: WorkerSlot, probe: KeyedProbe): Promise<Prepared> {
   try {
-    return await slot.load(probe);
+    return await slot.measure(probe);
   } catch (error) {
     if (!(error instanceof ThreadDied)) throw error;
     throw new Refusal(`the worker thread died while loading it: ${error.message}`, { cause: error });
@@ -92,7 +103,7 @@ async function loadFirst(slot: WorkerSlot, probe: KeyedProbe): Promise<LoadReply
 }
 
 /** A probe that works in one thread and not in another shows that the other is sick. */
-async function loadOrReplace(slot: WorkerSlot, probe: KeyedProbe): Promise<void> {
+async function loadOrReplace(slot: WorkerSlot, probe: MeasuredProbe): Promise<void> {
   try {
     await slot.load(probe);
   } catch (error) {

@@ -1,9 +1,10 @@
-/** Owns what a probe goes through in a thread before it may serve: loaded, compared, tested, warmed up. */
+/** Owns what a probe goes through in a thread before it may serve: loaded, compared, tested, warmed up, measured. */
+import { type BatchPlan, batchSizes, measureBatches } from './batch-plan.js';
 import { graphMismatches } from './graph-contract.js';
 import type { ProbeFiles } from './probe-folder.js';
-import type { BatchPart, LoadReply, PartResult } from './protocol.js';
+import type { BatchPart, LoadReply, RunReply } from './protocol.js';
 import { Refusal, reasonOf } from './refusal.js';
-import { copyPart } from './slice-samples.js';
+import { copyPart, usedTokens } from './slice-samples.js';
 import { type EngineThread, OrderFailed, ThreadDied } from './thread.js';
 
 /** A probe under the key by which the threads know it. */
@@ -12,27 +13,55 @@ export interface KeyedProbe {
   readonly files: ProbeFiles;
 }
 
+/** A probe that has been measured in one thread: the others are warmed up by the same plan. */
+export interface MeasuredProbe extends KeyedProbe {
+  readonly plan: BatchPlan;
+}
+
+export interface Prepared {
+  readonly about: LoadReply;
+  readonly plan: BatchPlan;
+}
+
 /**
  * Loads a probe into one thread and proves that it works there. What fails is unloaded again.
- * @param maxBatchSamples batches of 1, 2, 4 ... up to this many samples are run, so that no request pays for a first run.
+ * @param maxBatchSamples the operator's limit of a batch; left out: the best size is found out.
  * @throws {Refusal} when the probe is at fault.
  * @throws {OrderFailed} with isDevice when the device is; {ThreadDied} when the thread did not survive it.
  */
-export async function prepareProbe(
+export function measureProbe(
   thread: EngineThread,
   probe: KeyedProbe,
-  maxBatchSamples: number,
-): Promise<LoadReply> {
+  maxBatchSamples: number | undefined,
+): Promise<Prepared> {
+  return prove(thread, probe, async (about) => {
+    const run = (samples: number): Promise<number> => timedRun(thread, probe, samples);
+    const plan = await measureBatches(run, tokensOf(probe), maxBatchSamples);
+    return { about, plan };
+  });
+}
+
+/** Loads a measured probe into a further thread as measureProbe does, and runs every size of batch once. */
+export function prepareProbe(thread: EngineThread, probe: MeasuredProbe): Promise<void> {
+  return prove(thread, probe, async () => {
+    for (const samples of batchSizes(probe.plan.bestSamples)) await timedRun(thread, probe, samples);
+  });
+}
+
+async function prove<Result>(
+  thread: EngineThread,
+  probe: KeyedProbe,
+  warmUp: (about: LoadReply) => Promise<Result>,
+): Promise<Result> {
   const about = await load(thread, probe);
   try {
     refuseMismatches(about, probe);
     await selftest(thread, probe);
-    await warmUp(thread, probe, maxBatchSamples);
+    return await warmUp(about);
   } catch (error) {
     if (!(error instanceof ThreadDied)) await thread.unload(probe.key);
     throw error;
   }
-  return about;
 }
 
 async function load(thread: EngineThread, { key, files }: KeyedProbe): Promise<LoadReply> {
@@ -65,35 +94,25 @@ async function selftest(thread: EngineThread, { key, files }: KeyedProbe): Promi
 }
 
 async function scoresOf(thread: EngineThread, key: number, part: BatchPart): Promise<Float32Array> {
-  const [result] = await runTest(thread, key, [part]);
+  const [result] = (await runTest(thread, key, [part])).results;
   if (result && 'scores' in result) return result.scores;
   const reason = result ? result.fault.detail : 'no result';
   throw new Refusal(`selftest: ${reason}`);
 }
 
-async function warmUp(
-  thread: EngineThread,
-  { key, files }: KeyedProbe,
-  maxBatchSamples: number,
-): Promise<void> {
-  for (let samples = 1; samples < maxBatchSamples; samples *= 2)
-    await runTest(thread, key, repeated(files, samples));
-  await runTest(thread, key, repeated(files, maxBatchSamples));
+/** Runs the selftest's first sample as a batch of its copies; how long it took, ms. */
+async function timedRun(thread: EngineThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
+  const copies = Array.from({ length: samples }, () => copyPart(files.selftest, 0, 1));
+  return (await runTest(thread, key, copies)).ms;
 }
 
-/** The selftest's first sample as a batch of its copies. */
-function repeated({ selftest: body }: ProbeFiles, samples: number): BatchPart[] {
-  return Array.from({ length: samples }, () => copyPart(body, 0, 1));
+function tokensOf({ files }: KeyedProbe): number {
+  return usedTokens(copyPart(files.selftest, 0, 1));
 }
 
-async function runTest(
-  thread: EngineThread,
-  key: number,
-  parts: readonly BatchPart[],
-): Promise<readonly PartResult[]> {
+async function runTest(thread: EngineThread, key: number, parts: readonly BatchPart[]): Promise<RunReply> {
   try {
-    const { results } = await thread.run(key, parts);
-    return results;
+    return await thread.run(key, parts);
   } catch (error) {
     if (error instanceof ThreadDied) throw error;
     throw new Refusal(`selftest: the graph cannot be run: ${reasonOf(error)}`, { cause: error });

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 
 import { checkTensors } from '../wire/contract.js';
 import { decodeSafetensors } from '../wire/safetensors.js';
@@ -16,6 +17,7 @@ import type { ProbeLocation } from './probe-locations.js';
 import { Refusal, reasonOf } from './refusal.js';
 
 const MANIFEST_FILE = 'probe.json';
+const HASHED_AT_ONCE_BYTES = 1_048_576;
 
 /** A probe whose files are what its manifest says. The bytes that were hashed are the bytes that will be loaded. */
 export interface ProbeFiles {
@@ -23,6 +25,8 @@ export interface ProbeFiles {
   readonly model: Uint8Array;
   /** SHA-256 of `model`, hex. */
   readonly sha256: string;
+  /** SHA-256 of probe.json, which names the hash of every other file. */
+  readonly manifestSha256: string;
   readonly selftest: DecodedBody;
 }
 
@@ -31,7 +35,8 @@ export interface ProbeFiles {
  * @throws {Refusal} with what is wrong and in which file.
  */
 export async function readProbeFolder({ folder, name, version }: ProbeLocation): Promise<ProbeFiles> {
-  const manifest = parseManifest((await read(folder, MANIFEST_FILE)).toString('utf8'));
+  const text = await read(folder, MANIFEST_FILE);
+  const manifest = parseManifest(text.toString('utf8'));
   if (manifest.name !== name || manifest.version !== version) {
     const said = `${manifest.name} version ${manifest.version}`;
     throw new Refusal(`probe.json says ${said}, but its folder is ${name}/${version}`);
@@ -45,6 +50,7 @@ export async function readProbeFolder({ folder, name, version }: ProbeLocation):
     // In memory of its own: a clone of a view would take all of the memory behind it along.
     model: new Uint8Array(contentOf(contents, MODEL_FILE)),
     sha256: manifest.files[MODEL_FILE] ?? '',
+    manifestSha256: await sha256Of(text),
     selftest: decodeSelftest(contentOf(contents, manifest.selftest.input), manifest),
   };
 }
@@ -59,9 +65,19 @@ async function read(folder: string, file: string): Promise<Buffer> {
 
 async function readVerified(folder: string, file: string, expected: string): Promise<Buffer> {
   const content = await read(folder, file);
-  const actual = createHash('sha256').update(content).digest('hex');
+  const actual = await sha256Of(content);
   if (actual === expected) return content;
   throw new Refusal(`${file} has the SHA-256 ${actual}, but probe.json says ${expected}`);
+}
+
+/** Piece by piece: at once, a large file would hold up the requests that are being answered. */
+async function sha256Of(content: Buffer): Promise<string> {
+  const hash = createHash('sha256');
+  for (let start = 0; start < content.length; start += HASHED_AT_ONCE_BYTES) {
+    hash.update(content.subarray(start, start + HASHED_AT_ONCE_BYTES));
+    await setImmediate();
+  }
+  return hash.digest('hex');
 }
 
 function contentOf(contents: ReadonlyMap<string, Buffer>, file: string): Buffer {

@@ -8,6 +8,9 @@ export class Refusal extends Error {
   }
 }
 
+/** A probe that could not be tried now, through no fault of its own. */
+export class Postponed extends Refusal {}
+
 /** What an unknown thing that was thrown says of itself. */
 export function reasonOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

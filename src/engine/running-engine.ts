@@ -5,10 +5,13 @@ import type { Backlog } from './backlog.js';
 import type { Catalogue } from './catalogue.js';
 import type { WorkerPool } from './pool.js';
 import type { Scheduler } from './scheduler.js';
+import { reasonOf } from './refusal.js';
+import type { Repository } from './repository.js';
 import { ScoreRequest } from './score-request.js';
 import type {
   Engine,
   EngineResult,
+  ProbeChange,
   ProbeStatus,
   QueueDepth,
   Readiness,
@@ -18,36 +21,39 @@ import type {
 
 const RETRY_AFTER_SECONDS = 1;
 
+/** What an engine is made of. */
+export interface EngineParts {
+  readonly catalogue: Catalogue;
+  readonly backlog: Backlog;
+  readonly pool: WorkerPool;
+  readonly scheduler: Scheduler;
+  readonly repository: Repository;
+}
+
 /** Answers for threads, queue and probes that others have put together. */
 export class RunningEngine implements Engine {
-  readonly #catalogue: Catalogue;
-  readonly #backlog: Backlog;
-  readonly #pool: WorkerPool;
-  readonly #scheduler: Scheduler;
-  #closing: Promise<void> | undefined;
+  readonly #parts: EngineParts;
+  #closing: Promise<number> | undefined;
 
-  constructor(catalogue: Catalogue, backlog: Backlog, pool: WorkerPool, scheduler: Scheduler) {
-    this.#catalogue = catalogue;
-    this.#backlog = backlog;
-    this.#pool = pool;
-    this.#scheduler = scheduler;
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
   }
 
   probes(): ProbeStatus[] {
-    return this.#catalogue.list();
+    return this.#parts.catalogue.list();
   }
 
   resolve(reference: string | undefined): ServedProbe {
-    return this.#catalogue.resolve(reference);
+    return this.#parts.catalogue.resolve(reference);
   }
 
   async score(probe: ServedProbe, body: DecodedBody, options: ScoreOptions = {}): Promise<EngineResult> {
     if (this.#closing) throw unready('it is shutting down');
-    if (this.#pool.live === 0) throw unready('no worker can take work');
-    const loaded = this.#catalogue.loaded(probe);
+    if (this.#parts.pool.live === 0) throw unready('no worker can take work');
+    const loaded = this.#parts.catalogue.loaded(probe);
     if (!loaded) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
-    const request = new ScoreRequest(loaded, body);
-    this.#scheduler.submit(request, options);
+    const request = new ScoreRequest(loaded, body, options.deadline);
+    this.#parts.scheduler.submit(request, options.signal);
     return request.answer;
   }
 
@@ -57,24 +63,38 @@ export class RunningEngine implements Engine {
   }
 
   queueDepth(): QueueDepth {
-    return this.#backlog.depth();
+    return this.#parts.backlog.depth();
   }
 
-  close(): Promise<void> {
+  async reload(): Promise<ProbeChange[]> {
+    if (this.#closing) throw unready('it is shutting down');
+    try {
+      return await this.#parts.repository.reload();
+    } catch (error) {
+      throw problem('unready', `The model repository cannot be read: ${reasonOf(error)}.`, { cause: error });
+    }
+  }
+
+  close(): Promise<number> {
     this.#closing ??= this.#drain();
     return this.#closing;
   }
 
-  async #drain(): Promise<void> {
-    await this.#scheduler.drained();
-    await this.#pool.close();
+  async #drain(): Promise<number> {
+    const { scheduler, repository, pool } = this.#parts;
+    const lookedLast = repository.close();
+    await scheduler.drained();
+    // The last look may be waiting for a thread that hangs.
+    if (pool.hung === 0) await lookedLast;
+    await pool.close();
+    return pool.hung;
   }
 
   #reasonNotReady(): string | undefined {
     if (this.#closing) return 'shutting down';
-    if (this.#pool.hung > 0) return `${this.#pool.hung} of ${this.#pool.size} workers hang`;
-    if (this.#pool.live === 0) return 'no worker can take work';
-    return this.#catalogue.whyUnready();
+    if (this.#parts.pool.hung > 0) return `${this.#parts.pool.hung} of ${this.#parts.pool.size} workers hang`;
+    if (this.#parts.pool.live === 0) return 'no worker can take work';
+    return this.#parts.catalogue.whyUnready();
   }
 }
 

@@ -4,7 +4,7 @@ import type { DecodedBody } from '../wire/tensor.js';
 import type { LoadedProbe } from './catalogue.js';
 import { problemOf } from './fault.js';
 import type { BatchPart, PartResult } from './protocol.js';
-import { copyPart, sampleCount, wholePart } from './slice-samples.js';
+import { copyPart, sampleCount, usedTokens, wholePart } from './slice-samples.js';
 import type { EngineResult } from './types.js';
 
 /** A part that was given out, and whom it belongs to. */
@@ -24,6 +24,10 @@ export class ScoreRequest {
   readonly probe: LoadedProbe;
   readonly samples: number;
   readonly bytes: number;
+  /** Of its longest sample, padding at the end left out. */
+  readonly tokens: number;
+  /** On the clock of performance.now(), ms; Infinity where the caller waits as long as it takes. */
+  readonly deadline: number;
   readonly arrivedAt = performance.now();
   readonly answer: Promise<EngineResult>;
   readonly #scores: Float32Array;
@@ -33,13 +37,15 @@ export class ScoreRequest {
   #facts: Omit<EngineResult, 'scores'> = { queueMs: 0, inferenceMs: 0, batchSamples: 0 };
   #settle: { resolve(result: EngineResult): void; reject(error: Error): void } | undefined;
 
-  constructor(probe: LoadedProbe, body: DecodedBody) {
+  constructor(probe: LoadedProbe, body: DecodedBody, deadline = Infinity) {
     this.probe = probe;
+    this.deadline = deadline;
     this.samples = sampleCount(body);
     if (this.samples === 0) {
       throw problem('empty_batch', 'The request holds no sample.', { field: 'timestep', received: 0 });
     }
     this.bytes = body.bytes.byteLength;
+    this.tokens = usedTokens(body);
     this.#body = body;
     this.#scores = new Float32Array(this.samples);
     this.answer = new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-/** Owns cutting a request into parts of fewer samples. */
+/** Owns how large a request is, and cutting it into parts of fewer samples. */
 import type { DecodedBody, TensorSlice } from '../wire/tensor.js';
 import type { BatchPart } from './protocol.js';
 
@@ -8,6 +8,20 @@ const ALIGNMENT_BYTES = 8;
 /** The samples of a body, by the first axis of its timesteps. */
 export function sampleCount({ tensors }: DecodedBody): number {
   return tensors.get('timestep')?.shape[0] ?? 0;
+}
+
+/** Tokens up to the last real one of any sample: what follows is padding and takes no room in a batch. */
+export function usedTokens({ bytes, tensors }: Pick<DecodedBody, 'bytes' | 'tensors'>): number {
+  const slice = tensors.get('token_mask');
+  const [samples = 0, tokens = 0] = slice?.shape ?? [];
+  // Memory that was given away before is the worker's to complain of.
+  if (!slice || bytes.byteLength === 0) return 1;
+  const mask = new Uint8Array(bytes, slice.byteOffset, slice.byteLength);
+  let last = 0;
+  for (let sample = 0; sample < samples; sample += 1) {
+    last = Math.max(last, mask.subarray(sample * tokens, (sample + 1) * tokens).lastIndexOf(1));
+  }
+  return last + 1;
 }
 
 /** The whole body as one part: its memory is handed on, nothing is copied. */

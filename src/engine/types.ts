@@ -19,14 +19,31 @@ export interface ServedProbe {
   readonly manifest: Manifest;
 }
 
+/** What was found out about a probe's batches by running some, and since then. */
+export interface BatchingStatus {
+  /** The size from which larger batches bring next to nothing. */
+  readonly bestSamples: number;
+  /** Samples times the tokens of the longest, in one batch at most; undefined where the operator has set the size. */
+  readonly maxPaddedTokens: number | undefined;
+  /** A batch takes msPerPaddedToken · samples · tokens + msPerRun, by the measurements at warm-up. */
+  readonly msPerPaddedToken: number;
+  readonly msPerRun: number;
+  /** How much slower runs are now than at warm-up. */
+  readonly pace: number;
+}
+
 /** What became of one folder of the model repository. */
 export interface ProbeStatus {
   readonly name: string;
   readonly version: number;
   /** `serving`: what the bare name means. `available`: older, by `name@version`. `refused`: see `reason`. */
   readonly state: 'serving' | 'available' | 'refused';
+  /** Why what lies in the folder was refused. A probe that was loaded from it before goes on. */
   readonly reason?: string;
   readonly provider?: Provider;
+  /** Why CUDA was not taken although the device is `auto`. */
+  readonly fallback?: string;
+  readonly batching?: BatchingStatus;
   /** SHA-256 of model.onnx, for probes that are loaded. */
   readonly sha256?: string;
   readonly manifest?: Manifest;
@@ -60,6 +77,15 @@ export interface QueueDepth {
   readonly bytes: number;
 }
 
+/** What a look at the model repository has changed. */
+export interface ProbeChange {
+  readonly name: string;
+  readonly version: number;
+  readonly change: 'loaded' | 'replaced' | 'refused' | 'unloaded';
+  /** Of a refusal. */
+  readonly reason?: string;
+}
+
 export interface Engine {
   /** Every folder of the repository, newest version first within a name. */
   probes(): ProbeStatus[];
@@ -77,12 +103,23 @@ export interface Engine {
   readiness(): Readiness;
   /** What waits; what is running has left the queue. */
   queueDepth(): QueueDepth;
-  /** Takes no more work, finishes what it has, then lets the workers end by themselves. */
-  close(): Promise<void>;
+  /**
+   * Looks at the model repository now and takes over what has changed; resolves when that is done.
+   * @throws {ProblemError} unready, when the repository cannot be read
+   */
+  reload(): Promise<ProbeChange[]>;
+  /**
+   * Takes no more work, finishes what it has, then lets the workers end by themselves.
+   * @returns how many are left behind because their run hangs: such a process can only be killed.
+   */
+  close(): Promise<number>;
 }
 
-/** Why an entry was dropped before it ran, or while nobody needed it any more. */
-export type SkipReason = 'aborted' | 'deadline';
+/**
+ * Why an entry was dropped before it ran, or while nobody needed it any more: its client has gone, its deadline has
+ * passed, or it was predicted to pass.
+ */
+export type SkipReason = 'aborted' | 'deadline' | 'predicted';
 
 /** Hooks for metrics. They are called often: keep them cheap, and never let them throw. */
 export interface EngineObserver {
@@ -95,6 +132,12 @@ export interface EngineObserver {
   entrySkipped(reason: SkipReason): void;
   workerRestarted(): void;
   probeLoaded(probe: {
+    readonly name: string;
+    readonly version: number;
+    readonly provider: Provider;
+    readonly sha256: string;
+  }): void;
+  probeUnloaded(probe: {
     readonly name: string;
     readonly version: number;
     readonly provider: Provider;
@@ -117,14 +160,20 @@ export interface EngineOptions {
   readonly workers?: number | undefined;
   /** Threads inside one run; left out: the cores shared evenly among the workers. */
   readonly intraOpThreads?: number | undefined;
-  /** Samples in one run at most. */
-  readonly maxBatchSamples: number;
+  /** Samples in one run at most; left out: the best size is found out for each probe. */
+  readonly maxBatchSamples?: number | undefined;
+  /** How long an idle worker waits for a fuller batch, µs; left out: not at all. */
+  readonly maxQueueDelayUs?: number;
   /** Samples that may wait, over all probes. */
   readonly maxQueueSamples: number;
   /** Bytes that may wait, over all probes. */
   readonly maxQueueBytes: number;
   /** A run that takes longer is taken for hung, ms; left out: never. */
   readonly inferenceTimeoutMs?: number;
+  /** Called when a run hangs: the process should be replaced. */
+  readonly onHang?: (reason: string) => void;
+  /** How often the model repository is looked at for changes, ms; left out or 0: only when told to. */
+  readonly modelsPollMs?: number;
   /** What an undefined reference means, `name` or `name@version`; left out: the only probe there is. */
   readonly defaultModel?: string;
   readonly log: EngineLog;

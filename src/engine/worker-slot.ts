@@ -2,10 +2,13 @@
  * Owns one place for a worker thread: it keeps a living thread in it, and knows whether that thread can take a run.
  *
  *     down ──start──▶ starting ──prepared──▶ idle ◀──▶ busy ──too long──▶ hung ──ends after all──▶ idle
- *      ▲─────────────────┴───────────────────┴─────────┴── the thread died: again, after a pause
+ *      ▲                 │                   ▲ │         │
+ *      │                 │           a probe ▼ │ loads   │
+ *      │                 │              preparing        │
+ *      └─────────────────┴───────────────────┴───────────┴── the thread died: again, after a pause
  */
-import { type KeyedProbe, prepareProbe } from './prepare.js';
-import type { BatchPart, LoadReply, RunReply } from './protocol.js';
+import { type KeyedProbe, type MeasuredProbe, measureProbe, type Prepared, prepareProbe } from './prepare.js';
+import type { BatchPart, RunReply } from './protocol.js';
 import { reasonOf } from './refusal.js';
 import { type EngineThread, ThreadDied } from './thread.js';
 import type { EngineLog } from './types.js';
@@ -13,7 +16,7 @@ import type { EngineLog } from './types.js';
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 
-export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'hung' | 'closed';
+export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'preparing' | 'hung' | 'closed';
 
 /** A run that has not ended in time. Its thread cannot be stopped: that would abort the process. */
 export class RunHangs extends Error {}
@@ -21,10 +24,11 @@ export class RunHangs extends Error {}
 export interface WorkerSlotOptions {
   readonly makeThread: () => EngineThread;
   /** The probes that a new thread must hold before it is idle. */
-  readonly probes: ReadonlyMap<number, KeyedProbe>;
-  readonly maxBatchSamples: number;
+  readonly probes: ReadonlyMap<number, MeasuredProbe>;
+  /** The operator's limit of a batch; left out: the best size is found out. */
+  readonly maxBatchSamples?: number | undefined;
   /** Left out: a run may take for ever. */
-  readonly inferenceTimeoutMs?: number;
+  readonly inferenceTimeoutMs?: number | undefined;
   readonly log: EngineLog;
   /** Called whenever a thread becomes idle other than by the end of a run in time. */
   readonly onIdle: () => void;
@@ -32,10 +36,20 @@ export interface WorkerSlotOptions {
   readonly onDown: () => void;
   /** Called when a lost thread's successor starts. */
   readonly onRestart: () => void;
+  /** Called when a run hangs. */
+  readonly onHang: (reason: string) => void;
+}
+
+/** Somebody who waits for the end of the run under way. */
+interface Waiter {
+  resolve(): void;
+  reject(error: Error): void;
 }
 
 export class WorkerSlot {
   readonly #options: WorkerSlotOptions;
+  readonly #held = new Set<number>();
+  readonly #waiters: Waiter[] = [];
   #state: SlotState = 'down';
   #thread: EngineThread | undefined;
   #starting: Promise<void> = Promise.resolve();
@@ -52,7 +66,7 @@ export class WorkerSlot {
 
   /** There is a thread that answers sooner or later. */
   get isLive(): boolean {
-    return this.#state === 'idle' || this.#state === 'busy';
+    return this.#state === 'idle' || this.#state === 'busy' || this.#state === 'preparing';
   }
 
   /** Starts a thread and brings it up to date; resolves when it is idle or has failed. */
@@ -64,9 +78,29 @@ export class WorkerSlot {
     return this.#starting;
   }
 
-  /** Loads one more probe into the living thread, as prepareProbe does. */
-  load(probe: KeyedProbe): Promise<LoadReply> {
-    return prepareProbe(this.#living(), probe, this.#options.maxBatchSamples);
+  /** Loads and measures a new probe in the living thread between two runs, as measureProbe does. */
+  measure(probe: KeyedProbe): Promise<Prepared> {
+    return this.#betweenRuns(async (thread) => {
+      const prepared = await measureProbe(thread, probe, this.#options.maxBatchSamples);
+      this.#held.add(probe.key);
+      return prepared;
+    });
+  }
+
+  /** Loads a measured probe into the living thread between two runs; nothing happens if it is there. */
+  async load(probe: MeasuredProbe): Promise<void> {
+    if (this.#held.has(probe.key)) return;
+    await this.#betweenRuns(async (thread) => {
+      await prepareProbe(thread, probe);
+      this.#held.add(probe.key);
+    });
+  }
+
+  /** Releases a probe in the thread, after what it has been given to do. */
+  unload(key: number): void {
+    if (!this.#held.delete(key)) return;
+    // A thread that dies or hangs meanwhile takes the session along.
+    this.#thread?.unload(key).catch(() => {});
   }
 
   /**
@@ -80,11 +114,11 @@ export class WorkerSlot {
     try {
       const reply = await this.#inTime(run);
       this.#failures = 0;
-      this.#endRun('idle');
+      this.#endTurn('busy', 'idle');
       return reply;
     } catch (error) {
-      if (error instanceof RunHangs) this.#hang(run);
-      else this.#endRun(error instanceof ThreadDied ? 'down' : 'idle');
+      if (error instanceof RunHangs) this.#hang(run, error.message);
+      else this.#endTurn('busy', error instanceof ThreadDied ? 'down' : 'idle');
       throw error;
     }
   }
@@ -101,7 +135,8 @@ export class WorkerSlot {
     clearTimeout(this.#restart);
     const isHung = this.#state === 'hung';
     await this.#starting;
-    this.#state = 'closed';
+    if (!isHung) this.#state = 'closed';
+    this.#turnAway('the engine is closing');
     const ended = this.#thread?.close();
     if (isHung) this.#thread?.abandon();
     else await ended;
@@ -110,10 +145,14 @@ export class WorkerSlot {
 
   async #bringUp(thread: EngineThread): Promise<void> {
     this.#thread = thread;
+    this.#held.clear();
     void this.#watch(thread);
     try {
+      // Probes that are added or taken away meanwhile count too.
       for (const probe of this.#options.probes.values()) {
-        await prepareProbe(thread, probe, this.#options.maxBatchSamples);
+        await prepareProbe(thread, probe);
+        this.#held.add(probe.key);
+        if (!this.#options.probes.has(probe.key)) this.unload(probe.key);
       }
     } catch (error) {
       if (!(error instanceof ThreadDied)) await thread.close();
@@ -133,6 +172,7 @@ export class WorkerSlot {
 
   #lose(reason: string): void {
     this.#thread = undefined;
+    this.#turnAway(reason);
     if (this.#state === 'closed') return;
     this.#state = 'down';
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures);
@@ -145,9 +185,35 @@ export class WorkerSlot {
     this.#options.onDown();
   }
 
-  /** The thread may have been told to end meanwhile; then it stays as it is. */
-  #endRun(state: 'idle' | 'down'): void {
-    if (this.#state === 'busy') this.#state = state;
+  /** Does something longer in the thread, during which it takes no run. */
+  async #betweenRuns<Result>(work: (thread: EngineThread) => Promise<Result>): Promise<Result> {
+    if (this.#state === 'idle') this.#state = 'preparing';
+    else await new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    try {
+      const result = await work(this.#living());
+      this.#endPreparing('idle');
+      return result;
+    } catch (error) {
+      this.#endPreparing(error instanceof ThreadDied ? 'down' : 'idle');
+      throw error;
+    }
+  }
+
+  #endPreparing(to: 'idle' | 'down'): void {
+    this.#endTurn('preparing', to);
+    if (this.#state === 'idle') this.#options.onIdle();
+  }
+
+  /** The thread may have been told to end meanwhile; then it stays as it is. Who waits for it is next. */
+  #endTurn(from: 'busy' | 'preparing', to: 'idle' | 'down'): void {
+    if (this.#state !== from) return;
+    const next = to === 'idle' ? this.#waiters.shift() : undefined;
+    this.#state = next ? 'preparing' : to;
+    next?.resolve();
+  }
+
+  #turnAway(reason: string): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(new ThreadDied(reason));
   }
 
   #living(): EngineThread {
@@ -172,14 +238,16 @@ export class WorkerSlot {
     }
   }
 
-  #hang(run: Promise<RunReply>): void {
+  #hang(run: Promise<RunReply>, reason: string): void {
     this.#state = 'hung';
     this.#options.log.error({}, 'a run hangs; its worker thread takes no more work');
+    this.#turnAway(reason);
     const recover = (): void => {
       if (this.#state !== 'hung') return;
       this.#state = 'idle';
       this.#options.onIdle();
     };
+    this.#options.onHang(reason);
     this.#options.onDown();
     // If the thread dies instead, the watch over it deals with that.
     run.then(recover, (error: unknown) => {

@@ -11,27 +11,28 @@ export interface DecisionOutcome {
 }
 
 interface Reasons {
-  readonly keep: VerdictReason;
+  readonly keep: readonly VerdictReason[];
   readonly drop?: VerdictReason;
 }
 
 const REASONS: Readonly<Record<Policy['name'], Reasons>> = {
-  max_false_drop: { keep: 'above_threshold', drop: 'below_threshold' },
-  threshold: { keep: 'above_threshold', drop: 'below_threshold' },
-  top_k: { keep: 'top_k', drop: 'not_top_k' },
-  top_fraction: { keep: 'top_k', drop: 'not_top_k' },
-  score_only: { keep: 'score_only' },
+  // At a step that it does not name it only scores.
+  max_false_drop: { keep: ['above_threshold', 'uncalibrated', 'score_only'], drop: 'below_threshold' },
+  threshold: { keep: ['above_threshold'], drop: 'below_threshold' },
+  top_k: { keep: ['top_k'], drop: 'not_top_k' },
+  top_fraction: { keep: ['top_k'], drop: 'not_top_k' },
+  score_only: { keep: ['score_only'] },
 };
 
-/** The usual outcomes of a policy: kept, dropped, and saved by what the policy is set to. */
+/** The outcomes of a policy: kept, dropped, and saved by what the policy is set to. */
 export function outcomesOf(policy: Policy): DecisionOutcome[] {
   const { keep, drop } = REASONS[policy.name];
-  const kept = { decision: 'keep', reason: keep, override: 'none' } as const;
-  if (!drop) return [kept];
+  const kept = keep.map((reason) => ({ decision: 'keep', reason, override: 'none' }) as const);
+  if (!drop) return kept;
   const saved = (override: Override) => ({ decision: 'keep', reason: drop, override }) as const;
-  if (policy.mode === 'shadow') return [kept, saved('shadow')];
+  if (policy.mode === 'shadow') return [...kept, saved('shadow')];
   return [
-    kept,
+    ...kept,
     { decision: 'drop', reason: drop, override: 'none' },
     saved('explore'),
     ...(policy.min_keep === undefined ? [] : [saved('min_keep')]),

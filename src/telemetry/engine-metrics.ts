@@ -36,6 +36,11 @@ export function observeEngine(instruments: Instruments): EngineObserver {
       instruments.loadedProbes.inc(labels);
       instruments.refusedProbes.inc({ model, version }, 0);
     },
+    // What it has counted stays: a counter that vanishes would take its past from the sums over it. Its last runs still count.
+    probeUnloaded: ({ name: model, version, provider, sha256 }) => {
+      instruments.modelInfo.remove({ model, version, sha256 });
+      instruments.providerInfo.remove({ model, version: String(version), provider });
+    },
     probeRefused: ({ name: model, version }) => instruments.refusedProbes.inc({ model, version }),
   };
 }

@@ -29,7 +29,7 @@ import {
   type UnscoredEvent,
 } from './score-metrics.js';
 
-const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline'];
+const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline', 'predicted'];
 const MS_PER_SECOND = 1000;
 
 /** A probe that is loaded, with the policy of requests that bring none. */

@@ -44,6 +44,21 @@ export function decodeSafetensors(bytes: ArrayBuffer): DecodedBody {
   };
 }
 
+/**
+ * How many samples a body will hold of which the first `received` bytes are there; undefined as long as its header is
+ * not. What else is wrong with it is left to decodeSafetensors.
+ * @throws {ProblemError} `malformed_body`, when the header is none.
+ */
+export function announcedSamples(bytes: ArrayBuffer, received: number): number | undefined {
+  if (received < LENGTH_BYTES) return undefined;
+  const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
+  if (received < headerEnd) return undefined;
+  const { timestep } = readHeader(new Uint8Array(bytes, LENGTH_BYTES, headerEnd - LENGTH_BYTES));
+  const shape = isRecord(timestep) && Array.isArray(timestep['shape']) ? timestep['shape'] : [];
+  const [samples] = shape as unknown[];
+  return Number.isSafeInteger(samples) ? (samples as number) : 0;
+}
+
 function readHeaderLength(bytes: ArrayBuffer): number {
   if (bytes.byteLength < LENGTH_BYTES) {
     throw malformed(

@@ -98,6 +98,12 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'policy.alpha',
   ],
   [
+    'a policy out of range in the header',
+    { ...withMetadata({}), headers: { ...BINARY, 'x-policy': '{"name":"top_k","k":0}' } },
+    'invalid_policy',
+    'policy.k',
+  ],
+  [
     'a policy for a step that the probe does not know',
     withMetadata({ policy: '{"name":"max_false_drop","alphas":{"5":0.1,"6":0.1}}' }),
     'invalid_policy',

@@ -1,10 +1,26 @@
 /** Owns the proof that the reading routes tell what they should. */
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import { test } from 'node:test';
 
+import { problem } from '../../src/errors.js';
+import { createMetrics } from '../../src/telemetry/metrics.js';
 import { fakeEngine, startApp, startRealApp } from '../support/app.js';
-import { TINY_SIZE } from '../support/probe-folder.js';
+import { startEngine } from '../support/engine.js';
+import { temporaryModels, TINY_SIZE, TINY_TOKENS, writeProbe } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
+
+interface Listed {
+  readonly version: number;
+  readonly state: string;
+  readonly batching: {
+    readonly best_samples: number;
+    readonly max_padded_tokens: number | null;
+    readonly ms_per_padded_token: number;
+    readonly ms_per_run: number;
+    readonly pace: number;
+  } | null;
+}
 
 test('/livez answers whatever the engine does', async (t) => {
   const { app } = await startApp(t, fakeEngine({ readiness: () => ({ ready: false }) }), {
@@ -55,6 +71,61 @@ test('/models lists what a probe takes, without its calibration, and refused pro
     'inputs',
     'metric',
   ]);
+});
+
+test('/models/reload takes over what has changed and tells it, and /models says what was measured', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine } = await startEngine(t, models, { maxBatchSamples: undefined });
+  const { app } = await startApp(t, engine);
+  await writeProbe(models, { version: 2 });
+  await writeProbe(models, { version: 3, edit: (manifest) => (manifest.name = 'other') });
+  const response = await app.inject({ method: 'POST', url: '/models/reload' });
+  assert.equal(response.statusCode, 200);
+  const { changes, ...listed } = response.json<{ changes: unknown; models: Listed[] }>();
+  const reason = 'probe.json says other version 3, but its folder is tiny/3';
+  assert.deepEqual(changes, [
+    { name: 'tiny', version: 3, change: 'refused', reason },
+    { name: 'tiny', version: 2, change: 'loaded', reason: null },
+  ]);
+  assert.deepEqual((await app.inject('/models')).json(), listed);
+  assert.deepEqual(
+    listed.models.map(({ version, state }) => [version, state]),
+    [
+      [3, 'refused'],
+      [2, 'serving'],
+      [1, 'available'],
+    ],
+  );
+  const batching = listed.models[1]?.batching ?? assert.fail();
+  assert.ok(batching.best_samples >= 1 && batching.ms_per_padded_token >= 0 && batching.ms_per_run >= 0);
+  assert.equal(batching.max_padded_tokens, batching.best_samples * TINY_TOKENS);
+  assert.equal(batching.pace, 1);
+});
+
+test('/models/reload says unready where the repository cannot be read', async (t) => {
+  const reload = () => Promise.reject(problem('unready', 'it cannot be read'));
+  const { app } = await startApp(t, fakeEngine({ reload }));
+  const response = await app.inject({ method: 'POST', url: '/models/reload' });
+  assert.deepEqual([response.statusCode, response.headers['retry-after']], [503, '1']);
+});
+
+test('/metrics forgets the version that was loaded, not what it has counted', async (t) => {
+  const models = await temporaryModels(t);
+  const { folder } = await writeProbe(models, { version: 2 });
+  await writeProbe(models);
+  const metrics = createMetrics();
+  const { engine } = await startEngine(t, models, { observer: metrics.engineObserver });
+  const { app } = await startApp(t, engine, { metrics });
+  const infos = async (): Promise<number> => {
+    const { body } = await app.inject('/metrics');
+    assert.match(body, /samples_total\{model="tiny",version="2",provider="cpu",/);
+    return [...body.matchAll(/^diffusion_probe_(model|execution_provider)_info\{/gm)].length;
+  };
+  assert.equal(await infos(), 4);
+  await rm(folder, { recursive: true });
+  await app.inject({ method: 'POST', url: '/models/reload' });
+  assert.equal(await infos(), 2);
 });
 
 test('/metrics counts what /score does', async (t) => {

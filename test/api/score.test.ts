@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 
 import type { AppOptions } from '../../src/app.js';
 import type { Scored } from '../../src/api/score-schemas.js';
+import type { PolicyRule } from '../../src/decision/policy-book.js';
 import { operatorFiles, startRealApp } from '../support/app.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { expectedScore, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
@@ -18,7 +19,7 @@ const best = samples
 async function score(
   t: TestContext,
   payload: Uint8Array | object,
-  headers = BINARY,
+  headers: Record<string, string> = BINARY,
   options: Partial<AppOptions> = {},
 ) {
   const { app } = await startRealApp(t, options);
@@ -94,6 +95,24 @@ test('the default policy is the service’s, the model’s own comes first', asy
   assert.ok(
     own.answer.results.every((result) => result.decision === 'keep' && result.reason === 'score_only'),
   );
+});
+
+test('an edit of the policies holds from the next request on', async (t) => {
+  let rule: PolicyRule = { policy: { name: 'score_only' }, allow_override: true };
+  const files = operatorFiles({ policies: () => ({ default: rule, models: {} }) });
+  const { app } = await startRealApp(t, { operatorFiles: files });
+  const ask = () =>
+    app.inject({ method: 'POST', url: '/score', headers: BINARY, payload: Buffer.from(scoreBody(samples)) });
+  assert.equal((await ask()).json<Scored>().policy.name, 'score_only');
+  rule = { policy: { name: 'top_k', k: 1 }, allow_override: true };
+  assert.equal((await ask()).json<Scored>().policy.name, 'top_k');
+});
+
+test('a policy in the header takes the place of the one in the body', async (t) => {
+  const body = scoreBody(samples, { policy: '{"name":"top_k","k":1}' });
+  const { answer } = await score(t, body, { ...BINARY, 'x-policy': '{"name":"score_only"}' });
+  assert.deepEqual(answer.policy, { name: 'score_only' });
+  assert.ok(answer.results.every(({ reason }) => reason === 'score_only'));
 });
 
 test('the stages are timed', async (t) => {

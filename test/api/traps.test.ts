@@ -19,7 +19,11 @@ import { randomSamples, scoreBody } from '../support/samples.js';
 const payload = Buffer.from(scoreBody(randomSamples(TINY_SIZE, 3, 2)));
 
 async function openSocket({ listen }: TestApp): Promise<Socket> {
-  const { port, hostname } = new URL(await listen());
+  return openSocketAt(await listen());
+}
+
+async function openSocketAt(origin: string): Promise<Socket> {
+  const { port, hostname } = new URL(origin);
   const socket = connect(Number(port), hostname);
   await once(socket, 'connect');
   return socket;
@@ -111,6 +115,38 @@ test('a body above the limit is refused while most of it is still with the clien
   const answer = await text(socket);
   assert.match(answer, /^HTTP\/1\.1 413 /);
   assert.match(answer, /connection: close/i);
+});
+
+test('more samples than the queue has room for are refused on the header’s word, before the tensors', async (t) => {
+  const queueDepth = () => ({ samples: LIMITS.maxQueueSamples - 1, bytes: 1 });
+  const many = Buffer.from(scoreBody(randomSamples({ layers: 2, height: 64, width: 64 }, 3, 2)));
+  const socket = await openSocket(await startApp(t, fakeEngine({ queueDepth })));
+  socket.write(head(many.length, 'connection: close\r\n'));
+  socket.write(many.subarray(0, 1000));
+  const answer = await text(socket);
+  assert.match(answer, /^HTTP\/1\.1 503 /);
+  assert.match(answer, /\r\nretry-after: 1\r\n/);
+  assert.match(answer, /"code":"overloaded"/);
+
+  const one = await openSocket(await startApp(t, fakeEngine({ queueDepth })));
+  const body = Buffer.from(scoreBody(randomSamples(TINY_SIZE, 3, 1)));
+  one.write(head(body.length, 'connection: close\r\n'));
+  for (const byte of body) one.write(Uint8Array.of(byte));
+  assert.match(await text(one), /^HTTP\/1\.1 200 /);
+});
+
+test('bodies that are still coming count for the bound in bytes, until they have come or their clients left', async (t) => {
+  const limits = { ...LIMITS, maxQueueBytes: LIMITS.maxBodyBytes };
+  const { listen } = await startApp(t, fakeEngine(), { limits });
+  const origin = await listen();
+  const slow = await openSocketAt(origin);
+  t.after(() => slow.destroy());
+  slow.write(head(LIMITS.maxBodyBytes - payload.length + 1));
+  slow.write(payload.subarray(0, 100));
+  await delay(50);
+  assert.equal((await post(t, origin)).status, 503);
+  slow.destroy();
+  while ((await post(t, origin)).status !== 200) await delay(5);
 });
 
 test('the deadline passes while the body is still coming', async (t) => {

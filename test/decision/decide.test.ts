@@ -131,3 +131,54 @@ test('survival is the rate of exploration where something may be dropped, else 1
     }),
   );
 });
+
+/** Every policy, against scores of which it drops some and keeps some; score_only drops none. */
+const EVERY_RULE = [
+  { name: 'max_false_drop', alpha: 0.3 },
+  { name: 'max_false_drop', alphas: { 5: 0.3 } },
+  { name: 'threshold', value: 0.3 },
+  { name: 'top_k', k: 2 },
+  { name: 'top_fraction', fraction: 0.4 },
+  { name: 'score_only' },
+] as const;
+const GROUP = [0.1, 0.9, 0.2, 0.4, 0.15];
+
+/** The options of a policy, each left out and set to all that makes a difference. */
+const EVERY_OPTIONS = ([undefined, 'enforce', 'shadow'] as const).flatMap((mode) =>
+  [undefined, 1, 4, 9].flatMap((min_keep) =>
+    [undefined, 0, 0.5, 1].map((rate) => ({ mode, min_keep, rate })),
+  ),
+);
+
+for (const rule of EVERY_RULE) {
+  test(`of ${JSON.stringify(rule)}, shadow saves before min_keep, and min_keep before exploration`, () => {
+    const seen = new Set<string | null>();
+    for (const { mode, min_keep, rate } of EVERY_OPTIONS) {
+      const options = { mode, min_keep, explore: rate === undefined ? undefined : { rate } };
+      const policy = policySchema.parse(JSON.parse(JSON.stringify({ ...rule, ...options })));
+      // The third sample draws a lot that rates above 0.4 save, the others one that only rate 1 saves.
+      const rulings = ruled(policy, { scores: GROUP, step: 5, calibration }, [0.6, 0.6, 0.4, 0.6, 0.6]);
+      const guarded = new Set(bestFirst(GROUP).slice(0, min_keep ?? 0));
+      for (const [index, { wouldDrop, override, decision, propensity }] of rulings.entries()) {
+        const isExplored = (index === 2 ? 0.4 : 0.6) < (rate ?? 0.02);
+        const byChance = isExplored ? 'explore' : null;
+        const saviour = mode === 'shadow' ? 'shadow' : guarded.has(index) ? 'min_keep' : byChance;
+        const expected = wouldDrop ? saviour : null;
+        const isCertain = !wouldDrop || expected === 'shadow' || expected === 'min_keep';
+        assert.deepEqual(
+          { override, decision, propensity },
+          {
+            override: expected,
+            decision: wouldDrop && expected === null ? 'drop' : 'keep',
+            propensity: isCertain ? 1 : (rate ?? 0.02),
+          },
+          JSON.stringify(policy),
+        );
+        seen.add(override);
+      }
+      const drops = rulings.filter(({ wouldDrop }) => wouldDrop).length;
+      assert.ok(rule.name === 'score_only' ? drops === 0 : drops > 0 && drops < GROUP.length);
+    }
+    assert.equal(seen.size, rule.name === 'score_only' ? 1 : 4, 'every override has been met');
+  });
+}

@@ -160,7 +160,6 @@ test('a policy is refused when it makes no sense', () => {
     { name: 'top_fraction', fraction: 1.1 },
     { name: 'max_false_drop', alpha: 0 },
     { name: 'max_false_drop', alpha: 1 },
-    { name: 'max_false_drop' },
     { name: 'max_false_drop', alpha: 0.1, alphas: { 5: 0.1 } },
     { name: 'max_false_drop', alphas: { 0: 0.1 } },
     { name: 'max_false_drop', alphas: { five: 0.1 } },
@@ -192,7 +191,17 @@ test('every policy takes the options', () => {
   }
 });
 
+test('max_false_drop allows 5% unless it says otherwise', () => {
+  const policy = policySchema.parse({ name: 'max_false_drop' });
+  assert.equal(alphaAt(policy, 5), 0.05);
+  assert.deepEqual(
+    judge(policy, [0.04, 0.05, 0.06], calibration),
+    judge({ ...policy, alpha: 0.05 } as Policy, [0.04, 0.05, 0.06], calibration),
+  );
+});
+
 test('exploration is on unless the policy says otherwise', () => {
   assert.equal(exploreRate({ name: 'top_k', k: 1 }), 0.02);
+  assert.equal(exploreRate(policySchema.parse({ name: 'top_k', k: 1, explore: {} })), 0.02);
   assert.equal(exploreRate({ name: 'top_k', k: 1, explore: { rate: 0 } }), 0);
 });

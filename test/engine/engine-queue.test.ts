@@ -103,20 +103,44 @@ test('a request beyond the bounds gets in when nothing waits', async (t) => {
 
 test('a request whose deadline passes in the queue is answered then, skipped and counted', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 2 * SLOW });
+  await writeProbe(models, { hang: { above: 1000, turns: 1_000_000 } });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
-  const blocker = block(engine, probe);
-  const start = performance.now();
-  const late = engine.score(probe, bodyOf(2), { deadline: start + 5 });
-  await assert.rejects(late, { code: 'deadline', status: 503 });
+  // Nothing predicts that this run takes so long.
+  const long = randomSamples(TINY_SIZE, 3, 1).map((sample) => ({ ...sample, timestep: 2000 }));
+  const blocker = engine.score(probe, decodedBody(tensorsOf(long)));
+  const late = engine.score(probe, bodyOf(2), { deadline: performance.now() + 50 });
+  await assert.rejects(late, { code: 'deadline', status: 503, detail: /passed/ });
   assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
   await blocker;
   assert.deepEqual(heard.skipped, ['deadline']);
-  assert.deepEqual(
-    heard.batches.map((batch) => batch.samples),
-    [1],
-  );
+});
+
+test('a request that is predicted not to make it is answered at once, and counted', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: 5 * SLOW });
+  const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 1 });
+  const probe = engine.resolve('tiny');
+  const blocker = block(engine, probe);
+  const patient = engine.score(probe, bodyOf(1));
+  const waiting = engine.score(probe, bodyOf(1), { deadline: performance.now() + 5 });
+  await assert.rejects(waiting, { code: 'deadline', detail: /would pass/ });
+  assert.equal(engine.queueDepth().samples, 1);
+  await Promise.all([blocker, patient]);
+  assert.deepEqual(heard.skipped, ['predicted']);
+});
+
+test('an idle service refuses nothing for what it predicts', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: SLOW });
+  const { engine, heard } = await startEngine(t, models);
+  const probe = engine.resolve('tiny');
+  for (let request = 0; request < 3; request += 1) {
+    const outcome = engine.score(probe, bodyOf(8), { deadline: performance.now() + 1 });
+    await assert.rejects(outcome, { code: 'deadline', detail: /passed/ });
+    while (heard.batches.length <= request) await pause(5);
+  }
+  assert.deepEqual(heard.skipped, ['deadline', 'deadline', 'deadline']);
 });
 
 test('a deadline that has passed already is not let in, one far away does no harm', async (t) => {

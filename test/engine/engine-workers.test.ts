@@ -30,7 +30,7 @@ test('a worker that dies takes only its own requests along, and is replaced', as
   const probe = engine.resolve('tiny');
   const fatal = engine.score(probe, bodyOf(1, FATAL_TIMESTEP));
   const waiting = engine.score(probe, bodyOf(1));
-  await assert.rejects(fatal, { code: 'internal', detail: /ended unexpectedly/ });
+  await assert.rejects(fatal, { code: 'unready', detail: /ended unexpectedly/ });
   await assert.rejects(waiting, { code: 'unready', retryAfterSeconds: 1 });
   assert.deepEqual(engine.readiness(), { ready: false, reason: 'no worker can take work' });
   await assert.rejects(engine.score(probe, bodyOf(1)), { code: 'unready' });
@@ -59,7 +59,7 @@ test('with another worker alive the engine stays ready and what waits is scored'
   const probe = engine.resolve('tiny');
   const fatal = engine.score(probe, bodyOf(1, FATAL_TIMESTEP));
   const others = [1, 2, 3, 4].map((samples) => engine.score(probe, bodyOf(samples)));
-  await assert.rejects(fatal, { code: 'internal' });
+  await assert.rejects(fatal, { code: 'unready' });
   assert.deepEqual(engine.readiness(), { ready: true });
   await Promise.all(others);
   while (heard.restarts === 0) await pause(5);
@@ -80,11 +80,11 @@ test('a worker that dies again and again is replaced with growing pauses', async
   const { engine } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL, log });
   const probe = engine.resolve('tiny');
   for (let death = 0; death < 2; death += 1) {
-    await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'internal' });
+    await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'unready' });
     await untilReady(engine);
   }
   await engine.score(probe, bodyOf(1));
-  await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'internal' });
+  await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'unready' });
   assert.deepEqual(pauses, [100, 200, 100], 'a run that succeeds ends the series');
 });
 
@@ -121,7 +121,7 @@ test('close during the pause after a death ends too', async (t) => {
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
   const probe = engine.resolve('tiny');
-  await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'internal' });
+  await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'unready' });
   await engine.close();
   await pause(150);
   assert.equal(heard.restarts, 0);
@@ -134,7 +134,7 @@ test('a run that takes too long is given up, makes the engine unready, and is wa
   const probe = engine.resolve('tiny');
   const slow = engine.score(probe, bodyOf(8));
   const waiting = engine.score(probe, bodyOf(1));
-  await assert.rejects(slow, { code: 'internal', detail: 'The inference did not end in time.' });
+  await assert.rejects(slow, { code: 'unready', detail: 'The inference did not end in time.' });
   await assert.rejects(waiting, { code: 'unready' });
   assert.deepEqual(engine.readiness(), { ready: false, reason: '1 of 1 workers hang' });
   await untilReady(engine);
@@ -145,7 +145,7 @@ test('close does not wait for a run that hangs', async (t) => {
   await writeProbe(models, { work: 400 });
   const { engine, heard } = await startEngine(t, models, { inferenceTimeoutMs: 5, maxBatchSamples: 2 });
   const slow = engine.score(engine.resolve('tiny'), bodyOf(2));
-  await assert.rejects(slow, { code: 'internal' });
+  await assert.rejects(slow, { code: 'unready' });
   const start = performance.now();
   await engine.close();
   assert.ok(performance.now() - start < 100);

@@ -27,9 +27,9 @@ test('its runs block their thread, so only the worker may reach it', async () =>
 });
 
 test('the service does not reach the reference world, whose runs block', async () => {
-  const importers = await sourcesThatHold(/from '(?:\.\.?\/)+(?:reference|demo)\//);
+  const importers = await sourcesThatHold(/from '(?:\.\.?\/)+(?:reference|demo|study)\//);
   assert.deepEqual(
-    importers.filter((file) => !/^(?:reference|demo)\b/.test(file)),
+    importers.filter((file) => !/^(?:reference|demo|study)\b/.test(file)),
     [],
   );
 });

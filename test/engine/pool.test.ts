@@ -22,6 +22,7 @@ async function poolOf(t: TestContext, threads: number): Promise<WorkerPool> {
     onIdle: () => {},
     onDown: () => {},
     onRestart: () => {},
+    onHang: () => {},
   });
   t.after(() => pool.close());
   await pool.grow(threads);

@@ -15,7 +15,14 @@ import { createLog } from '../../src/telemetry/log.js';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.js';
 import { startEngine } from './engine.js';
 import { tinyInputs } from './onnx.js';
-import { temporaryModels, TINY_SIZE, TINY_TOKENS, tinyManifest, writeProbe } from './probe-folder.js';
+import {
+  type ProbeFolderOptions,
+  temporaryModels,
+  TINY_SIZE,
+  TINY_TOKENS,
+  tinyManifest,
+  writeProbe,
+} from './probe-folder.js';
 import { randomSamples } from './samples.js';
 
 export interface TestApp {
@@ -71,7 +78,8 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
     },
     readiness: () => ({ ready: true }),
     queueDepth: () => ({ samples: 0, bytes: 0 }),
-    close: async () => {},
+    reload: async () => [],
+    close: async () => 0,
     ...overrides,
   };
 }
@@ -103,6 +111,7 @@ export async function startApp(
     log: createLog('silent'),
     limits: LIMITS,
     operatorFiles: operatorFiles(),
+    requestTimeoutMs: 60_000,
     receiptLifetimeSeconds: 3600,
     isDraining: () => false,
     examples: { requests: {} },
@@ -113,17 +122,23 @@ export async function startApp(
   return { app, metrics, listen: () => app.listen({ host: '127.0.0.1', port: 0 }) };
 }
 
-/** An app over a real engine with the tiny probe. */
+export interface RealApp extends TestApp {
+  readonly engine: Engine;
+  readonly modelsDir: string;
+}
+
+/** An app over a real engine with the tiny probe, or one like it. */
 export async function startRealApp(
   t: TestContext,
   options: Partial<AppOptions> = {},
   engineOptions: Partial<EngineOptions> = {},
-): Promise<TestApp> {
+  probe: ProbeFolderOptions = {},
+): Promise<RealApp> {
   const modelsDir = await temporaryModels(t);
-  await writeProbe(modelsDir);
+  await writeProbe(modelsDir, probe);
   const metrics = createMetrics();
   const { engine } = await startEngine(t, modelsDir, { observer: metrics.engineObserver, ...engineOptions });
-  return startApp(t, engine, { metrics, ...options });
+  return { ...(await startApp(t, engine, { metrics, ...options })), engine, modelsDir };
 }
 
 /** The app as `npm start` runs it: the probes of this repository, the default limits and policy. */

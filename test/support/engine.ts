@@ -10,6 +10,7 @@ export interface Heard {
   readonly skipped: SkipReason[];
   readonly loaded: string[];
   readonly refused: string[];
+  readonly unloaded: string[];
   restarts: number;
 }
 
@@ -18,8 +19,11 @@ export interface ObservedEngine {
   readonly heard: Heard;
 }
 
-/** Kills a fragile worker; must be the same as in fragile-worker.ts, which only a thread may import. */
-export const FATAL_TIMESTEP = 666;
+/**
+ * Kills a fragile worker, and is at the tiny probe's decision point; must be the same as in fragile-worker.ts, which only
+ * a thread may import.
+ */
+export const FATAL_TIMESTEP = 779.25;
 export const FRAGILE_WORKER_URL = new URL('fragile-worker.js', import.meta.url);
 
 export const SILENT_LOG: EngineLog = { info: () => {}, warn: () => {}, error: () => {} };
@@ -32,7 +36,7 @@ export async function startEngine(
 ): Promise<ObservedEngine> {
   // What main.ts does for the service: ONNX Runtime reports home unless told not to before it is loaded.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
-  const heard: Heard = { batches: [], skipped: [], loaded: [], refused: [], restarts: 0 };
+  const heard: Heard = { batches: [], skipped: [], loaded: [], refused: [], unloaded: [], restarts: 0 };
   const engine = await createEngine({
     modelsDir,
     device: 'cpu',
@@ -57,6 +61,7 @@ function listener(heard: Heard): EngineObserver {
       heard.restarts += 1;
     },
     probeLoaded: ({ name, version }) => heard.loaded.push(`${name}@${version}`),
+    probeUnloaded: ({ name, version }) => heard.unloaded.push(`${name}@${version}`),
     probeRefused: ({ name, version }) => heard.refused.push(`${name}@${version}`),
   };
 }

@@ -8,7 +8,7 @@ import type { Request } from '../../src/engine/protocol.js';
 // oxlint-disable-next-line import/no-unassigned-import -- the module is the thread's whole program
 import '../../src/engine/worker.js';
 
-const FATAL_TIMESTEP = 666;
+const FATAL_TIMESTEP = 779.25;
 
 parentPort?.on('message', ({ order }: Request) => {
   if (order.kind !== 'run') return;

@@ -7,8 +7,8 @@ import { type Field, bytes, concatenate, integer, message, text } from './protob
 
 const IR_VERSION = 8;
 const OPSET = 17;
-const ELEMENT_TYPE = { F32: 1, U8: 2, I64: 7, F16: 10 };
-const ATTRIBUTE = { INT: 2, TENSOR: 4, INTS: 7 };
+const ELEMENT_TYPE = { F32: 1, U8: 2, I64: 7, BOOL: 9, F16: 10 };
+const ATTRIBUTE = { INT: 2, TENSOR: 4, GRAPH: 5, INTS: 7 };
 const BURN_WIDTH = 1024;
 
 /** So large that the graph's sums overflow: the score becomes NaN. */
@@ -21,6 +21,14 @@ export interface TinyModel {
   readonly work?: number;
   /** Added to every score; 0 by default. */
   readonly bias?: number;
+  /** Makes a run with a late timestep take very long, or for ever; left out: none does. */
+  readonly hang?: Hang;
+}
+
+/** A loop that runs with timesteps above a certain one, for so many turns of roughly two microseconds. */
+export interface Hang {
+  readonly above: number;
+  readonly turns: number;
 }
 
 /** The inputs that every probe has, for maps of the given size. */
@@ -38,7 +46,7 @@ export function tinyInputs(
 }
 
 /** The bytes of an ONNX file with these inputs and one output, score F32 [batch]. */
-export function tinyOnnx({ inputs, work = 0, bias = 0 }: TinyModel): Uint8Array<ArrayBuffer> {
+export function tinyOnnx({ inputs, work = 0, bias = 0, hang }: TinyModel): Uint8Array<ArrayBuffer> {
   const attention = inputs.find((input) => input.name === 'attention');
   if (!attention) throw new Error('a tiny model needs attention');
   const [, layers, , height, width] = attention.shape.map(Number);
@@ -58,7 +66,8 @@ export function tinyOnnx({ inputs, work = 0, bias = 0 }: TinyModel): Uint8Array<
     ...extras.flatMap((extra, index) => extraNodes(extra, index)),
     ...burnNodes(work),
     node('Add', [`sum_${extras.length}`, 'burnt'], 'warm'),
-    node('Add', ['warm', 'bias'], 'score'),
+    ...(hang ? hangNodes(hang) : [node('Identity', ['warm'], 'done')]),
+    node('Add', ['done', 'bias'], 'score'),
   ];
   const graph = [
     ...nodes,
@@ -126,6 +135,42 @@ function burnNodes(work: number): Field[] {
   ];
 }
 
+/** A loop around the score so far: no turn at all, or many. */
+function hangNodes({ above, turns }: Hang): Field[] {
+  const scalar = (name: string, type: number): Field =>
+    concatenate([text(1, name), message(2, message(1, integer(1, type), message(2)))]);
+  const body = [
+    node('Identity', ['go_on'], 'go_on_again'),
+    node('Identity', ['carried'], 'carried_on'),
+    text(2, 'turn'),
+    bytes(11, scalar('turn_number', ELEMENT_TYPE.I64)),
+    bytes(11, scalar('go_on', ELEMENT_TYPE.BOOL)),
+    message(11, ...valueInfo({ name: 'carried', dtype: 'F32', shape: ['batch'] })),
+    bytes(12, scalar('go_on_again', ELEMENT_TYPE.BOOL)),
+    message(12, ...valueInfo({ name: 'carried_on', dtype: 'F32', shape: ['batch'] })),
+  ];
+  const many = new Uint8Array(BigInt64Array.of(BigInt(turns)).buffer);
+  return [
+    node(
+      'Constant',
+      [],
+      'above',
+      attributeTensor('value', concatenate([integer(2, ELEMENT_TYPE.F32), rawFloat(above)])),
+    ),
+    node(
+      'Constant',
+      [],
+      'many',
+      attributeTensor('value', concatenate([integer(2, ELEMENT_TYPE.I64), bytes(9, many)])),
+    ),
+    node('ReduceMax', ['timestep'], 'latest', attributeInteger('keepdims', 0)),
+    node('Greater', ['latest', 'above'], 'hangs'),
+    node('Cast', ['hangs'], 'hangs_number', attributeInteger('to', ELEMENT_TYPE.I64)),
+    node('Mul', ['hangs_number', 'many'], 'turns'),
+    node('Loop', ['turns', '', 'warm'], 'done', attributeGraph('body', body)),
+  ];
+}
+
 function node(
   operator: string,
   inputs: readonly string[],
@@ -151,6 +196,10 @@ function attributeInteger(name: string, value: number): Field {
 
 function attributeIntegers(name: string, values: readonly number[]): Field {
   return message(5, text(1, name), ...values.map((value) => integer(8, value)), integer(20, ATTRIBUTE.INTS));
+}
+
+function attributeGraph(name: string, graph: readonly Field[]): Field {
+  return message(5, text(1, name), message(6, ...graph), integer(20, ATTRIBUTE.GRAPH));
 }
 
 function attributeTensor(name: string, tensor: Uint8Array): Field {

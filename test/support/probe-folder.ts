@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 
 import { captureId } from '../../src/engine/capture-id.js';
 import type { Manifest } from '../../src/engine/manifest.js';
-import { tinyInputs, tinyOnnx } from './onnx.js';
+import { type Hang, tinyInputs, tinyOnnx } from './onnx.js';
 import { type MapSize, type TestSample, expectedScore, randomSamples, scoreBody } from './samples.js';
 
 export const TINY_SIZE: MapSize = { layers: 2, height: 4, width: 4 };
@@ -25,6 +25,8 @@ export interface ProbeFolderOptions {
   readonly bias?: number;
   /** Makes each run slow, as in onnx.ts. */
   readonly work?: number;
+  /** Makes runs with a late timestep hang, as in onnx.ts. */
+  readonly hang?: Hang;
   /** What the graph takes attention as; F16 by default. */
   readonly attentionDtype?: 'F16' | 'F32';
   /** Further inputs; the selftest must then be given too. */
@@ -57,8 +59,9 @@ export async function writeProbe(modelsDir: string, options: ProbeFolderOptions 
     ...extraInputs,
   ];
   const samples = randomSamples(size, TINY_TOKENS, 2, version);
+  const hang = options.hang ? { hang: options.hang } : {};
   const files = {
-    'model.onnx': options.model ?? tinyOnnx({ inputs, bias, work }),
+    'model.onnx': options.model ?? tinyOnnx({ inputs, bias, work, ...hang }),
     'selftest.safetensors': options.selftest ?? scoreBody(samples),
   };
   const manifest = tinyManifest(name, version, size, inputs, samples, bias);

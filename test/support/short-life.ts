@@ -20,6 +20,7 @@ const engine = await createEngine({
     entrySkipped: nothing,
     workerRestarted: nothing,
     probeLoaded: nothing,
+    probeUnloaded: nothing,
     probeRefused: nothing,
   },
 });

@@ -16,7 +16,7 @@ from .calls import DenoiserCall, counted_calls
 from .errors import CaptureError
 from .families import Family, family_of
 from .layers import choose_layers
-from .settings import capture_settings, differences
+from .settings import MEANING, capture_settings, differences
 from .step_capture import CapturedStep, StepCapture
 
 GRID = (16, 16)
@@ -68,7 +68,11 @@ class AttentionCapture:
 
     @classmethod
     def for_probe(cls, pipe: Any, capture: Capture, steps: Sequence[int]) -> AttentionCapture:
-        """Capture as a probe's manifest wants it."""
+        """Capture as a probe's manifest wants it. Raises CaptureError where its maps are of another kind than these."""
+        for name, ours in MEANING.items():
+            theirs = getattr(capture, name)
+            if theirs != ours:
+                raise CaptureError(f"the probe's {name} are {theirs!r}: expected {ours!r}")
         return cls(pipe, capture.layers, steps, (capture.height, capture.width), expected=capture)
 
     @property
@@ -93,16 +97,19 @@ class AttentionCapture:
         token_mask: np.ndarray | None = None,
         watcher: Watcher = lambda step: None,
         around: Around = lambda call, carry_out: carry_out(call),
+        forgiving: bool = False,
     ) -> PreparedRun:
         """A run that has not begun.
 
         `watcher` gets each captured step at once, while the denoiser is still at work; `around` gets every call of the denoiser
-        and the function that carries it out.
+        and the function that carries it out. `forgiving`: what goes wrong with the capture of a step is noted in `missing`, and
+        the run goes on.
         """
         bound = inspect.signature(type(self.pipe).__call__).bind(self.pipe, *args, **kwargs)
         bound.apply_defaults()
         tokens = _token_mask(self, bound.arguments, token_mask)
-        return PreparedRun(self, functools.partial(self.pipe, *args, **kwargs), bound.arguments, tokens, watcher, around)
+        generate = functools.partial(self.pipe, *args, **kwargs)
+        return PreparedRun(self, generate, bound.arguments, tokens, watcher, around, forgiving)
 
     def note_differences(self, actual: Capture) -> None:
         """Say once what of a call is not as the probe knows it."""
@@ -125,6 +132,7 @@ class PreparedRun:
         tokens: np.ndarray,
         watcher: Watcher,
         around: Around,
+        forgiving: bool,
     ):
         self.capture = capture
         self.arguments = arguments
@@ -133,6 +141,7 @@ class PreparedRun:
         self._generate = generate
         self._watcher = watcher
         self._around = around
+        self._forgiving = forgiving
 
     def execute(self) -> None:
         """Run the pipeline."""
@@ -147,13 +156,24 @@ class PreparedRun:
         capture = self.capture
         if not call.conditional or call.step not in capture.steps:
             return call.run()
-        self.result.settings = self._settings(len(capture.pipe.scheduler.timesteps))
-        capture.note_differences(self.result.settings)
-        watched = StepCapture(capture.pipe, call, capture.layers, capture.grid, self.tokens, self._deliver)
+        try:
+            watched = self._watch(call)
+        except Exception as error:
+            if not self._forgiving:
+                raise
+            self.result.missing[call.step] = str(error)
+            return call.run()
         output = watched.carry_out()
         if watched.absent():
-            self.result.missing[call.step] = f"the layers {', '.join(watched.absent())} did not run"
+            self.result.missing.setdefault(call.step, f"the layers {', '.join(watched.absent())} did not run")
         return output
+
+    def _watch(self, call: DenoiserCall) -> StepCapture:
+        capture = self.capture
+        self.result.settings = self._settings(len(capture.pipe.scheduler.timesteps))
+        capture.note_differences(self.result.settings)
+        on_error = (lambda error: self.result.missing.setdefault(call.step, str(error))) if self._forgiving else None
+        return StepCapture(capture.pipe, call, capture.layers, capture.grid, self.tokens, self._deliver, on_error)
 
     def _deliver(self, step: CapturedStep) -> None:
         self.result.steps[step.step] = step

@@ -22,6 +22,14 @@ SKIP_LAYERS = "skip_layers"  # SD3's skip-layer guidance calls the denoiser once
 
 
 @dataclass(frozen=True)
+class ImageRows:
+    """Which of a run's images a call is about, where it is not about all of them."""
+
+    images: tuple[int, ...]
+    total: int
+
+
+@dataclass(frozen=True)
 class DenoiserCall:
     """One call. `step` counts evaluations from 1; `conditional`: the prompt's tokens are in it, and it is no side call."""
 
@@ -30,6 +38,7 @@ class DenoiserCall:
     arguments: Mapping[str, Any]  # all that were given, by name
     positional: int  # how many of them were given by place
     inner: Callable[..., Any]  # the denoiser itself
+    rows: ImageRows | None = None  # none: all images
 
     def run(self, **changed: Any) -> Any:
         """Run it as it came, so that hooks of others see what they are used to, but with some arguments changed."""

@@ -13,8 +13,8 @@ from .tokens import TOKENS
 HEADS = "mean"
 POOLING = "area"
 
-# A map means something else when one of these differs; the others say under which conditions it was seen.
-MEANING = ("layers", "height", "width", "heads", "tokens", "pooling")
+# How maps are always made here; those of a probe that were made in another way mean something else.
+MEANING = {"heads": HEADS, "tokens": TOKENS, "pooling": POOLING}
 
 # What of a scheduler's configuration decides where in the noise a step stands, or how it gets there.
 SCHEDULER_FIELDS = (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .calls import DenoiserCall
-from .errors import CaptureError
+from .errors import CaptureError, OnError
 from .families import family_of, text_layers
 from .reduction import AttentionCall, pool, token_maps
 from .tap import AttentionTap, run_eagerly
@@ -26,7 +26,10 @@ class CapturedStep:
     timestep: float  # the scheduler's own number there
     maps: Tensor  # float16 [images, layers, tokens, height, width], on the pipeline's device
     token_mask: np.ndarray  # uint8 [images, tokens], 1 = real
-    images_per_prompt: int
+    images: tuple[int, ...]  # their places in the pipeline's answer
+    prompts: tuple[int, ...]  # the prompt of each
+    total_images: int  # of the whole answer
+    total_steps: int  # evaluations of the denoiser in the whole run
 
     @property
     def attention(self) -> np.ndarray:
@@ -45,19 +48,23 @@ class StepCapture:
         grid: tuple[int, int],
         tokens: np.ndarray,
         deliver: Callable[[CapturedStep], None],
+        on_error: OnError | None,
     ):
-        """`tokens`: bool [prompts, text positions]."""
+        """`tokens`: bool [prompts, text positions]. `on_error` takes what goes wrong while layers are watched, else it raises."""
         self._pipe = pipe
         self._call = call
         self._layers = layers
         self._grid = grid
         self._deliver = deliver
+        self._on_error = on_error
         self._family = family_of(pipe)
         self._denoiser = getattr(pipe, self._family.denoiser)
         self._columns = [np.flatnonzero(mask) for mask in tokens]
         self._tokens = max(len(columns) for columns in self._columns)
-        self._images = self._image_rows()
-        self._per_prompt = self._share_images()
+        self._rows = self._image_rows()
+        self._total = call.rows.total if call.rows else self._rows.stop - self._rows.start
+        self._images = call.rows.images if call.rows else tuple(range(self._total))
+        self._prompts = self._share_images()
         self._maps: dict[str, Tensor] = {}
 
     def carry_out(self) -> Any:
@@ -66,7 +73,7 @@ class StepCapture:
         with ExitStack() as stack:
             stack.enter_context(run_eagerly())
             for name in self._layers:
-                stack.enter_context(AttentionTap(name, self._sink(name)).on(modules[name]))
+                stack.enter_context(AttentionTap(name, self._sink(name), self._on_error).on(modules[name]))
             return self._call.run()
 
     def absent(self) -> list[str]:
@@ -80,11 +87,12 @@ class StepCapture:
             return slice(rows // 2, rows)
         return slice(0, rows)
 
-    def _share_images(self) -> int:
-        images, prompts = self._images.stop - self._images.start, len(self._columns)
-        if images % prompts:
-            raise CaptureError(f"{images} images cannot belong to {prompts} prompts: expected as many of each")
-        return images // prompts
+    def _share_images(self) -> tuple[int, ...]:
+        """The prompt of each image; those of a prompt stand together."""
+        if self._total % len(self._columns):
+            raise CaptureError(f"{self._total} images cannot belong to {len(self._columns)} prompts: expected as many of each")
+        per_prompt = self._total // len(self._columns)
+        return tuple(image // per_prompt for image in self._images)
 
     def _sink(self, name: str) -> Callable[[AttentionCall], None]:
         def sink(attention: AttentionCall) -> None:
@@ -100,12 +108,11 @@ class StepCapture:
         layout = self._family.layout(self._denoiser, self._call.arguments, (queries, keys))
         columns = [self._in_range(columns, keys - layout.text_start) + layout.text_start for columns in self._columns]
         on_device = [torch.from_numpy(some).to(attention.query.device) for some in columns]
-        images = self._per_prompt * len(columns)
-        maps = torch.zeros(images, self._tokens, *self._grid, dtype=torch.float16, device=attention.query.device)
-        for image in range(images):
-            some = on_device[image // self._per_prompt]
-            row = attention.row(self._images.start + image, layout.image)
-            maps[image, : len(some)] = pool(token_maps(row, some), layout.size, self._grid)
+        maps = torch.zeros(len(self._images), self._tokens, *self._grid, dtype=torch.float16, device=attention.query.device)
+        for place, prompt in enumerate(self._prompts):
+            some = on_device[prompt]
+            row = attention.row(self._rows.start + place, layout.image)
+            maps[place, : len(some)] = pool(token_maps(row, some), layout.size, self._grid)
         return maps
 
     @staticmethod
@@ -115,11 +122,14 @@ class StepCapture:
         return columns
 
     def _captured(self) -> CapturedStep:
-        lengths = np.repeat([len(columns) for columns in self._columns], self._per_prompt)
+        lengths = np.array([len(self._columns[prompt]) for prompt in self._prompts])
         return CapturedStep(
             step=self._call.step,
             timestep=float(self._pipe.scheduler.timesteps[self._call.step - 1]),
             maps=torch.stack([self._maps[name] for name in self._layers], dim=1),
             token_mask=(np.arange(self._tokens) < lengths[:, None]).astype(np.uint8),
-            images_per_prompt=self._per_prompt,
+            images=self._images,
+            prompts=self._prompts,
+            total_images=self._total,
+            total_steps=len(self._pipe.scheduler.timesteps),
         )

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .errors import CaptureError
+from .errors import CaptureError, OnError
 from .reduction import AttentionCall
 from .shadow import shadowed
 
@@ -38,26 +38,39 @@ PLAIN_EQUIVALENTS = {
 class AttentionTap:
     """Watches one attention module: `with tap.on(module): denoiser(...)` sends its first attention call to the sink."""
 
-    def __init__(self, name: str, sink: Sink):
+    def __init__(self, name: str, sink: Sink, on_error: OnError | None = None):
+        """`on_error` takes what goes wrong while looking, so that the module's own call goes on; without it, that raises."""
         self.name = name
         self.sink = sink
+        self.on_error = on_error
 
     def on(self, module: nn.Module):
         """A context manager; inside it the module is watched."""
         forward = module.forward
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            with _SdpaWatch(self.sink) as watch:
+            with _SdpaWatch(self._look) as watch:
                 output = forward(*args, **kwargs)
             if not watch.seen:
-                self._ask_again(module, forward, args, kwargs)
+                self._try(lambda: self._ask_again(module, forward, args, kwargs))
             return output
 
         return shadowed(module, "forward", watched)
 
+    def _look(self, args: tuple, kwargs: Mapping[str, Any]) -> None:
+        self._try(lambda: self.sink(_attention_call(*args, **kwargs)))
+
+    def _try(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            if self.on_error is None:
+                raise
+            self.on_error(error)
+
     def _ask_again(self, module: nn.Module, forward: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> None:
         """The module ran another kernel. Let a copy of its processor run the plain one up to the attention, for its arguments."""
-        with shadowed(module, "processor", _plain(module.processor)), _SdpaWatch(self.sink, stop=True) as watch:
+        with shadowed(module, "processor", _plain(module.processor)), _SdpaWatch(self._look, stop=True) as watch:
             try:
                 forward(*args, **kwargs)
             except _EnoughError:
@@ -71,11 +84,11 @@ class _EnoughError(Exception):
 
 
 class _SdpaWatch(TorchFunctionMode):
-    """Hands the first call of `scaled_dot_product_attention` to a sink. Later ones are those of adapters."""
+    """Shows the arguments of the first call of `scaled_dot_product_attention`. Later ones are those of adapters."""
 
-    def __init__(self, sink: Sink, stop: bool = False):
+    def __init__(self, look: Callable[[tuple, Mapping[str, Any]], None], stop: bool = False):
         super().__init__()
-        self.sink = sink
+        self.look = look
         self.stop = stop
         self.seen = False
 
@@ -83,7 +96,7 @@ class _SdpaWatch(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention and not self.seen:
             self.seen = True
-            self.sink(_attention_call(*args, **kwargs))
+            self.look(args, kwargs)
             if self.stop:
                 raise _EnoughError
         return func(*args, **kwargs)

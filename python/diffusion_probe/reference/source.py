@@ -33,17 +33,23 @@ class ReferenceSource:
     name = "pictogram"
     metric = Metric("pictogram-reward", (0.0, 1.0), GOOD_AT)
 
-    def __init__(self, backbone: Backbone, reward: Reward):
+    def __init__(self, backbone: Backbone, reward: Reward, compiled: bool = False):
+        """`compiled`: run the denoiser through torch.compile, which pays from some thousand images on."""
+        if compiled:
+            backbone.denoiser.compile()
         self.backbone = backbone
         self.reward = reward
         self.capture = capture_of(backbone)
 
     @classmethod
-    def load(cls, folder: Path, backbone: Path | None = None, reward: Path | None = None) -> ReferenceSource:
+    def load(
+        cls, folder: Path, backbone: Path | None = None, reward: Path | None = None, compiled: bool = False
+    ) -> ReferenceSource:
         """From an exported folder; a checkpoint of training, where given, replaces its part."""
         return cls(
             load_backbone(backbone) if backbone else restore_backbone(folder),
             load_reward(reward) if reward else restore_reward(folder),
+            compiled,
         )
 
     def points(self, steps: Sequence[int]) -> tuple[Point, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from typing import Any
@@ -198,6 +199,15 @@ def test_sequential_offload_keeps_working(make_backbone, name: str) -> None:
         np.testing.assert_allclose(watch(backbone).steps[2].attention, plain, atol=ROUNDING)
 
 
+def test_model_offload_keeps_working(backbone) -> None:
+    plain = watch(backbone).steps[2].attention
+    backbone.pipe.enable_model_cpu_offload(device="cpu")
+    unwatched = backbone()
+    run = watch(backbone)
+    assert np.array_equal(run.output.images, unwatched)
+    assert np.array_equal(run.steps[2].attention, plain)
+
+
 @pytest.mark.parametrize("kind", [HeunDiscreteScheduler, PNDMScheduler])
 def test_steps_count_calls_of_the_denoiser(make_backbone, kind: type) -> None:
     """Schedulers of second order, and those that warm up, call it more often than they have steps."""
@@ -271,3 +281,10 @@ def test_a_run_that_differs_from_the_probes_is_warned_of_once(make_backbone, cap
     assert "scheduler" not in capture._warned
     capture(**backbone.arguments())
     assert "scheduler" in capture._warned
+
+
+def test_a_probe_whose_maps_are_made_in_another_way_is_refused(make_backbone) -> None:
+    backbone = make_backbone("sd15")
+    settings = AttentionCapture(backbone.pipe, steps=[1], grid=GRID)(**backbone.arguments()).settings
+    with pytest.raises(CaptureError, match="the probe's heads are 'largest': expected 'mean'"):
+        AttentionCapture.for_probe(backbone.pipe, dataclasses.replace(settings, heads="largest"), steps=[1])

@@ -1,0 +1,119 @@
+/**
+ * Owns one kept connection of the load generator: a request at a time, out of bytes made beforehand.
+ * It knows just enough HTTP/1.1 for the servers measured here (every answer has a Content-Length), because the generator
+ * shares the cores with what it measures: a general client would cost several times as much per request.
+ */
+import { connect, type Socket } from 'node:net';
+
+const READ_BYTES = 65_536;
+const END_OF_HEAD = '\r\n\r\n';
+const STATUS_START = 'HTTP/1.1 '.length;
+const STATUS_END = STATUS_START + 3;
+const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)/i;
+const CLOSES = /\r\nconnection: *close/i;
+
+export interface Answer {
+  readonly status: number;
+  /** It holds scores. */
+  readonly isScored: boolean;
+}
+
+/** The bytes of a request: a head that may differ from sending to sending, and what follows. */
+export interface RequestBytes {
+  readonly head: string;
+  readonly body: Uint8Array;
+}
+
+export class Connection {
+  readonly #port: number;
+  readonly #host: string;
+  /** What an answer with scores contains. */
+  readonly #scoredMark: string;
+  #socket: Socket | undefined;
+  #waiting: ((answer: Answer | undefined) => void) | undefined;
+  #partial: Buffer | undefined;
+
+  constructor(url: string, scoredMark: string) {
+    const { hostname, port } = new URL(url);
+    this.#host = hostname;
+    this.#port = Number(port);
+    this.#scoredMark = scoredMark;
+  }
+
+  /** Connects now, so that no request waits for it. */
+  open(): Promise<void> {
+    const socket = this.#connect();
+    return new Promise((resolve, reject) => {
+      socket.once('connect', resolve).once('error', reject);
+    });
+  }
+
+  /** Sends one request; `done` gets its answer, or undefined when the connection broke before. */
+  send({ head, body }: RequestBytes, done: (answer: Answer | undefined) => void): void {
+    this.#waiting = done;
+    const socket = this.#socket ?? this.#connect();
+    socket.cork();
+    socket.write(head, 'latin1');
+    socket.write(body);
+    socket.uncork();
+  }
+
+  close(): void {
+    this.#socket?.destroy();
+  }
+
+  #connect(): Socket {
+    const socket: Socket = connect({
+      host: this.#host,
+      port: this.#port,
+      noDelay: true,
+      onread: {
+        buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+        callback: (bytes, buffer) => this.#read(socket, Buffer.from(buffer.buffer, buffer.byteOffset, bytes)),
+      },
+    });
+    // What breaks a connection shows in 'close', which follows.
+    socket.on('error', () => {});
+    socket.on('close', () => this.#leave(socket));
+    this.#socket = socket;
+    this.#partial = undefined;
+    return socket;
+  }
+
+  #read(socket: Socket, chunk: Buffer): boolean {
+    if (socket !== this.#socket) return true;
+    const bytes = this.#partial ? Buffer.concat([this.#partial, chunk]) : chunk;
+    const headEnd = bytes.indexOf(END_OF_HEAD);
+    const head = headEnd === -1 ? '' : bytes.toString('latin1', 0, headEnd);
+    const [, length = NaN] = CONTENT_LENGTH.exec(head) ?? [];
+    const bodyStart = headEnd + END_OF_HEAD.length;
+    if (headEnd === -1 || bytes.length < bodyStart + Number(length)) {
+      // The chunk's memory is read into again.
+      this.#partial = Buffer.from(bytes);
+      return true;
+    }
+    this.#partial = undefined;
+    const status = Number(head.slice(STATUS_START, STATUS_END));
+    const isScored = bytes.includes(this.#scoredMark, bodyStart);
+    if (CLOSES.test(head)) this.#abandon(socket);
+    this.#settle({ status, isScored });
+    return true;
+  }
+
+  #abandon(socket: Socket): void {
+    this.#socket = undefined;
+    socket.destroy();
+  }
+
+  #leave(socket: Socket): void {
+    if (socket !== this.#socket) return;
+    this.#socket = undefined;
+    this.#settle(undefined);
+  }
+
+  #settle(answer: Answer | undefined): void {
+    const done = this.#waiting;
+    this.#waiting = undefined;
+    done?.(answer);
+  }
+}

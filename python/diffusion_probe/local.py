@@ -1,0 +1,57 @@
+"""A probe in the caller's own process, without a service: the same scores, and no decisions, which are the service's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .client.requests import InvalidInputError, ScoreOptions, score_request
+from .scorer import OnnxProbe
+
+
+class LocalProbe:
+    """`LocalProbe("models/pictogram/1").score(attention, timestep)`: a probe's folder, run by ONNX Runtime on the CPU."""
+
+    def __init__(self, folder: str | Path, threads: int = 0):
+        """`threads`: 0 takes one per core. Raises FileNotFoundError where the folder holds no probe."""
+        self._probe = OnnxProbe(Path(folder), threads)
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What its probe.json says."""
+        return self._probe.manifest
+
+    def score(
+        self,
+        attention: np.ndarray,
+        timestep: float | np.ndarray,
+        *,
+        token_mask: np.ndarray | None = None,
+        signals: Mapping[str, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Scores, float32 [batch], for the arguments of the client's `score`. Raises InvalidInputError where they do not fit."""
+        options: ScoreOptions = {"token_mask": token_mask, "signals": signals}
+        tensors = score_request(attention, timestep, options).tensors
+        declared = {entry["name"]: entry["shape"] for entry in self.manifest["inputs"]}
+        for name in tensors.keys() ^ declared.keys():
+            received = "there" if name in tensors else "missing"
+            raise InvalidInputError(name, received, f"the tensors {', '.join(declared)}")
+        sizes = {"batch": attention.shape[0], "tokens": attention.shape[2]}
+        for name, axes in declared.items():
+            expected = [sizes.get(axis, axis) for axis in axes]
+            if list(tensors[name].shape) != expected:
+                raise InvalidInputError(name, list(tensors[name].shape), str(expected))
+        masked = tensors["token_mask"] == 0
+        return self._probe.score({name: _without(tensors[name], masked, axes) for name, axes in declared.items()})
+
+
+def _without(tensor: np.ndarray, masked: np.ndarray, axes: list[int | str]) -> np.ndarray:
+    """The tensor with zeros at masked tokens, whatever they hold: as the service feeds it."""
+    if "tokens" not in axes or not masked.any():
+        return tensor
+    tensor = tensor.copy()
+    np.moveaxis(tensor, axes.index("tokens"), 1)[masked] = 0
+    return tensor

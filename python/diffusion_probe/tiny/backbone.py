@@ -1,0 +1,49 @@
+"""A tiny pipeline and how to call it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from .pipelines import tiny_pipeline
+
+STEPS = 4
+HEIGHT, WIDTH = 32, 48
+TEXT_LENGTH = 24
+TRUE_GUIDANCE = 3.0
+
+
+class TinyBackbone:
+    """One of `TINY`, with arguments that fit it: a few small images in a few steps, guided."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.pipe = tiny_pipeline(name)
+
+    @property
+    def denoiser(self) -> Any:
+        """Its UNet or transformer."""
+        return self.pipe.unet if self.name in ("sd15", "sdxl") else self.pipe.transformer
+
+    def arguments(self, prompts: str | list[str] = "a cat on the banana", images: int = 2, seed: int = 0, **changes: Any) -> dict:
+        """Arguments of one call."""
+        arguments: dict[str, Any] = {
+            "prompt": prompts,
+            "num_images_per_prompt": images,
+            "num_inference_steps": STEPS,
+            "height": HEIGHT,
+            "width": WIDTH,
+            "generator": torch.Generator().manual_seed(seed),
+            "output_type": "np",
+        }
+        if self.name in ("sd3", "flux"):
+            arguments["max_sequence_length"] = TEXT_LENGTH
+        if self.name == "qwen-image":
+            arguments |= {"negative_prompt": prompts, "true_cfg_scale": TRUE_GUIDANCE}
+        return arguments | changes
+
+    def __call__(self, **changes: Any) -> np.ndarray:
+        """The images, float32 [images, height, width, 3]."""
+        return self.pipe(**self.arguments(**changes)).images

@@ -1,0 +1,139 @@
+"""What the tests of the client share: both clients behind one face, requests, and how impostors speak."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diffusion_probe.client import AsyncProbeClient, ProbeClient, ScoreFailure
+
+ANSWER_END = b"\r\n\r\n"
+
+
+class Client:
+    """One of the two clients, called without asyncio."""
+
+    def __init__(self, kind: str, origin: str, settings: dict[str, Any]):
+        self.told: list[ScoreFailure] = []
+        self.runner = asyncio.Runner() if kind == "async" else None
+        self.inner = (AsyncProbeClient if self.runner else ProbeClient)(
+            origin, **{"on_problem": self.told.append, "deadline_ms": 30_000.0, **settings}
+        )
+
+    def score(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self.inner.score, args, kwargs)
+
+    def feedback(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self.inner.feedback, args, kwargs)
+
+    def models(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self.inner.models, args, kwargs)
+
+    def close(self) -> None:
+        self._run(self.inner.close, (), {})
+        if self.runner:
+            self.runner.close()
+
+    def _run(self, call: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+        return self.runner.run(call(*args, **kwargs)) if self.runner else call(*args, **kwargs)
+
+
+@pytest.fixture(params=["sync", "async"])
+def client_of(request: pytest.FixtureRequest):
+    """Makes clients of each kind; they are closed with the test."""
+    clients: list[Client] = []
+
+    def make(origin: str, **settings: Any) -> Client:
+        clients.append(Client(request.param, origin, settings))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def attention() -> np.ndarray:
+    """Three samples."""
+    return np.full((3, 2, 4, 5, 5), 0.25, np.float16)
+
+
+def read_request(connection: socket.socket) -> tuple[str, bytes]:
+    """Head and body of a request."""
+    data = b""
+    while ANSWER_END not in data:
+        data += _more(connection)
+    head, body = data.split(ANSWER_END, 1)
+    lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    while len(body) < int(lengths[0] if lengths else 0):
+        body += _more(connection)
+    return head.decode().lower(), body
+
+
+def _more(connection: socket.socket) -> bytes:
+    part = connection.recv(65536)
+    if not part:
+        raise ConnectionError("the client has gone")
+    return part
+
+
+def answer(connection: socket.socket, body: Any, status: str = "200 OK", *headers: str) -> None:
+    """A whole answer; after it the connection closes."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = [f"HTTP/1.1 {status}", f"content-length: {len(content)}", "connection: close", *headers]
+    connection.sendall("\r\n".join(head).encode() + ANSWER_END + content)
+
+
+@pytest.fixture
+def speak():
+    """An impostor's handler that reads a request and answers."""
+
+    def handler(body: Any, status: str = "200 OK", *headers: str) -> Callable[[socket.socket], None]:
+        def handle(connection: socket.socket) -> None:
+            read_request(connection)
+            answer(connection, body, status, *headers)
+
+        return handle
+
+    return handler
+
+
+@pytest.fixture
+def listen():
+    """Reads a request: its head in lower case, and its body."""
+    return read_request
+
+
+@pytest.fixture
+def scored():
+    """An answer of the service for so many samples, with changes."""
+
+    def make(samples: int = 3, **changes: Any) -> dict[str, Any]:
+        results = [
+            {
+                "index": index,
+                "id": None,
+                "score": 0.5,
+                "percentile": None,
+                "p_good": None,
+                "rank": 1,
+                "threshold": None,
+                "would_drop": True,
+                "override": None,
+                "decision": "drop",
+                "reason": "below_threshold",
+                "receipt": "x",
+                **changes,
+            }
+            for index in range(samples)
+        ]
+        policy = {"name": "score_only"}
+        return {"outcome": "scored", "model": "tiny", "version": 1, "provider": "cpu", "policy": policy, "results": results}
+
+    return make

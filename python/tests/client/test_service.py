@@ -1,0 +1,156 @@
+"""Both clients, and the probe in-process, against the real service."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from diffusion_probe.client import InvalidInputError, RefusedReceipt
+from diffusion_probe.local import LocalProbe
+
+ROOT = Path(__file__).parents[3]
+CLOSE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def group() -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors and the metadata of an example that lies in the repository."""
+    with safe_open(ROOT / "examples" / "group.safetensors", framework="np") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (it is no mapping)
+
+
+def test_a_group_is_scored_every_option_included(client_of, service, group) -> None:
+    tensors, metadata = group
+    client = client_of(service.origin)
+    outcome = client.score(
+        tensors["attention"],
+        tensors["timestep"],
+        token_mask=tensors["token_mask"],
+        model=metadata["model"],
+        policy={"name": "top_k", "k": 2, "explore": {"rate": 0}},
+        group="a prompt",
+        sample_ids=[f"seed {index}" for index in range(8)],
+        step=int(metadata["step"]),
+        total_steps=int(metadata["total_steps"]),
+        capture_id=metadata["capture_id"],
+    )
+    assert outcome.outcome == "scored"
+    assert (outcome.model, outcome.provider, outcome.policy["name"]) == ("pictogram", "cpu", "top_k")
+    assert outcome.decisions.count("keep") == 2
+    assert [result.id for result in outcome.results] == [f"seed {index}" for index in range(8)]
+    assert sorted(result.rank for result in outcome.results) == list(range(1, 9))
+    assert all(result.would_drop == (result.decision == "drop") and result.receipt for result in outcome.results)
+    assert client.told == []
+
+
+def test_the_probe_in_process_gives_the_same_scores(client_of, service, group) -> None:
+    tensors, _ = group
+    outcome = client_of(service.origin).score(tensors["attention"], tensors["timestep"], token_mask=tensors["token_mask"])
+    local = LocalProbe(ROOT / "models" / outcome.model / str(outcome.version), threads=1)
+    scores = [result.score for result in outcome.results]
+    assert np.ptp(scores) > 10 * CLOSE, "samples that all score alike would prove nothing"
+    inputs = {"attention": tensors["attention"], "timestep": float(tensors["timestep"][0])}
+    np.testing.assert_allclose(local.score(**inputs, token_mask=tensors["token_mask"]), scores, atol=CLOSE)
+
+
+def test_masked_tokens_do_not_count_in_process_either(client_of, service, group) -> None:
+    tensors, _ = group
+    attention, mask = tensors["attention"].copy(), tensors["token_mask"].copy()
+    mask[:, -2:] = 0
+    attention[:, :, -2:] = np.nan
+    outcome = client_of(service.origin).score(attention, tensors["timestep"], token_mask=mask)
+    local = LocalProbe(ROOT / "models" / outcome.model / str(outcome.version), threads=1)
+    scores = local.score(attention, tensors["timestep"], token_mask=mask)
+    np.testing.assert_allclose(scores, [result.score for result in outcome.results], atol=CLOSE)
+
+
+def test_the_probe_in_process_names_what_does_not_fit(group) -> None:
+    tensors, _ = group
+    local = LocalProbe(sorted((ROOT / "models").glob("*/*/probe.json"))[-1].parent, threads=1)
+    layers = tensors["attention"].shape[1]
+    with pytest.raises(InvalidInputError, match=rf"attention is \[8, {layers - 1}, .*: expected \[8, {layers}, "):
+        local.score(tensors["attention"][:, 1:], 1.0)
+    with pytest.raises(InvalidInputError, match="hint is there: expected the tensors attention"):
+        local.score(tensors["attention"], 1.0, signals={"hint": np.zeros((8, 1), np.float32)})
+    with pytest.raises(FileNotFoundError, match=r"no probe\.json in"):
+        LocalProbe("nowhere")
+
+
+def test_feedback_is_taken_each_receipt_once(client_of, service, group) -> None:
+    tensors, _ = group
+    client = client_of(service.origin)
+    outcome = client.score(tensors["attention"], tensors["timestep"], policy={"name": "score_only"})
+    receipts = [result.receipt for result in outcome.results]
+    assert client.feedback(receipts, np.linspace(0, 1, 8)).accepted == 8
+    again = client.feedback(receipts[:1], 0.5)
+    assert (again.accepted, again.refused) == (0, (RefusedReceipt(0, "repeated"),))
+    assert client.told == []
+
+
+def test_a_refused_request_keeps_everything_and_tells_the_problem(client_of, service, group) -> None:
+    tensors, _ = group
+    client = client_of(service.origin)
+    outcome = client.score(tensors["attention"], tensors["timestep"], capture_id="foreign")
+    assert (outcome.outcome, outcome.reason, outcome.decisions) == ("failed_open", "refused", ("keep",) * 8)
+    assert (outcome.problem.code, outcome.problem.field) == ("foreign_capture", "capture_id")
+    assert client.told == [outcome]
+
+
+def test_the_probes_of_the_service_are_listed(client_of, service, group) -> None:
+    _, metadata = group
+    models = client_of(service.origin).models()
+    serving = next(model for model in models if model.state == "serving")
+    assert serving.name == "pictogram"
+    assert serving.contract["capture_id"] == metadata["capture_id"]
+
+
+def test_a_unix_socket_leads_to_the_service_as_well(client_of, service, group, impostor, tmp_path) -> None:
+    address = urlsplit(service.origin)
+
+    def forward(connection: socket.socket) -> None:
+        with socket.create_connection((address.hostname, address.port)) as onward:
+            back = threading.Thread(target=_pour, args=(onward, connection), daemon=True)
+            back.start()
+            _pour(connection, onward)
+            back.join()
+
+    tensors, _ = group
+    client = client_of(impostor(forward, tmp_path / "probe.sock").origin)
+    assert client.score(tensors["attention"], tensors["timestep"]).outcome == "scored"
+    assert client.told == []
+
+
+def _pour(source: socket.socket, target: socket.socket) -> None:
+    while part := source.recv(65536):
+        target.sendall(part)
+    target.shutdown(socket.SHUT_WR)
+
+
+def test_a_client_made_before_a_fork_works_after_it(service) -> None:
+    """As servers do that load everything once and then fork their workers."""
+    script = """
+import json, os, sys
+from diffusion_probe.client import ProbeClient
+client = ProbeClient(sys.argv[1], deadline_ms=30_000)
+client.models()
+child = os.fork()
+if child == 0:
+    os._exit(0 if client.models() else 1)
+print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.models() is not None]))
+"""
+    result = subprocess.run([sys.executable, "-c", script, service.origin], capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == [0, True]
+
+
+def test_it_needs_no_pytorch() -> None:
+    script = "import sys, diffusion_probe.client, diffusion_probe.local; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,0 +1,178 @@
+"""What the tests of the guard share: tiny pipelines, a probe for each, and the real service that serves them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save
+
+from diffusion_probe.calibrate import calibration_at
+from diffusion_probe.capture import AttentionCapture, CaptureRun, text_layers
+from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
+from diffusion_probe.dataset import Collection, Description
+from diffusion_probe.export import decision_point, export_onnx, torch_scores
+from diffusion_probe.guard import ProbeGuard
+from diffusion_probe.manifest import Metric, Point, write_manifest
+from diffusion_probe.probe import Probe, ProbeConfig
+from diffusion_probe.tiny import TINY, TinyBackbone
+
+torch.set_num_threads(1)
+
+CONFIG = ProbeConfig(layers=2, grid=8, width=8)
+STEPS = (1, 2, 3)
+METRIC = Metric("chance", (0.0, 1.0), 0.5)
+CALIBRATION_PROMPTS = 40
+PATIENT_MS = 60_000.0
+
+
+@pytest.fixture(params=list(TINY))
+def backbone(request: pytest.FixtureRequest) -> TinyBackbone:
+    """Each backbone in turn, new for every test."""
+    return TinyBackbone(request.param)
+
+
+@pytest.fixture
+def make_backbone() -> type[TinyBackbone]:
+    """A backbone by its name."""
+    return TinyBackbone
+
+
+@pytest.fixture(scope="session")
+def probe() -> Probe:
+    """One probe with random weights, spread out so that samples of a tiny backbone score differently."""
+    torch.manual_seed(0)
+    probe = Probe(CONFIG).eval()
+    with torch.no_grad():
+        probe.head[-1].weight *= 30
+    return probe
+
+
+@pytest.fixture(scope="session")
+def models(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with that probe, exported, calibrated and made out for each backbone."""
+    root = tmp_path_factory.mktemp("models")
+    graph = root.parent / f"{root.name}.onnx"
+    export_onnx(probe, graph)
+    for name in TINY:
+        folder = root / name / "1"
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(graph.read_bytes())
+        write_probe(folder, TinyBackbone(name), probe)
+    return root
+
+
+def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
+    """Selftest and manifest, from a run of the backbone."""
+    layers = list(text_layers(backbone.pipe))[-2:]
+    run = AttentionCapture(backbone.pipe, layers, STEPS, (CONFIG.grid, CONFIG.grid))(**backbone.arguments())
+    inputs = {step: inputs_of(run, step) for step in STEPS}
+    points = tuple(Point(step, run.steps[step].timestep) for step in STEPS)
+    description = Description(backbone.name, run.settings, METRIC, points, {"calibration": 1})
+    (folder / "selftest.safetensors").write_bytes(save(inputs[2], {"capture_id": run.settings.capture_id}))
+    manifest: dict[str, Any] = {
+        "schema_version": 1,
+        "name": backbone.name,
+        "version": 1,
+        "backbone": backbone.name,
+        "capture": asdict(run.settings),
+        "capture_id": run.settings.capture_id,
+        "metric": asdict(METRIC),
+        "inputs": [asdict(signal) for signal in CONFIG.inputs()],
+        "output": {"name": "score", "dtype": "F32", "shape": ["batch"]},
+        "decision_points": [decision_point(point) for point in points],
+        "calibration": [calibration(description, step, torch_scores(probe, inputs[step])) for step in STEPS],
+        "evaluation": {},
+        "selftest": {
+            "input": "selftest.safetensors",
+            "scores": torch_scores(probe, inputs[2]).tolist(),
+            "tolerance": 1e-3,
+        },
+        "files": {"model.onnx": "", "selftest.safetensors": ""},
+    }
+    write_manifest(folder, json.loads(json.dumps(manifest)))
+
+
+def calibration(description: Description, step: int, scores: np.ndarray) -> dict[str, Any]:
+    """As if so many good samples had scored between the two: under the default policy the worse is dropped, the better kept."""
+    spread = np.linspace(*np.sort(scores), CALIBRATION_PROMPTS)[:, None]
+    quality = np.ones(CALIBRATION_PROMPTS, np.float32)
+    prompts = [str(index) for index in range(CALIBRATION_PROMPTS)]
+    return calibration_at(step, spread, Collection(description, "calibration", prompts, {"quality": quality}))
+
+
+def inputs_of(run: CaptureRun, step: int) -> dict[str, np.ndarray]:
+    """What a probe is fed of a captured step."""
+    captured = run.steps[step]
+    timestep = np.full(len(captured.images), captured.timestep, np.float32)
+    return {"attention": captured.attention, "token_mask": captured.token_mask, "timestep": timestep}
+
+
+@pytest.fixture(scope="session")
+def scores(models: Path, probe: Probe) -> Callable[..., np.ndarray]:
+    """What PyTorch says about the samples of a call at a step, without service or guard."""
+
+    def score(backbone: TinyBackbone, step: int, **changes: Any) -> np.ndarray:
+        manifest = json.loads((models / backbone.name / "1" / "probe.json").read_text())
+        capture = AttentionCapture(backbone.pipe, manifest["capture"]["layers"], [step], (CONFIG.grid, CONFIG.grid))
+        return torch_scores(probe, inputs_of(capture(**backbone.arguments(**changes)), step))
+
+    return score
+
+
+@pytest.fixture(scope="session")
+def client(models: Path, start_service: Callable[..., Any]):
+    """Of the real service that serves these probes."""
+    with ProbeClient(start_service(models).origin, deadline_ms=PATIENT_MS) as client:
+        yield client
+
+
+class Watch:
+    """Counts the rows that a pipeline's denoiser and VAE really run."""
+
+    def __init__(self, backbone: TinyBackbone):
+        self.denoised: list[int] = []
+        self.decoded: list[int] = []
+        backbone.denoiser.register_forward_pre_hook(self._on_denoise, with_kwargs=True)
+        backbone.pipe.vae.decoder.register_forward_pre_hook(lambda module, args: self.decoded.append(len(args[0])))
+
+    def _on_denoise(self, module: Any, args: tuple, kwargs: dict) -> None:
+        sample = args[0] if args else kwargs["hidden_states"]
+        self.denoised.append(len(sample))
+
+
+@pytest.fixture
+def watch() -> type[Watch]:
+    """Counts rows."""
+    return Watch
+
+
+class DecidedClient:
+    """Drops the images whose numbers it was given, and scores all alike: where the matter is what becomes of them."""
+
+    def __init__(self, dropped: tuple[int, ...]):
+        self.dropped = dropped
+
+    def score(self, attention: np.ndarray, timestep: float, *, sample_ids: list[str], **options: Any) -> ScoredGroup:
+        results = tuple(self._result(index, name) for index, name in enumerate(sample_ids))
+        return ScoredGroup("decided", 1, "cpu", {"name": "score_only"}, results)
+
+    def _result(self, index: int, name: str) -> SampleResult:
+        decision = "drop" if int(name.split("/")[1]) in self.dropped else "keep"
+        return SampleResult(index, name, 0.5, None, None, 1, None, decision == "drop", None, decision, "decided", None)
+
+
+@pytest.fixture
+def guard_dropping(models: Path) -> Callable[..., ProbeGuard]:
+    """A guard that drops some images at the second step, whatever they look like."""
+
+    def make(backbone: TinyBackbone, *dropped: int) -> ProbeGuard:
+        return ProbeGuard(backbone.pipe, DecidedClient(dropped), probe=models / backbone.name / "1", steps=[2])
+
+    return make

@@ -1,0 +1,76 @@
+"""Rows are taken by what arguments are, not by how long they happen to be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+
+from diffusion_probe.capture import DenoiserCall
+from diffusion_probe.guard.rows import LivingRows, RowsError
+
+LIVING = LivingRows((1, 3), 4)
+
+
+def call(**arguments) -> DenoiserCall:
+    return DenoiserCall(2, True, arguments, 0, lambda **given: given)
+
+
+def test_rows_come_out_of_every_argument_that_has_them() -> None:
+    latents = torch.arange(8.0)[:, None]
+    reduced = LIVING.reduce(
+        call(
+            sample=latents,
+            timestep=torch.tensor(5.0),
+            guidance=None,
+            scale=torch.arange(8),
+            added_cond_kwargs={"text_embeds": latents, "image_embeds": [latents, (latents, 3)]},
+            skip_layers=[0] * 8,
+        ),
+        "sample",
+    )
+    rows = torch.tensor([1.0, 3, 5, 7])[:, None]
+    given = reduced.arguments
+    assert torch.equal(given["sample"], rows)
+    assert given["timestep"].item() == 5
+    assert given["guidance"] is None
+    assert given["scale"].tolist() == [1, 3, 5, 7]
+    assert torch.equal(given["added_cond_kwargs"]["text_embeds"], rows)
+    assert torch.equal(given["added_cond_kwargs"]["image_embeds"][0], rows)
+    assert torch.equal(given["added_cond_kwargs"]["image_embeds"][1][0], rows)
+    assert given["skip_layers"] == [0] * 8
+    assert reduced.rows.images == (1, 3)
+
+
+def test_places_are_no_rows_even_where_there_are_as_many() -> None:
+    ids = torch.arange(4)[:, None]
+    reduced = LIVING.reduce(
+        call(hidden_states=torch.zeros(4, 4, 2), img_ids=ids, txt_ids=ids, img_shapes=[[(1, 2, 2)]] * 4), "hidden_states"
+    )
+    assert torch.equal(reduced.arguments["img_ids"], ids)
+    assert torch.equal(reduced.arguments["txt_ids"], ids)
+    assert reduced.arguments["img_shapes"] == [[(1, 2, 2)]] * 2
+    assert reduced.arguments["hidden_states"].shape == (2, 4, 2)
+
+
+@pytest.mark.parametrize("halves", [1, 2])
+def test_an_output_goes_back_to_its_rows(halves: int) -> None:
+    rows = 4 * halves
+    full = torch.arange(float(rows))[:, None]
+    part = LIVING.reduce(call(sample=full), "sample").arguments["sample"]
+    living = [1, 3] if halves == 1 else [1, 3, 5, 7]
+    for output in ((part,), Transformer2DModelOutput(sample=part)):
+        spread = LIVING.spread(output, rows)
+        assert type(spread) is type(output)
+        assert spread[0].shape == full.shape
+        assert torch.equal(spread[0][living], full[living])
+        assert torch.isfinite(spread[0]).all()
+
+
+def test_what_is_not_laid_out_by_images_is_refused() -> None:
+    with pytest.raises(RowsError, match="6 rows are not those of 4 images"):
+        LIVING.reduce(call(sample=torch.zeros(6, 1)), "sample")
+    with pytest.raises(RowsError, match=r"the output is \[4, 1\]: expected 2 rows"):
+        LIVING.spread((torch.zeros(4, 1),), 4)
+    with pytest.raises(RowsError, match="the output is a str"):
+        LIVING.spread("x", 4)

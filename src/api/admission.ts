@@ -1,0 +1,56 @@
+/**
+ * Owns what is let in before it is read: a queue that is full is known from the announced bytes, and from the samples
+ * that the body's header tells. That spares both sides the transfer.
+ */
+import type { Engine } from '../engine/types.js';
+import { problem, type ProblemError } from '../errors.js';
+
+export interface AdmissionLimits {
+  readonly maxQueueSamples: number;
+  readonly maxQueueBytes: number;
+}
+
+export class Admission {
+  readonly #engine: Pick<Engine, 'queueDepth'>;
+  readonly #limits: AdmissionLimits;
+  #comingBytes = 0;
+
+  constructor(engine: Pick<Engine, 'queueDepth'>, limits: AdmissionLimits) {
+    this.#engine = engine;
+    this.#limits = limits;
+  }
+
+  /**
+   * Keeps room for a body that is about to come; memory for it is held from now on, as for one that waits.
+   * @returns to be called when it has come, or will not.
+   * @throws {ProblemError} overloaded
+   */
+  reserve(bytes: number): () => void {
+    const { samples, bytes: waitingBytes } = this.#engine.queueDepth();
+    const { maxQueueSamples, maxQueueBytes } = this.#limits;
+    const heldBytes = waitingBytes + this.#comingBytes;
+    const isFull = samples >= maxQueueSamples || heldBytes + bytes > maxQueueBytes;
+    if (isFull && samples + heldBytes > 0) throw full(samples, heldBytes);
+    this.#comingBytes += bytes;
+    return () => {
+      this.#comingBytes -= bytes;
+    };
+  }
+
+  /** Whether a request of so many samples would be turned away for them. */
+  isFullFor(samples: number): boolean {
+    const waiting = this.#engine.queueDepth().samples;
+    return waiting > 0 && waiting + samples > this.#limits.maxQueueSamples;
+  }
+
+  /** @throws {ProblemError} overloaded */
+  refuseSamples(samples: number): void {
+    if (!this.isFullFor(samples)) return;
+    const { samples: waiting, bytes } = this.#engine.queueDepth();
+    throw full(waiting, bytes + this.#comingBytes);
+  }
+}
+
+function full(samples: number, bytes: number): ProblemError {
+  return problem('overloaded', `${samples} samples are waiting already, and ${bytes} bytes are held.`);
+}

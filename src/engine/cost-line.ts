@@ -1,0 +1,63 @@
+/**
+ * Owns what a run of a probe costs: a line over the padded tokens of its batch, ms = slope · samples · tokens + base.
+ * Its form is measured when the probe is warmed up; how fast the machine is now is learnt from every run since.
+ */
+
+/** How much of what a run shows of the machine's speed is taken over: some ten runs make a new picture. */
+const LEARNING_RATE = 0.1;
+/** One run that the machine was interrupted in must not turn the picture over. */
+const LARGEST_SURPRISE = 4;
+
+/** A batch of `samples` copies of one sample took `ms`. */
+export interface Measurement {
+  readonly samples: number;
+  readonly ms: number;
+}
+
+export class CostLine {
+  /** Per padded token, as measured at warm-up, ms. */
+  readonly slopeMs: number;
+  /** Per run, as measured at warm-up, ms. */
+  readonly baseMs: number;
+  #pace = 1;
+
+  constructor(slopeMs: number, baseMs: number) {
+    this.slopeMs = slopeMs;
+    this.baseMs = baseMs;
+  }
+
+  /** The line nearest to the measurements by least squares, falling nowhere. */
+  static through(measurements: readonly Measurement[], tokens: number): CostLine {
+    const points = measurements.map(({ samples, ms }) => ({ x: samples * tokens, y: ms }));
+    const meanX = mean(points.map(({ x }) => x));
+    const meanY = mean(points.map(({ y }) => y));
+    const spread = mean(points.map(({ x }) => (x - meanX) ** 2));
+    const together = mean(points.map(({ x, y }) => (x - meanX) * (y - meanY)));
+    // One point says nothing of the base, and no base is less than none.
+    const steepest = meanY / meanX;
+    const slope = spread === 0 ? steepest : Math.min(steepest, Math.max(0, together / spread));
+    return new CostLine(slope, meanY - slope * meanX);
+  }
+
+  /** How much slower runs are now than at warm-up: 2 is twice the time. */
+  get pace(): number {
+    return this.#pace;
+  }
+
+  /** What so many padded tokens cost in so many runs, ms. */
+  predict(paddedTokens: number, runs = 1): number {
+    return this.#pace * (this.slopeMs * paddedTokens + this.baseMs * runs);
+  }
+
+  /** Takes in what a run did cost, ms. */
+  learn(paddedTokens: number, ms: number): void {
+    const surprise = ms / this.predict(paddedTokens);
+    if (!Number.isFinite(surprise)) return;
+    const bounded = Math.min(LARGEST_SURPRISE, Math.max(1 / LARGEST_SURPRISE, surprise));
+    this.#pace *= 1 + LEARNING_RATE * (bounded - 1);
+  }
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,65 @@
+/**
+ * Owns the prediction whether a request will have its scores in time. It never speaks against a request that could run
+ * at once: however wrong the cost line is, an idle service refuses nothing, and what then runs puts the line right.
+ */
+import type { Backlog, Batch } from './backlog.js';
+import { samplesThatFit } from './batch-plan.js';
+import type { ScoreRequest } from './score-request.js';
+
+/** Work that is ahead takes a little longer than predicted, as a worker is rarely free at the best moment. */
+const CAUTION = 1.1;
+
+/** A run under way. */
+interface Run {
+  readonly startedAt: number;
+  readonly predictedMs: number;
+}
+
+export class Outlook {
+  readonly #backlog: Backlog;
+  readonly #runs = new Set<Run>();
+
+  constructor(backlog: Backlog) {
+    this.#backlog = backlog;
+  }
+
+  /** Notes a run that begins. @returns to be called when it has ended. */
+  begin(batch: Batch): () => void {
+    const { cost } = batch.probe.plan;
+    const run = { startedAt: performance.now(), predictedMs: cost.predict(batch.paddedTokens) };
+    this.#runs.add(run);
+    return () => this.#runs.delete(run);
+  }
+
+  /**
+   * How long a request that has to wait will need from now on, ms: for what runs, what waits before it, and itself.
+   * @param threads that take work.
+   */
+  needMs(request: ScoreRequest, threads: number): number {
+    const now = performance.now();
+    let ahead = this.#backlog.workMs();
+    for (const { startedAt, predictedMs } of this.#runs) ahead += Math.max(0, startedAt + predictedMs - now);
+    return (CAUTION * ahead) / Math.max(1, threads) + ownMs(request);
+  }
+
+  /**
+   * What of the next queue would end after its deadline even if its batch ran now. One request is always left out: an
+   * idle thread has nothing better to do, and its run shows what runs really cost.
+   */
+  hopeless(): ScoreRequest[] {
+    const queue = this.#backlog.next();
+    const [head] = queue;
+    if (!head || queue.length === 1) return [];
+    const { cost, maxTokens } = head.probe.plan;
+    const waiting = queue.reduce((sum, request) => sum + request.waiting * request.tokens, 0);
+    const end = performance.now() + cost.predict(Math.min(waiting, maxTokens));
+    const late = queue.filter((request) => request.deadline < end);
+    return late.length < queue.length ? late : late.slice(0, -1);
+  }
+}
+
+/** A run that holds this request alone; of one that is cut, the largest piece. */
+function ownMs({ probe, samples, tokens }: ScoreRequest): number {
+  const { plan } = probe;
+  return plan.cost.predict(Math.min(samples, samplesThatFit(plan, tokens)) * tokens);
+}

@@ -1,0 +1,79 @@
+/** The load generator's connection, over real sockets: whole and torn answers, and connections that break. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+import { type Answer, Connection } from '../../../bench/load/connection.js';
+import { socketServer } from '../../support/http-servers.js';
+
+const REQUEST = {
+  head: 'POST /score HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n',
+  body: Buffer.from('hi'),
+};
+const MARK = '"scored"';
+
+function answerText(status: string, body: string, headers = ''): string {
+  return `HTTP/1.1 ${status}\r\nContent-Length: ${body.length}\r\n${headers}\r\n${body}`;
+}
+
+function ask(connection: Connection): Promise<Answer | undefined> {
+  return new Promise((resolve) => {
+    connection.send(REQUEST, resolve);
+  });
+}
+
+test('an answer is read, however it is torn, and the connection is used again', async (t) => {
+  let connections = 0;
+  const url = await socketServer(t, (socket) => {
+    connections += 1;
+    socket.setNoDelay(true);
+    socket.on('data', () => {
+      const text = answerText('200 OK', '{"outcome":"scored"}');
+      void (async () => {
+        for (const character of text) {
+          socket.write(character);
+          await nextTurn();
+        }
+      })();
+    });
+  });
+  const connection = new Connection(url, MARK);
+  await connection.open();
+  t.after(() => connection.close());
+  for (let turn = 0; turn < 3; turn += 1)
+    assert.deepEqual(await ask(connection), { status: 200, isScored: true });
+  assert.equal(connections, 1);
+});
+
+test('what is not scored is told apart, and a larger body is waited for', async (t) => {
+  const answers = [
+    answerText('503 Unavailable', 'x'.repeat(200_000)),
+    answerText('200 OK', '{"outcome":"failed_open"}'),
+  ];
+  const url = await socketServer(t, (socket) => {
+    socket.on('data', () => socket.write(answers.shift() ?? ''));
+  });
+  const connection = new Connection(url, MARK);
+  t.after(() => connection.close());
+  assert.deepEqual(await ask(connection), { status: 503, isScored: false });
+  assert.deepEqual(await ask(connection), { status: 200, isScored: false });
+});
+
+test('a connection that the server closes is opened again: with its answer, or with a lost one', async (t) => {
+  let connections = 0;
+  const url = await socketServer(t, (socket) => {
+    connections += 1;
+    const turn = connections;
+    socket.on('data', () => {
+      if (turn === 1) socket.end(answerText('200 OK', '{"outcome":"scored"}', 'Connection: close\r\n'));
+      else if (turn === 2) socket.destroy();
+      else socket.write(answerText('200 OK', '{"outcome":"scored"}'));
+    });
+  });
+  const connection = new Connection(url, MARK);
+  t.after(() => connection.close());
+  assert.deepEqual(await ask(connection), { status: 200, isScored: true });
+  assert.equal(await ask(connection), undefined);
+  assert.deepEqual(await ask(connection), { status: 200, isScored: true });
+  assert.equal(connections, 3);
+});

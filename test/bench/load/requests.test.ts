@@ -1,0 +1,61 @@
+/** The requests that are sent are what each kind of server takes. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { prepareRequests } from '../../../bench/load/requests.js';
+import { cutSamples } from '../../../bench/samples.js';
+import { decodeSafetensors } from '../../../src/wire/safetensors.js';
+import { padded, randomSamples, scoreBody } from '../../support/samples.js';
+
+const SIZE = { layers: 2, height: 2, width: 2 };
+const url = 'http://127.0.0.1:1234';
+
+/** Three samples of two tokens and one of padding. */
+const samples = randomSamples(SIZE, 2, 3).map((sample) => padded(sample, 1, 0.5));
+const example = scoreBody(samples, { model: 'tiny' });
+
+test('the service gets one sample after the other, round and round, padding and all', () => {
+  const next = prepareRequests(example, 'single', { kind: 'service', url });
+  const sent = Array.from({ length: 4 }, () => next());
+  assert.deepEqual(sent[3], sent[0]);
+  for (const [index, { head, body }] of sent.slice(0, 3).entries()) {
+    assert.match(
+      head,
+      new RegExp(
+        `^POST /score HTTP/1.1\r\nhost: 127.0.0.1:1234\r\n.*content-length: ${body.length}\r\n\r\n$`,
+        's',
+      ),
+    );
+    assert.deepEqual(body, scoreBody(samples.slice(index, index + 1), { model: 'tiny' }));
+  }
+});
+
+test('a group holds eight, however many the example has', () => {
+  const { body } = prepareRequests(example, 'group', { kind: 'service', url })();
+  const group = cutSamples(body);
+  assert.equal(group.length, 8);
+  assert.deepEqual(group[3], group[0]);
+  assert.notDeepEqual(group[1], group[0]);
+});
+
+test('the smallest sample has one token', () => {
+  const { body } = prepareRequests(example, 'one_token', { kind: 'service', url })();
+  const { tensors } = decodeSafetensors(body.slice().buffer);
+  assert.deepEqual(tensors.get('attention')?.shape, [1, 2, 1, 2, 2]);
+  assert.deepEqual(tensors.get('token_mask')?.shape, [1, 1]);
+});
+
+test('the peer gets the attention of real tokens alone, its measures in the query', () => {
+  const { head, body } = prepareRequests(example, 'single', { kind: 'peer', url })();
+  assert.match(head, /^POST \/score\?samples=1&tokens=2&timestep=778\.7\d* HTTP\/1\.1\r\n/);
+  const unpadded = scoreBody(randomSamples(SIZE, 2, 1));
+  const { byteOffset = 0, byteLength = 0 } =
+    decodeSafetensors(unpadded.slice().buffer).tensors.get('attention') ?? {};
+  assert.deepEqual(Buffer.from(body), Buffer.from(unpadded.slice(byteOffset, byteOffset + byteLength)));
+});
+
+test('a deadline is passed on in part, and never below zero', () => {
+  const next = prepareRequests(example, 'single', { kind: 'service', url });
+  assert.match(next(50).head, /\r\nx-deadline-ms: 47\.500\r\n\r\n$/);
+  assert.match(next(-3).head, /\r\nx-deadline-ms: 0\.000\r\n\r\n$/);
+});

@@ -1,0 +1,72 @@
+/** Owns the proof that whatever is wrong with a body, it is refused as the client's mistake, and costs nobody else anything. */
+import assert from 'node:assert/strict';
+import { Agent } from 'node:http';
+import { test } from 'node:test';
+
+import * as fc from 'fast-check';
+
+import { locateRequest } from '../../src/decision/decision-point.js';
+import { problemOf } from '../../src/engine/fault.js';
+import { readyPart } from '../../src/engine/part.js';
+import { wholePart } from '../../src/engine/slice-samples.js';
+import { ProblemError } from '../../src/errors.js';
+import { checkTensors } from '../../src/wire/contract.js';
+import { decodeSafetensors } from '../../src/wire/safetensors.js';
+import { LIMITS, startRealApp, testManifest } from '../support/app.js';
+import { ask, underLoad } from '../support/load.js';
+import { type Malformed, malformed } from '../support/malformed.js';
+import { memoryInUse } from '../support/memory.js';
+
+const CHECKED = 10_000;
+const SENT = 500;
+const MOST_GROWTH_BYTES = 8 * 1024 * 1024;
+const CLIENT_MISTAKES = new Set([400, 422]);
+
+const manifest = testManifest();
+
+/** The whole way of a body to the graph, without threads. @throws {ProblemError} */
+function check(body: Buffer): void {
+  const decoded = decodeSafetensors(new Uint8Array(body).buffer);
+  const { timesteps } = checkTensors(decoded, manifest, LIMITS.maxSamplesPerRequest);
+  locateRequest(manifest, timesteps, { step: undefined, totalSteps: undefined });
+  const ready = readyPart(wholePart(decoded), manifest.inputs);
+  if ('fault' in ready) throw problemOf(ready.fault);
+}
+
+test(`${CHECKED} malformed bodies of every kind are all refused as the client’s mistake`, () => {
+  const kinds = new Map<string, number>();
+  fc.assert(
+    fc.property(malformed(LIMITS.maxSamplesPerRequest), ({ kind, body }) => {
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+      assert.throws(
+        () => check(body),
+        (error) => error instanceof ProblemError && CLIENT_MISTAKES.has(error.status),
+        kind,
+      );
+    }),
+    { numRuns: CHECKED },
+  );
+  assert.equal(kinds.size, 19);
+});
+
+test(`${SENT} of them through the service, beside good requests: no crash, no failure, no memory kept`, async (t) => {
+  const { listen, engine, metrics } = await startRealApp(t, {}, { workers: 2 });
+  const origin = await listen();
+  const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+  t.after(() => agent.destroy());
+  const send = async ({ kind, body }: Malformed): Promise<void> => {
+    const { status, body: answer } = await ask(origin, { agent, body, deadlineMs: 60_000 });
+    assert.ok(CLIENT_MISTAKES.has(status), `${kind}: ${status} ${JSON.stringify(answer)}`);
+  };
+  const bodies = fc.sample(malformed(LIMITS.maxSamplesPerRequest), SENT);
+  for (const body of bodies) await send(body);
+  const before = memoryInUse();
+  const tally = await underLoad(t, origin, async () => {
+    for (const body of bodies) await send(body);
+  });
+  const growth = memoryInUse() - before;
+  assert.deepEqual(Object.keys(tally), ['scored'], JSON.stringify(tally));
+  assert.ok(growth < MOST_GROWTH_BYTES, `${growth} bytes more`);
+  assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
+  assert.doesNotMatch(await metrics.registry.metrics(), /status="5|worker_restarts_total [1-9]/);
+});

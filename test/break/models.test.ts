@@ -1,0 +1,88 @@
+/** Owns the proof that nothing done to the model repository under load costs an answer, mixes up two versions or keeps memory. */
+import assert from 'node:assert/strict';
+import { cp, mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import type { Engine } from '../../src/engine/types.js';
+import { startRealApp } from '../support/app.js';
+import { underLoad } from '../support/load.js';
+import { temporaryModels, writeProbe } from '../support/probe-folder.js';
+
+const POLL_MS = 20;
+const SWAPS = 16;
+/** Every session of a tiny probe holds a matrix of 4 MiB: what is not released shows. */
+const MOST_GROWTH_BYTES = (SWAPS / 2) * 4 * 1024 * 1024;
+
+async function untilServing(engine: Engine, version: number, isRefused = false): Promise<void> {
+  const isSo = (): boolean => {
+    const refused = engine.probes().some(({ reason }) => reason !== undefined);
+    return engine.resolve('tiny').version === version && refused === isRefused;
+  };
+  while (!isSo()) await pause(5);
+}
+
+test('versions are added, corrupted, half-written, mended and deleted under load', async (t) => {
+  const { listen, engine, modelsDir } = await startRealApp(
+    t,
+    {},
+    { workers: 2, modelsPollMs: POLL_MS },
+    { bias: 1 },
+  );
+  const origin = await listen();
+  const elsewhere = await temporaryModels(t);
+  const biases = new Map([
+    [1, 1],
+    [2, 2],
+    [3, 3],
+  ]);
+  const tally = await underLoad(
+    t,
+    origin,
+    async () => {
+      const { folder: second } = await writeProbe(modelsDir, { version: 2, bias: 2 });
+      await untilServing(engine, 2);
+      await truncate(path.join(second, 'model.onnx'), 100);
+      await untilServing(engine, 2, true);
+      await writeFile(path.join(second, 'probe.json'), 'rubbish');
+      await pause(5 * POLL_MS);
+      await untilServing(engine, 2, true);
+
+      const { folder: whole } = await writeProbe(elsewhere, { version: 3, bias: 3 });
+      const third = path.join(modelsDir, 'tiny', '3');
+      await mkdir(third);
+      for (const file of ['probe.json', 'model.onnx', 'selftest.safetensors']) {
+        await pause(3 * POLL_MS);
+        await cp(path.join(whole, file), path.join(third, file));
+      }
+      await untilServing(engine, 3, true);
+      await rm(second, { recursive: true });
+      await untilServing(engine, 3);
+      await rm(third, { recursive: true });
+      await untilServing(engine, 1);
+    },
+    { biases },
+  );
+  assert.deepEqual(Object.keys(tally), ['scored'], JSON.stringify(tally));
+  assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
+});
+
+test('a version swapped again and again under load releases what it held', async (t) => {
+  const { listen, modelsDir, app } = await startRealApp(t, {}, { workers: 1 });
+  const origin = await listen();
+  const swap = async (bias: number): Promise<void> => {
+    // A new graph each time, the same scores.
+    await writeProbe(modelsDir, { edit: (manifest) => (manifest.backbone = `tiny ${bias}`) });
+    const response = await app.inject({ method: 'POST', url: '/models/reload' });
+    assert.match(response.body, /"change":"replaced"/);
+  };
+  const tally = await underLoad(t, origin, async () => {
+    for (let round = 0; round < 4; round += 1) await swap(round);
+    const before = process.memoryUsage().rss;
+    for (let round = 0; round < SWAPS; round += 1) await swap(100 + round);
+    const growth = process.memoryUsage().rss - before;
+    assert.ok(growth < MOST_GROWTH_BYTES, `${growth} bytes more`);
+  });
+  assert.deepEqual(Object.keys(tally), ['scored'], JSON.stringify(tally));
+});

@@ -1,0 +1,140 @@
+/**
+ * Owns the proof that the promise of max_false_drop holds for real scores: the committed ones of the test captions, of
+ * which random captions play the calibration and the others the traffic.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { alphaAt, type MaxFalseDropPolicy } from '../../src/decision/policy.js';
+import { judge } from '../../src/decision/verdict.js';
+import type { CalibrationPoint } from '../../src/engine/manifest.js';
+import { uniformNumbers } from '../../src/reference/uniform.js';
+import { studyFalseDrop } from '../../src/study/false-drop.js';
+import type { JudgedCaption } from '../../src/study/judged-samples.js';
+import { committedScores, shippedManifest } from '../support/test-scores.js';
+
+const CALIBRATIONS = 1000;
+const ALPHAS = [0.01, 0.02, 0.05, 0.1];
+/** The share of captions that play the calibration. */
+const CALIBRATION_SHARE = 2 / 3;
+/** How many standard errors count as sampling error. */
+const ERRORS = 4;
+/** Equal scores only ever make fewer drops; so far below what the ranks say may the rate lie for them. */
+const TIES = 0.1;
+
+const scores = await committedScores();
+const manifest = await shippedManifest();
+
+/** What one random calibration did to the other captions. */
+interface Trial {
+  readonly good: number;
+  readonly dropped: number;
+  /** The rate that the ranks promise exactly, were there no equal scores: ⌊alpha(n+1)⌋ / (n+1). */
+  readonly promised: number;
+}
+
+/** The captions in a random order. */
+function shuffled(count: number, random: () => number): number[] {
+  return Array.from({ length: count }, (_, index) => ({ index, place: random() }))
+    .toSorted((left, right) => left.place - right.place)
+    .map(({ index }) => index);
+}
+
+/** Good samples of some captions: their places, the same at every step. */
+function goodPlaces(captions: readonly JudgedCaption[], rows: readonly number[], goodAt: number) {
+  return rows.flatMap((row) =>
+    (captions[row]?.quality ?? []).flatMap((quality, sample) => (quality >= goodAt ? [{ row, sample }] : [])),
+  );
+}
+
+function calibrationOf(step: number, goodScores: readonly number[]): CalibrationPoint {
+  return {
+    step,
+    captions: 1,
+    samples: 1,
+    scores: [0, 1],
+    good_scores: goodScores.toSorted((left, right) => left - right),
+    p_good: { score: [0], probability: [0] },
+  };
+}
+
+/** Calibrates on random captions, one random sample of each, at all the steps; applies each policy to the others. */
+function trial(
+  policies: readonly MaxFalseDropPolicy[],
+  steps: readonly number[],
+  random: () => number,
+): Trial[] {
+  const { goodAt, captions } = scores.at(steps[0] ?? NaN);
+  const order = shuffled(captions.length, random);
+  const cut = Math.round(CALIBRATION_SHARE * order.length);
+  const drawn = order.slice(0, cut).map((row) => {
+    const { quality } = captions[row] ?? assert.fail();
+    return { row, sample: Math.floor(random() * quality.length) };
+  });
+  const calibrating = drawn.filter(({ row, sample }) => (captions[row]?.quality[sample] ?? NaN) >= goodAt);
+  const traffic = goodPlaces(captions, order.slice(cut), goodAt);
+  const points = steps.map((step) => {
+    const at = scores.at(step).captions;
+    const scoreOf = ({ row, sample }: { row: number; sample: number }) => at[row]?.scores[sample] ?? NaN;
+    const calibration = calibrationOf(step, calibrating.map(scoreOf));
+    return { scores: traffic.map(scoreOf), step, calibration };
+  });
+  const ranks = calibrating.length + 1;
+  return policies.map((policy) => {
+    const verdicts = points.map((point) => judge(policy, point));
+    const dropped = traffic.filter((_, index) => verdicts.some((at) => at[index]?.wouldDrop)).length;
+    const promised = steps.map((step) => Math.floor((alphaAt(policy, step) ?? NaN) * ranks + 1e-9) / ranks);
+    return { good: traffic.length, dropped, promised: promised.reduce((sum, rate) => sum + rate, 0) };
+  });
+}
+
+/** By policy: the rate over all trials, its standard error, and what the ranks promise on average. */
+function realised(policies: readonly MaxFalseDropPolicy[], steps: readonly number[]) {
+  const random = uniformNumbers(`calibrations at ${steps.join()}`);
+  const all = Array.from({ length: CALIBRATIONS }, () => trial(policies, steps, random));
+  return policies.map((policy, index) => {
+    const trials = all.map((results) => results[index] ?? assert.fail());
+    const total = (of: (one: Trial) => number): number => trials.reduce((sum, one) => sum + of(one), 0);
+    const good = total((one) => one.good);
+    const rate = total((one) => one.dropped) / good;
+    const error = Math.sqrt(total((one) => (one.dropped - rate * one.good) ** 2)) / good;
+    return { policy, rate, error, promised: total((one) => one.promised * one.good) / good };
+  });
+}
+
+for (const step of scores.steps) {
+  test(`over ${CALIBRATIONS} calibrations, at most alpha of good samples are dropped at step ${step}`, () => {
+    const policies = ALPHAS.map((alpha) => ({ name: 'max_false_drop', alpha }) as const);
+    for (const { policy, rate, error, promised } of realised(policies, [step])) {
+      const { alpha = NaN } = policy;
+      const told = `${rate} ± ${error} at ${alpha}, by the ranks ${promised}`;
+      assert.ok(rate <= alpha + ERRORS * error, told);
+      assert.ok(rate > 0, told);
+      assert.ok(rate >= promised * (1 - TIES) - ERRORS * error, told);
+    }
+  });
+}
+
+test('alphas of several steps together drop no more good samples than their sum', () => {
+  const [first = assert.fail(), second = assert.fail()] = scores.steps.slice(-2);
+  const alphas = { [first]: 0.02, [second]: 0.03 };
+  const [result = assert.fail()] = realised([{ name: 'max_false_drop', alphas }], [first, second]);
+  const { rate, error } = result;
+  assert.ok(rate <= 0.05 + ERRORS * error, `${rate} ± ${error}`);
+  assert.ok(rate > 0.03 / 2, `${rate}: more than either step drops by itself, or not much less`);
+});
+
+test('the shipped calibration keeps its promise on the test captions, as closely as so many samples can', () => {
+  for (const calibration of manifest.calibration.filter(({ step }) => scores.steps.includes(step))) {
+    const { step, good_scores: goodScores } = calibration;
+    const point = { step, totalSteps: manifest.capture.total_steps, calibration };
+    for (const { alpha, interval } of studyFalseDrop(scores.at(step), point, ALPHAS)) {
+      // One calibration's rate is a draw from a beta distribution around alpha; the interval covers the test captions'.
+      const spread = Math.sqrt((alpha * (1 - alpha)) / (goodScores.length + 2));
+      assert.ok(
+        interval && interval[0] <= alpha + ERRORS * spread,
+        `step ${step}, ${alpha}: ${interval?.join()}`,
+      );
+    }
+  }
+});

@@ -1,0 +1,94 @@
+/** Owns the proof that the best size of a batch and the cost of a run are found by running some, whatever the probe costs. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import * as fc from 'fast-check';
+
+import { measureBatches, samplesThatFit } from '../../src/engine/batch-plan.js';
+import { CostLine } from '../../src/engine/cost-line.js';
+
+const TOKENS = 12;
+
+test('the smallest size that is next to the best is taken, and larger ones are not tried for long', async () => {
+  const ran: number[] = [];
+  // From 8 samples on, each further one costs as much as it did alone.
+  const run = async (samples: number): Promise<number> => {
+    ran.push(samples);
+    return samples <= 8 ? 10 + samples : 18 + (samples - 8) * 2.25;
+  };
+  const plan = await measureBatches(run, TOKENS);
+  assert.deepEqual([plan.bestSamples, plan.maxTokens], [8, 8 * TOKENS]);
+  assert.deepEqual([...new Set(ran)], [1, 2, 4, 8, 16, 32]);
+  assert.equal(samplesThatFit(plan, TOKENS), 8);
+  assert.equal(samplesThatFit(plan, 2 * TOKENS), 4);
+  assert.equal(samplesThatFit(plan, TOKENS / 3), 24);
+  assert.equal(samplesThatFit(plan, 1000 * TOKENS), 1, 'one sample runs however long it is');
+});
+
+test('where every larger batch pays, the largest is taken; where none does, one sample', async () => {
+  assert.equal((await measureBatches(async () => 5, TOKENS)).bestSamples, 64);
+  assert.equal((await measureBatches(async (samples) => 5 * samples, TOKENS)).bestSamples, 1);
+});
+
+test('a run that was disturbed does not count', async () => {
+  let runs = 0;
+  const run = async (samples: number): Promise<number> => {
+    runs += 1;
+    return (1 + samples) * (runs % 3 === 0 ? 1 : 4);
+  };
+  const { measurements } = await measureBatches(run, TOKENS, 4);
+  assert.deepEqual(measurements, [
+    { samples: 1, ms: 2 },
+    { samples: 2, ms: 3 },
+    { samples: 4, ms: 5 },
+  ]);
+});
+
+test('the operator’s size stands, and is run too', async () => {
+  const ran = new Set<number>();
+  const plan = await measureBatches(
+    async (samples) => {
+      ran.add(samples);
+      return samples;
+    },
+    TOKENS,
+    6,
+  );
+  assert.deepEqual([plan.bestSamples, plan.maxSamples, plan.maxTokens], [6, 6, Infinity]);
+  assert.deepEqual([...ran], [1, 2, 4, 6]);
+});
+
+test('the line goes through what was measured', () => {
+  const cost = CostLine.through(
+    [1, 2, 4, 8].map((samples) => ({ samples, ms: 3 + samples * TOKENS * 0.25 })),
+    TOKENS,
+  );
+  assert.ok(Math.abs(cost.slopeMs - 0.25) < 1e-9 && Math.abs(cost.baseMs - 3) < 1e-9);
+  assert.ok(Math.abs(cost.predict(100, 2) - (25 + 6)) < 1e-9);
+});
+
+test('no line falls or begins below zero, whatever was measured', () => {
+  const measured = fc.array(
+    fc.record({
+      samples: fc.integer({ min: 1, max: 64 }),
+      ms: fc.double({ min: 0.01, max: 1e4, noNaN: true }),
+    }),
+    { minLength: 1, maxLength: 8 },
+  );
+  fc.assert(
+    fc.property(measured, (measurements) => {
+      const { slopeMs, baseMs } = CostLine.through(measurements, TOKENS);
+      assert.ok(slopeMs >= 0 && baseMs >= -1e-9 && Number.isFinite(slopeMs + baseMs));
+    }),
+  );
+});
+
+test('the pace follows the runs, in both directions, and one run does not turn it over', () => {
+  const cost = new CostLine(1, 10);
+  cost.learn(10, 20_000);
+  assert.ok(cost.predict(10) < 1.5 * 20);
+  for (const factor of [5, 0.2]) {
+    for (let run = 0; run < 100; run += 1) cost.learn(10, 20 * factor);
+    assert.ok(Math.abs(cost.predict(10) - 20 * factor) < factor, String(cost.predict(10)));
+  }
+});

@@ -1,0 +1,193 @@
+/** Owns the proof that changes of the model repository are taken over while the engine runs, and that no request is lost over it. */
+import assert from 'node:assert/strict';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import type { Engine } from '../../src/engine/types.js';
+import type { DecodedBody } from '../../src/wire/tensor.js';
+import { SILENT_LOG, startEngine } from '../support/engine.js';
+import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { decodedBody, expectedScore, randomSamples, tensorsOf } from '../support/samples.js';
+
+const samples = randomSamples(TINY_SIZE, 3, 1);
+const POLL_MS = 20;
+
+function body(): DecodedBody {
+  return decodedBody(tensorsOf(samples));
+}
+
+/** What the probe that a reference means adds to every score: its bias. */
+async function biasOf(engine: Engine, reference?: string): Promise<number> {
+  const { scores } = await engine.score(engine.resolve(reference), body());
+  return Math.round((scores[0] ?? NaN) - expectedScore(samples[0] ?? assert.fail()));
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await pause(5);
+}
+
+function states(engine: Engine): string[] {
+  return engine.probes().map(({ name, version, state }) => `${name}@${version} ${state}`);
+}
+
+test('a new version takes over, the one before it stays addressable; deleted, it gives way again', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { version: 1, bias: 1 });
+  const { engine, heard } = await startEngine(t, models, { workers: 2 });
+  const { folder } = await writeProbe(models, { version: 2, bias: 2 });
+  assert.deepEqual(await engine.reload(), [{ name: 'tiny', version: 2, change: 'loaded' }]);
+  assert.deepEqual(states(engine), ['tiny@2 serving', 'tiny@1 available']);
+  assert.deepEqual([await biasOf(engine), await biasOf(engine, 'tiny@1')], [2, 1]);
+  await rm(folder, { recursive: true });
+  assert.deepEqual(await engine.reload(), [{ name: 'tiny', version: 2, change: 'unloaded' }]);
+  assert.deepEqual(states(engine), ['tiny@1 serving']);
+  assert.equal(await biasOf(engine), 1);
+  assert.throws(() => engine.resolve('tiny@2'), { code: 'model_not_found' });
+  assert.deepEqual([heard.loaded, heard.unloaded], [['tiny@1', 'tiny@2'], ['tiny@2']]);
+  assert.deepEqual(await engine.reload(), []);
+});
+
+test('what the old version was given is answered by it, while the new one takes over', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { bias: 1, work: 50 });
+  const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 1 });
+  await writeProbe(models, { bias: 2 });
+  const state = { isReloading: true };
+  const reloaded = engine.reload().finally(() => {
+    state.isReloading = false;
+  });
+  const answers: Promise<number>[] = [];
+  while (state.isReloading) {
+    answers.push(biasOf(engine));
+    await pause(2);
+  }
+  answers.push(biasOf(engine));
+  assert.deepEqual(await reloaded, [{ name: 'tiny', version: 1, change: 'replaced' }]);
+  const biases = await Promise.all(answers);
+  assert.deepEqual(
+    biases,
+    biases.toSorted((left, right) => left - right),
+    'the switch is one moment',
+  );
+  assert.deepEqual([biases[0], biases.at(-1)], [1, 2]);
+  assert.deepEqual([heard.loaded, heard.unloaded], [['tiny@1', 'tiny@1'], ['tiny@1']]);
+});
+
+test('a probe that is asked for by an object of before the switch is unready, not mixed up', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { bias: 1 });
+  const { engine } = await startEngine(t, models);
+  const before = engine.resolve('tiny');
+  await writeProbe(models, { bias: 2 });
+  await engine.reload();
+  await assert.rejects(engine.score(before, body()), { code: 'unready' });
+});
+
+test('a broken one is refused with its reason and the one before it goes on; mended, it is taken', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { bias: 1 });
+  const { engine, heard } = await startEngine(t, models);
+  const { folder } = await writeProbe(models, {
+    bias: 2,
+    edit: (manifest) => (manifest.selftest.scores = [0, 0]),
+  });
+  const [change] = await engine.reload();
+  assert.equal(change?.change, 'refused');
+  const [status] = engine.probes();
+  assert.equal(status?.state, 'serving');
+  assert.match(status.reason ?? '', /^selftest: sample 0 scored/);
+  assert.equal(await biasOf(engine), 1);
+  assert.deepEqual(heard.unloaded, []);
+
+  await writeFile(path.join(folder, 'probe.json'), '{');
+  await engine.reload();
+  assert.match(engine.probes()[0]?.reason ?? '', /^probe\.json/);
+  assert.equal(await biasOf(engine), 1);
+
+  await writeProbe(models, { bias: 3 });
+  await engine.reload();
+  assert.equal(engine.probes()[0]?.reason, undefined);
+  assert.equal(await biasOf(engine), 3);
+});
+
+test('put back as it was, a probe is not loaded again and its refusal is gone', async (t) => {
+  const models = await temporaryModels(t);
+  const { folder } = await writeProbe(models, { bias: 1 });
+  const { engine, heard } = await startEngine(t, models);
+  await rename(path.join(folder, 'probe.json'), path.join(folder, 'kept.json'));
+  await engine.reload();
+  assert.match(engine.probes()[0]?.reason ?? '', /^probe\.json cannot be read/);
+  await rename(path.join(folder, 'kept.json'), path.join(folder, 'probe.json'));
+  assert.deepEqual(await engine.reload(), []);
+  assert.equal(engine.probes()[0]?.reason, undefined);
+  assert.deepEqual(heard.loaded, ['tiny@1']);
+});
+
+test('changes are seen without being told; a half-written folder is not broken for ever', async (t) => {
+  const models = await temporaryModels(t);
+  const { folder: finished } = await writeProbe(await temporaryModels(t), { version: 2, bias: 2 });
+  await writeProbe(models, { version: 1, bias: 1 });
+  const { engine } = await startEngine(t, models, { modelsPollMs: POLL_MS });
+  const half = path.join(models, 'tiny', '2');
+  await mkdir(half);
+  await rename(path.join(finished, 'probe.json'), path.join(half, 'probe.json'));
+  await until(() => states(engine).includes('tiny@2 refused'));
+  assert.equal(await biasOf(engine), 1);
+  for (const file of ['model.onnx', 'selftest.safetensors']) {
+    await rename(path.join(finished, file), path.join(half, file));
+  }
+  await until(() => states(engine)[0] === 'tiny@2 serving');
+  assert.equal(await biasOf(engine), 2);
+  await rm(half, { recursive: true });
+  await until(() => states(engine).length === 1);
+  assert.equal(await biasOf(engine), 1);
+});
+
+test('a repository that cannot be read for a while changes nothing, and is told once', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { bias: 1 });
+  const told: string[] = [];
+  const log = { ...SILENT_LOG, error: (_fields: object, message: string) => told.push(message) };
+  const { engine } = await startEngine(t, models, { modelsPollMs: POLL_MS, log });
+  await rename(models, `${models}.away`);
+  t.after(() => rm(`${models}.away`, { recursive: true, force: true }));
+  await until(() => told.length > 0);
+  await pause(5 * POLL_MS);
+  assert.deepEqual(told, ['the model repository cannot be looked at']);
+  await assert.rejects(engine.reload(), { code: 'unready', detail: /cannot be read/ });
+  assert.equal(await biasOf(engine), 1);
+  await rename(`${models}.away`, models);
+  await writeProbe(models, { version: 2, bias: 2 });
+  await until(() => states(engine)[0] === 'tiny@2 serving');
+});
+
+test('another name is another probe; the only one is the default as long as it is the only one', async (t) => {
+  const models = await temporaryModels(t);
+  const { engine } = await startEngine(t, models);
+  assert.deepEqual(engine.readiness(), { ready: false, reason: 'no probe was found' });
+  await writeProbe(models, { bias: 1 });
+  await engine.reload();
+  assert.deepEqual(engine.readiness(), { ready: true });
+  assert.equal(await biasOf(engine), 1);
+  await writeProbe(models, { name: 'another', bias: 2 });
+  await engine.reload();
+  assert.throws(() => engine.resolve(undefined), { code: 'model_not_found' });
+  assert.deepEqual([await biasOf(engine, 'tiny'), await biasOf(engine, 'another')], [1, 2]);
+});
+
+test('many who ask at once are served by one look, and close waits for it', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { bias: 1 });
+  const { engine, heard } = await startEngine(t, models);
+  await writeProbe(models, { bias: 2 });
+  const reports = await Promise.all([engine.reload(), engine.reload(), engine.reload()]);
+  assert.deepEqual(reports[0], [{ name: 'tiny', version: 1, change: 'replaced' }]);
+  assert.equal(heard.loaded.length, 2);
+  await writeProbe(models, { bias: 3 });
+  const last = engine.reload();
+  await engine.close();
+  await last;
+  await assert.rejects(engine.reload(), { code: 'unready' });
+});

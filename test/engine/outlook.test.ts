@@ -1,0 +1,54 @@
+/** Owns the proof that a deadline is judged by the work that is ahead, and never keeps an idle thread idle. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Backlog } from '../../src/engine/backlog.js';
+import { Outlook } from '../../src/engine/outlook.js';
+import { MS_PER_RUN, MS_PER_TOKEN, probeWith, requestOf } from '../support/made-up-probe.js';
+
+const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
+
+test('a request needs its own run, what waits before it and what runs, shared among the threads', () => {
+  const backlog = new Backlog(NO_LIMITS);
+  const outlook = new Outlook(backlog);
+  const probe = probeWith(1, 4);
+  const request = requestOf(2, probe, 3);
+  const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
+  assert.equal(outlook.needMs(request, 1), own);
+  backlog.add(requestOf(4, probe, 5));
+  const ahead = MS_PER_RUN + 20 * MS_PER_TOKEN;
+  const alone = outlook.needMs(request, 1);
+  assert.ok(alone >= own + ahead && alone < own + 1.2 * ahead, String(alone));
+  const shared = outlook.needMs(request, 4);
+  assert.ok(shared >= own + ahead / 4 && shared < own + (1.2 * ahead) / 4, String(shared));
+
+  const batch = backlog.take() ?? assert.fail();
+  const end = outlook.begin(batch);
+  const during = outlook.needMs(request, 1);
+  assert.ok(during > own && during <= alone, String(during));
+  end();
+  assert.equal(outlook.needMs(request, 1), own);
+});
+
+test('of a request that is cut, the largest piece counts as its own run', () => {
+  const outlook = new Outlook(new Backlog(NO_LIMITS));
+  assert.equal(outlook.needMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
+});
+
+test('what cannot make it is hopeless, but for the last of all', () => {
+  const backlog = new Backlog(NO_LIMITS);
+  const outlook = new Outlook(backlog);
+  assert.deepEqual(outlook.hopeless(), []);
+  const probe = probeWith(1, 8);
+  const soon = performance.now() + 1;
+  const [first, second, third] = [soon, soon, soon].map((deadline) => requestOf(1, probe, 1, deadline));
+  const patient = requestOf(1, probe);
+  assert.ok(first && second && third);
+  backlog.add(first);
+  assert.deepEqual(outlook.hopeless(), [], 'an idle thread has nothing better to do');
+  backlog.add(second);
+  assert.deepEqual(outlook.hopeless(), [first]);
+  backlog.add(patient);
+  backlog.add(third);
+  assert.deepEqual(outlook.hopeless(), [first, second, third]);
+});

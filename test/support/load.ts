@@ -1,0 +1,103 @@
+/** Owns load for tests: clients over real connections that send one request after the other and keep account of every answer. */
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { json } from 'node:stream/consumers';
+import type { TestContext } from 'node:test';
+
+import type { Scored } from '../../src/api/score-schemas.js';
+import { TINY_SIZE } from './probe-folder.js';
+import { expectedScore, randomSamples, scoreBody } from './samples.js';
+
+const CLIENTS = 8;
+const TOLERANCE = 1e-3;
+
+const samples = randomSamples(TINY_SIZE, 3, 2);
+const BODY = Buffer.from(scoreBody(samples));
+
+export interface Answer {
+  readonly status: number;
+  readonly connection: string | undefined;
+  readonly retryAfter: string | undefined;
+  readonly body: Partial<Scored> & { readonly reason?: string; readonly code?: string };
+}
+
+/** One request over the agent's connections; rejects when there is no answer. */
+export async function ask(
+  origin: string,
+  { agent, body = BODY, deadlineMs }: { agent?: Agent; body?: Buffer; deadlineMs?: number | undefined } = {},
+): Promise<Answer> {
+  const sent = request(`${origin}/score`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/octet-stream',
+      'content-length': body.length,
+      ...(deadlineMs !== undefined && { 'x-deadline-ms': String(deadlineMs) }),
+    },
+    ...(agent && { agent }),
+  });
+  sent.end(body);
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  const { connection, 'retry-after': retryAfter } = response.headers;
+  return {
+    status: response.statusCode ?? 0,
+    connection,
+    retryAfter,
+    body: (await json(response)) as Answer['body'],
+  };
+}
+
+/** How often each kind of answer came: `scored`, `failed_open unready`, `503 unready`, `lost ECONNRESET`, `wrong`. */
+export type Tally = Readonly<Record<string, number>>;
+
+export interface LoadOptions {
+  /** Left out: none, so that a failure is a status. */
+  readonly deadlineMs?: number;
+  /** The bias of each version that may answer; version 1 without one by default. */
+  readonly biases?: ReadonlyMap<number, number>;
+  /** True when a client should send no more; by default they send until the load has ended. */
+  readonly isLast?: (answer: Answer) => boolean;
+}
+
+/** Keeps clients busy until `during` has settled and the last answers are in. */
+export async function underLoad(
+  t: TestContext,
+  origin: string,
+  during: () => Promise<void>,
+  { deadlineMs, biases = new Map([[1, 0]]), isLast = () => false }: LoadOptions = {},
+): Promise<Tally> {
+  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+  t.after(() => agent.destroy());
+  const tally: Record<string, number> = {};
+  const load = { isOver: false };
+  const client = async (): Promise<void> => {
+    while (!load.isOver) {
+      const answer = await ask(origin, { agent, deadlineMs }).catch((error: unknown) => error as Error);
+      const kind = answer instanceof Error ? `lost ${codeOf(answer)}` : kindOf(answer, biases);
+      tally[kind] = (tally[kind] ?? 0) + 1;
+      if (!(answer instanceof Error) && isLast(answer)) return;
+    }
+  };
+  const clients = Array.from({ length: CLIENTS }, client);
+  try {
+    await during();
+  } finally {
+    load.isOver = true;
+    await Promise.all(clients);
+  }
+  return tally;
+}
+
+function codeOf(error: NodeJS.ErrnoException): string {
+  return error.code ?? error.message;
+}
+
+function kindOf({ status, body }: Answer, biases: ReadonlyMap<number, number>): string {
+  if (status !== 200) return `${status} ${body.code}`;
+  if (body.outcome !== 'scored') return `failed_open ${body.reason}`;
+  const bias = biases.get(body.version ?? 0) ?? NaN;
+  const isRight = samples.every((sample, index) => {
+    const score = body.results?.[index]?.score ?? NaN;
+    return Math.abs(score - expectedScore(sample, bias)) < TOLERANCE;
+  });
+  return isRight ? 'scored' : 'wrong';
+}

@@ -1,0 +1,38 @@
+/** Owns made-up loaded probes and requests for them, for what needs no thread: their costs are round numbers. */
+import type { BatchPlan } from '../../src/engine/batch-plan.js';
+import type { LoadedProbe } from '../../src/engine/catalogue.js';
+import { CostLine } from '../../src/engine/cost-line.js';
+import { ScoreRequest } from '../../src/engine/score-request.js';
+import { tinyInputs } from './onnx.js';
+import { TINY_SIZE, tinyManifest } from './probe-folder.js';
+import { decodedBody } from './samples.js';
+
+export const MS_PER_TOKEN = 1;
+export const MS_PER_RUN = 10;
+
+const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(2, 4, 4), []);
+
+/** A probe with batches of at most so many samples and padded tokens. */
+export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): LoadedProbe {
+  const cost = new CostLine(MS_PER_TOKEN, MS_PER_RUN);
+  const plan: BatchPlan = { bestSamples: maxSamples, maxSamples, maxTokens, cost, measurements: [] };
+  const known = {
+    name: `probe-${key}`,
+    version: 1,
+    provider: 'cpu',
+    sha256: '',
+    manifestSha256: '',
+  } as const;
+  return { key, ...known, manifest, plan };
+}
+
+/** A request whose samples have so many tokens each, and one more that is masked. */
+export function requestOf(samples: number, probe: LoadedProbe, tokens = 1, deadline?: number): ScoreRequest {
+  const width = tokens + 1;
+  const mask = new Uint8Array(samples * width).map((_, index) => (index % width < tokens ? 1 : 0));
+  const body = decodedBody({
+    timestep: { dtype: 'F32', shape: [samples], data: new Float32Array(samples) },
+    token_mask: { dtype: 'U8', shape: [samples, width], data: mask },
+  });
+  return new ScoreRequest(probe, body, deadline);
+}

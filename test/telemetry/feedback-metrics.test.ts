@@ -1,0 +1,128 @@
+/** The sums of feedback are those from which a weighted correlation and a false-drop rate can be had. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Registry } from 'prom-client';
+
+import type { Outcome } from '../../src/feedback/intake.js';
+import { createFeedbackMetrics } from '../../src/telemetry/feedback-metrics.js';
+
+interface Changes extends Partial<Omit<Outcome, 'receipt'>> {
+  readonly receipt?: Partial<Outcome['receipt']>;
+}
+
+/** A kept sample of a metric from -1 to 3, good from 1 on: halfway up in score, three quarters in quality. */
+function outcome({ receipt = {}, ...rest }: Changes = {}): Outcome {
+  return {
+    quality: 2,
+    weight: 1,
+    delaySeconds: 3,
+    ...rest,
+    receipt: {
+      nonce: 'n',
+      issuedAt: 0,
+      model: 'tiny',
+      version: 1,
+      step: 5,
+      sample: null,
+      score: 1,
+      policy: 'max_false_drop',
+      alpha: 0.05,
+      threshold: 0.4,
+      wouldDrop: false,
+      override: null,
+      decision: 'keep',
+      propensity: 1,
+      survival: 0.02,
+      goodAt: 1,
+      range: [-1, 3],
+      ...receipt,
+    },
+  };
+}
+
+function subject() {
+  const registry = new Registry();
+  const metrics = createFeedbackMetrics(registry);
+  /** The sum of a metric over the lines whose labels hold all the texts. */
+  const value = async (name: string, ...texts: string[]): Promise<number> => {
+    const lines = (await registry.getSingleMetricAsString(`diffusion_probe_feedback_${name}`)).split('\n');
+    const found = lines.filter((line) => !line.startsWith('#') && texts.every((text) => line.includes(text)));
+    return found.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  };
+  return { ...metrics, registry, value };
+}
+
+test('every sum holds the weight times its power of score and quality, mapped to [0, 1]', async () => {
+  const { observer, value } = subject();
+  observer.accepted(outcome({ weight: 4 }));
+  observer.accepted(outcome({ weight: 2, quality: 0, receipt: { score: -1 } }));
+  const sums = {
+    weight_total: 6,
+    weight_squared_total: 20,
+    score_total: 4 * 0.5,
+    quality_total: 4 * 0.75 + 2 * 0.25,
+    score_squared_total: 4 * 0.25,
+    quality_squared_total: 4 * 0.5625 + 2 * 0.0625,
+    score_quality_total: 4 * 0.375,
+  };
+  for (const [name, expected] of Object.entries(sums)) assert.equal(await value(name), expected, name);
+});
+
+test('the confusion of verdict and truth is told apart', async () => {
+  const { observer, value } = subject();
+  const explored = { wouldDrop: true, override: 'explore' } as const;
+  observer.accepted(outcome({ weight: 50, receipt: explored }));
+  observer.accepted(outcome({ quality: 0.9 }));
+  observer.accepted(outcome({ quality: 1 }));
+  assert.equal(await value('weight_total', 'verdict="drop"', 'good="true"'), 50);
+  assert.equal(await value('weight_total', 'verdict="keep"', 'good="false"'), 1);
+  assert.equal(await value('weight_total', 'verdict="keep"', 'good="true"'), 1);
+  assert.equal(await value('samples_total', 'arm="explored"'), 1);
+  assert.equal(await value('delay_seconds', '_sum', 'arm="kept"'), 6);
+});
+
+test('what lies outside the range is taken as its end, and counted', async () => {
+  const { observer, value } = subject();
+  observer.accepted(outcome({ quality: 99, receipt: { score: -7 } }));
+  assert.equal(await value('quality_total'), 1);
+  assert.equal(await value('score_total'), 0);
+  assert.equal(await value('clipped_total', 'value="quality"'), 1);
+  assert.equal(await value('clipped_total', 'value="score"'), 1);
+});
+
+test('what cannot be weighed is in no sum but is counted', async () => {
+  const { observer, value } = subject();
+  observer.accepted(outcome({ weight: undefined }));
+  assert.equal(await value('weight_total'), 0);
+  assert.equal(await value('unweighted_total'), 1);
+  assert.equal(await value('samples_total'), 1);
+});
+
+test('a kind of decision that is expected starts at zero', async () => {
+  const metrics = subject();
+  metrics.expect({
+    model: 'tiny',
+    version: 1,
+    step: 5,
+    policy: { name: 'max_false_drop', alphas: { 5: 0.03 } },
+  });
+  const text = await metrics.registry.metrics();
+  for (const line of [
+    'feedback_weight_total{model="tiny",version="1",step="5",policy="max_false_drop",alpha="0.03",verdict="drop",good="true"} 0',
+    'feedback_samples_total{model="tiny",version="1",step="5",arm="explored"} 0',
+    'feedback_delay_seconds_count{model="tiny",version="1",arm="explored"} 0',
+    'policy_alpha{model="tiny",version="1",step="5",policy="max_false_drop",alpha="0.03"} 0.03',
+  ])
+    assert.ok(text.includes(`diffusion_probe_${line}\n`), line);
+});
+
+test('however many alphas requests bring, the series stay bounded', async () => {
+  const { observer, value, registry } = subject();
+  for (let index = 1; index <= 500; index += 1)
+    observer.accepted(outcome({ receipt: { alpha: index / 1000 } }));
+  assert.equal(await value('weight_total'), 500);
+  const text = await registry.getSingleMetricAsString('diffusion_probe_feedback_weight_total');
+  assert.equal(new Set([...text.matchAll(/alpha="([^"]*)"/g)].map(([, alpha]) => alpha)).size, 33);
+  assert.equal(await value('weight_total', 'alpha="other"'), 500 - 32);
+});
