@@ -7,6 +7,7 @@ const LARGEST_BATCH = 64;
 const WORTHWHILE = 0.05;
 /** Sizes in a row that bring nothing: larger ones are not tried. */
 const HOPELESS_SIZES = 2;
+const LEAST_RUNS_PER_SIZE = 2;
 const MOST_RUNS_PER_SIZE = 4;
 /** A size that has taken so long is not run again, ms. */
 const ENOUGH_PER_SIZE_MS = 60;
@@ -82,7 +83,8 @@ function perSample({ samples, ms }: Measurement): number {
 async function fastest(run: (samples: number) => Promise<number>, samples: number): Promise<number> {
   let best = Infinity;
   let spent = 0;
-  for (let runs = 0; runs < MOST_RUNS_PER_SIZE && spent < ENOUGH_PER_SIZE_MS; runs += 1) {
+  for (let runs = 0; runs < MOST_RUNS_PER_SIZE; runs += 1) {
+    if (runs >= LEAST_RUNS_PER_SIZE && spent > ENOUGH_PER_SIZE_MS) break;
     const ms = await run(samples);
     spent += ms;
     best = Math.min(best, ms);

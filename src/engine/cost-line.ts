@@ -26,17 +26,19 @@ export class CostLine {
     this.baseMs = baseMs;
   }
 
-  /** The line nearest to the measurements by least squares, falling nowhere. */
+  /**
+   * The line through most of the measurements (Theil and Sen: the median of the slopes between all pairs), so that a few
+   * which the machine was interrupted in do not bend it. It falls nowhere and begins at zero or above.
+   */
   static through(measurements: readonly Measurement[], tokens: number): CostLine {
     const points = measurements.map(({ samples, ms }) => ({ x: samples * tokens, y: ms }));
-    const meanX = mean(points.map(({ x }) => x));
-    const meanY = mean(points.map(({ y }) => y));
-    const spread = mean(points.map(({ x }) => (x - meanX) ** 2));
-    const together = mean(points.map(({ x, y }) => (x - meanX) * (y - meanY)));
-    // One point says nothing of the base, and no base is less than none.
-    const steepest = meanY / meanX;
-    const slope = spread === 0 ? steepest : Math.min(steepest, Math.max(0, together / spread));
-    return new CostLine(slope, meanY - slope * meanX);
+    const slopes = points.flatMap((from, index) =>
+      points.slice(index + 1).map((to) => (to.y - from.y) / (to.x - from.x)),
+    );
+    // One point says nothing of the base.
+    const steepest = median(points.map(({ x, y }) => y / x));
+    const slope = slopes.length === 0 ? steepest : Math.min(steepest, Math.max(0, median(slopes)));
+    return new CostLine(slope, Math.max(0, median(points.map(({ x, y }) => y - slope * x))));
   }
 
   /** How much slower runs are now than at warm-up: 2 is twice the time. */
@@ -58,6 +60,9 @@ export class CostLine {
   }
 }
 
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((left, right) => left - right);
+  const middle = sorted.length / 2;
+  const [below = NaN, above = NaN] = [sorted[Math.ceil(middle) - 1], sorted[Math.floor(middle)]];
+  return (below + above) / 2;
 }

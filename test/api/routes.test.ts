@@ -103,6 +103,20 @@ test('/models/reload takes over what has changed and tells it, and /models says 
   assert.equal(batching.pace, 1);
 });
 
+test('where CUDA is not there, auto says so in /models, the metrics and every answer', async (t) => {
+  const { app } = await startRealApp(t, {}, { device: 'auto' });
+  const { models } = (await app.inject('/models')).json<{ models: Record<string, string>[] }>();
+  if (models[0]?.['provider'] === 'cuda') return t.skip('CUDA works here');
+  assert.equal(models[0]?.['provider'], 'cpu');
+  assert.match(models[0]['fallback'] ?? '', /cuda/i);
+  const headers = { 'content-type': 'application/octet-stream' };
+  const payload = Buffer.from(scoreBody(randomSamples(TINY_SIZE, 3, 1)));
+  const scored = await app.inject({ method: 'POST', url: '/score', headers, payload });
+  assert.equal(scored.json<{ provider: string }>().provider, 'cpu');
+  const { body } = await app.inject('/metrics');
+  assert.match(body, /execution_provider_info\{model="tiny",version="1",provider="cpu"\} 1/);
+});
+
 test('/models/reload says unready where the repository cannot be read', async (t) => {
   const reload = () => Promise.reject(problem('unready', 'it cannot be read'));
   const { app } = await startApp(t, fakeEngine({ reload }));

@@ -9,7 +9,7 @@ import { startProcess } from '../support/process.js';
 test('every request that is under way at SIGTERM, or comes before the close, is scored', async (t) => {
   const { child, origin, lines, ended } = await startProcess(
     t,
-    { WORKERS: '2', DRAIN_DELAY_MS: '500' },
+    { WORKERS: '2', DRAIN_DELAY_MS: '3000' },
     { work: 10 },
   );
   const tally = await underLoad(

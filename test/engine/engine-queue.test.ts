@@ -43,6 +43,24 @@ test('a busy worker takes everything that queued up, whole requests, to the limi
   assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
 });
 
+test('with a delay set, an idle worker waits for a fuller batch, but not longer, and not for a full one', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 4, maxQueueDelayUs: 300_000 });
+  const probe = engine.resolve('tiny');
+  const [first] = await Promise.all([1, 2].map((samples) => engine.score(probe, bodyOf(samples))));
+  assert.ok((first?.queueMs ?? 0) >= 300, String(first?.queueMs));
+  const full = await Promise.all([3, 1].map((samples) => engine.score(probe, bodyOf(samples))));
+  assert.ok((full[0]?.queueMs ?? Infinity) < 300, String(full[0]?.queueMs));
+  assert.deepEqual(
+    heard.batches.map((batch) => batch.samples),
+    [3, 4],
+  );
+  const last = engine.score(probe, bodyOf(1));
+  await engine.close();
+  assert.equal((await last).batchSamples, 1, 'what waits at the end is scored too');
+});
+
 test('idle workers take one request each at once', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: SLOW });

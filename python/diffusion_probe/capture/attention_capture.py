@@ -172,7 +172,11 @@ class PreparedRun:
         capture = self.capture
         self.result.settings = self._settings(len(capture.pipe.scheduler.timesteps))
         capture.note_differences(self.result.settings)
-        on_error = (lambda error: self.result.missing.setdefault(call.step, str(error))) if self._forgiving else None
+
+        def note(error: Exception) -> None:
+            self.result.missing.setdefault(call.step, str(error))
+
+        on_error = note if self._forgiving else None
         return StepCapture(capture.pipe, call, capture.layers, capture.grid, self.tokens, self._deliver, on_error)
 
     def _deliver(self, step: CapturedStep) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, Unpack
 
 import numpy as np
 
-from .answers import FeedbackAnswer, Model, ScoreFailure, ScoreOutcome
+from .answers import FeedbackAnswer, Model, ScoredGroup, ScoreFailure, ScoreOutcome, UnscoredGroup
 from .core import ClientSettings, Core, tell, unscored
 from .loop_thread import LoopThread
 from .requests import ScoreOptions, score_request
@@ -135,7 +135,7 @@ class ProbeClient:
         """As AsyncProbeClient.score."""
         request = score_request(attention, timestep, options)
         answer = self._run(lambda core: core.score(request, deadline_ms))
-        outcome = unscored(answer, request.samples) if type(answer) is ScoreFailure else answer
+        outcome = answer if isinstance(answer, ScoredGroup | UnscoredGroup) else unscored(answer, request.samples)
         tell(self._on_problem, outcome)
         return outcome
 

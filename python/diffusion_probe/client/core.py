@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from .answers import FeedbackAnswer, Model, ScoredGroup, ScoreFailure, ScoreOutcome, UnscoredGroup
+from .answers import Decision, FeedbackAnswer, Model, ScoredGroup, ScoreFailure, ScoreOutcome, UnscoredGroup
 from .circuit import CircuitBreaker
 from .exchange import Call, Exchange
 from .reading import read_feedback, read_models, read_score
@@ -85,7 +85,8 @@ class Core:
 
 def unscored(failure: ScoreFailure, samples: int) -> UnscoredGroup:
     """The permission to go on with everything."""
-    return UnscoredGroup(failure.reason, failure.problem, failure.error, decisions=("keep",) * samples)
+    keep: Decision = "keep"
+    return UnscoredGroup(failure.reason, failure.problem, failure.error, (keep,) * samples)
 
 
 def tell(on_problem: Callable[[ScoreFailure], None] | None, answer: object) -> None:

@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from .answers import FeedbackAnswer, Model, Problem, RefusedReceipt, SampleResult, ScoredGroup, ScoreFailure
+
+Kind = TypeVar("Kind")
 
 
 class MalformedAnswerError(Exception):
@@ -140,8 +142,8 @@ def _optional(read: Any, entry: Mapping[str, Any], name: str) -> Any:
     return None if entry.get(name) is None else read(entry, name)
 
 
-def _of_type(entry: Mapping[str, Any], name: str, kind: type) -> Any:
+def _of_type(entry: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
     value = entry.get(name)
-    if type(value) is not kind:  # a bool is an int to isinstance
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise MalformedAnswerError(f"{name} is {value!r}: expected {kind.__name__}")
     return value

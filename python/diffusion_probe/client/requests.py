@@ -61,8 +61,8 @@ class ScoreRequest:
 
 def score_request(attention: np.ndarray, timestep: float | np.ndarray, options: ScoreOptions | None = None) -> ScoreRequest:
     """Check and convert what a caller gives. Raises InvalidInputError."""
-    options = dict(options or {})
-    unknown = set(options) - set(ScoreOptions.__annotations__)
+    given: Mapping[str, Any] = {**(options or {})}
+    unknown = set(given) - set(ScoreOptions.__annotations__)
     if unknown:
         raise TypeError(f"there is no option {', '.join(sorted(unknown))}: expected {', '.join(ScoreOptions.__annotations__)}")
     attention = _array("attention", attention, ATTENTION_DTYPES)
@@ -70,13 +70,13 @@ def score_request(attention: np.ndarray, timestep: float | np.ndarray, options: 
         raise InvalidInputError("attention", _shape(attention), f"[{', '.join(AXES)}], none of them 0")
     batch, _, tokens = attention.shape[:3]
     tensors = {
-        **_signals(options.get("signals") or {}, batch),
+        **_signals(given.get("signals") or {}, batch),
         "attention": attention,
-        "token_mask": _token_mask(options.get("token_mask"), (batch, tokens)),
+        "token_mask": _token_mask(given.get("token_mask"), (batch, tokens)),
         "timestep": _timestep(timestep, batch),
     }
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    return ScoreRequest(contiguous, _metadata(options, batch))
+    return ScoreRequest(contiguous, _metadata(given, batch))
 
 
 def feedback_body(receipts: Sequence[str], quality: float | Sequence[float]) -> bytes:
@@ -85,7 +85,7 @@ def feedback_body(receipts: Sequence[str], quality: float | Sequence[float]) -> 
         receipts = [receipts]
     if not receipts or len(receipts) > MAX_FEEDBACK or not all(isinstance(receipt, str) for receipt in receipts):
         raise InvalidInputError("receipts", _brief(receipts), f"1 to {MAX_FEEDBACK} receipts as /score gave them")
-    qualities = [quality] * len(receipts) if isinstance(quality, numbers.Real) else list(quality)
+    qualities = list(quality) if isinstance(quality, Sequence | np.ndarray) else [quality] * len(receipts)
     if len(qualities) != len(receipts):
         raise InvalidInputError("quality", f"{len(qualities)} values", f"one number, or one per receipt: {len(receipts)}")
     items = [

@@ -56,7 +56,7 @@ def contract_from_models(models: Sequence[Model] | None, model: str | None) -> C
         found = [one for one in served if model == f"{one.name}@{one.version}" or (model == one.name and one.state == SERVING)]
     if not found:
         raise NoProbeError(f"the service serves no probe {model or ''}".rstrip())
-    return _contract(model or found[0].name, found[0].contract)
+    return _contract(model or found[0].name, found[0].contract or {})
 
 
 def _contract(model: str, manifest: Mapping[str, Any]) -> Contract:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
 from dataclasses import dataclass
@@ -69,8 +69,8 @@ class Judge:
         self._deadline_ms = deadline_ms
         self._options = options
 
-    def ask(self, captured: CapturedStep, living: Container[int], ids: Sequence[str], groups: Sequence[str]) -> Question:
-        """Ask about the living among the captured images. `ids`: of all images of the run; `groups`: of its prompts."""
+    def ask(self, captured: CapturedStep, living: Container[int], run: str) -> Question:
+        """Ask about the living among the captured images. `run`: a name for the run, the same at all its steps."""
         question = Question(captured.step, self._deadline_ms)
         attention = captured.attention
         for prompt in sorted(set(captured.prompts)):
@@ -91,14 +91,19 @@ class Judge:
                     captured.timestep,
                     token_mask=captured.token_mask[places][:, :tokens],
                     deadline_ms=self._deadline_ms,
-                    group=groups[prompt],
-                    sample_ids=[ids[image] for image in images],
+                    group=f"{run}/{prompt}",
+                    sample_ids=[sample_id(run, image) for image in images],
                     step=captured.step,
                     total_steps=captured.total_steps,
                     **self._options,
                 ),
             )
         return question
+
+
+def sample_id(run: str, image: int) -> str:
+    """What the service knows a sample by: exploration holds for all steps of a sample."""
+    return f"{run}/{image}"
 
 
 def _request(client: ScoringClient, *args: Any, **kwargs: Any) -> Callable[[], ScoreOutcome]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..capture import AttentionCapture, PreparedRun, family_of
-from ..client import InvalidInputError
+from ..capture import AttentionCapture, family_of
+from ..client import InvalidInputError, Model
 from ..client.requests import deadline_seconds, score_request
 from .contract import Contract, NoProbeError, contract_from_folder, contract_from_models
 from .judge import SPARE_SECONDS, Judge, in_background
@@ -20,7 +20,7 @@ from .run import NOT_CAPTURED, GuardedRun, unguarded
 
 DEADLINE_MS = 1000.0
 NO_PROBE = "no_probe"
-UNKNOWN_STEP = 0
+NO_STEP = 0
 # The service has another probe by now than the one whose contract is known here.
 STALE_CONTRACT = frozenset({"foreign_capture", "model_not_found", "wrong_shape", "not_a_decision_point", "step_mismatch"})
 
@@ -65,54 +65,54 @@ class ProbeGuard:
         self._steps = None if steps is None else tuple(steps)
         self._policy = policy
         self._deadline_ms = deadline_ms
-        self._contract: Contract | None = None if probe is None else contract_from_folder(Path(probe))
-        self._from_folder = probe is not None
         self._capture: AttentionCapture | None = None
-        if self._from_folder:
-            self._capture_of_probe()
+        self._contract: Contract | None = None if probe is None else contract_from_folder(Path(probe))
+        self._asks_for_contract = probe is None
+        if self._contract is not None:
+            self._capture_for(self._contract)
 
     def __call__(self, *args: Any, token_mask: np.ndarray | None = None, **kwargs: Any) -> GuardResult:
         """Call the pipeline with these arguments. `token_mask`: as in AttentionCapture, for prompts that come as embeddings."""
-        run: GuardedRun | None = None
         try:
-            capture = self._capture_of_probe()
-            prepared = capture.prepare(
-                args,
-                kwargs,
-                token_mask,
-                watcher=lambda step: run.watch(step),
-                around=lambda call, carry_out: run.around(call, carry_out),
-                forgiving=True,
-            )
-            run = self._guarded_run(capture, prepared)
+            contract = self._known_contract()
+            capture = self._capture_for(contract)
+            run = GuardedRun(self._pipe, self._judge(contract))
+            prepared = capture.prepare(args, kwargs, token_mask, watcher=run.watch, around=run.around, forgiving=True)
         except Exception as error:
             reason = NO_PROBE if isinstance(error, NoProbeError) else NOT_CAPTURED
             log.warning("unguarded: %s", error)
-            return unguarded(self._pipe, args, kwargs, [GuardFailure(UNKNOWN_STEP, reason, str(error))])
+            return unguarded(self._pipe, args, kwargs, [GuardFailure(NO_STEP, reason, str(error))])
         result = run.generate(prepared)
         for failure in result.failures:
             log.warning("kept without a score at step %d: %s: %s", failure.step, failure.reason, failure.detail)
-        if run.refusals & STALE_CONTRACT and not self._from_folder:
+        if run.refusals & STALE_CONTRACT and self._asks_for_contract:
             self._contract = self._capture = None
         return result
 
-    def _capture_of_probe(self) -> AttentionCapture:
-        """Made once. Raises what keeps it from being made."""
+    def _known_contract(self) -> Contract:
+        """Asked for until it is known. Raises NoProbeError."""
         if self._contract is None:
             self._contract = contract_from_models(self._ask_for_models(), self._model)
+        return self._contract
+
+    def _capture_for(self, contract: Contract) -> AttentionCapture:
+        """Made once. Raises NoProbeError and CaptureError."""
         if self._capture is None:
-            steps = self._contract.steps_to_judge(self._steps)
-            self._capture = AttentionCapture.for_probe(self._pipe, self._contract.capture, steps)
+            steps = contract.steps_to_judge(self._steps)
+            self._capture = AttentionCapture.for_probe(self._pipe, contract.capture, steps)
         return self._capture
 
-    def _ask_for_models(self) -> Any:
+    def _ask_for_models(self) -> tuple[Model, ...] | None:
         try:
             request = in_background(lambda: self._client.models(deadline_ms=self._deadline_ms))
             return request.result(self._deadline_ms / 1000 + SPARE_SECONDS)
         except Exception as error:
             raise NoProbeError(f"the client does not tell which probes there are: {error!r}") from error
 
-    def _guarded_run(self, capture: AttentionCapture, prepared: PreparedRun) -> GuardedRun:
-        options = {"model": self._model or self._contract.model, "policy": self._policy, "capture_id": capture.capture_id}
-        judge = Judge(self._client, self._deadline_ms, options)
-        return GuardedRun(self._pipe, judge, prompts=len(prepared.tokens))
+    def _judge(self, contract: Contract) -> Judge:
+        options = {
+            "model": self._model or contract.model,
+            "policy": self._policy,
+            "capture_id": contract.capture.capture_id,
+        }
+        return Judge(self._client, self._deadline_ms, options)

@@ -68,7 +68,7 @@ class GuardedSample:
 class GuardFailure:
     """Why samples were kept without having been scored."""
 
-    step: int
+    step: int  # 0 where the whole run was not guarded
     reason: str
     detail: str
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..capture import CapturedStep, DenoiserCall, PreparedRun, family_of
 from ..capture.shadow import shadowed
 from ..client import ScoredGroup
-from .judge import BROKEN_CLIENT, Judge, Question, Verdict
+from .judge import BROKEN_CLIENT, Judge, Question, Verdict, sample_id
 from .result import GuardedSample, GuardFailure, GuardResult, Judgement
 from .rows import LivingRows, by_image
 
@@ -31,12 +31,11 @@ class NobodyLeftError(Exception):
 class GuardedRun:
     """Stands around the calls of a denoiser for the time of one call of its pipeline."""
 
-    def __init__(self, pipe: Any, judge: Judge, prompts: int):
+    def __init__(self, pipe: Any, judge: Judge):
         self._pipe = pipe
         self._family = family_of(pipe)
         self._judge = judge
         self._name = uuid.uuid4().hex
-        self._groups = [f"{self._name}/{prompt}" for prompt in range(prompts)]
         self._living: LivingRows | None = None  # unknown until the first step that was captured
         self._reduces = True
         self._question: Question | None = None
@@ -52,7 +51,7 @@ class GuardedRun:
         except NobodyLeftError:
             # The pipeline would have done this at its end: offload its models, forget what caches hold.
             self._pipe.maybe_free_model_hooks()
-            return self._result([None] * self._living.total)
+            return self._result([None] * len(self._judgements))
         for step, why in prepared.result.missing.items():
             self._fail(step, NOT_CAPTURED, why)
         return self._result(by_image(prepared.result.output[0]))
@@ -60,10 +59,8 @@ class GuardedRun:
     def watch(self, captured: CapturedStep) -> None:
         """A step was captured, and the denoiser is still at work: ask."""
         try:
-            if self._living is None:
-                self._living = LivingRows(captured.images, captured.total_images)
-            ids = [self._id(image) for image in range(captured.total_images)]
-            self._question = self._judge.ask(captured, self._living.images, ids, self._groups)
+            living = self._living = self._living or LivingRows(captured.images, captured.total_images)
+            self._question = self._judge.ask(captured, living.images, self._name)
         except Exception as error:
             self._fail(captured.step, NOT_CAPTURED, repr(error))
 
@@ -73,7 +70,8 @@ class GuardedRun:
         question, self._question = self._question, None
         if question is not None:
             self._hear_all(question)
-            self._bury()
+        if self._living is not None:
+            self._bury(self._living)
         return output
 
     def _for_the_living(self, call: DenoiserCall, carry_out: CarryOut) -> Any:
@@ -110,14 +108,14 @@ class GuardedRun:
         for image in verdict.images:
             self._note(image, Judgement(step, "keep", outcome.reason))
 
-    def _bury(self) -> None:
+    def _bury(self, living: LivingRows) -> None:
         """Let the dropped go."""
-        alive = tuple(image for image in self._living.images if not self._was_dropped(image))
-        if alive == self._living.images:
+        alive = tuple(image for image in living.images if not self._was_dropped(image))
+        if alive == living.images:
             return
         if not alive:
             raise NobodyLeftError
-        self._living = LivingRows(alive, self._living.total)
+        self._living = LivingRows(alive, living.total)
         denoiser = getattr(self._pipe, self._family.denoiser)
         # What a block cache remembers is as wide as the batch was.
         getattr(denoiser, "_reset_stateful_cache", lambda: None)()
@@ -148,15 +146,14 @@ class GuardedRun:
     def _note(self, image: int, judgement: Judgement) -> None:
         self._judgements.setdefault(image, []).append(judgement)
 
-    def _id(self, image: int) -> str:
-        return f"{self._name}/{image}"
-
-    def _result(self, images: list[Any | None]) -> GuardResult:
+    def _result(self, images: Sequence[Any | None]) -> GuardResult:
         unjudged = [Judgement(failure.step, "keep", failure.reason) for failure in self.failures]
         samples = []
         for index, image in enumerate(images):
             judgements = tuple(self._judgements.get(index) or unjudged)
-            samples.append(GuardedSample(index, self._id(index), None if self._was_dropped(index) else image, judgements))
+            samples.append(
+                GuardedSample(index, sample_id(self._name, index), None if self._was_dropped(index) else image, judgements)
+            )
         return GuardResult(tuple(samples), tuple(self.failures))
 
 
@@ -165,5 +162,5 @@ def unguarded(pipe: Any, args: tuple, kwargs: Mapping[str, Any], failures: list[
     name = uuid.uuid4().hex
     images = by_image(pipe(*args, **kwargs)[0])
     judgements = tuple(Judgement(failure.step, "keep", failure.reason) for failure in failures)
-    samples = (GuardedSample(index, f"{name}/{index}", image, judgements) for index, image in enumerate(images))
+    samples = (GuardedSample(index, sample_id(name, index), image, judgements) for index, image in enumerate(images))
     return GuardResult(tuple(samples), tuple(failures))

@@ -29,6 +29,20 @@ def expect_all_kept(result, unguarded: np.ndarray, reason: str) -> None:
     assert {(sample.decision, sample.reason, sample.score) for sample in result.samples} == {("keep", reason, None)}
 
 
+class Counting:
+    """A client that counts how often it was asked for the probes, and does not know them at first."""
+
+    def __init__(self, client: ProbeClient, silent: int = 0):
+        self.score = client.score
+        self.asked = 0
+        self._client = client
+        self._silent = silent
+
+    def models(self, **options: Any) -> Any:
+        self.asked += 1
+        return self._client.models(**options) if self.asked > self._silent else None
+
+
 @pytest.fixture
 def folder(models):
     """Of a backbone's probe, so that the service need not be asked."""
@@ -46,9 +60,9 @@ def test_a_service_that_is_down(backbone, folder, caplog) -> None:
 def test_a_service_that_is_down_before_it_said_what_it_serves(make_backbone, client) -> None:
     backbone = make_backbone("sd15")
     unguarded = backbone()
-    guard = ProbeGuard(backbone.pipe, ProbeClient(NOBODY), model="sd15", deadline_ms=PATIENT_MS)
+    counting = Counting(client, silent=1)
+    guard = ProbeGuard(backbone.pipe, counting, model="sd15", deadline_ms=PATIENT_MS)
     expect_all_kept(guard(**backbone.arguments()), unguarded, "no_probe")
-    guard._client = client
     assert guard(**backbone.arguments()).outcome == "scored", "it asks again at the next run"
 
 
@@ -96,10 +110,13 @@ def test_a_service_that_refuses(make_backbone, client, folder, tmp_path) -> None
 
 def test_a_probe_that_was_replaced_is_asked_for_again(make_backbone, client) -> None:
     backbone = make_backbone("sdxl")
-    guard = ProbeGuard(backbone.pipe, client, model="sdxl", deadline_ms=PATIENT_MS)
-    assert guard(**backbone.arguments(num_inference_steps=3)).outcome == "failed_open"
-    assert guard._contract is None
-    assert guard(**backbone.arguments()).outcome == "scored"
+    counting = Counting(client)
+    guard = ProbeGuard(backbone.pipe, counting, model="sdxl", deadline_ms=PATIENT_MS)
+    asked = []
+    for steps in (4, 4, 3, 4):  # the probe knows runs of 4: as if another had come, the service refuses what is captured of 3
+        assert guard(**backbone.arguments(num_inference_steps=steps)).outcome == ("scored" if steps == 4 else "failed_open")
+        asked.append(counting.asked)
+    assert asked == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
