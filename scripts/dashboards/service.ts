@@ -136,7 +136,8 @@ const traffic: Panel[] = [
   },
   {
     title: 'Left the queue without inference',
-    description: 'Requests that were skipped: their client had gone (aborted) or their deadline had passed.',
+    description:
+      'Requests that were skipped: their client had gone (aborted), their deadline had passed (deadline), or it would have before there was a score (predicted).',
     unit: 'reqps',
     kind: 'lines',
     queries: [

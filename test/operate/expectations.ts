@@ -74,7 +74,7 @@ function serviceExpectations(known: Known): Record<string, Shown> {
       model_not_found: perSecond(UNKNOWN_MODELS),
       not_found: perSecond(UNKNOWN_ADDRESSES),
     },
-    'Left the queue without inference': { aborted: 0, deadline: 0 },
+    'Left the queue without inference': { aborted: 0, deadline: 0, predicted: 0 },
     'Time to answer': MEASURED,
     'Slowest hundredth by stage': MEASURED,
     'Time in receive': { '+Inf': scored + refused },
