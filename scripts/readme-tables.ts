@@ -1,17 +1,21 @@
-/** Owns the parts of README.md that come from the code: settings, metrics, errors and answers, each between two markers. */
+/** Owns the parts of README.md that are made: settings, metrics, errors, answers and the probe's figures, each between two markers. */
 import { ERRORS } from '../src/errors.js';
 import { describeSettings } from '../src/settings.js';
 import { createMetrics } from '../src/telemetry/metrics.js';
+import { evaluationTables } from './evaluation-table.js';
+import { markdownTable } from './markdown-table.js';
 import { withMarked } from './marked-text.js';
 import { policyExamples } from './policy-examples.js';
 
 const METRIC_PREFIX = 'diffusion_probe_';
+const REPORT = 'models/pictogram/1/report.json';
 
 /** The text with every part between `<!-- name -->` and `<!-- /name -->` made anew. */
 export async function withTables(readme: string): Promise<string> {
   const parts = {
     settings: settingsTable(),
     policies: await policyExamples(),
+    evaluation: await evaluationTables(REPORT),
     metrics: await metricsTable(),
     errors: errorsTable(),
   };
@@ -44,14 +48,4 @@ function errorsTable(): string {
     title,
   ]);
   return markdownTable(['code', 'status', 'meaning'], rows);
-}
-
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
-  return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
-}
-
-/** A bar would end a cell, an angle bracket begin a tag. */
-function escaped(cell: string): string {
-  return cell.replaceAll('|', '\\|').replaceAll('<', '&lt;');
 }
