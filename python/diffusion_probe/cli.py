@@ -47,7 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--signals", type=name_list, default=(), help="inputs beyond attention: preview,token_ids (default: none)")
     one.add_argument("--width", type=int, default=32, help="channels of the first block (default: %(default)s)")
     one.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate (default: %(default)s)")
-    one.add_argument("--ranking-weight", type=float, default=0.3, help="weight of the ranking loss (default: %(default)s)")
+    one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
+    one.add_argument(
+        "--preset",
+        choices=["ours", "paper"],
+        default="ours",
+        help="ours: ranking within prompts; paper: as published (default: ours)",
+    )
     one.add_argument("--seed", type=int, default=0)
 
     one = _command(commands, "export", export, "write the probe's folder for the service")
@@ -119,16 +125,19 @@ def collect(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     from .reference.language import VOCABULARY
-    from .train import TrainSettings, train_probe
+    from .train import PAPER, TrainSettings, train_probe
 
+    preset = PAPER if options.preset == "paper" else {}
+    if options.ranking_weight is not None:
+        preset = {**preset, "ranking_weight": options.ranking_weight}
     settings = TrainSettings(
         steps=options.training_steps,
         learning_rate=options.learning_rate,
-        ranking_weight=options.ranking_weight,
         layers=options.layers,
         signals=options.signals,
         width=options.width,
         seed=options.seed,
+        **preset,
     )
     train_probe(options.data, options.checkpoint, settings, vocabulary=len(VOCABULARY))
 

@@ -43,6 +43,14 @@ class TrainSettings:
     signals: tuple[str, ...] = ()
     width: int = 32
     seed: int = 0
+    low_share: float = 0.0  # of a batch, drawn from the lowest samples; 0: batches of whole prompts, as ranking needs
+    exact_layers: int | None = None  # how many layers must be read; None: any
+
+
+# As the paper of Diffusion Probe trains (arXiv 2602.23783): ten blocks, which are the twenty channels of its input, mean squared
+# error alone, low scores oversampled. How it oversamples is not published: here half of a batch comes from the lowest quarter.
+PAPER = {"ranking_weight": 0.0, "low_share": 0.5, "exact_layers": 10}
+LOW_QUANTILE = 0.25
 
 
 def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabulary: int = 0) -> Probe:
@@ -53,6 +61,9 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
     fields = ["attention", "token_mask", "token_ids", "quality", *([PREVIEW] if PREVIEW in settings.signals else [])]
     everything = read_split(data, "train", fields)
     everything = with_fixed_range(with_layers(everything, settings.layers).scored(samples=1))
+    present = len(everything.description.capture.layers)
+    if settings.exact_layers not in (None, present):
+        raise ValueError(f"this preset reads {settings.exact_layers} layers, not {present}: choose so many with --layers")
     missing = [name for name in settings.signals if name not in everything.arrays]
     if missing:
         raise ValueError(f"the data set holds no {missing[0]}: this backbone does not give it")
@@ -62,6 +73,7 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
     config = probe_config(everything, settings, vocabulary)
     torch.manual_seed(settings.seed)
     model = Probe(config)
+    draw = sample_batch if settings.low_share else training_batch
     schedule = Schedule(
         steps=settings.steps,
         learning_rate=settings.learning_rate,
@@ -75,7 +87,7 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
     facts = {"config": config.as_dict(), "layers": layers, "settings": asdict(settings)}
 
     def loss_of(step: int) -> Tensor:
-        inputs, quality = training_batch(training, config, settings, step)
+        inputs, quality = draw(training, config, settings, step)
         with torch.autocast("cpu", torch.bfloat16):
             scores = model(*inputs)
         return probe_loss(scores.float(), quality, config, settings)
@@ -157,6 +169,26 @@ def training_batch(
         gathered.append(probe_inputs(collection, points[point].step, rows))
     inputs = [torch.from_numpy(np.concatenate([part[signal.name] for part in gathered])) for signal in config.inputs()]
     return inputs, torch.from_numpy(collection.quality[prompts])
+
+
+def sample_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> tuple[list[Tensor], Tensor]:
+    """Probe inputs for single samples, each at a random point, `low_share` of them from the lowest; and quality [samples, 1]."""
+    rng = np.random.default_rng([settings.seed, step])
+    quality = collection.quality.ravel()
+    known = np.flatnonzero(np.isfinite(quality))
+    low = known[quality[known] <= np.quantile(quality[known], LOW_QUANTILE)]
+    total = settings.batch_prompts * collection.seeds
+    from_low = round(total * settings.low_share)
+    rows = np.concatenate([rng.choice(low, from_low), rng.choice(known, total - from_low)])
+    points = collection.description.points
+    at = rng.integers(len(points), size=total)
+    order, gathered = [], []
+    for point in range(len(points)):
+        own = rows[at == point]
+        order.append(own)
+        gathered.append(probe_inputs(collection, points[point].step, own))
+    inputs = [torch.from_numpy(np.concatenate([part[signal.name] for part in gathered])) for signal in config.inputs()]
+    return inputs, torch.from_numpy(quality[np.concatenate(order)])[:, None]
 
 
 def probe_loss(scores: Tensor, quality: Tensor, config: ProbeConfig, settings: TrainSettings) -> Tensor:

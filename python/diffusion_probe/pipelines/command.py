@@ -88,8 +88,9 @@ def load_pipeline(settings: CollectSettings, device: torch.device) -> Any:
     dtype = settings.dtype or ("float32" if device.type == "cpu" else "bfloat16")
     try:
         pipe = DiffusionPipeline.from_pretrained(settings.pipeline, dtype=DTYPES[dtype], **settings.load)
-    except OSError as error:
-        raise ValueError(f"the pipeline {settings.pipeline} cannot be loaded: {error}") from error
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"the pipeline {settings.pipeline} cannot be loaded: {reason}") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
 
