@@ -1,4 +1,4 @@
-"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate` and `diffusion-probe reference ...`."""
+"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate | selftest | reference ...`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .cli_collect import add_collect_options, name_list, run_on_pipeline, run_on
 
 RUNS = Path("runs")
 REFERENCE = Path("reference")
+BACKBONES = ("sd15", "sdxl", "sd3", "flux", "qwen-image")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,6 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--document", type=Path, default=Path("openapi/examples.json"), help="JSON examples (default: %(default)s)")
     one.add_argument("--step", type=int, default=5, help="default: %(default)s")
     one.add_argument("--split", choices=["calibration", "test"], default="test", help="default: %(default)s")
+
+    one = _command(commands, "selftest", selftest, "run the whole way on tiny random pipelines: the plumbing, not the science")
+    one.add_argument("--backbone", choices=[*BACKBONES, "all"], default="all", help="default: %(default)s")
 
     reference = commands.add_parser("reference", help="build the reference world: scenes, backbone, reward")
     parts = reference.add_subparsers(required=True, metavar="command")
@@ -165,6 +169,13 @@ def examples(options: argparse.Namespace) -> None:
     from .examples import write_examples
 
     write_examples(options.data, options.folder, options.out, options.document, options.step, options.split)
+
+
+def selftest(options: argparse.Namespace) -> None:
+    from .selftest import selftest as run
+    from .selftest import table
+
+    print(table(run(BACKBONES if options.backbone == "all" else (options.backbone,), main)))
 
 
 def scenes(options: argparse.Namespace) -> None:

@@ -111,7 +111,7 @@ def test_figures_that_do_not_exist_are_null() -> None:
     "command",
     [
         [],
-        *[[name] for name in ("collect", "train", "export", "calibrate", "evaluate", "examples", "reference")],
+        *[[name] for name in ("collect", "train", "export", "calibrate", "evaluate", "examples", "selftest", "reference")],
         *[["reference", name] for name in ("scenes", "train-backbone", "train-reward", "sample", "export")],
     ],
     ids=" ".join,
