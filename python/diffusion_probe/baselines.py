@@ -22,7 +22,7 @@ def prompt_only(training_prompts: Sequence[str], training_quality: np.ndarray, c
     """Ridge regression from the words and word pairs of a prompt to its mean quality, fitted on training prompts."""
     words = CountVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
     features = words.fit_transform(training_prompts)
-    model = Ridge(alpha=3.0).fit(features, training_quality.mean(axis=1))
+    model = Ridge(alpha=3.0).fit(features, np.nanmean(training_quality, axis=1))
     predicted = model.predict(words.transform(collection.prompts))
     return np.repeat(predicted[:, None], collection.seeds, axis=1)
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 from .dataset import Collection, read_split
-from .manifest import read_manifest, write_manifest
+from .manifest import Metric, read_manifest, write_manifest
 from .scorer import OnnxProbe
 from .train import with_layers
 
@@ -22,6 +22,7 @@ def calibrate(data: Path, folder: Path) -> None:
     probe = OnnxProbe(folder)
     collection = with_layers(read_split(data, "calibration"), probe.manifest["capture"]["layers"])
     manifest = read_manifest(folder)
+    collection = collection.with_metric(Metric.from_dict(manifest["metric"]))
     manifest["calibration"] = [
         calibration_at(step, probe.score_collection(collection, step), collection)
         for step in (point["step"] for point in manifest["decision_points"])
@@ -33,18 +34,21 @@ def calibration_at(step: int, scores: np.ndarray, collection: Collection) -> dic
     """The calibration entry of one decision point, from scores [prompts, seeds].
 
     `good_scores` takes one sample per prompt, since the guarantee needs samples that are exchangeable: samples of one prompt
-    resemble each other. The other figures use all samples.
+    resemble each other. The other figures use all samples. One whose quality is not known (nan) is in none of them.
     """
     good_at = collection.description.metric.good_at
     quality = collection.quality
+    known = np.isfinite(quality)
+    if not known.any():
+        raise ValueError("the metric has judged no sample of the calibration split")
     one = np.arange(len(scores)), np.arange(len(scores)) % collection.seeds
     good = np.sort(scores[one][quality[one] >= good_at])
-    curve = IsotonicRegression(y_min=0, y_max=1).fit(scores.ravel(), (quality >= good_at).ravel())
+    curve = IsotonicRegression(y_min=0, y_max=1).fit(scores[known], quality[known] >= good_at)
     return {
         "step": step,
         "captions": len(scores),
-        "samples": scores.size,
-        "scores": rounded(np.quantile(scores, np.linspace(0, 1, QUANTILES))),
+        "samples": int(known.sum()),
+        "scores": rounded(np.quantile(scores[known], np.linspace(0, 1, QUANTILES))),
         "good_scores": rounded(good),
         "p_good": {"score": rounded(curve.X_thresholds_), "probability": rounded(curve.y_thresholds_)},
     }

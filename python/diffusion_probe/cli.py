@@ -1,4 +1,4 @@
-"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate` and `diffusion-probe reference ...`."""
+"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate | selftest | reference ...`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import __version__
+from .cli_collect import add_collect_options, name_list, run_on_pipeline, run_on_reference, step_list
 
 RUNS = Path("runs")
 REFERENCE = Path("reference")
+BACKBONES = ("sd15", "sdxl", "sd3", "flux", "qwen-image")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"diffusion-probe: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        print(f"diffusion-probe: {error.name} is missing: pip install 'diffusion-probe[train]'", file=sys.stderr)
+        print(f"diffusion-probe: {error.name} is missing: pip install 'diffusion-probe[train,diffusers]'", file=sys.stderr)
         return 2
     return 0
 
@@ -35,26 +37,24 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     one = _command(commands, "collect", collect, "generate images and keep what a probe learns from")
-    one.add_argument("--source", choices=["reference"], default="reference", help="what generates (default: %(default)s)")
-    one.add_argument("--data", type=Path, default=RUNS / "data", help="folder for the shards (default: %(default)s)")
-    one.add_argument("--train", type=int, default=3000, help="training prompts (default: %(default)s)")
-    one.add_argument("--calibration", type=int, default=600, help="calibration prompts (default: %(default)s)")
-    one.add_argument("--test", type=int, default=600, help="test prompts (default: %(default)s)")
-    one.add_argument("--seeds", type=int, default=8, help="images per prompt (default: %(default)s)")
-    one.add_argument("--test-seeds", type=int, default=16, help="images per test prompt (default: %(default)s)")
-    one.add_argument("--steps", type=_steps, default=(1, 3, 5, 10, 15), help="steps to watch, from 1 (default: 1,3,5,10,15)")
-    one.add_argument("--batch", type=int, default=64, help="images at a time (default: %(default)s)")
+    add_collect_options(one, RUNS / "data")
     _no_compile(one)
     _reference(one)
 
     one = _command(commands, "train", train, "train a probe on collected samples")
     _data_and_checkpoint(one)
     one.add_argument("--training-steps", type=int, default=6000, help="batches (default: %(default)s)")
-    one.add_argument("--layers", type=_names, default=None, help="captured layers to read (default: all)")
-    one.add_argument("--signals", type=_names, default=(), help="inputs beyond attention: preview,token_ids (default: none)")
+    one.add_argument("--layers", type=name_list, default=None, help="captured layers to read (default: all)")
+    one.add_argument("--signals", type=name_list, default=(), help="inputs beyond attention: preview,token_ids (default: none)")
     one.add_argument("--width", type=int, default=32, help="channels of the first block (default: %(default)s)")
     one.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate (default: %(default)s)")
-    one.add_argument("--ranking-weight", type=float, default=0.3, help="weight of the ranking loss (default: %(default)s)")
+    one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
+    one.add_argument(
+        "--preset",
+        choices=["ours", "paper"],
+        default="ours",
+        help="ours: ranking within prompts; paper: as published (default: ours)",
+    )
     one.add_argument("--seed", type=int, default=0)
 
     one = _command(commands, "export", export, "write the probe's folder for the service")
@@ -62,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     _folder(one)
     one.add_argument("--name", default="pictogram", help="name of the probe (default: %(default)s)")
     one.add_argument("--probe-version", type=int, default=1, help="its version (default: %(default)s)")
+    one.add_argument(
+        "--good-at", type=float, help="quality from which an image counts as good (default: the data set's, else its median)"
+    )
 
     one = _command(commands, "calibrate", calibrate, "calibrate the exported probe on held-out prompts")
     _data(one)
@@ -72,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _folder(one)
     one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="default: %(default)s")
     one.add_argument("--repeats", type=int, default=300, help="bootstrap repetitions (default: %(default)s)")
+    one.add_argument("--at", type=step_list, help="steps to report, such as 1,5 (default: 1,5,10,15 where collected)")
 
     one = _command(commands, "examples", examples, "write real requests for people to try")
     _data(one)
@@ -80,6 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--document", type=Path, default=Path("openapi/examples.json"), help="JSON examples (default: %(default)s)")
     one.add_argument("--step", type=int, default=5, help="default: %(default)s")
     one.add_argument("--split", choices=["calibration", "test"], default="test", help="default: %(default)s")
+
+    one = _command(commands, "selftest", selftest, "run the whole way on tiny random pipelines: the plumbing, not the science")
+    one.add_argument("--backbone", choices=[*BACKBONES, "all"], default="all", help="default: %(default)s")
 
     reference = commands.add_parser("reference", help="build the reference world: scenes, backbone, reward")
     parts = reference.add_subparsers(required=True, metavar="command")
@@ -114,25 +121,27 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def collect(options: argparse.Namespace) -> None:
-    from .collect import collect as run
-
-    seeds = {"train": options.seeds, "calibration": options.seeds, "test": options.test_seeds}
-    counts = {"train": options.train, "calibration": options.calibration, "test": options.test}
-    run(_reference_source(options, not options.no_compile), options.data, counts, seeds, options.steps, options.batch)
+    if options.pipeline is not None:
+        run_on_pipeline(options)
+    else:
+        run_on_reference(options, lambda: _reference_source(options, not options.no_compile))
 
 
 def train(options: argparse.Namespace) -> None:
     from .reference.language import VOCABULARY
-    from .train import TrainSettings, train_probe
+    from .train import PAPER, TrainSettings, train_probe
 
+    preset = PAPER if options.preset == "paper" else {}
+    if options.ranking_weight is not None:
+        preset = {**preset, "ranking_weight": options.ranking_weight}
     settings = TrainSettings(
         steps=options.training_steps,
         learning_rate=options.learning_rate,
-        ranking_weight=options.ranking_weight,
         layers=options.layers,
         signals=options.signals,
         width=options.width,
         seed=options.seed,
+        **preset,
     )
     train_probe(options.data, options.checkpoint, settings, vocabulary=len(VOCABULARY))
 
@@ -140,7 +149,7 @@ def train(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     from .export import export_probe
 
-    export_probe(options.data, options.checkpoint, options.folder, options.name, options.probe_version)
+    export_probe(options.data, options.checkpoint, options.folder, options.name, options.probe_version, options.good_at)
 
 
 def calibrate(options: argparse.Namespace) -> None:
@@ -152,7 +161,7 @@ def calibrate(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     from .evaluate import evaluate as run
 
-    run(options.data, options.folder, options.split, options.repeats)
+    run(options.data, options.folder, options.split, options.repeats, options.at)
     print((options.folder / "report.md").read_text())
 
 
@@ -160,6 +169,13 @@ def examples(options: argparse.Namespace) -> None:
     from .examples import write_examples
 
     write_examples(options.data, options.folder, options.out, options.document, options.step, options.split)
+
+
+def selftest(options: argparse.Namespace) -> None:
+    from .selftest import selftest as run
+    from .selftest import table
+
+    print(table(run(BACKBONES if options.backbone == "all" else (options.backbone,), main)))
 
 
 def scenes(options: argparse.Namespace) -> None:
@@ -245,17 +261,6 @@ def _folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path("models/pictogram/1"), help="the probe's folder (default: %(default)s)"
     )
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected steps such as 1,3,5, not {text!r}") from None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part for part in text.split(",") if part)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .source import Samples, Source
 
 SPLITS = ("train", "calibration", "test")
 FIELDS = tuple(field.name for field in dataclass_fields(Samples))
+TOKEN_AXIS = {"attention": 3, "token_mask": 1, "token_ids": 1, "subject_mask": 1}
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ class Description:
                 raise ValueError(f"{folder} holds samples made with another {', '.join(different)}: use another folder")
             return
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(fields, indent=2) + "\n")
+        # Of several processes that begin at once, each writes the same under a name of its own.
+        partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
+        partial.write_text(json.dumps(fields, indent=2) + "\n")
+        os.replace(partial, path)
 
     @classmethod
     def read(cls, folder: Path) -> Description:
@@ -50,11 +55,10 @@ class Description:
         if not path.exists():
             raise FileNotFoundError(f"no dataset.json in {folder}: run 'diffusion-probe collect' first")
         fields = json.loads(path.read_text())
-        metric = fields["metric"]
         return cls(
             backbone=fields["backbone"],
             capture=Capture.from_dict(fields["capture"]),
-            metric=Metric(metric["name"], tuple(metric["range"]), metric["good_at"]),
+            metric=Metric.from_dict(fields["metric"]),
             points=tuple(Point(**point) for point in fields["points"]),
             seeds=fields["seeds"],
         )
@@ -96,6 +100,18 @@ class Collection:
         arrays = {name: array[rows] for name, array in self.arrays.items()}
         return Collection(self.description, self.split, [self.prompts[index] for index in prompts], arrays)
 
+    def scored(self, samples: int | None = None) -> Collection:
+        """The prompts of which the metric has judged at least so many samples, by default all. Raises ValueError without any."""
+        judged = np.isfinite(self.quality).sum(axis=1)
+        prompts = np.flatnonzero(judged >= (self.seeds if samples is None else samples))
+        if not len(prompts):
+            raise ValueError(f"the metric has judged too few samples of the {self.split} split: no prompt is left")
+        return self if len(prompts) == len(self.prompts) else self.take(prompts)
+
+    def with_metric(self, metric: Metric) -> Collection:
+        """The same, judged by the range and the `good_at` of a probe."""
+        return replace(self, description=replace(self.description, metric=metric))
+
 
 def shard_path(folder: Path, split: str, index: int) -> Path:
     """Where a shard lies."""
@@ -105,37 +121,55 @@ def shard_path(folder: Path, split: str, index: int) -> Path:
 def write_shard(path: Path, samples: Samples, prompts: Sequence[str]) -> None:
     """Write a shard so that a kill leaves none or a whole one. `prompts`: one per group of seeds."""
     partial = path.with_suffix(".partial")
-    arrays = {name: np.ascontiguousarray(getattr(samples, name)) for name in FIELDS}
+    known = {name: getattr(samples, name) for name in FIELDS}
+    arrays = {name: np.ascontiguousarray(array) for name, array in known.items() if array is not None}
     save_file(arrays, partial, metadata={"prompts": json.dumps(list(prompts))})
     os.replace(partial, path)
 
 
+def shard_prompts(path: Path) -> list[str]:
+    """The prompts of a shard, one per group of seeds."""
+    with safe_open(path, framework="np") as file:
+        return json.loads(file.metadata()["prompts"])
+
+
 def read_split(folder: Path, split: str, fields: Sequence[str] = FIELDS, prompts: int | None = None) -> Collection:
-    """Read the shards of a split, or the first of them until `prompts` are there. Raises FileNotFoundError if there are none."""
+    """Read the shards of a split, or the first of them until `prompts` are there; of `fields` those that the shards hold.
+
+    Raises FileNotFoundError if there are none.
+    """
     description = Description.read(folder)
     names: list[str] = []
     parts: list[dict[str, np.ndarray]] = []
     for path in sorted(folder.glob(f"{split}-*.safetensors")):
         with safe_open(path, framework="np") as file:
             names.extend(json.loads(file.metadata()["prompts"]))
-            parts.append({name: file.get_tensor(name) for name in fields})
+            held = set(file.keys())
+            parts.append({name: file.get_tensor(name) for name in fields if name in held})
         if prompts is not None and len(names) >= prompts:
             break
     if not parts:
         raise FileNotFoundError(f"no shards of split '{split}' in {folder}: run 'diffusion-probe collect' first")
-    arrays = {name: _join([part[name] for part in parts]) for name in fields}
+    arrays = {name: join(name, [part[name] for part in parts]) for name in parts[0]}
     collection = Collection(description, split, names, arrays)
     return collection if prompts is None else collection.take(range(min(prompts, len(names))))
 
 
-def _join(parts: list[np.ndarray]) -> np.ndarray:
-    """Concatenate along samples without ever holding everything twice."""
-    total = sum(len(part) for part in parts)
-    joined = np.empty((total, *parts[0].shape[1:]), parts[0].dtype)
+def join(name: str, parts: list[np.ndarray]) -> np.ndarray:
+    """Concatenate a field along samples without ever holding everything twice; fewer tokens are padded with zeros.
+
+    `parts` is empty afterwards.
+    """
+    shape = [sum(len(part) for part in parts), *parts[0].shape[1:]]
+    axis = TOKEN_AXIS.get(name, 0)
+    if axis:
+        shape[axis] = max(part.shape[axis] for part in parts)
+    joined = np.zeros(shape, parts[0].dtype)
     start = 0
     while parts:
         part = parts.pop(0)
-        joined[start : start + len(part)] = part
+        rows = joined[start : start + len(part)]
+        rows[tuple(slice(0, side) for side in part.shape)] = part
         start += len(part)
     return joined
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from . import baselines
 from .dataset import Collection, read_split
 from .decision import conformal_threshold
 from .figures import CORRELATIONS, auc, best_of, bootstrap, mean_known, pairwise_accuracy, pooled, selection, spearman_within
-from .manifest import read_manifest, to_json, write_manifest
+from .manifest import Metric, read_manifest, to_json, write_manifest
 from .plots import write_plots
 from .report import markdown
 from .scorer import OnnxProbe
@@ -25,32 +26,48 @@ ALPHAS = (0.01, 0.02, 0.05, 0.1)
 REPEATS = 300
 SCORE_DIGITS = 5
 PROBE = "probe"
+# What a baseline needs beyond attention and quality.
+NEEDED_SIGNALS = {
+    "attend_and_excite": "subject_mask",
+    "focus": "subject_mask",
+    "guidance_difference": "guidance_difference",
+    "preview_quality": "preview_quality",
+}
 HEADLINE = ("srcc", "pcc", "ktc", "auc_20", "pairwise_accuracy", "gap_closed_8")
 
 
-def evaluate(data: Path, folder: Path, split: str = "test", repeats: int = REPEATS) -> dict[str, Any]:
-    """Score the split with the exported ONNX file, write the report into the probe's folder, and return it."""
+def evaluate(
+    data: Path, folder: Path, split: str = "test", repeats: int = REPEATS, steps: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Score the split with the exported ONNX file, write the report into the probe's folder, and return it.
+
+    `steps`: some of the collected ones; None takes those of `STEPS` that were collected, or all where none of them was. A prompt
+    with a sample that the metric failed on is left out, since a choice among its samples cannot be judged.
+    """
     probe = OnnxProbe(folder)
     layers = probe.manifest["capture"]["layers"]
-    collection = with_layers(read_split(data, split), layers)
-    training = read_split(data, "train", ["quality", "guidance_difference"])
+    everything = with_layers(read_split(data, split), layers)
+    collection = everything.scored().with_metric(Metric.from_dict(probe.manifest["metric"]))
+    if collection.seeds < CANDIDATES[0]:
+        raise ValueError(f"{collection.seeds} seeds per prompt: at least {CANDIDATES[0]} are needed to judge a choice among them")
+    training = read_split(data, "train", ["quality", "guidance_difference"]).scored(samples=1)
     report: dict[str, Any] = {
         "split": split,
         "prompts": len(collection.prompts),
+        "prompts_without_quality": len(everything.prompts) - len(collection.prompts),
         "seeds": collection.seeds,
+        "not_compared": not_compared(collection),
         "quality": spread(collection.quality),
         "steps": {},
     }
     scores_of: dict[int, dict[str, np.ndarray]] = {}
-    for step in STEPS:
+    for step in steps_of(collection) if steps is None else steps:
         methods = {PROBE: probe.score_collection(collection, step), **baseline_scores(collection, training, step)}
         scores_of[step] = methods
         total = collection.description.capture.total_steps
         report["steps"][str(step)] = {
             "timestep": collection.description.points[collection.point_index(step)].timestep,
-            "methods": {
-                name: figures(scores, collection.quality, repeats if name == PROBE else 0) for name, scores in methods.items()
-            },
+            "methods": {name: figures(scores, collection, repeats if name == PROBE else 0) for name, scores in methods.items()},
             "equal_compute": equal_compute(collection, step, total),
             "false_drop": false_drop(probe.manifest, step, methods[PROBE], collection),
         }
@@ -65,6 +82,17 @@ def evaluate(data: Path, folder: Path, split: str = "test", repeats: int = REPEA
     manifest["evaluation"] = headline(report)
     write_manifest(folder, manifest)
     return report
+
+
+def steps_of(collection: Collection) -> list[int]:
+    """The steps of the report."""
+    collected = [point.step for point in collection.description.points]
+    return [step for step in STEPS if step in collected] or collected
+
+
+def not_compared(collection: Collection) -> list[str]:
+    """The baselines that need a signal which the data set does not hold."""
+    return [name for name, field in NEEDED_SIGNALS.items() if field not in collection.arrays]
 
 
 def write_scores(path: Path, collection: Collection, scores_of: dict[int, np.ndarray]) -> None:
@@ -90,21 +118,28 @@ def short(values: np.ndarray) -> list[list[float]]:
 
 def baseline_scores(collection: Collection, training: Collection, step: int) -> dict[str, np.ndarray]:
     """The scores of every baseline at one step, by name."""
-    known = training.per_prompt("guidance_difference", step)
-    direction = 1.0 if mean_known(spearman_within(known, training.quality)) >= 0 else -1.0
-    return {
-        "prompt_only": baselines.prompt_only(training.prompts, training.quality, collection),
-        "true_prompt_mean": baselines.true_prompt_mean(collection),
-        "attend_and_excite": baselines.attend_and_excite(collection, step),
-        "focus": baselines.focus(collection, step),
-        "guidance_difference": baselines.guidance_difference(collection, step, direction),
-        "preview_quality": baselines.preview_quality(collection, step),
-        "oracle": collection.quality,
+    scores_of: dict[str, Callable[[], np.ndarray]] = {
+        "prompt_only": lambda: baselines.prompt_only(training.prompts, training.quality, collection),
+        "true_prompt_mean": lambda: baselines.true_prompt_mean(collection),
+        "attend_and_excite": lambda: baselines.attend_and_excite(collection, step),
+        "focus": lambda: baselines.focus(collection, step),
+        "guidance_difference": lambda: baselines.guidance_difference(collection, step, guidance_direction(training, step)),
+        "preview_quality": lambda: baselines.preview_quality(collection, step),
+        "oracle": lambda: collection.quality,
     }
+    missing = not_compared(collection)
+    return {name: scores() for name, scores in scores_of.items() if name not in missing}
 
 
-def figures(scores: np.ndarray, quality: np.ndarray, repeats: int) -> dict[str, Any]:
+def guidance_direction(training: Collection, step: int) -> float:
+    """Whether a larger difference means a better image: 1 or -1, as the training prompts say."""
+    known = training.per_prompt("guidance_difference", step)
+    return 1.0 if mean_known(spearman_within(known, training.quality)) >= 0 else -1.0
+
+
+def figures(scores: np.ndarray, collection: Collection, repeats: int) -> dict[str, Any]:
     """Every figure of one method, each {value, low, high}, without an interval where `repeats` is 0."""
+    quality = collection.quality
 
     def measured(figure: Any) -> dict[str, float]:
         everything = np.arange(len(quality))
@@ -119,7 +154,7 @@ def figures(scores: np.ndarray, quality: np.ndarray, repeats: int) -> dict[str, 
     for share in BAD_SHARES:
         report[f"auc_{share * 100:.0f}"] = measured(lambda rows, share=share: auc(scores[rows], quality[rows], share))
     within = spearman_within(scores, quality)
-    pairs = pairwise_accuracy(scores, quality)
+    pairs = pairwise_accuracy(scores, quality, collection.description.metric.range)
     report["spearman_within"] = measured(lambda rows: mean_known(within[rows]))
     report["pairwise_accuracy"] = measured(lambda rows: mean_known(pairs[rows]))
     for candidates in CANDIDATES:
@@ -190,6 +225,7 @@ def headline(report: dict[str, Any]) -> dict[str, Any]:
         "prompts": report["prompts"],
         "seeds": report["seeds"],
         "steps": {
-            step: {name: entry["methods"][PROBE][name]["value"] for name in HEADLINE} for step, entry in report["steps"].items()
+            step: {name: entry["methods"][PROBE][name]["value"] for name in HEADLINE if name in entry["methods"][PROBE]}
+            for step, entry in report["steps"].items()
         },
     }

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from torch import nn
 
 from .dataset import Collection, read_split
-from .manifest import SCHEMA_VERSION, Point, write_manifest
+from .manifest import SCHEMA_VERSION, Metric, Point, write_manifest
 from .probe import PREVIEW, Probe
 from .scorer import DTYPES, OnnxProbe, probe_inputs
 from .train import load_probe, with_layers
@@ -29,8 +29,12 @@ TIMESTEP_TOLERANCE = 2.0
 HALF_FROM_ELEMENTS = 1024
 
 
-def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version: int) -> None:
-    """Write the probe's folder, without calibration or evaluation: those read what is written here."""
+def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version: int, good_at: float | None = None) -> None:
+    """Write the probe's folder, without calibration or evaluation: those read what is written here.
+
+    `good_at`: the quality from which an image counts as good; None takes the data set's, or where that leaves it open the
+    median of the training split. Raises ValueError where it lies outside the metric's range.
+    """
     probe, layers = load_probe(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
     fields = [
@@ -43,6 +47,7 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
     collection = with_layers(read_split(data, "train", fields, prompts=32), layers)
     export_onnx(probe, folder / "model.onnx")
     description = collection.description
+    metric = fixed_metric(data, probe, good_at)
     manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
@@ -50,7 +55,7 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
         "backbone": description.backbone,
         "capture": asdict(description.capture),
         "capture_id": description.capture.capture_id,
-        "metric": asdict(description.metric),
+        "metric": asdict(metric),
         "inputs": [asdict(signal) for signal in probe.config.inputs()],
         "output": {"name": "score", "dtype": "F32", "shape": ["batch"]},
         "decision_points": [decision_point(point) for point in description.points],
@@ -75,6 +80,18 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
         "tolerance": SELFTEST_TOLERANCE,
     }
     write_manifest(folder, manifest)
+
+
+def fixed_metric(data: Path, probe: Probe, good_at: float | None) -> Metric:
+    """The metric with the range that the probe was trained for and its `good_at`, both fixed on training data."""
+    training = read_split(data, "train", ["quality"])
+    metric = training.description.metric
+    if good_at is None:
+        good_at = float(np.nanmedian(training.quality)) if metric.good_at is None else metric.good_at
+    low, high = probe.config.metric_range
+    if not low <= good_at <= high:
+        raise ValueError(f"good at {good_at:g}: expected a quality from {low:g} to {high:g}, the range of {metric.name}")
+    return Metric(metric.name, (low, high), good_at)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 # Two images of one prompt count as different from this difference of quality, in units of the metric's range.
 TIE = 0.01
+UNIT_RANGE = (0.0, 1.0)
 
 
 CORRELATIONS = {"srcc": spearmanr, "ktc": kendalltau, "pcc": pearsonr}
@@ -28,11 +29,12 @@ def auc(scores: np.ndarray, quality: np.ndarray, bad_share: float) -> float:
     return float(roc_auc_score(bad, -scores.ravel()))
 
 
-def pairwise_accuracy(scores: np.ndarray, quality: np.ndarray) -> np.ndarray:
+def pairwise_accuracy(scores: np.ndarray, quality: np.ndarray, metric_range: tuple[float, float] = UNIT_RANGE) -> np.ndarray:
     """Per prompt: share of pairs of differing quality that the scores put in the right order; a tied score counts half."""
+    low, high = metric_range
     apart = quality[:, :, None] - quality[:, None, :]
     guessed = np.sign(scores[:, :, None] - scores[:, None, :])
-    pairs = apart > TIE
+    pairs = apart > TIE * (high - low)
     right = (guessed > 0) + 0.5 * (guessed == 0)
     counts = pairs.sum(axis=(1, 2))
     return np.divide((right * pairs).sum(axis=(1, 2)), counts, out=np.full(len(scores), np.nan), where=counts > 0)

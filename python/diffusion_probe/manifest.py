@@ -41,11 +41,19 @@ class Capture:
 
 @dataclass(frozen=True)
 class Metric:
-    """The quality a probe predicts: its name, its range, and the value from which an image counts as good."""
+    """The quality a probe predicts: its name, its range, and the value from which an image counts as good.
+
+    A data set may leave range and `good_at` open (None): they are then fixed on its training split. A probe has both.
+    """
 
     name: str
-    range: tuple[float, float]
-    good_at: float
+    range: tuple[float, float] | None
+    good_at: float | None
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Metric:
+        """Read the `metric` object of a manifest or a data set."""
+        return cls(fields["name"], fields["range"] and tuple(fields["range"]), fields["good_at"])
 
 
 @dataclass(frozen=True)

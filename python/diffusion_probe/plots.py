@@ -16,6 +16,7 @@ from .figures import auc
 
 SHOWN = ("probe", "preview_quality", "guidance_difference", "attend_and_excite", "prompt_only")
 SIZE = (6.4, 4.2)
+MOST_CANDIDATES = 8
 
 
 def write_plots(folder: Path, collection: Collection, scores: dict[int, dict[str, np.ndarray]], report: dict[str, Any]) -> None:
@@ -29,14 +30,17 @@ def write_plots(folder: Path, collection: Collection, scores: dict[int, dict[str
 def _gap(path: Path, report: dict[str, Any]) -> None:
     figure, axes = plt.subplots(figsize=SIZE)
     steps = [int(step) for step in report["steps"]]
+    candidates = max(int(count) for count in report["steps"][str(steps[0])]["equal_compute"] if int(count) <= MOST_CANDIDATES)
     for name in SHOWN:
-        values = [report["steps"][str(step)]["methods"][name]["gap_closed_8"] for step in steps]
+        if name not in report["steps"][str(steps[0])]["methods"]:
+            continue
+        values = [report["steps"][str(step)]["methods"][name][f"gap_closed_{candidates}"] for step in steps]
         axes.plot(steps, [value["value"] for value in values], marker="o", label=name.replace("_", " "))
         if name == "probe":
             axes.fill_between(steps, [v["low"] for v in values], [v["high"] for v in values], alpha=0.2)
-    same = [report["steps"][str(step)]["equal_compute"]["8"]["gap_closed"] for step in steps]
+    same = [report["steps"][str(step)]["equal_compute"][str(candidates)]["gap_closed"] for step in steps]
     axes.plot(steps, same, color="black", linestyle=":", label="full best-of-k, same calls")
-    axes.set(xlabel="step", ylabel="share of the oracle gap closed, 8 seeds", ylim=(-0.05, 1))
+    axes.set(xlabel="step", ylabel=f"share of the oracle gap closed, {candidates} seeds", ylim=(-0.05, 1))
     _save(figure, axes, path)
 
 

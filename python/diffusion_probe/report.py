@@ -39,6 +39,7 @@ def markdown(manifest: dict[str, Any], report: dict[str, Any]) -> str:
         "of the gap between a random seed and the best one. The figures within prompts are the ones that choosing among "
         "candidates depends on.",
     ]
+    lines += left_out(report)
     for step, entry in report["steps"].items():
         lines += ["", f"## Step {step} of {manifest['capture']['total_steps']} (timestep {entry['timestep']:g})", ""]
         lines += table("Pooled", POOLED, entry["methods"])
@@ -49,6 +50,17 @@ def markdown(manifest: dict[str, Any], report: dict[str, Any]) -> str:
     lines += ["", "![Share of the oracle gap closed](gap.png)", "", "![AUC over the share of bad images](auc.png)"]
     lines += ["", "![Calibration](calibration.png)", "", "![Scores and qualities](scatter.png)"]
     return "\n".join(lines) + "\n"
+
+
+def left_out(report: dict[str, Any]) -> list[str]:
+    """What this data set could not show."""
+    lines: list[str] = []
+    if report["not_compared"]:
+        names = ", ".join(TITLES[name] for name in report["not_compared"])
+        lines += ["", f"Not compared: {names}. The data set does not hold what they need."]
+    if report["prompts_without_quality"]:
+        lines += ["", f"{report['prompts_without_quality']} prompts are left out: the metric failed on some of their images."]
+    return lines
 
 
 def table(title: str, columns: dict[str, str], methods: dict[str, Any]) -> list[str]:

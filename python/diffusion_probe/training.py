@@ -57,9 +57,9 @@ class Progress:
     MEASURED_STEPS = 10
     MEASURED_SECONDS = 15.0
 
-    def __init__(self, label: str, first: int, total: int, unit: str = "step"):
-        self.label, self.first, self.total, self.unit = label, first, total, unit
-        self.bar = tqdm(total=total, initial=first, desc=label, unit=unit, dynamic_ncols=True, mininterval=1)
+    def __init__(self, label: str, first: int, total: int, unit: str = "step", shown: bool = True):
+        self.label, self.first, self.total, self.unit, self.shown = label, first, total, unit, shown
+        self.bar = tqdm(total=total, initial=first, desc=label, unit=unit, dynamic_ncols=True, mininterval=1, disable=not shown)
 
     def __iter__(self) -> Iterator[int]:
         with self.bar:
@@ -82,5 +82,5 @@ class Progress:
         self.bar.set_postfix({name: str(value) for name, value in figures.items()})
 
     def _tell(self, seconds: float) -> None:
-        if seconds >= self.MEASURED_SECONDS:
+        if self.shown and seconds >= self.MEASURED_SECONDS:
             self.bar.write(f"{self.label}: about {seconds / 60:.0f} more minutes")

@@ -111,7 +111,7 @@ def test_figures_that_do_not_exist_are_null() -> None:
     "command",
     [
         [],
-        *[[name] for name in ("collect", "train", "export", "calibrate", "evaluate", "examples", "reference")],
+        *[[name] for name in ("collect", "train", "export", "calibrate", "evaluate", "examples", "selftest", "reference")],
         *[["reference", name] for name in ("scenes", "train-backbone", "train-reward", "sample", "export")],
     ],
     ids=" ".join,
@@ -153,6 +153,6 @@ def test_scenes_and_samples_can_be_looked_at(world, tmp_path, capsys) -> None:
 
 def test_wrong_steps_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        cli.main(["collect", "--steps", "one,two"])
+        cli.main(["collect", "--at", "one,two"])
     assert stop.value.code == 2
     assert "expected steps such as 1,3,5" in capsys.readouterr().err
