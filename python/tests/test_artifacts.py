@@ -21,8 +21,8 @@ MAX_REFERENCE_BYTES = 40_000_000
 MAX_PROBE_BYTES = 5_000_000
 COLLECTED_PROMPTS = 6000  # of the training split, at most: those behind them are fresh
 FRESH_PROMPTS, SEEDS, STEP = 16, 8, 10
-# What even the provisional probe reaches; to be raised with the final one.
-LEAST_SRCC, LEAST_PAIRWISE = 0.1, 0.5
+# Well below what the report says, since these are few prompts.
+LEAST_SRCC, LEAST_PAIRWISE = 0.5, 0.65
 
 pytestmark = pytest.mark.skipif(not (REFERENCE / "reference.json").exists(), reason="reference/ is not there")
 
