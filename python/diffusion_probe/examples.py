@@ -17,28 +17,29 @@ from .train import with_layers
 
 ALPHA = 0.05  # of the service's default policy
 GROUP = 8
+PROMPTS = 64
 JSON_TOKENS = 6  # a caption this short keeps the JSON examples small
 
 
 def write_examples(data: Path, folder: Path, out: Path, document: Path, step: int, split: str = "test") -> None:
     """Write kept.safetensors, dropped.safetensors and group.safetensors to `out`, and the OpenAPI examples to `document`.
 
-    The first prompt of the split that has both kept and dropped samples among its first eight is taken for the binary
-    examples, the first short one for the JSON examples. Raises ValueError where there is none.
+    Of the split's first prompts, the one whose first eight samples the default policy cuts most evenly, with scores far apart, is
+    taken for the binary examples, the first short one for the JSON examples. Raises ValueError where there is none.
     """
     probe = OnnxProbe(folder)
     manifest = probe.manifest
-    collection = with_layers(read_split(data, split, prompts=64), manifest["capture"]["layers"])
+    collection = with_layers(read_split(data, split, prompts=PROMPTS), manifest["capture"]["layers"])
     calibration = next(entry for entry in manifest["calibration"] if entry["step"] == step)
     threshold = conformal_threshold(np.asarray(calibration["good_scores"]), ALPHA)
     if threshold is None:
         raise ValueError(f"too few good calibration samples for alpha {ALPHA}: nothing would be dropped")
     scores = probe.score_collection(collection, step)[:, :GROUP]
     dropped = scores < threshold
-    mixed = np.flatnonzero(dropped.any(axis=1) & ~dropped.all(axis=1))
-    if not len(mixed):
+    imbalance = np.abs(dropped.mean(axis=1) - 0.5)
+    if imbalance.min() == 0.5:
         raise ValueError(f"no prompt has both kept and dropped samples at step {step}")
-    prompt = int(mixed[0])
+    prompt = int(np.lexsort((-np.ptp(scores, axis=1), imbalance))[0])
     first = prompt * collection.seeds
     names = [entry["name"] for entry in manifest["inputs"]]
     chosen = {
