@@ -8,15 +8,7 @@ import { decide, type Ruling } from '../../src/decision/decide.js';
 import { exploreRate, type Policy, policySchema } from '../../src/decision/policy.js';
 import { bestFirst } from '../../src/decision/ranking.js';
 import { judge, type ScoredSamples } from '../../src/decision/verdict.js';
-
-const calibration = {
-  step: 5,
-  captions: 99,
-  samples: 99,
-  scores: [0, 1],
-  good_scores: Array.from({ length: 99 }, (_, index) => (index + 1) / 100),
-  p_good: { score: [0, 1], probability: [0, 1] },
-};
+import { calibration, EVERY_RULE } from '../support/policies.js';
 
 const anySamples: fc.Arbitrary<ScoredSamples> = fc.record({
   scores: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 12 }),
@@ -132,15 +124,6 @@ test('survival is the rate of exploration where something may be dropped, else 1
   );
 });
 
-/** Every policy, against scores of which it drops some and keeps some; score_only drops none. */
-const EVERY_RULE = [
-  { name: 'max_false_drop', alpha: 0.3 },
-  { name: 'max_false_drop', alphas: { 5: 0.3 } },
-  { name: 'threshold', value: 0.3 },
-  { name: 'top_k', k: 2 },
-  { name: 'top_fraction', fraction: 0.4 },
-  { name: 'score_only' },
-] as const;
 const GROUP = [0.1, 0.9, 0.2, 0.4, 0.15];
 
 /** The options of a policy, each left out and set to all that makes a difference. */

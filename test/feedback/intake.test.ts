@@ -6,31 +6,13 @@ import { FeedbackIntake, type Outcome, type Refusal } from '../../src/feedback/i
 import { KeyRing, randomKeys } from '../../src/feedback/keys.js';
 import { newNonce, type Receipt, signReceipt } from '../../src/feedback/receipt.js';
 import { RecentNonces } from '../../src/feedback/recent-nonces.js';
+import { receiptOf } from '../support/receipt.js';
 
 const keys = new KeyRing([{ id: 'k', secret: Buffer.alloc(32, 1) }]);
 const NOW = 1_800_000_000_000;
 
 function receiptParts(parts: Partial<Receipt> = {}): Receipt {
-  return {
-    nonce: newNonce(),
-    issuedAt: NOW - 2500,
-    model: 'tiny',
-    version: 1,
-    step: 5,
-    sample: null,
-    score: 0.5,
-    policy: 'max_false_drop',
-    alpha: 0.05,
-    threshold: 0.4,
-    wouldDrop: false,
-    override: null,
-    decision: 'keep',
-    propensity: 1,
-    survival: 0.02,
-    goodAt: 0.6,
-    range: [0, 1],
-    ...parts,
-  };
+  return receiptOf({ nonce: newNonce(), issuedAt: NOW - 2500, ...parts });
 }
 
 function receipt(parts: Partial<Receipt> = {}): string {

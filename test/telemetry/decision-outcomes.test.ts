@@ -5,23 +5,8 @@ import { test } from 'node:test';
 import { decide } from '../../src/decision/decide.js';
 import { policySchema } from '../../src/decision/policy.js';
 import { outcomesOf } from '../../src/telemetry/decision-outcomes.js';
+import { calibration, EVERY_RULE } from '../support/policies.js';
 
-const calibration = {
-  step: 5,
-  captions: 99,
-  samples: 99,
-  scores: [0, 1],
-  good_scores: Array.from({ length: 99 }, (_, index) => (index + 1) / 100),
-  p_good: { score: [0, 1], probability: [0, 1] },
-};
-const RULES = [
-  { name: 'max_false_drop', alpha: 0.3 },
-  { name: 'max_false_drop', alphas: { 5: 0.3 } },
-  { name: 'threshold', value: 0.3 },
-  { name: 'top_k', k: 2 },
-  { name: 'top_fraction', fraction: 0.4 },
-  { name: 'score_only' },
-];
 const OPTIONS = [
   {},
   { mode: 'shadow' },
@@ -30,7 +15,7 @@ const OPTIONS = [
   { min_keep: 3, explore: {} },
 ];
 
-for (const rule of RULES) {
+for (const rule of EVERY_RULE) {
   test(`the outcomes of ${JSON.stringify(rule)} are those that are expected`, () => {
     for (const option of OPTIONS) {
       const policy = policySchema.parse({ ...rule, ...option });

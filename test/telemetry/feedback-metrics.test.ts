@@ -6,6 +6,7 @@ import { Registry } from 'prom-client';
 
 import type { Outcome } from '../../src/feedback/intake.js';
 import { createFeedbackMetrics } from '../../src/telemetry/feedback-metrics.js';
+import { receiptOf } from '../support/receipt.js';
 
 interface Changes extends Partial<Omit<Outcome, 'receipt'>> {
   readonly receipt?: Partial<Outcome['receipt']>;
@@ -18,26 +19,7 @@ function outcome({ receipt = {}, ...rest }: Changes = {}): Outcome {
     weight: 1,
     delaySeconds: 3,
     ...rest,
-    receipt: {
-      nonce: 'n',
-      issuedAt: 0,
-      model: 'tiny',
-      version: 1,
-      step: 5,
-      sample: null,
-      score: 1,
-      policy: 'max_false_drop',
-      alpha: 0.05,
-      threshold: 0.4,
-      wouldDrop: false,
-      override: null,
-      decision: 'keep',
-      propensity: 1,
-      survival: 0.02,
-      goodAt: 1,
-      range: [-1, 3],
-      ...receipt,
-    },
+    receipt: receiptOf({ score: 1, goodAt: 1, range: [-1, 3], ...receipt }),
   };
 }
 

@@ -2,29 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import type { Receipt } from '../../src/feedback/receipt.js';
 import { createMetrics } from '../../src/telemetry/metrics.js';
 import { fakeEngine, TEST_POLICY, testManifest } from '../support/app.js';
+import { receiptOf } from '../support/receipt.js';
 
-const RECEIPT: Receipt = {
-  nonce: 'a',
-  issuedAt: 0,
-  model: 'tiny',
-  version: 1,
-  step: 5,
-  sample: null,
-  score: 0.5,
-  policy: 'max_false_drop',
-  alpha: 0.05,
-  threshold: 0.4,
-  wouldDrop: false,
-  override: null,
-  decision: 'keep',
-  propensity: 1,
-  survival: 1,
-  goodAt: 0.6,
-  range: [0, 1],
-};
+const RECEIPT = receiptOf({ survival: 1 });
 
 test('a new kind of decision does not set the delay of feedback back', async () => {
   const metrics = createMetrics();

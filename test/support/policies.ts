@@ -1,0 +1,21 @@
+/** Owns a calibration of which thresholds can be told by heart, and every policy with parameters that suit it. */
+
+/** The good scores are 0.01, 0.02 ... 0.99. */
+export const calibration = {
+  step: 5,
+  captions: 99,
+  samples: 99,
+  scores: [0, 1],
+  good_scores: Array.from({ length: 99 }, (_, index) => (index + 1) / 100),
+  p_good: { score: [0, 1], probability: [0, 1] },
+};
+
+/** Each drops some and keeps some of scores spread over [0, 1]; score_only drops none. */
+export const EVERY_RULE = [
+  { name: 'max_false_drop', alpha: 0.3 },
+  { name: 'max_false_drop', alphas: { 5: 0.3 } },
+  { name: 'threshold', value: 0.3 },
+  { name: 'top_k', k: 2 },
+  { name: 'top_fraction', fraction: 0.4 },
+  { name: 'score_only' },
+] as const;
