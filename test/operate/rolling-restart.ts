@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { ProbeClient, type SampleResult } from '../../src/client/index.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
-import { startProcess } from '../support/service-process.js';
+import { startService } from '../support/process.js';
 import { freePort, until } from './prometheus.js';
 
 const PAUSE_MS = 40;
@@ -32,7 +32,7 @@ test('two replicas behind nginx are restarted in turn under load', async (t) => 
   );
   const ports = [await freePort(), await freePort()];
   const startReplica = (port: number) =>
-    startProcess(t, { PORT: String(port), FEEDBACK_KEYS_FILE: keys, DRAIN_DELAY_MS: '1000' });
+    startService(t, { PORT: String(port), FEEDBACK_KEYS_FILE: keys, DRAIN_DELAY_MS: '1000' });
   const replicas = await Promise.all(ports.map(startReplica));
   const client = new ProbeClient(await startNginx(t, folder, ports), { deadlineMs: DEADLINE_MS });
   t.after(() => client.close());

@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 
 import type { Manifest } from '../../src/engine/manifest.js';
-import { startProcess } from '../support/service-process.js';
+import { startService as startServiceProcess } from '../support/process.js';
 
 const SHIPPED = path.join('models', 'pictogram', '1');
 
@@ -35,7 +35,7 @@ export async function startService(t: TestContext): Promise<RunningService> {
   const policies = path.join(folder, 'policies.json');
   const policy = { name: 'max_false_drop', alpha: ALPHA, explore: { rate: EXPLORE_RATE } };
   await writeFile(policies, JSON.stringify({ default: { policy } }));
-  const { origin, stop } = await startProcess(t, { MODELS_DIR: models, POLICIES_FILE: policies });
+  const { origin, stop } = await startServiceProcess(t, { MODELS_DIR: models, POLICIES_FILE: policies });
   t.after(async () => {
     await stop();
     await rm(folder, { recursive: true, force: true });

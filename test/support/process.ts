@@ -18,7 +18,7 @@ export function runProcess(
   environment: Record<string, string>,
   ...parameters: string[]
 ): ChildProcess {
-  const child = spawn(process.execPath, [MAIN, ...parameters], {
+  const child = spawn(process.execPath, ['--enable-source-maps', MAIN, ...parameters], {
     env: { PATH: process.env['PATH'], PORT: '0', DEVICE: 'cpu', WORKERS: '1', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -26,24 +26,48 @@ export function runProcess(
   return child;
 }
 
-/** Starts the service on the tiny probe and waits until it listens. */
-export async function startProcess(
+export interface ServiceProcess {
+  readonly child: ChildProcess;
+  /** Of its log, so far. */
+  readonly lines: readonly Record<string, unknown>[];
+  readonly ended: Promise<ExitStatus>;
+  readonly origin: string;
+  /** Drains it and waits for its end. */
+  readonly stop: () => Promise<void>;
+}
+
+/** Starts the service and waits until it listens. */
+export async function startService(
   t: TestContext,
-  environment: Record<string, string> = {},
-  options: ProbeFolderOptions = {},
-) {
-  const models = await temporaryModels(t);
-  await writeProbe(models, options);
-  const child = runProcess(t, { MODELS_DIR: models, ...environment });
+  environment: Record<string, string>,
+): Promise<ServiceProcess> {
+  const child = runProcess(t, environment);
+  child.stderr?.pipe(process.stderr);
   const lines: Record<string, unknown>[] = [];
   // Unlike 'exit', this waits for the last of what it has written.
   const ended = once(child, 'close') as Promise<ExitStatus>;
-  const listening = new Promise<string>((resolve) => {
+  const origin = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`the service ended with ${code}`)));
     createInterface({ input: child.stdout ?? assert.fail() }).on('line', (line) => {
       const entry = JSON.parse(line) as Record<string, unknown>;
       lines.push(entry);
       if (entry['msg'] === 'listening') resolve(String(entry['url']));
     });
   });
-  return { child, lines, ended, origin: await listening };
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    await ended;
+  };
+  return { child, lines, ended, origin, stop };
+}
+
+/** Starts the service on the tiny probe and waits until it listens. */
+export async function startProcess(
+  t: TestContext,
+  environment: Record<string, string> = {},
+  options: ProbeFolderOptions = {},
+): Promise<ServiceProcess> {
+  const models = await temporaryModels(t);
+  await writeProbe(models, options);
+  return startService(t, { MODELS_DIR: models, ...environment });
 }

@@ -9,7 +9,7 @@ import { test, type TestContext } from 'node:test';
 import { isTracingAsked } from '../../src/telemetry/tracing.js';
 import { temporaryModels, TINY_SIZE, writeProbe } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
-import { startProcess } from '../support/service-process.js';
+import { startService } from '../support/process.js';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const CALLER = '00f067aa0ba902b7';
@@ -72,7 +72,7 @@ function valueOf(attributes: readonly Attribute[], key: string): string | number
 async function startTraced(t: TestContext, environment: Record<string, string>) {
   const models = await temporaryModels(t);
   await writeProbe(models);
-  return startProcess(t, { MODELS_DIR: models, ...environment });
+  return startService(t, { MODELS_DIR: models, ...environment });
 }
 
 async function score(origin: string, headers: Record<string, string>, body: Uint8Array<ArrayBuffer>) {
