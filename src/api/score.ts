@@ -80,6 +80,8 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
     schema: scoreRouteSchema(),
     // The schema describes; wire/ and score-fields.ts check, with better messages and without a copy.
     validatorCompiler: () => (value) => ({ value }),
+    // The answer's type is the schema's, so checking each once more would only cost time.
+    serializerCompiler: () => JSON.stringify,
     handler: async (request, reply) => {
       const clock = new StageClock(request.arrivedAt);
       const life = watchLifetime(
@@ -125,13 +127,13 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
   ): void {
     const { probe, policy, point, samples } = findings;
     const endedAt = clock.stop();
-    metrics.stages(probe, clock.durations());
+    metrics.stages(probe, clock.intervals());
     if (probe) metrics.waited(probe, endedAt - clock.startedAt);
     tracing?.trace({
       headers: request.headers,
       from: clock.startedAt,
       to: endedAt,
-      stages: clock.intervals(),
+      stages: clock.intervals().filter(({ stage }) => stage !== 'total'),
       attributes: {
         'http.request.method': request.method,
         'http.route': '/score',

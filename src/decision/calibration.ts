@@ -1,6 +1,6 @@
 /** Owns what a score means against the probe's calibration: its percentile, its chance of being good, a safe threshold. */
 import type { CalibrationPoint } from '../engine/manifest.js';
-import { interpolate } from './interpolate.js';
+import { at, interpolate } from './interpolate.js';
 
 /** Decimal alphas such as 0.07 times 100 miss the whole number by less than this. */
 const ROUNDING_SLACK = 1e-9;
@@ -8,14 +8,13 @@ const ROUNDING_SLACK = 1e-9;
 /** Where a score stands among the calibration scores: 0 at or below the lowest, 100 at or above the highest. */
 export function percentile(calibration: CalibrationPoint, score: number): number {
   const { scores } = calibration;
-  const percents = scores.map((_, index) => (100 * index) / (scores.length - 1));
-  return interpolate(scores, percents, score);
+  return interpolate(scores, (index) => (100 * index) / (scores.length - 1), score);
 }
 
 /** The probability, 0 to 1, that the finished image's metric reaches `good_at`. */
 export function probabilityGood(calibration: CalibrationPoint, score: number): number {
   const { score: knots, probability } = calibration.p_good;
-  return interpolate(knots, probability, score);
+  return interpolate(knots, (index) => at(probability, index), score);
 }
 
 /**

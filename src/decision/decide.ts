@@ -38,7 +38,7 @@ export function decide(
 ): Ruling[] {
   const rate = exploreRate(policy);
   // The best of all samples and not of the explored ones: whether one sample is explored must not decide on another.
-  const guarded = new Set(bestFirst(samples.scores).slice(0, policy.min_keep ?? 0));
+  const guarded = new Set(policy.min_keep ? bestFirst(samples.scores).slice(0, policy.min_keep) : []);
   const shadow = policy.mode === 'shadow';
 
   const saves = (index: number): Override | null => {
@@ -46,12 +46,18 @@ export function decide(
     if (guarded.has(index)) return 'min_keep';
     return isExplored(index, rate) ? 'explore' : null;
   };
-  return judge(policy, samples).map((verdict, index): Ruling => {
-    const survival = shadow || DROPS_NOTHING.has(verdict.reason) ? 1 : rate;
-    if (!verdict.wouldDrop) return { ...verdict, override: null, decision: 'keep', propensity: 1, survival };
-    const override = saves(index);
-    const isCertain = override === 'shadow' || override === 'min_keep';
-    const decision = override === null ? 'drop' : 'keep';
-    return { ...verdict, override, decision, propensity: isCertain ? 1 : rate, survival };
+  return judge(policy, samples).map(({ wouldDrop, reason, threshold }, index): Ruling => {
+    const override = wouldDrop ? saves(index) : null;
+    const isDropped = wouldDrop && override === null;
+    const isChance = isDropped || override === 'explore';
+    return {
+      wouldDrop,
+      reason,
+      threshold,
+      override,
+      decision: isDropped ? 'drop' : 'keep',
+      propensity: isChance ? rate : 1,
+      survival: shadow || DROPS_NOTHING.has(reason) ? 1 : rate,
+    };
   });
 }

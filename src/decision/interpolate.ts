@@ -1,20 +1,20 @@
 /** Owns piecewise linear interpolation over ascending knots. */
 
 /**
- * The value at `x` of the line through the knots (xs[i], ys[i]); beyond the ends, the value of the end.
+ * The value at `x` of the line through the knots (xs[i], yAt(i)); beyond the ends, the value of the end.
  * Where several knots share one x, the middle of their values: neither end of a jump is more right than the other.
- * @param xs ascending, at least one. @param ys as long as `xs`.
+ * @param xs ascending, at least one.
  */
-export function interpolate(xs: readonly number[], ys: readonly number[], x: number): number {
+export function interpolate(xs: readonly number[], yAt: (index: number) => number, x: number): number {
   const last = xs.length - 1;
   const from = firstIndex(xs, (knot) => knot >= x);
   const to = firstIndex(xs, (knot) => knot > x);
-  if (from < to) return (at(ys, from) + at(ys, to - 1)) / 2;
-  if (from === 0) return at(ys, 0);
-  if (from > last) return at(ys, last);
+  if (from < to) return (yAt(from) + yAt(to - 1)) / 2;
+  if (from === 0) return yAt(0);
+  if (from > last) return yAt(last);
   const left = at(xs, from - 1);
   const share = (x - left) / (at(xs, from) - left);
-  return at(ys, from - 1) + share * (at(ys, from) - at(ys, from - 1));
+  return yAt(from - 1) + share * (yAt(from) - yAt(from - 1));
 }
 
 /** The first index whose value holds, or the length; the values that hold must all stand at the end. */
@@ -29,7 +29,8 @@ function firstIndex(values: readonly number[], holds: (value: number) => boolean
   return low;
 }
 
-function at(values: readonly number[], index: number): number {
+/** @throws {RangeError} where there is none. */
+export function at(values: readonly number[], index: number): number {
   const value = values[index];
   if (value === undefined) throw new RangeError(`no value at ${index} of ${values.length}`);
   return value;

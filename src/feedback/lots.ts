@@ -2,9 +2,8 @@
  * Owns the lot that each sample draws for exploration. It is an HMAC of what the backend calls the sample, so a sample
  * draws the same at every step and at every replica that has the same keys, and nobody outside can pick a lucky id.
  */
-import { randomBytes } from 'node:crypto';
-
 import type { KeyRing } from './keys.js';
+import { freshBytes } from './random-bytes.js';
 
 const LOT_BYTES = 6;
 const LOTS = 2 ** (8 * LOT_BYTES);
@@ -24,7 +23,7 @@ export interface Lot {
  * @param group the name of the prompt's candidates, where ids are unique within the group alone.
  */
 export function drawLot(keys: KeyRing, group: string | undefined, id: string | undefined): Lot {
-  if (id === undefined) return { draw: drawOf(randomBytes(LOT_BYTES)), tag: null };
+  if (id === undefined) return { draw: drawOf(freshBytes(LOT_BYTES)), tag: null };
   const digest = keys.mac(`sample ${JSON.stringify([group ?? null, id])}`);
   return { draw: drawOf(digest), tag: digest.toString('base64url', LOT_BYTES, LOT_BYTES + TAG_BYTES) };
 }

@@ -3,12 +3,13 @@
  * Callers pass them back unread. `<key id>.<payload>.<HMAC-SHA-256 of both, 16 bytes>`, the latter two as base64url;
  * the payload is a JSON list, its first element the version of this format.
  */
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 
 import * as z from 'zod';
 
 import { OVERRIDES, type Ruling } from '../decision/decide.js';
 import type { KeyRing } from './keys.js';
+import { freshBytes } from './random-bytes.js';
 
 const FORMAT = 1;
 const NONCE_BYTES = 9;
@@ -66,7 +67,7 @@ export interface Receipt extends Omit<Ruling, 'reason'> {
 export type ReceiptFault = 'malformed' | 'foreign' | 'tampered';
 
 export function newNonce(): string {
-  return randomBytes(NONCE_BYTES).toString('base64url');
+  return freshBytes(NONCE_BYTES).toString('base64url');
 }
 
 /** Writes and signs a receipt. */

@@ -51,7 +51,7 @@ export function createFeedbackMetrics(registry: Registry): FeedbackMetrics {
     expect: ({ model, version, step, policy }) => {
       const alpha = alphaAt(policy, step);
       const label = alphaLabel(alpha ?? null);
-      const key = JSON.stringify([model, version, step, policy.name, label]);
+      const key = `${model}@${version} ${step} ${policy.name} ${label}`;
       if (expected.has(key)) return;
       expected.add(key);
       const labels = { model, version, step, policy: policy.name, alpha: label };
@@ -91,7 +91,7 @@ function createInstruments(registry: Registry) {
       'value',
     ),
     delay,
-    expectDelay: startingAtZero(delay),
+    expectDelay: startingAtZero(delay, 'model', 'version', 'arm'),
     alpha: gauge('policy_alpha', 'The false-drop rate that a policy allows at a step', ...kind),
     sums: {
       w: sum('weight', 'w'),

@@ -86,7 +86,7 @@ export function createInstruments(registry: Registry) {
     batchSize: histogram('batch_size', 'Samples per inference', BATCH_BUCKETS, ...probe),
     batchDuration: histogram('batch_duration_seconds', 'Time per inference', DURATION_BUCKETS, ...probe),
     score,
-    expectScore: startingAtZero(score),
+    expectScore: startingAtZero(score, 'model', 'version', 'step'),
     scoreTenths: counter(
       'score_tenths_total',
       'Samples by the tenth of the calibration scores that theirs falls into, 1 to 10',

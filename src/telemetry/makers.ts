@@ -2,6 +2,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 const PREFIX = 'diffusion_probe_';
+/** Stands in no label. */
+const SEPARATOR = '\n';
 
 export type Makers = ReturnType<typeof makersFor>;
 
@@ -40,13 +42,14 @@ export function makersFor(registry: Registry) {
  */
 export function startingAtZero<Label extends string>(
   histogram: Histogram<Label>,
+  ...labelNames: Label[]
 ): (labels: Record<Label, string | number>) => void {
   const started = new Set<string>();
   return (labels) => {
-    const texts = Object.fromEntries(Object.entries(labels).map(([label, value]) => [label, String(value)]));
-    const key = JSON.stringify(Object.entries(texts).toSorted(([left], [right]) => (left < right ? -1 : 1)));
+    const key = labelNames.map((label) => labels[label]).join(SEPARATOR);
     if (started.has(key)) return;
     started.add(key);
-    histogram.zero(texts as Record<Label, string>);
+    const texts = labelNames.map((label) => [label, String(labels[label])]);
+    histogram.zero(Object.fromEntries(texts) as Record<Label, string>);
   };
 }

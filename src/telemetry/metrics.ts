@@ -28,6 +28,7 @@ import {
   TENTHS,
   type UnscoredEvent,
 } from './score-metrics.js';
+import type { StageInterval } from './stages.js';
 
 const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline', 'predicted'];
 const MS_PER_SECOND = 1000;
@@ -63,8 +64,8 @@ export interface Metrics {
   problem(code: ErrorCode): void;
   scored(event: ScoredEvent): void;
   unscored(event: UnscoredEvent): void;
-  /** Durations by stage, ms, of a request to a probe if it got as far. */
-  stages(probe: ServedProbe | undefined, durations: readonly (readonly [string, number])[]): void;
+  /** The stages of a request, to a probe if it got as far. */
+  stages(probe: ServedProbe | undefined, intervals: readonly StageInterval[]): void;
   /** How long a caller waited for a probe, ms. */
   waited(probe: ServedProbe, ms: number): void;
   fileReloaded(file: OperatorFile, outcome: ReloadOutcome): void;
@@ -91,10 +92,10 @@ export function createMetrics(): Metrics {
     problem: (code) => instruments.problems.inc({ code }),
     scored: (event) => countScored(instruments, feedback, event),
     unscored: (event) => countUnscored(instruments, event),
-    stages: (probe, durations) => {
-      const labels = probeLabels(probe);
-      for (const [stage, ms] of durations)
-        instruments.stageDuration.observe({ ...labels, stage }, ms / MS_PER_SECOND);
+    stages: (probe, intervals) => {
+      const { model, version, provider } = probeLabels(probe);
+      for (const { stage, from, to } of intervals)
+        instruments.stageDuration.observe({ model, version, provider, stage }, (to - from) / MS_PER_SECOND);
     },
     waited: ({ name: model, version }, ms) => instruments.spent.inc({ model, version }, ms / MS_PER_SECOND),
     fileReloaded: (file, outcome) => {

@@ -46,9 +46,11 @@ export interface UnscoredEvent {
 
 type ProbeLabels = Record<'model' | 'version' | 'provider', string>;
 
+const NO_PROBE: ProbeLabels = { model: '', version: '', provider: '' };
+
 /** The labels of a probe; empty for a request that is not known to belong to any. */
 export function probeLabels(probe: ServedProbe | undefined): ProbeLabels {
-  if (!probe) return { model: '', version: '', provider: '' };
+  if (!probe) return NO_PROBE;
   return { model: probe.name, version: String(probe.version), provider: probe.provider };
 }
 
@@ -82,17 +84,26 @@ export function countScored(
   feedback: FeedbackMetrics,
   { probe, policy, step, results }: ScoredEvent,
 ): void {
-  const { name: model, version, manifest } = probe;
+  const { name: model, version, provider, manifest } = probe;
   const [low, high] = manifest.metric.range;
-  const kind = { ...probeLabels(probe), outcome: 'scored', reason: NONE };
+  const kind = { model, version, provider, outcome: 'scored', reason: NONE };
   instruments.scoreRequests.inc(kind);
   instruments.samples.inc(kind, results.length);
   feedback.expect({ model, version, step, policy });
-  instruments.expectScore({ model, version, step });
+  const point = { model, version, step };
+  instruments.expectScore(point);
   for (const { score, percentile, decision, reason, override } of results) {
-    const labels = { model, version, step, policy: policy.name, decision, reason };
-    instruments.decisions.inc({ ...labels, override: override ?? NONE });
-    instruments.score.observe({ model, version, step }, (score - low) / (high - low));
+    const labels = {
+      model,
+      version,
+      step,
+      policy: policy.name,
+      decision,
+      reason,
+      override: override ?? NONE,
+    };
+    instruments.decisions.inc(labels);
+    instruments.score.observe(point, (score - low) / (high - low));
     if (percentile !== null)
       instruments.scoreTenths.inc({ model, version, step, tenth: tenthOf(percentile) });
     if (decision !== 'drop') continue;

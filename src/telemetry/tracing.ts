@@ -1,14 +1,7 @@
 /** Owns what of a request goes into a trace, and when there is tracing at all. telemetry/otlp.ts sends it. */
 import type { IncomingHttpHeaders } from 'node:http';
 
-import type { Stage } from './stages.js';
-
-/** A stage between two moments on the clock of performance.now(), ms. */
-export interface StageInterval {
-  readonly stage: Stage;
-  readonly from: number;
-  readonly to: number;
-}
+import type { StageInterval } from './stages.js';
 
 /** A request to /score that has been answered or has failed. */
 export interface TracedRequest {

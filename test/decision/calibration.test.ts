@@ -19,12 +19,13 @@ function calibrated(parts: Partial<CalibrationPoint>): CalibrationPoint {
 }
 
 test('interpolation goes through its knots, stays between them and ends flat', () => {
-  assert.equal(interpolate([0, 1, 3], [0, 10, 30], 2), 20);
-  assert.equal(interpolate([0, 1, 3], [0, 10, 30], 1), 10);
-  assert.equal(interpolate([0, 1, 3], [0, 10, 30], -5), 0);
-  assert.equal(interpolate([0, 1, 3], [0, 10, 30], 99), 30);
-  assert.equal(interpolate([2], [7], 0), 7);
-  assert.equal(interpolate([0, 1, 1, 2], [0, 10, 20, 30], 1), 15);
+  const through = (xs: number[], ys: number[], x: number) => interpolate(xs, (index) => ys[index] ?? NaN, x);
+  assert.equal(through([0, 1, 3], [0, 10, 30], 2), 20);
+  assert.equal(through([0, 1, 3], [0, 10, 30], 1), 10);
+  assert.equal(through([0, 1, 3], [0, 10, 30], -5), 0);
+  assert.equal(through([0, 1, 3], [0, 10, 30], 99), 30);
+  assert.equal(through([2], [7], 0), 7);
+  assert.equal(through([0, 1, 1, 2], [0, 10, 20, 30], 1), 15);
 });
 
 test('a percentile lies in 0 to 100 and never falls while the score rises', () => {
