@@ -12,6 +12,7 @@ import { readExamples } from './api/examples.js';
 import { createApp } from './app.js';
 import { helpText, welcomeText } from './console-texts.js';
 import type { Engine } from './engine/engine.js';
+import { letHeapGrow } from './heap-growth.js';
 import { createMetricsApp, type MetricsAppOptions } from './metrics-app.js';
 import { openOperatorFiles } from './operator/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './settings.js';
@@ -37,6 +38,7 @@ const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 // ONNX Runtime 1.29 and later sends telemetry on Linux unless this is set before its library loads.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
+letHeapGrow();
 
 const settings = settingsOrExit();
 const log = createLog(settings.logLevel);

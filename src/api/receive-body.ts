@@ -1,5 +1,5 @@
 /**
- * Owns how a body comes in: once, into memory of its own that may later move to a worker.
+ * Owns how a body comes in: once, into memory that the workers read it from.
  * Fastify's bodyLimit does not hold for bodies read as streams, so the limit is kept here.
  */
 import type { Readable } from 'node:stream';
@@ -28,30 +28,31 @@ export function announcedLength(header: string | undefined, maxBytes: number): n
 }
 
 /** Looks at a body of which so many bytes have come, and throws to receive no more of it. */
-export type LookAhead = (bytes: ArrayBuffer, received: number) => void;
+export type LookAhead = (received: number) => void;
 
 /**
- * Receives a body of exactly `length` bytes.
- * @param lookAhead called whenever more has come, but for the last time.
- * @returns an ArrayBuffer that shares no pool, so it can be transferred: on Node 20 a pooled one would be copied silently.
+ * Receives a body that fills `memory` exactly. When it fails, nothing is written into the memory any more.
+ * @param lookAhead called with the bytes so far whenever more has come, but for the last time.
  * @throws {ProblemError} `malformed_body` when more or fewer bytes come; the signal's reason once it fires.
  */
 export function receiveBody(
   stream: Readable,
-  length: number,
+  memory: ArrayBufferLike,
   signal: AbortSignal,
   lookAhead?: LookAhead,
-): Promise<ArrayBuffer> {
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const body = Buffer.allocUnsafeSlow(length);
+    const body = new Uint8Array(memory);
+    const { length } = body;
     let received = 0;
 
     const onData = (chunk: Buffer): void => {
       if (received + chunk.length > length) return fail(wrongLength(received + chunk.length, length));
-      received += chunk.copy(body, received);
+      body.set(chunk, received);
+      received += chunk.length;
       if (received === length) return;
       try {
-        lookAhead?.(body.buffer, received);
+        lookAhead?.(received);
       } catch (error) {
         fail(error as Error);
       }
@@ -59,7 +60,7 @@ export function receiveBody(
     const onEnd = (): void => {
       if (received !== length) return fail(wrongLength(received, length));
       stopListening();
-      resolve(body.buffer);
+      resolve();
     };
     const onClose = (): void => fail(new ClientGoneError('the client left while sending its body'));
     const onAbort = (): void => fail(signal.reason as Error);

@@ -11,6 +11,7 @@ import type { DecisionPoint } from '../engine/manifest.js';
 import type { Engine, ServedProbe } from '../engine/types.js';
 import { ProblemError, problem } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
+import { BodyMemory } from '../wire/body-memory.js';
 import { checkCapture, checkTensors } from '../wire/contract.js';
 import { decodeJson } from '../wire/json.js';
 import type { ListDtype } from '../wire/nested-lists.js';
@@ -67,12 +68,13 @@ export type ScorePipeline = (
 
 export function createScorePipeline({ engine, limits, policies, keys }: ScorePipelineOptions): ScorePipeline {
   const admission = new Admission(engine, limits);
+  const bodyMemory = new BodyMemory(limits.maxQueueBytes);
 
   return async (source, life, clock, findings) => {
-    const bytes = await receive(source, life.signal);
+    const memory = await receive(source, life.signal);
     clock.lap('receive');
 
-    const body = decode(bytes, source.format);
+    const body = decode(memory, source.format);
     const fields = readScoreFields(body.metadata, source.policyHeader);
     const probe = resolve(fields.model);
     findings.probe = probe;
@@ -88,6 +90,8 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
       ...(life.deadline !== undefined && { deadline: life.deadline }),
     });
     clock.record({ queue: queueMs, inference: inferenceMs });
+    // Only now: of a request that failed, a worker may still be reading.
+    bodyMemory.give(memory);
 
     const { group, sampleIds } = fields;
     const answer = scoredAnswer(
@@ -101,28 +105,31 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
   async function receive(
     { stream, contentLength, format }: ScoreSource,
     signal: AbortSignal,
-  ): Promise<ArrayBuffer> {
+  ): Promise<SharedArrayBuffer> {
     const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
     const length = announcedLength(contentLength, maxBytes);
     const release = admission.reserve(length);
+    const memory = bodyMemory.take(length);
+    const look = (received: number): void => lookAhead(memory, received);
     try {
-      return await receiveBody(stream, length, signal, format === 'safetensors' ? lookAhead : undefined);
+      await receiveBody(stream, memory, signal, format === 'safetensors' ? look : undefined);
+      return memory;
     } finally {
       release();
     }
   }
 
   /** Too many samples for the queue are refused on the header's word, before the tensors come. */
-  function lookAhead(bytes: ArrayBuffer, received: number): void {
+  function lookAhead(memory: ArrayBufferLike, received: number): void {
     // Only where it could matter: the header will be read again with the whole body.
     if (!admission.isFullFor(limits.maxSamplesPerRequest)) return;
-    const samples = announcedSamples(bytes, received);
+    const samples = announcedSamples(memory, received);
     if (samples !== undefined) admission.refuseSamples(samples);
   }
 
-  function decode(bytes: ArrayBuffer, format: ScoreSource['format']): DecodedBody {
-    if (format === 'safetensors') return decodeSafetensors(bytes);
-    return decodeJson(bytes, (model, tensor) => listDtype(resolve(model), tensor));
+  function decode(memory: ArrayBufferLike, format: ScoreSource['format']): DecodedBody {
+    if (format === 'safetensors') return decodeSafetensors(memory);
+    return decodeJson(memory, (model, tensor) => listDtype(resolve(model), tensor));
   }
 
   function resolve(reference: string | undefined): ServedProbe {

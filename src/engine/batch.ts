@@ -37,7 +37,11 @@ function lay(
 ): GraphArray {
   const hasTokens = input.shape.includes('tokens');
   const [only] = parts;
-  if (parts.length === 1 && only && fitsAsItIs(only, hasTokens, tokens)) return arrayOf(only, input);
+  if (parts.length === 1 && only && fitsAsItIs(only, hasTokens, tokens)) {
+    const array = arrayOf(only, input);
+    // ONNX Runtime takes no shared memory on Node 20.
+    if (!(array.buffer instanceof SharedArrayBuffer)) return array;
+  }
 
   const target = zeros(input.dtype, product(dims));
   const perSample = product(dims.slice(1));

@@ -52,7 +52,10 @@ function sliceOf(part: BatchPart, name: string): TensorSlice {
 }
 
 /** BF16 becomes float32 at once: nothing later knows of it. Undefined for integers. */
-function floatsOf(bytes: ArrayBuffer, { dtype, byteOffset, byteLength }: TensorSlice): Floats | undefined {
+function floatsOf(
+  bytes: ArrayBufferLike,
+  { dtype, byteOffset, byteLength }: TensorSlice,
+): Floats | undefined {
   switch (dtype) {
     case 'F16':
       return new Uint16Array(...aligned(bytes, byteOffset, byteLength, 2));
@@ -65,7 +68,7 @@ function floatsOf(bytes: ArrayBuffer, { dtype, byteOffset, byteLength }: TensorS
   }
 }
 
-function integersOf(bytes: ArrayBuffer, { dtype, byteOffset, byteLength }: TensorSlice): GraphArray {
+function integersOf(bytes: ArrayBufferLike, { dtype, byteOffset, byteLength }: TensorSlice): GraphArray {
   if (dtype === 'U8') return new Uint8Array(bytes, byteOffset, byteLength);
   if (dtype === 'I64') return new BigInt64Array(...aligned(bytes, byteOffset, byteLength, 8));
   throw new Error(`no graph takes ${dtype}`);
@@ -73,11 +76,11 @@ function integersOf(bytes: ArrayBuffer, { dtype, byteOffset, byteLength }: Tenso
 
 /** The arguments of a typed-array view; a view must start at a multiple of its element size, so others are copied. */
 function aligned(
-  bytes: ArrayBuffer,
+  bytes: ArrayBufferLike,
   byteOffset: number,
   byteLength: number,
   elementBytes: number,
-): [ArrayBuffer, number, number] {
+): [ArrayBufferLike, number, number] {
   const length = byteLength / elementBytes;
   if (byteOffset % elementBytes === 0) return [bytes, byteOffset, length];
   return [bytes.slice(byteOffset, byteOffset + byteLength), 0, length];

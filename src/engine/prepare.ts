@@ -5,7 +5,7 @@ import { RunHangs } from './in-time.js';
 import type { ProbeFiles } from './probe-folder.js';
 import type { BatchPart, LoadReply, RunReply } from './protocol.js';
 import { Refusal, reasonOf } from './refusal.js';
-import { copyPart, usedTokens } from './slice-samples.js';
+import { partOf, usedTokens } from './slice-samples.js';
 import { type EngineThread, OrderFailed, ThreadDied } from './thread.js';
 
 /** A probe under the key by which the threads know it. */
@@ -88,7 +88,7 @@ function refuseMismatches({ inputs, outputs }: LoadReply, { files }: KeyedProbe)
 
 async function selftest(thread: ProvingThread, { key, files }: KeyedProbe): Promise<void> {
   const { scores: expected, tolerance } = files.manifest.selftest;
-  const scores = await scoresOf(thread, key, copyPart(files.selftest, 0, expected.length));
+  const scores = await scoresOf(thread, key, partOf(files.selftest, 0, expected.length));
   for (const [sample, score] of scores.entries()) {
     const wanted = expected[sample] ?? NaN;
     if (!(Math.abs(score - wanted) <= tolerance)) {
@@ -106,12 +106,12 @@ async function scoresOf(thread: ProvingThread, key: number, part: BatchPart): Pr
 
 /** Runs the selftest's first sample as a batch of its copies; how long it took, ms. */
 async function timedRun(thread: ProvingThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
-  const copies = Array.from({ length: samples }, () => copyPart(files.selftest, 0, 1));
+  const copies = Array.from({ length: samples }, () => partOf(files.selftest, 0, 1));
   return (await runTest(thread, key, copies)).ms;
 }
 
 function tokensOf({ files }: KeyedProbe): number {
-  return usedTokens(copyPart(files.selftest, 0, 1));
+  return usedTokens(partOf(files.selftest, 0, 1));
 }
 
 async function runTest(thread: ProvingThread, key: number, parts: readonly BatchPart[]): Promise<RunReply> {

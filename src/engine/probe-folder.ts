@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
+import { sharedCopy } from '../wire/body-memory.js';
 import { checkTensors } from '../wire/contract.js';
 import { decodeSafetensors } from '../wire/safetensors.js';
 import type { DecodedBody } from '../wire/tensor.js';
@@ -89,7 +90,7 @@ function contentOf(contents: ReadonlyMap<string, Buffer>, file: string): Buffer 
 function decodeSelftest(content: Buffer, manifest: Manifest): DecodedBody {
   const { input, scores } = manifest.selftest;
   try {
-    const body = decodeSafetensors(new Uint8Array(content).buffer);
+    const body = decodeSafetensors(sharedCopy(content));
     const { samples } = checkTensors(body, manifest, scores.length);
     if (samples === scores.length) return body;
   } catch (error) {

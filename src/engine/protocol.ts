@@ -10,12 +10,12 @@ export interface WorkerSettings {
   readonly intraOpThreads: number;
 }
 
-/** Samples that belong together: a whole request, or a piece of one. `bytes` is transferred. */
+/** Samples that belong together: a whole request, or a piece of one, in the memory of the request's body. */
 export interface BatchPart {
   /** The index of its first sample in the request, for what is said of a sample. */
   readonly first: number;
   readonly samples: number;
-  readonly bytes: ArrayBuffer;
+  readonly bytes: ArrayBufferLike;
   readonly tensors: ReadonlyMap<string, TensorSlice>;
 }
 

@@ -4,7 +4,7 @@ import type { DecodedBody } from '../wire/tensor.js';
 import type { LoadedProbe } from './catalogue.js';
 import { problemOf } from './fault.js';
 import type { BatchPart, PartResult } from './protocol.js';
-import { copyPart, sampleCount, usedTokens, wholePart } from './slice-samples.js';
+import { partOf, sampleCount, usedTokens, wholePart } from './slice-samples.js';
 import type { EngineResult } from './types.js';
 
 /** A part that was given out, and whom it belongs to. */
@@ -62,7 +62,7 @@ export class ScoreRequest {
     return this.samples - this.#taken;
   }
 
-  /** Gives out the next samples, at most `limit`. In one piece the body's memory itself is given away. */
+  /** Gives out the next samples, at most `limit`. */
   take(limit: number): TakenPart {
     const body = this.#body;
     if (!body || this.waiting === 0) throw new Error('nothing is left to take');
@@ -70,7 +70,7 @@ export class ScoreRequest {
     const samples = Math.min(limit, this.waiting);
     this.#taken += samples;
     if (this.waiting === 0) this.#body = undefined;
-    const part = samples === this.samples ? wholePart(body) : copyPart(body, first, samples);
+    const part = samples === this.samples ? wholePart(body) : partOf(body, first, samples);
     return { request: this, part };
   }
 

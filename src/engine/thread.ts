@@ -59,10 +59,9 @@ export class EngineThread {
     return value;
   }
 
-  /** Runs one batch; the memory of its parts goes to the thread. */
+  /** Runs one batch. */
   async run(key: number, parts: readonly BatchPart[]): Promise<RunReply> {
-    const memory = parts.map((part) => part.bytes);
-    const value = await this.#call({ kind: 'run', key, parts }, memory);
+    const value = await this.#call({ kind: 'run', key, parts });
     if (!value || !('results' in value)) throw new TypeError('a run was answered by something else');
     return value;
   }
@@ -83,7 +82,7 @@ export class EngineThread {
     this.#worker.unref();
   }
 
-  #call(order: Order, transfer: readonly ArrayBuffer[] = []): Promise<LoadReply | RunReply | undefined> {
+  #call(order: Order): Promise<LoadReply | RunReply | undefined> {
     this.#calls += 1;
     const call = this.#calls;
     return new Promise((resolve, reject) => {
@@ -91,7 +90,7 @@ export class EngineThread {
         reject(new ThreadDied(this.#deathReason));
         return;
       }
-      this.#worker.postMessage({ call, order } satisfies Request, transfer);
+      this.#worker.postMessage({ call, order } satisfies Request, []);
       this.#owed.set(call, { resolve, reject });
     });
   }

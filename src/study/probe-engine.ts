@@ -4,6 +4,7 @@ import path from 'node:path';
 import { encodeRequest, type ScoreInput } from '../client/request.js';
 import type { EngineLog, EngineObserver } from '../engine/types.js';
 import type { Manifest } from '../engine/manifest.js';
+import { sharedCopy } from '../wire/body-memory.js';
 import { decodeSafetensors } from '../wire/safetensors.js';
 
 const MAX_SAMPLES = 64;
@@ -50,7 +51,7 @@ export async function openProbe(folder: string): Promise<ProbeEngine> {
     return {
       manifest: probe.manifest,
       score: async (input) => {
-        const body = decodeSafetensors(encodeRequest(input, {}).buffer);
+        const body = decodeSafetensors(sharedCopy(encodeRequest(input, {})));
         return [...(await engine.score(probe, body)).scores];
       },
       close: async () => {

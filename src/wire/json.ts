@@ -4,6 +4,7 @@
  * It is rewritten into the binary form and read from there: one set of rules and limits for both.
  */
 import { problem, type ProblemError } from '../errors.js';
+import { sharedCopy } from './body-memory.js';
 import { DTYPE_BYTES, elementCount, isDtype } from './dtype.js';
 import { type ListDtype, NestedListError, tensorFromLists } from './nested-lists.js';
 import { encodeSafetensors, type TensorData } from './safetensors-writer.js';
@@ -21,7 +22,7 @@ export type ChooseListDtype = (model: string | undefined, tensor: string) => Lis
  * Metadata that is not a string (a policy, a list of ids, a step) becomes its JSON text, as the binary form has it.
  * @throws {ProblemError} `malformed_body`, saying what was expected.
  */
-export function decodeJson(bytes: ArrayBuffer, chooseListDtype: ChooseListDtype): DecodedBody {
+export function decodeJson(bytes: ArrayBufferLike, chooseListDtype: ChooseListDtype): DecodedBody {
   const { tensors, ...fields } = readDocument(bytes);
   if (!isRecord(tensors))
     throw malformed('needs a member "tensors", an object of tensors by name', 'tensors');
@@ -32,13 +33,13 @@ export function decodeJson(bytes: ArrayBuffer, chooseListDtype: ChooseListDtype)
       return [name, readLists(value, chooseListDtype(metadata['model'], name), field)];
     return [name, readBase64(value, field)];
   });
-  return decodeSafetensors(encodeSafetensors(Object.fromEntries(read), metadata).buffer);
+  return decodeSafetensors(sharedCopy(encodeSafetensors(Object.fromEntries(read), metadata)));
 }
 
-function readDocument(bytes: ArrayBuffer): Record<string, unknown> {
+function readDocument(bytes: ArrayBufferLike): Record<string, unknown> {
   let document: unknown;
   try {
-    document = parseStrictJson(utf8.decode(bytes));
+    document = parseStrictJson(utf8.decode(new Uint8Array(bytes)));
   } catch (error) {
     throw malformed(
       error instanceof StrictJsonError ? `is ${error.message}` : 'is not valid UTF-8',

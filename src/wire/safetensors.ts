@@ -28,7 +28,7 @@ interface Entry {
  * Reads a body in safetensors layout. The result's slices are views into `bytes`: nothing is copied.
  * @throws {ProblemError} `malformed_body`, saying which rule was broken.
  */
-export function decodeSafetensors(bytes: ArrayBuffer): DecodedBody {
+export function decodeSafetensors(bytes: ArrayBufferLike): DecodedBody {
   const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
   const header = readHeader(new Uint8Array(bytes, LENGTH_BYTES, headerEnd - LENGTH_BYTES));
   const { [METADATA_KEY]: metadata, ...described } = header;
@@ -49,7 +49,7 @@ export function decodeSafetensors(bytes: ArrayBuffer): DecodedBody {
  * not. What else is wrong with it is left to decodeSafetensors.
  * @throws {ProblemError} `malformed_body`, when the header is none.
  */
-export function announcedSamples(bytes: ArrayBuffer, received: number): number | undefined {
+export function announcedSamples(bytes: ArrayBufferLike, received: number): number | undefined {
   if (received < LENGTH_BYTES) return undefined;
   const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
   if (received < headerEnd) return undefined;
@@ -59,7 +59,7 @@ export function announcedSamples(bytes: ArrayBuffer, received: number): number |
   return Number.isSafeInteger(samples) ? (samples as number) : 0;
 }
 
-function readHeaderLength(bytes: ArrayBuffer): number {
+function readHeaderLength(bytes: ArrayBufferLike): number {
   if (bytes.byteLength < LENGTH_BYTES) {
     throw malformed(
       `it has ${bytes.byteLength} bytes, fewer than the ${LENGTH_BYTES} of the header's length`,

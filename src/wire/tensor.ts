@@ -29,9 +29,9 @@ export interface TensorSlice {
   readonly byteLength: number;
 }
 
-/** A request's tensors and texts. `bytes` belongs to this body alone, so it may be transferred to a worker. */
+/** A request's tensors and texts. Workers read `bytes` in place if it is shared memory, and get a copy otherwise. */
 export interface DecodedBody {
-  readonly bytes: ArrayBuffer;
+  readonly bytes: ArrayBufferLike;
   readonly tensors: ReadonlyMap<string, TensorSlice>;
   readonly metadata: ReadonlyMap<string, string>;
 }
