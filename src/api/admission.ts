@@ -1,6 +1,7 @@
 /**
- * Owns what is let in before it is read: a queue that is full is known from the announced bytes, and from the samples
- * that the body's header tells. That spares both sides the transfer.
+ * Owns what is let in before it is read: that a request cannot be in time is known when its headers have come; that the
+ * queue is full, from the announced bytes and from the samples that the body's header tells. That spares both sides the
+ * transfer.
  */
 import type { Engine } from '../engine/types.js';
 import { problem, type ProblemError } from '../errors.js';
@@ -10,12 +11,14 @@ export interface AdmissionLimits {
   readonly maxQueueBytes: number;
 }
 
+type WatchedEngine = Pick<Engine, 'queueDepth' | 'waitMs'>;
+
 export class Admission {
-  readonly #engine: Pick<Engine, 'queueDepth'>;
+  readonly #engine: WatchedEngine;
   readonly #limits: AdmissionLimits;
   #comingBytes = 0;
 
-  constructor(engine: Pick<Engine, 'queueDepth'>, limits: AdmissionLimits) {
+  constructor(engine: WatchedEngine, limits: AdmissionLimits) {
     this.#engine = engine;
     this.#limits = limits;
   }
@@ -35,6 +38,16 @@ export class Admission {
     return () => {
       this.#comingBytes -= bytes;
     };
+  }
+
+  /**
+   * Turns away a request that would wait beyond its deadline. The engine looks again when it knows what is in it.
+   * @param leftMs until the deadline. @throws {ProblemError} deadline
+   */
+  refuseLate(leftMs: number): void {
+    const waitMs = this.#engine.waitMs();
+    if (waitMs <= leftMs) return;
+    throw problem('deadline', `The work that is ahead will take ${Math.ceil(waitMs)} ms.`);
   }
 
   /** Whether a request of so many samples would be turned away for them. */

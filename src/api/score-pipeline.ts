@@ -71,7 +71,7 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
   const bodyMemory = new BodyMemory(limits.maxQueueBytes);
 
   return async (source, life, clock, findings) => {
-    const memory = await receive(source, life.signal);
+    const memory = await receive(source, life);
     clock.lap('receive');
 
     const body = decode(memory, source.format);
@@ -104,10 +104,11 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
 
   async function receive(
     { stream, contentLength, format }: ScoreSource,
-    signal: AbortSignal,
+    { signal, deadline }: Lifetime,
   ): Promise<SharedArrayBuffer> {
     const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
     const length = announcedLength(contentLength, maxBytes);
+    if (deadline !== undefined) admission.refuseLate(deadline - performance.now());
     const release = admission.reserve(length);
     const memory = bodyMemory.take(length);
     const look = (received: number): void => lookAhead(memory, received);

@@ -169,9 +169,10 @@ function failOpen(
   { probe, policy }: Findings,
 ): FailedOpen {
   if (outcome !== 'failed_open' || reason === 'none' || !isFailOpenReason(reason)) throw error;
-  const { cause } = toProblem(error);
-  const log = reason === 'internal' ? 'error' : 'info';
-  request.log[log]({ code: reason, err: cause ?? error }, 'failed open');
+  const { cause, detail } = toProblem(error);
+  if (reason === 'internal') request.log.error({ code: reason, err: cause ?? error }, 'failed open');
+  // Under overload these are thousands a second, and the metrics count them.
+  else request.log.debug({ code: reason, detail }, 'failed open');
   return failedOpenAnswer(reason, probe, policy);
 }
 

@@ -32,14 +32,19 @@ export class Outlook {
   }
 
   /**
-   * How long a request that has to wait will need from now on, ms: for what runs, what waits before it, and itself.
+   * How long a request that comes now has to wait for what runs and what waits already, ms.
    * @param threads that take work.
    */
-  needMs(request: ScoreRequest, threads: number): number {
+  waitMs(threads: number): number {
     const now = performance.now();
     let ahead = this.#backlog.workMs();
     for (const { startedAt, predictedMs } of this.#runs) ahead += Math.max(0, startedAt + predictedMs - now);
-    return (CAUTION * ahead) / Math.max(1, threads) + ownMs(request);
+    return (CAUTION * ahead) / Math.max(1, threads);
+  }
+
+  /** How long such a request will need altogether, ms. */
+  needMs(request: ScoreRequest, threads: number): number {
+    return this.waitMs(threads) + ownMs(request);
   }
 
   /**

@@ -62,6 +62,10 @@ export class RunningEngine implements Engine {
     return reason === undefined ? { ready: true } : { ready: false, reason };
   }
 
+  waitMs(): number {
+    return this.#parts.scheduler.waitMs();
+  }
+
   queueDepth(): QueueDepth {
     return this.#parts.backlog.depth();
   }

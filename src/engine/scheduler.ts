@@ -58,6 +58,12 @@ export class Scheduler {
     this.pump();
   }
 
+  /** How long a request that comes now will wait before it runs, by prediction, ms. */
+  waitMs(): number {
+    const { idleSlot, liveThreads } = this.#options;
+    return idleSlot() ? 0 : this.#outlook.waitMs(liveThreads());
+  }
+
   /** Gives idle threads what waits. */
   pump(): void {
     const { backlog, idleSlot } = this.#options;

@@ -103,6 +103,8 @@ export interface Engine {
   readiness(): Readiness;
   /** What waits; what is running has left the queue. */
   queueDepth(): QueueDepth;
+  /** How long a request that comes now will wait before it runs, by prediction, ms. */
+  waitMs(): number;
   /**
    * Looks at the model repository now and takes over what has changed; resolves when that is done.
    * @throws {ProblemError} unready, when the repository cannot be read

@@ -87,6 +87,13 @@ test('a full queue is known before the body is read', async (t) => {
   assert.equal((await app.inject({ ...request(1), headers })).statusCode, 503);
 });
 
+test('that a request would wait beyond its deadline is known before the body is read', async (t) => {
+  const { app } = await startApp(t, fakeEngine({ waitMs: () => 500 }));
+  const answer = (await app.inject(request(400))).json<FailedOpen>();
+  assert.deepEqual([answer.reason, answer.model], ['deadline', null]);
+  assert.equal((await app.inject(request(2000))).json<{ outcome: string }>().outcome, 'scored');
+});
+
 test('bad requests are no failure of the service: they are refused, deadline or not', async (t) => {
   const { app } = await startApp(t, fakeEngine());
   const response = await app.inject({ ...request(1000), payload: Buffer.from('junk') });
