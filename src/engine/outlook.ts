@@ -4,10 +4,8 @@
  */
 import type { Backlog, Batch } from './backlog.js';
 import { samplesThatFit } from './batch-plan.js';
+import { PredictionError } from './prediction-error.js';
 import type { ScoreRequest } from './score-request.js';
-
-/** Work that is ahead takes a little longer than predicted, as a worker is rarely free at the best moment. */
-const CAUTION = 1.1;
 
 /** A run under way. */
 interface Run {
@@ -18,6 +16,9 @@ interface Run {
 export class Outlook {
   readonly #backlog: Backlog;
   readonly #runs = new Set<Run>();
+  readonly #error = new PredictionError();
+  /** When each request was predicted to have its scores. */
+  readonly #expected = new WeakMap<ScoreRequest, number>();
 
   constructor(backlog: Backlog) {
     this.#backlog = backlog;
@@ -32,19 +33,37 @@ export class Outlook {
   }
 
   /**
-   * How long a request that comes now has to wait for what runs and what waits already, ms.
+   * How long a request that comes now may well have to wait for what runs and what waits already, ms.
    * @param threads that take work.
    */
   waitMs(threads: number): number {
+    return this.#aheadMs(threads) + this.#error.marginMs;
+  }
+
+  /** How long such a request may well need altogether, ms. */
+  needMs(request: ScoreRequest, threads: number): number {
+    return this.waitMs(threads) + ownMs(request);
+  }
+
+  /**
+   * Notes a request that is let in, to learn from when it has its scores. @param threads that take work; Infinity where
+   * one is idle.
+   */
+  expect(request: ScoreRequest, threads: number): void {
+    this.#expected.set(request, performance.now() + this.#aheadMs(threads) + ownMs(request));
+  }
+
+  /** Notes that a request has its scores. */
+  fulfilled(request: ScoreRequest): void {
+    const expected = this.#expected.get(request);
+    if (expected !== undefined) this.#error.learn(performance.now() - expected);
+  }
+
+  #aheadMs(threads: number): number {
     const now = performance.now();
     let ahead = this.#backlog.workMs();
     for (const { startedAt, predictedMs } of this.#runs) ahead += Math.max(0, startedAt + predictedMs - now);
-    return (CAUTION * ahead) / Math.max(1, threads);
-  }
-
-  /** How long such a request will need altogether, ms. */
-  needMs(request: ScoreRequest, threads: number): number {
-    return this.waitMs(threads) + ownMs(request);
+    return ahead / Math.max(1, threads);
   }
 
   /**

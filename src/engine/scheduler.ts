@@ -52,8 +52,13 @@ export class Scheduler {
     if (signal?.aborted) return this.#skip(request, 'aborted', abortReason(signal));
     const leftMs = request.deadline - performance.now();
     if (leftMs <= 0) return this.#skip(request, 'deadline', deadlinePassed());
-    if (this.#isHopeless(request, leftMs)) return this.#skip(request, 'predicted', deadlineTooNear());
-    this.#options.backlog.add(request);
+    const { backlog, idleSlot, liveThreads } = this.#options;
+    // With an idle thread there is nothing ahead: it costs nothing to try.
+    const threads = idleSlot() ? Infinity : liveThreads();
+    if (threads !== Infinity && leftMs !== Infinity && this.#outlook.needMs(request, threads) > leftMs)
+      return this.#skip(request, 'predicted', deadlineTooNear());
+    this.#outlook.expect(request, threads);
+    backlog.add(request);
     this.#watch(request, signal, leftMs);
     this.pump();
   }
@@ -95,13 +100,6 @@ export class Scheduler {
       const answers = [...this.#open].map(({ answer }) => answer);
       await Promise.allSettled([...answers, ...this.#running]);
     }
-  }
-
-  /** With an idle thread there is nothing ahead: it costs nothing to try. */
-  #isHopeless(request: ScoreRequest, leftMs: number): boolean {
-    const { idleSlot, liveThreads } = this.#options;
-    if (leftMs === Infinity || idleSlot()) return false;
-    return this.#outlook.needMs(request, liveThreads()) > leftMs;
   }
 
   /** A batch that is not full yet may be given a little time; then a later pump takes it. */
@@ -154,7 +152,9 @@ export class Scheduler {
     for (const [index, { request, part }] of batch.parts.entries()) {
       const result = results[index];
       if (result) request.accept(part, result, facts);
-      if (request.isSettled) this.#options.backlog.remove(request);
+      if (!request.isSettled) continue;
+      this.#outlook.fulfilled(request);
+      this.#options.backlog.remove(request);
     }
   }
 

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import type { EngineResult, ServedProbe } from '../../src/engine/types.js';
+import { sharedCopy } from '../../src/wire/body-memory.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 import { type ObservedEngine, startEngine } from '../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
@@ -235,14 +236,16 @@ test('a body that holds no sample is refused', async (t) => {
   await assert.rejects(engine.score(engine.resolve('tiny'), empty), { code: 'empty_batch' });
 });
 
-test('a body that was used before is a failure of the caller, and nothing else suffers', async (t) => {
+test('a body stays the caller’s: it can be scored again, in shared memory or not', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
-  const body = bodyOf(1);
-  await engine.score(probe, body);
-  assert.equal(body.bytes.byteLength, 0, 'its memory went to the worker');
-  await assert.rejects(engine.score(probe, body), { code: 'internal' });
+  const body = bodyOf(2);
+  const shared = { ...body, bytes: sharedCopy(new Uint8Array(body.bytes)) };
+  const first = await engine.score(probe, body);
+  for (const again of [body, shared])
+    assert.deepEqual((await engine.score(probe, again)).scores, first.scores);
+});
   await engine.score(probe, bodyOf(1));
 });

@@ -1,0 +1,24 @@
+/**
+ * Owns how far predictions of a request's end were off lately, as TCP keeps account of its round trips: a running mean
+ * and a running deviation. https://www.rfc-editor.org/rfc/rfc6298#section-2
+ */
+
+const MEAN_GAIN = 1 / 8;
+const DEVIATION_GAIN = 1 / 4;
+const DEVIATIONS = 4;
+
+export class PredictionError {
+  #mean = 0;
+  #deviation = 0;
+
+  /** Takes in how much later than predicted something came, ms; negative if earlier. */
+  learn(lateMs: number): void {
+    this.#deviation += DEVIATION_GAIN * (Math.abs(lateMs - this.#mean) - this.#deviation);
+    this.#mean += MEAN_GAIN * (lateMs - this.#mean);
+  }
+
+  /** How much later than predicted something may well come, ms. */
+  get marginMs(): number {
+    return Math.max(0, this.#mean + DEVIATIONS * this.#deviation);
+  }
+}
