@@ -247,5 +247,3 @@ test('a body stays the caller’s: it can be scored again, in shared memory or n
   for (const again of [body, shared])
     assert.deepEqual((await engine.score(probe, again)).scores, first.scores);
 });
-  await engine.score(probe, bodyOf(1));
-});
