@@ -1,11 +1,11 @@
 /** Owns how long a run may take, and what one is called that takes longer. */
-import type { RunReply } from './protocol.js';
+import type { RunResult } from './thread.js';
 
 /** A run that has not ended in time. Its thread cannot be stopped: that would abort the process. */
 export class RunHangs extends Error {}
 
 /** The run's reply. @throws {RunHangs} when there is none within `limitMs`; left out: it is waited for for ever. */
-export async function inTime(run: Promise<RunReply>, limitMs = Infinity): Promise<RunReply> {
+export async function inTime(run: Promise<RunResult>, limitMs = Infinity): Promise<RunResult> {
   if (limitMs === Infinity) return run;
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_, reject) => {

@@ -1,61 +1,71 @@
 /** Owns what becomes of one request's part in the worker: checked, brought to the graph's types, ready to be laid into a batch. */
-import type { TensorSlice } from '../wire/tensor.js';
 import { type Floats, checkAttention, checkMask, firstNotFinite, valueAt } from './check.js';
 import { type Fault, printable } from './fault.js';
 import { bf16ToF32, f16ToF32, f32ToF16 } from './float-convert.js';
+import type { InputLayout } from './input-layout.js';
 import type { ManifestInput } from './manifest.js';
-import type { BatchPart } from './protocol.js';
-import { usedTokens } from './slice-samples.js';
+import type { PartTensor, RunPart } from './run-parts.js';
+import { type TokenRun, runsOfReal } from './token-runs.js';
 
-/** Halves are kept as their bits. */
-export type GraphArray = Uint16Array | Float32Array | Uint8Array | BigInt64Array;
-
-/** A part whose values are good. */
+/** A part whose values are good, but for attention that is still to be checked. */
 export interface ReadyPart {
-  readonly first: number;
   readonly samples: number;
   readonly tokens: number;
   /** Tokens up to the last one that any sample has; what follows is padding and needs no room in the batch. */
   readonly usedTokens: number;
-  /** [samples, tokens] */
-  readonly mask: Uint8Array;
-  readonly hasMasked: boolean;
-  /** By input name, in the graph's dtype. */
-  readonly arrays: ReadonlyMap<string, GraphArray>;
+  /** Where each sample has real tokens; undefined where every token of every sample is real. */
+  readonly realTokens: readonly (readonly TokenRun[])[] | undefined;
+  /** Each input's values in the graph's dtype, in the order of the graph's inputs. */
+  readonly values: readonly Uint8Array[];
+  /** Set where the attention goes to the graph as it came: it can be checked where it lies in the batch. */
+  readonly unchecked: RunPart | undefined;
 }
 
 /** Checks a part's values and converts them; the first fault stands for all. */
-export function readyPart(part: BatchPart, inputs: readonly ManifestInput[]): ReadyPart | { fault: Fault } {
-  const { samples } = part;
-  const maskSlice = sliceOf(part, 'token_mask');
-  const tokens = maskSlice.shape[1] ?? 0;
-  const mask = new Uint8Array(part.bytes, maskSlice.byteOffset, maskSlice.byteLength);
-  const maskFault = checkMask(mask, tokens, part.first);
+export function readyPart(part: RunPart, layouts: readonly InputLayout[]): ReadyPart | { fault: Fault } {
+  const mask = maskOf(part, layouts);
+  const maskFault = checkMask(mask, part.tokens, part.first);
   if (maskFault) return { fault: maskFault };
 
-  const arrays = new Map<string, GraphArray>();
-  for (const input of inputs) {
-    const slice = sliceOf(part, input.name);
-    const floats = floatsOf(part.bytes, slice);
-    const fault = floats && checkFloats(input, slice, floats, mask, part.first);
+  let unchecked: RunPart | undefined;
+  const values: Uint8Array[] = [];
+  for (const [index, layout] of layouts.entries()) {
+    const tensor = part.tensors[index]!;
+    const asItIs = new Uint8Array(part.bytes, tensor.byteOffset, tensor.byteLength);
+    if (layout.input.name === 'attention' && tensor.dtype === 'F16' && layout.input.dtype === 'F16') {
+      unchecked = part;
+      values.push(asItIs);
+      continue;
+    }
+    const floats = floatsOf(part.bytes, tensor);
+    const fault = floats && checkFloats(part, layout, floats, mask);
     if (fault) return { fault };
-    arrays.set(input.name, floats ? toGraphFloats(floats, input) : integersOf(part.bytes, slice));
+    values.push(tensor.dtype === layout.input.dtype ? asItIs : converted(floats, layout.input));
   }
-  const hasMasked = mask.includes(0);
-  return { first: part.first, samples, tokens, usedTokens: usedTokens(part), mask, hasMasked, arrays };
+  const { samples, tokens } = part;
+  return { samples, tokens, ...runsOfReal(mask, tokens), values, unchecked };
 }
 
-function sliceOf(part: BatchPart, name: string): TensorSlice {
-  const slice = part.tensors.get(name);
-  if (!slice) throw new Error(`the part has no tensor ${name}`);
-  return slice;
+/** What readyPart has left out. */
+export function uncheckedFault(
+  { unchecked: part }: ReadyPart,
+  layouts: readonly InputLayout[],
+): Fault | undefined {
+  if (!part) return undefined;
+  const index = layouts.findIndex(({ input }) => input.name === 'attention');
+  const floats = floatsOf(part.bytes, part.tensors[index]!);
+  return floats && checkFloats(part, layouts[index]!, floats, maskOf(part, layouts));
+}
+
+/** [samples, tokens] */
+function maskOf({ bytes, tensors }: RunPart, layouts: readonly InputLayout[]): Uint8Array {
+  const index = layouts.findIndex(({ input }) => input.name === 'token_mask');
+  const { byteOffset, byteLength } = tensors[index]!;
+  return new Uint8Array(bytes, byteOffset, byteLength);
 }
 
 /** BF16 becomes float32 at once: nothing later knows of it. Undefined for integers. */
-function floatsOf(
-  bytes: ArrayBufferLike,
-  { dtype, byteOffset, byteLength }: TensorSlice,
-): Floats | undefined {
+function floatsOf(bytes: ArrayBufferLike, { dtype, byteOffset, byteLength }: PartTensor): Floats | undefined {
   switch (dtype) {
     case 'F16':
       return new Uint16Array(...aligned(bytes, byteOffset, byteLength, 2));
@@ -66,12 +76,6 @@ function floatsOf(
     default:
       return undefined;
   }
-}
-
-function integersOf(bytes: ArrayBufferLike, { dtype, byteOffset, byteLength }: TensorSlice): GraphArray {
-  if (dtype === 'U8') return new Uint8Array(bytes, byteOffset, byteLength);
-  if (dtype === 'I64') return new BigInt64Array(...aligned(bytes, byteOffset, byteLength, 8));
-  throw new Error(`no graph takes ${dtype}`);
 }
 
 /** The arguments of a typed-array view; a view must start at a multiple of its element size, so others are copied. */
@@ -86,7 +90,13 @@ function aligned(
   return [bytes.slice(byteOffset, byteOffset + byteLength), 0, length];
 }
 
-function toGraphFloats(floats: Floats, { name, dtype }: ManifestInput): GraphArray {
+function converted(floats: Floats | undefined, input: ManifestInput): Uint8Array {
+  if (!floats) throw new Error(`${input.name} must be ${input.dtype}`);
+  const { buffer, byteOffset, byteLength } = toGraphFloats(floats, input);
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+function toGraphFloats(floats: Floats, { name, dtype }: ManifestInput): Floats {
   const isHalf = floats instanceof Uint16Array;
   if (dtype === 'F16') return isHalf ? floats : f32ToF16(floats);
   if (dtype === 'F32') return isHalf ? f16ToF32(floats) : floats;
@@ -94,35 +104,36 @@ function toGraphFloats(floats: Floats, { name, dtype }: ManifestInput): GraphArr
 }
 
 function checkFloats(
-  input: ManifestInput,
-  slice: TensorSlice,
+  { first, samples, tokens }: RunPart,
+  layout: InputLayout,
   floats: Floats,
   mask: Uint8Array,
-  first: number,
 ): Fault | undefined {
-  if (input.name !== 'attention') return checkFinite(input, slice, floats, mask, first);
-  const [samples = 0, layers = 0, tokens = 0, height = 0, width = 0] = slice.shape;
+  const { input } = layout;
+  if (input.name !== 'attention') return checkFinite(layout, floats, mask, { first, samples, tokens });
+  const [, layers = 0, , height = 0, width = 0] = input.shape.map(Number);
   return checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
+}
+
+interface Extent {
+  readonly first: number;
+  readonly samples: number;
+  readonly tokens: number;
 }
 
 /** An unmasked value must be finite, also as the half that the graph may want. */
 function checkFinite(
-  input: ManifestInput,
-  { shape }: TensorSlice,
+  { input, hasTokens, blocks }: InputLayout,
   floats: Floats,
   mask: Uint8Array,
-  first: number,
+  { first, samples, tokens }: Extent,
 ): Fault | undefined {
   const graphFloats = toGraphFloats(floats, input);
-  if (!(graphFloats instanceof Uint16Array || graphFloats instanceof Float32Array)) return undefined;
-  const tokenAxis = input.shape.indexOf('tokens');
-  const samples = shape[0] ?? 0;
-  const tokens = tokenAxis === -1 ? 1 : (shape[tokenAxis] ?? 0);
-  const rowLength = tokenAxis === -1 ? floats.length / samples : product(shape.slice(tokenAxis + 1));
-  const rowsPerSample = floats.length / rowLength / samples;
+  const rowsPerSample = hasTokens ? tokens * blocks : 1;
+  const rowLength = floats.length / (samples * rowsPerSample);
   for (let start = 0, row = 0; start < floats.length; start += rowLength, row += 1) {
     const sample = Math.floor(row / rowsPerSample);
-    if (tokenAxis !== -1 && mask[sample * tokens + (row % tokens)] === 0) continue;
+    if (hasTokens && mask[sample * tokens + (row % tokens)] === 0) continue;
     const wrong = firstNotFinite(graphFloats, start, start + rowLength);
     if (wrong !== undefined) return finiteFault(input, first + sample, valueAt(floats, wrong));
   }
@@ -137,8 +148,4 @@ function finiteFault({ name, dtype }: ManifestInput, sample: number, value: numb
     received: printable(value),
     expected: 'finite values',
   };
-}
-
-function product(factors: readonly number[]): number {
-  return factors.reduce((result, factor) => result * factor, 1);
 }

@@ -3,10 +3,10 @@ import { type BatchPlan, batchSizes, measureBatches } from './batch-plan.js';
 import { graphMismatches } from './graph-contract.js';
 import { RunHangs } from './in-time.js';
 import type { ProbeFiles } from './probe-folder.js';
-import type { BatchPart, LoadReply, RunReply } from './protocol.js';
+import type { BatchPart, LoadReply } from './protocol.js';
 import { Refusal, reasonOf } from './refusal.js';
 import { partOf, usedTokens } from './slice-samples.js';
-import { type EngineThread, OrderFailed, ThreadDied } from './thread.js';
+import { type EngineThread, OrderFailed, type RunResult, ThreadDied } from './thread.js';
 
 /** A probe under the key by which the threads know it. */
 export interface KeyedProbe {
@@ -97,7 +97,7 @@ async function selftest(thread: ProvingThread, { key, files }: KeyedProbe): Prom
   }
 }
 
-async function scoresOf(thread: ProvingThread, key: number, part: BatchPart): Promise<Float32Array> {
+async function scoresOf(thread: ProvingThread, key: number, part: BatchPart): Promise<readonly number[]> {
   const [result] = (await runTest(thread, key, [part])).results;
   if (result && 'scores' in result) return result.scores;
   const reason = result ? result.fault.detail : 'no result';
@@ -114,7 +114,7 @@ function tokensOf({ files }: KeyedProbe): number {
   return usedTokens(partOf(files.selftest, 0, 1));
 }
 
-async function runTest(thread: ProvingThread, key: number, parts: readonly BatchPart[]): Promise<RunReply> {
+async function runTest(thread: ProvingThread, key: number, parts: readonly BatchPart[]): Promise<RunResult> {
   try {
     return await thread.run(key, parts);
   } catch (error) {

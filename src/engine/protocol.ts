@@ -2,6 +2,7 @@
 import type { TensorSlice } from '../wire/tensor.js';
 import type { Fault } from './fault.js';
 import type { ManifestInput } from './manifest.js';
+import type { PackedParts } from './run-parts.js';
 import type { Device, Provider } from './types.js';
 
 /** Given to a worker at its start. */
@@ -28,10 +29,9 @@ export interface LoadOrder {
   readonly output: string;
 }
 
-export interface RunOrder {
+export interface RunOrder extends PackedParts {
   readonly kind: 'run';
   readonly key: number;
-  readonly parts: readonly BatchPart[];
 }
 
 export interface UnloadOrder {
@@ -61,14 +61,20 @@ export interface LoadReply {
   readonly outputs: readonly GraphValue[];
 }
 
-/** What became of one part: scores in order, or why it could not be scored. */
-export type PartResult = { readonly scores: Float32Array } | { readonly fault: Fault };
+export interface RunScores {
+  /** One per sample of all parts, in order. Plain numbers: so few are cloned faster than a typed array and its memory. */
+  readonly scores: readonly number[];
+  /** By the index of the part, whose scores then mean nothing. */
+  readonly faults: readonly (readonly [part: number, fault: Fault])[];
+}
 
-export interface RunReply {
-  readonly results: readonly PartResult[];
+export interface RunReply extends RunScores {
   /** Checks, assembly and inference, ms. */
   readonly ms: number;
 }
+
+/** What became of one part: scores in order, or why it could not be scored. */
+export type PartResult = { readonly scores: readonly number[] } | { readonly fault: Fault };
 
 export interface Request<O extends Order = Order> {
   readonly call: number;

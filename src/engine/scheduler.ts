@@ -9,9 +9,8 @@ import { samplesThatFit } from './batch-plan.js';
 import { RunHangs } from './in-time.js';
 import { Outlook } from './outlook.js';
 import type { RunFacts, ScoreRequest } from './score-request.js';
-import type { RunReply } from './protocol.js';
 import { reasonOf } from './refusal.js';
-import { ThreadDied } from './thread.js';
+import { type RunResult, ThreadDied } from './thread.js';
 import type { EngineObserver, SkipReason } from './types.js';
 import type { WorkerSlot } from './worker-slot.js';
 
@@ -145,7 +144,7 @@ export class Scheduler {
     this.pump();
   }
 
-  #accept(batch: Batch, { results, ms }: RunReply, facts: RunFacts): void {
+  #accept(batch: Batch, { results, ms }: RunResult, facts: RunFacts): void {
     const { name, version, plan } = batch.probe;
     plan.cost.learn(batch.paddedTokens, ms);
     this.#options.observer.batchRun({ model: name, version, samples: batch.samples, ms });

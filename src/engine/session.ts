@@ -103,12 +103,12 @@ function create(
  * which takes plain objects for every type. https://github.com/microsoft/onnxruntime/issues/26791
  */
 function toOrt(feeds: Readonly<Record<string, Feed>>): InferenceSession.FeedsType {
-  const plain = Object.entries(feeds).map(([name, { dtype, dims, data }]) => [
-    name,
-    { type: ORT_TYPES[dtype], dims, data, location: 'cpu' },
-  ]);
+  const plain: Record<string, object> = {};
+  for (const [name, { dtype, dims, data }] of Object.entries(feeds)) {
+    plain[name] = { type: ORT_TYPES[dtype], dims, data, location: 'cpu' };
+  }
   // See above: these are deliberately no Tensors.
-  return Object.fromEntries(plain) as InferenceSession.FeedsType;
+  return plain as unknown as InferenceSession.FeedsType;
 }
 
 function graphValue(value: InferenceSession.ValueMetadata): GraphValue {

@@ -1,17 +1,20 @@
 /** Owns one worker thread as seen from outside: orders become promises, and its death rejects what it still owed. */
 import { Worker } from 'node:worker_threads';
 
+import { type InputLayout, layoutOf } from './input-layout.js';
 import type {
   BatchPart,
   LoadOrder,
   LoadReply,
   Order,
+  PartResult,
   Reply,
   Request,
   RunReply,
   WorkerSettings,
 } from './protocol.js';
 import { reasonOf } from './refusal.js';
+import { packParts } from './run-parts.js';
 
 /** The thread ended while it owed an answer, or without being told to. */
 export class ThreadDied extends Error {}
@@ -32,11 +35,19 @@ interface Owed {
   reject(error: Error): void;
 }
 
+/** What became of a run's parts, in their order. */
+export interface RunResult {
+  readonly results: readonly PartResult[];
+  /** Checks, assembly and inference, ms. */
+  readonly ms: number;
+}
+
 export class EngineThread {
   /** Settles when the thread has ended, with the reason unless it was told to. */
   readonly ended: Promise<string | undefined>;
   readonly #worker: Worker;
   readonly #owed = new Map<number, Owed>();
+  readonly #layouts = new Map<number, readonly InputLayout[]>();
   #calls = 0;
   #isClosing = false;
   #deathReason: string | undefined;
@@ -54,19 +65,22 @@ export class EngineThread {
 
   /** Opens a session under the order's key. */
   async load(order: Omit<LoadOrder, 'kind'>): Promise<LoadReply> {
+    this.#layouts.set(order.key, order.inputs.map(layoutOf));
     const value = await this.#call({ kind: 'load', ...order });
     if (!value || !('provider' in value)) throw new TypeError('a load was answered by something else');
     return value;
   }
 
   /** Runs one batch. */
-  async run(key: number, parts: readonly BatchPart[]): Promise<RunReply> {
-    const value = await this.#call({ kind: 'run', key, parts });
-    if (!value || !('results' in value)) throw new TypeError('a run was answered by something else');
-    return value;
+  async run(key: number, parts: readonly BatchPart[]): Promise<RunResult> {
+    const packed = packParts(parts, this.#layouts.get(key) ?? []);
+    const value = await this.#call({ kind: 'run', key, ...packed });
+    if (!value || !('scores' in value)) throw new TypeError('a run was answered by something else');
+    return { results: resultsOf(parts, value), ms: value.ms };
   }
 
   async unload(key: number): Promise<void> {
+    this.#layouts.delete(key);
     await this.#call({ kind: 'unload', key });
   }
 
@@ -109,4 +123,15 @@ export class EngineThread {
     this.#owed.clear();
     return this.#isClosing ? undefined : reason;
   }
+}
+
+function resultsOf(parts: readonly BatchPart[], { scores, faults }: RunReply): PartResult[] {
+  let start = 0;
+  const results: PartResult[] = parts.map(({ samples }) => {
+    const own = scores.slice(start, start + samples);
+    start += samples;
+    return { scores: own };
+  });
+  for (const [index, fault] of faults) results[index] = { fault };
+  return results;
 }

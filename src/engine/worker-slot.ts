@@ -16,9 +16,9 @@ import {
   prepareProbe,
   type ProvingThread,
 } from './prepare.js';
-import type { BatchPart, RunReply } from './protocol.js';
+import type { BatchPart } from './protocol.js';
 import { reasonOf } from './refusal.js';
-import { type EngineThread, ThreadDied } from './thread.js';
+import { type EngineThread, type RunResult, ThreadDied } from './thread.js';
 import type { EngineLog } from './types.js';
 
 const FIRST_PAUSE_MS = 100;
@@ -115,7 +115,7 @@ export class WorkerSlot {
    * Runs one batch on the idle thread.
    * @throws {ThreadDied | RunHangs | OrderFailed}
    */
-  async run(key: number, parts: readonly BatchPart[]): Promise<RunReply> {
+  async run(key: number, parts: readonly BatchPart[]): Promise<RunResult> {
     const thread = this.#living();
     this.#state = 'busy';
     const run = thread.run(key, parts);
@@ -248,7 +248,7 @@ export class WorkerSlot {
     };
   }
 
-  #hang(run: Promise<RunReply>, reason: string): void {
+  #hang(run: Promise<RunResult>, reason: string): void {
     this.#state = 'hung';
     this.#options.log.error({}, 'a run hangs; its worker thread takes no more work');
     this.#turnAway(reason);

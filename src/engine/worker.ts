@@ -4,7 +4,9 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { runParts } from './batch-runner.js';
+import { BatchMemory } from './batch-memory.js';
+import { type RunnableGraph, runParts } from './batch-runner.js';
+import { layoutOf } from './input-layout.js';
 import type {
   LoadOrder,
   LoadReply,
@@ -16,11 +18,11 @@ import type {
   WorkerSettings,
 } from './protocol.js';
 import { reasonOf } from './refusal.js';
+import { unpackParts } from './run-parts.js';
 import { DeviceUnavailable, type ProbeSession, openSession } from './session.js';
 
-interface LoadedGraph {
+interface LoadedGraph extends RunnableGraph {
   readonly session: ProbeSession;
-  readonly inputs: LoadOrder['inputs'];
 }
 
 if (!parentPort) throw new Error('this module runs as a worker thread only');
@@ -28,6 +30,7 @@ const port = parentPort;
 // The engine alone starts this thread.
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
+const memory = new BatchMemory();
 
 // One order at a time: a session's run yields to the event loop before it blocks, and the next message must wait.
 let lastOrder = Promise.resolve();
@@ -39,9 +42,9 @@ async function answer({ call, order }: Request): Promise<void> {
   try {
     const value = await carryOut(order);
     if (order.kind === 'close') port.close();
-    else send({ call, value }, value && 'results' in value ? scoreBuffers(value) : []);
+    else send({ call, value });
   } catch (error) {
-    send({ call, error: reasonOf(error), isDevice: error instanceof DeviceUnavailable }, []);
+    send({ call, error: reasonOf(error), isDevice: error instanceof DeviceUnavailable });
   }
 }
 
@@ -62,16 +65,16 @@ async function carryOut(order: Order): Promise<LoadReply | RunReply | undefined>
 
 async function load({ key, model, inputs, output }: LoadOrder): Promise<LoadReply> {
   const session = await openSession(model, output, settings);
-  graphs.set(key, { session, inputs });
+  graphs.set(key, { session, layouts: inputs.map(layoutOf) });
   return session.about;
 }
 
-async function run({ key, parts }: RunOrder): Promise<RunReply> {
+async function run(order: RunOrder): Promise<RunReply> {
   const start = performance.now();
-  const graph = graphs.get(key);
-  if (!graph) throw new Error(`no probe is loaded under ${key}`);
-  const results = await runParts(parts, graph.inputs, graph.session);
-  return { results, ms: performance.now() - start };
+  const graph = graphs.get(order.key);
+  if (!graph) throw new Error(`no probe is loaded under ${order.key}`);
+  const { scores, faults } = await runParts(unpackParts(order, graph.layouts), graph, memory);
+  return { scores, faults, ms: performance.now() - start };
 }
 
 async function unload(key: number): Promise<void> {
@@ -80,10 +83,6 @@ async function unload(key: number): Promise<void> {
   await graph?.session.release();
 }
 
-function scoreBuffers({ results }: RunReply): ArrayBuffer[] {
-  return results.flatMap((result) => ('scores' in result ? [result.scores.buffer as ArrayBuffer] : []));
-}
-
-function send(reply: Reply, transfer: readonly ArrayBuffer[]): void {
-  port.postMessage(reply, transfer);
+function send(reply: Reply): void {
+  port.postMessage(reply);
 }

@@ -6,8 +6,11 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 
 import { locateRequest } from '../../src/decision/decision-point.js';
+import { BatchMemory } from '../../src/engine/batch-memory.js';
+import { type RunnableGraph, runParts } from '../../src/engine/batch-runner.js';
 import { problemOf } from '../../src/engine/fault.js';
-import { readyPart } from '../../src/engine/part.js';
+import { layoutOf } from '../../src/engine/input-layout.js';
+import { packParts, unpackParts } from '../../src/engine/run-parts.js';
 import { wholePart } from '../../src/engine/slice-samples.js';
 import { ProblemError } from '../../src/errors.js';
 import { checkTensors } from '../../src/wire/contract.js';
@@ -23,22 +26,29 @@ const MOST_GROWTH_BYTES = 8 * 1024 * 1024;
 const CLIENT_MISTAKES = new Set([400, 422]);
 
 const manifest = testManifest();
+const layouts = manifest.inputs.map(layoutOf);
+const memory = new BatchMemory();
+/** What the checks let through gets as many scores as it has samples. */
+const session: RunnableGraph['session'] = {
+  run: async ({ timestep }) => new Float32Array(timestep?.data.length ?? 0),
+};
 
 /** The whole way of a body to the graph, without threads. @throws {ProblemError} */
-function check(body: Buffer): void {
+async function check(body: Buffer): Promise<void> {
   const decoded = decodeSafetensors(new Uint8Array(body).buffer);
   const { timesteps } = checkTensors(decoded, manifest, LIMITS.maxSamplesPerRequest);
   locateRequest(manifest, timesteps, { step: undefined, totalSteps: undefined });
-  const ready = readyPart(wholePart(decoded), manifest.inputs);
-  if ('fault' in ready) throw problemOf(ready.fault);
+  const parts = unpackParts(packParts([wholePart(decoded)], layouts), layouts);
+  const { faults } = await runParts(parts, { layouts, session }, memory);
+  for (const [, fault] of faults) throw problemOf(fault);
 }
 
-test(`${CHECKED} malformed bodies of every kind are all refused as the client’s mistake`, () => {
+test(`${CHECKED} malformed bodies of every kind are all refused as the client’s mistake`, async () => {
   const kinds = new Map<string, number>();
-  fc.assert(
-    fc.property(malformed(LIMITS.maxSamplesPerRequest), ({ kind, body }) => {
+  await fc.assert(
+    fc.asyncProperty(malformed(LIMITS.maxSamplesPerRequest), async ({ kind, body }) => {
       kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-      assert.throws(
+      await assert.rejects(
         () => check(body),
         (error) => error instanceof ProblemError && CLIENT_MISTAKES.has(error.status),
         kind,

@@ -4,9 +4,12 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { assemble } from '../../src/engine/batch.js';
+import { type LaidBatch, layBatch } from '../../src/engine/batch.js';
+import { BatchMemory } from '../../src/engine/batch-memory.js';
+import { layoutOf } from '../../src/engine/input-layout.js';
 import type { ManifestInput } from '../../src/engine/manifest.js';
 import { type ReadyPart, readyPart } from '../../src/engine/part.js';
+import { type RunPart, packParts, unpackParts } from '../../src/engine/run-parts.js';
 import { wholePart } from '../../src/engine/slice-samples.js';
 import type { TensorData } from '../../src/wire/safetensors-writer.js';
 import { tinyInputs } from '../support/onnx.js';
@@ -15,18 +18,39 @@ import { decodedBody, padded, randomSamples, tensorsOf } from '../support/sample
 const SIZE = { layers: 2, height: 1, width: 2 };
 const INPUTS = tinyInputs(SIZE.layers, SIZE.height, SIZE.width, 'F32');
 
-function ready(tensors: Record<string, TensorData>, inputs: readonly ManifestInput[] = INPUTS): ReadyPart {
-  const part = readyPart(wholePart(decodedBody(tensors)), inputs);
-  assert.ok('arrays' in part, JSON.stringify(part));
+/** A part as it arrives in the worker. */
+function arrived(tensors: Record<string, TensorData>, inputs: readonly ManifestInput[] = INPUTS): RunPart {
+  const layouts = inputs.map(layoutOf);
+  const [part] = unpackParts(packParts([wholePart(decodedBody(tensors))], layouts), layouts);
+  assert.ok(part);
   return part;
 }
 
-test('a part alone without masked tokens is fed from the request’s own memory', () => {
-  const body = decodedBody(tensorsOf(randomSamples(SIZE, 3, 2), 'F32'));
-  const part = readyPart(wholePart(body), INPUTS);
-  assert.ok('arrays' in part);
-  const feeds = assemble([part], INPUTS);
-  for (const { data } of Object.values(feeds)) assert.equal(data.buffer, body.bytes);
+function ready(tensors: Record<string, TensorData>, inputs: readonly ManifestInput[] = INPUTS): ReadyPart {
+  const part = readyPart(arrived(tensors, inputs), inputs.map(layoutOf));
+  assert.ok('values' in part, JSON.stringify(part));
+  return part;
+}
+
+/** Laid into memory that holds something else before, as that of earlier runs does. */
+function feedsOf(parts: readonly ReadyPart[], inputs: readonly ManifestInput[] = INPUTS): LaidBatch['feeds'] {
+  const memory = new BatchMemory();
+  new Uint8Array(memory.reserve(1)).fill(0xff);
+  return layBatch(parts, inputs.map(layoutOf), memory).feeds;
+}
+
+test('batches are laid into the same memory, which grows when it must', () => {
+  const memory = new BatchMemory();
+  const small = ready(tensorsOf(randomSamples(SIZE, 3, 1), 'F32'));
+  const large = ready(tensorsOf(randomSamples(SIZE, 100, 50), 'F32'));
+  const layouts = INPUTS.map(layoutOf);
+  const first = layBatch([small], layouts, memory).feeds['attention'];
+  const second = layBatch([small], layouts, memory).feeds['attention'];
+  assert.ok(first && second);
+  assert.equal(second.data.buffer, first.data.buffer);
+  const grown = layBatch([large, large], layouts, memory).feeds['attention'];
+  assert.equal(grown?.data.length, 100 * 100 * SIZE.layers * SIZE.width);
+  assert.equal(memory.reserve(1).byteLength % 65_536, 0);
 });
 
 test('values stand in order of part, sample, layer and token, padding is zero', () => {
@@ -39,7 +63,7 @@ test('values stand in order of part, sample, layer and token, padding is zero', 
     attention: Float32Array.of(0.1, 0.2, 0.3, 0.4, 0.15, 0.25, 0.35, 0.45),
     timestep: 2,
   };
-  const feeds = assemble([ready(tensorsOf([short], 'F32')), ready(tensorsOf([long], 'F32'))], INPUTS);
+  const feeds = feedsOf([ready(tensorsOf([short], 'F32')), ready(tensorsOf([long], 'F32'))]);
   assert.deepEqual(feeds['attention']?.dims, [2, 2, 2, 1, 2]);
   const expected = [0.1, 0.2, 0, 0, 0.3, 0.4, 0, 0, 0.1, 0.2, 0.3, 0.4, 0.15, 0.25, 0.35, 0.45];
   assert.deepEqual(feeds['attention']?.data, Float32Array.from(expected));
@@ -49,7 +73,7 @@ test('values stand in order of part, sample, layer and token, padding is zero', 
 
 test('padding that every sample shares takes no room in the batch', () => {
   const samples = randomSamples(SIZE, 2, 3).map((sample) => padded(sample, 70, 0.5));
-  const feeds = assemble([ready(tensorsOf(samples, 'F32'))], INPUTS);
+  const feeds = feedsOf([ready(tensorsOf(samples, 'F32'))]);
   assert.deepEqual(feeds['attention']?.dims, [3, 2, 2, 1, 2]);
   assert.deepEqual(feeds['token_mask']?.data, Uint8Array.of(1, 1, 1, 1, 1, 1));
 });
@@ -71,7 +95,7 @@ test('masked tokens are zeroed in every tensor that has tokens, and their values
     },
     inputs,
   );
-  const feeds = assemble([part], inputs);
+  const feeds = feedsOf([part], inputs);
   assert.deepEqual(feeds['token_ids']?.data, BigInt64Array.of(7n, 0n, 9n));
   assert.deepEqual(feeds['embedding']?.data, Float32Array.of(1, 2, 0, 0, 5, 6));
 });
@@ -85,7 +109,7 @@ test('a signal that is not finite, or not as a half, is told by name', () => {
     [70_000, 70_000],
   ] as const) {
     const preview: TensorData = { dtype: 'F32', shape: [2, 2], data: Float32Array.of(0, 0, 0, value) };
-    const part = readyPart(wholePart(decodedBody({ ...tensors, preview })), inputs);
+    const part = readyPart(arrived({ ...tensors, preview }, inputs), inputs.map(layoutOf));
     assert.ok('fault' in part);
     assert.deepEqual(part.fault, {
       code: 'value_not_finite',
@@ -99,7 +123,7 @@ test('a signal that is not finite, or not as a half, is told by name', () => {
 
 test('a timestep that is not finite is told', () => {
   const samples = randomSamples(SIZE, 1, 1).map((sample) => ({ ...sample, timestep: NaN }));
-  const part = readyPart(wholePart(decodedBody(tensorsOf(samples))), INPUTS);
+  const part = readyPart(arrived(tensorsOf(samples)), INPUTS.map(layoutOf));
   assert.ok('fault' in part);
   assert.equal(part.fault.code, 'value_not_finite');
   assert.equal(part.fault.field, 'timestep');
@@ -123,7 +147,7 @@ test('whatever the parts, each real value can be found again in its place', () =
           ),
         ),
       );
-      const batch = assemble(parts, INPUTS)['attention'];
+      const batch = feedsOf(parts)['attention'];
       const tokens = Math.max(...shapes.map((each) => each.tokens));
       const expected = groups
         .flat()

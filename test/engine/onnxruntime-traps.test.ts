@@ -4,17 +4,16 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { assemble } from '../../src/engine/batch.js';
-import type { ManifestInput } from '../../src/engine/manifest.js';
+import { layBatch } from '../../src/engine/batch.js';
+import { BatchMemory } from '../../src/engine/batch-memory.js';
+import { layoutOf } from '../../src/engine/input-layout.js';
 import { readyPart } from '../../src/engine/part.js';
+import { packParts, unpackParts } from '../../src/engine/run-parts.js';
 import { openSession } from '../../src/engine/session.js';
 import { wholePart } from '../../src/engine/slice-samples.js';
 import { sharedCopy } from '../../src/wire/body-memory.js';
-import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
-import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import { tinyInputs, tinyOnnx } from '../support/onnx.js';
-
-const TIMESTEP = { dtype: 'F32', shape: [1], data: Float32Array.of(0) } as const;
+import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
 
 async function sourcesThatHold(pattern: RegExp): Promise<string[]> {
   const files = (await readdir('src', { recursive: true })).filter((file) => file.endsWith('.ts'));
@@ -48,18 +47,14 @@ test('a thread that is terminated during a run aborts the process, so none ever 
 });
 
 test('shared memory is not taken as input on every Node, so a body in it is copied into its batch', () => {
-  const inputs: ManifestInput[] = [
-    { name: 'token_mask', dtype: 'U8', shape: ['batch', 'tokens'] },
-    { name: 'attention', dtype: 'F16', shape: ['batch', 1, 'tokens', 1, 2] },
-  ];
-  const attention = { dtype: 'F16', shape: [1, 1, 1, 1, 2], data: Uint16Array.of(0x3800, 0x3c00) } as const;
-  const mask = { dtype: 'U8', shape: [1, 1], data: Uint8Array.of(1) } as const;
-  const body = decodeSafetensors(
-    sharedCopy(encodeSafetensors({ attention, token_mask: mask, timestep: TIMESTEP })),
-  );
-  const ready = readyPart(wholePart(body), inputs);
-  assert.ok('arrays' in ready);
-  for (const { data } of Object.values(assemble([ready], inputs)))
+  const layouts = tinyInputs(1, 1, 2).map(layoutOf);
+  const body = decodedBody(tensorsOf(randomSamples({ layers: 1, height: 1, width: 2 }, 3, 1)));
+  const shared = { ...body, bytes: sharedCopy(new Uint8Array(body.bytes)) };
+  const [part] = unpackParts(packParts([wholePart(shared)], layouts), layouts);
+  assert.ok(part?.bytes instanceof SharedArrayBuffer);
+  const ready = readyPart(part, layouts);
+  assert.ok('values' in ready);
+  for (const { data } of Object.values(layBatch([ready], layouts, new BatchMemory()).feeds))
     assert.ok(!(data.buffer instanceof SharedArrayBuffer));
 });
 

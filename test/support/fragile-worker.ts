@@ -4,16 +4,23 @@
  */
 import { parentPort } from 'node:worker_threads';
 
+import { type InputLayout, layoutOf } from '../../src/engine/input-layout.js';
 import type { Request } from '../../src/engine/protocol.js';
+import { unpackParts } from '../../src/engine/run-parts.js';
 // oxlint-disable-next-line import/no-unassigned-import -- the module is the thread's whole program
 import '../../src/engine/worker.js';
 
 const FATAL_TIMESTEP = 779.25;
 
+const layouts = new Map<number, readonly InputLayout[]>();
+
 parentPort?.on('message', ({ order }: Request) => {
+  if (order.kind === 'load') layouts.set(order.key, order.inputs.map(layoutOf));
   if (order.kind !== 'run') return;
-  const isFatal = order.parts.some(({ bytes, tensors }) => {
-    const offset = tensors.get('timestep')?.byteOffset ?? 0;
+  const inputs = layouts.get(order.key) ?? [];
+  const index = inputs.findIndex(({ input }) => input.name === 'timestep');
+  const isFatal = unpackParts(order, inputs).some(({ bytes, tensors }) => {
+    const offset = tensors[index]?.byteOffset ?? 0;
     return new DataView(bytes).getFloat32(offset, true) === FATAL_TIMESTEP;
   });
   if (isFatal) throw new Error('the fatal timestep');
