@@ -1,4 +1,4 @@
-"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate | selftest | reference ...`."""
+"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate | selftest | overhead | reference ...`."""
 
 from __future__ import annotations
 
@@ -88,6 +88,13 @@ def build_parser() -> argparse.ArgumentParser:
     one = _command(commands, "selftest", selftest, "run the whole way on tiny random pipelines: the plumbing, not the science")
     one.add_argument("--backbone", choices=[*BACKBONES, "all"], default="all", help="default: %(default)s")
 
+    one = _command(commands, "overhead", overhead, "measure what capture costs: time, memory, and bytes on the wire")
+    one.add_argument("--backbone", choices=[*BACKBONES, "all"], default="all", help="default: %(default)s")
+    one.add_argument("--device", default="cpu", help="such as cuda (default: %(default)s)")
+    one.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: float32, on other devices bfloat16")
+    one.add_argument("--pairs", type=int, default=40, help="of runs of a tiny pipeline (default: %(default)s)")
+    one.add_argument("--repeats", type=int, default=7, help="of each layer at its true size (default: %(default)s)")
+
     reference = commands.add_parser("reference", help="build the reference world: scenes, backbone, reward")
     parts = reference.add_subparsers(required=True, metavar="command")
     one = _command(parts, "scenes", scenes, "paint a sheet of scenes with their captions")
@@ -175,7 +182,19 @@ def selftest(options: argparse.Namespace) -> None:
     from .selftest import selftest as run
     from .selftest import table
 
-    print(table(run(BACKBONES if options.backbone == "all" else (options.backbone,), main)))
+    print(table(run(_backbones(options), main)))
+
+
+def overhead(options: argparse.Namespace) -> None:
+    import torch
+
+    from .devices import device_named
+    from .overhead import overhead as run
+    from .overhead import tables
+
+    device = device_named(options.device)
+    dtype = getattr(torch, options.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
+    print(tables(run(_backbones(options), device, dtype, options.pairs, options.repeats)))
 
 
 def scenes(options: argparse.Namespace) -> None:
@@ -224,6 +243,10 @@ def export_reference(options: argparse.Namespace) -> None:
     trained = RUNS / "reward.pt"
     reward = options.reward or (trained if trained.exists() else None)
     run(ReferenceSource.load(options.out, options.backbone, reward), options.out)
+
+
+def _backbones(options: argparse.Namespace) -> tuple[str, ...]:
+    return BACKBONES if options.backbone == "all" else (options.backbone,)
 
 
 def _reference_source(options: argparse.Namespace, compiled: bool = False):
