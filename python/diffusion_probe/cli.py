@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="ours",
         help="ours: ranking within prompts; paper: as published (default: ours)",
     )
+    one.add_argument("--device", default="auto", help="auto, cpu, cuda: auto is cuda where there is one (default: %(default)s)")
     one.add_argument("--seed", type=int, default=0)
 
     one = _command(commands, "export", export, "write the probe's folder for the service")
@@ -135,8 +136,10 @@ def collect(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
+    from .devices import device_named
     from .reference.language import VOCABULARY
-    from .train import PAPER, TrainSettings, train_probe
+    from .train import train_probe
+    from .train_settings import PAPER, TrainSettings
 
     preset = PAPER if options.preset == "paper" else {}
     if options.ranking_weight is not None:
@@ -150,7 +153,7 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
         **preset,
     )
-    train_probe(options.data, options.checkpoint, settings, vocabulary=len(VOCABULARY))
+    train_probe(options.data, options.checkpoint, settings, len(VOCABULARY), device_named(options.device))
 
 
 def export(options: argparse.Namespace) -> None:
