@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -132,7 +133,7 @@ def collect(options: argparse.Namespace) -> None:
     if options.pipeline is not None:
         run_on_pipeline(options)
     else:
-        run_on_reference(options, lambda: _reference_source(options, not options.no_compile))
+        run_on_reference(options, lambda: _reference_source(options, not options.no_compile), os.environ)
 
 
 def train(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffusion_probe.cli import main
 from diffusion_probe.collect import collect
 from diffusion_probe.dataset import Description, read_split
 from diffusion_probe.reference.source import ReferenceSource
@@ -36,6 +37,19 @@ def test_a_lost_shard_is_made_again_and_no_other(world, tmp_path: Path) -> None:
     after = files(tmp_path)
     assert {name for name in after if after[name] != before[name]} == {"train-00001.safetensors"}
     assert read_split(tmp_path, "train").quality == pytest.approx(quality, abs=1e-6)
+
+
+def test_launched_processes_share_the_shards(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ["--train", "40", "--calibration", "8", "--test", "4", "--seeds", "2", "--test-seeds", "2", "--at", "1,5"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    made = []
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        assert main(["collect", "--data", str(tmp_path), *counts, "--batch", "32", "--no-compile", *world.source]) == 0
+        made.append({path.stem for path in tmp_path.glob("*.safetensors")})
+    assert made[0] == {"train-00001", "test-00000"}
+    assert made[1] - made[0] == {"train-00000", "calibration-00000"}
+    assert len(read_split(tmp_path, "train").prompts) == 40
 
 
 def test_samples_are_grouped_by_prompt(world) -> None:
