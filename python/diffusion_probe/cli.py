@@ -198,7 +198,7 @@ def overhead(options: argparse.Namespace) -> None:
 
     device = device_named(options.device)
     dtype = getattr(torch, options.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
-    print(tables(run(_backbones(options), device, dtype, options.pairs, options.repeats)))
+    print(tables(run(_backbones(options), device, dtype, options.pairs, options.repeats), device, dtype))
 
 
 def scenes(options: argparse.Namespace) -> None:

@@ -1,9 +1,14 @@
-"""Times of things that are done in turn, so that a machine that grows busy or slow meets all of them alike."""
+"""Times of things that are done in turn, so that a machine that grows slow meets all of them alike.
+
+On the CPU it is the time that this process computed, on one thread: what else runs there hardly matters. On an accelerator it is
+the time that passed.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,10 +16,23 @@ import torch
 MIDDLE = (25, 75)  # the percentiles given beside a median
 
 
-def settle(device: torch.device) -> None:
-    """Wait until an accelerator has done what it was told."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside it PyTorch computes on one thread, where it computes on the CPU."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def now(device: torch.device) -> float:
+    """In seconds, when all that the device was told is done."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.accelerator.synchronize(device)
+    return time.perf_counter()
 
 
 def in_turn(actions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[list[float]]:
@@ -22,12 +40,10 @@ def in_turn(actions: Sequence[Callable[[], object]], repeats: int, device: torch
     seconds: list[list[float]] = [[] for _ in actions]
     for repeat in range(repeats + 1):
         for index in range(len(actions)) if repeat % 2 else reversed(range(len(actions))):
-            settle(device)
-            started = time.perf_counter()
+            started = now(device)
             actions[index]()
-            settle(device)
             if repeat:
-                seconds[index].append(time.perf_counter() - started)
+                seconds[index].append(now(device) - started)
     return seconds
 
 

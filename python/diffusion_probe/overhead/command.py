@@ -11,7 +11,7 @@ import torch
 from ..capture.layers import DEFAULT_LAYERS
 from ..training import Progress
 from .backbones import TRUE
-from .clock import milliseconds
+from .clock import milliseconds, one_thread
 from .layers import LayerTimes, extra_memory, layer_times
 from .shapes import AttentionShape, Shapes, true_shapes
 from .steps import IMAGES, StepTimes, step_times
@@ -57,7 +57,8 @@ def overhead(
 ) -> tuple[Measured, ...]:
     """Measure each backbone: `pairs` of tiny runs, `repeats` of each layer of true size."""
     progress = Progress("overhead", 0, len(backbones), unit="backbone")
-    return tuple(_measure(backbones[index], device, dtype, pairs, repeats) for index in progress)
+    with one_thread():
+        return tuple(_measure(backbones[index], device, dtype, pairs, repeats) for index in progress)
 
 
 def _measure(name: str, device: torch.device, dtype: torch.dtype, pairs: int, repeats: int) -> Measured:
@@ -68,9 +69,11 @@ def _measure(name: str, device: torch.device, dtype: torch.dtype, pairs: int, re
     return Measured(name, steps, shapes, layers, extra_memory(shapes, longest, device, dtype))
 
 
-def tables(measured: Sequence[Measured]) -> str:
-    """What was measured, in Markdown."""
-    return "\n\n".join(table(measured) for table in (_steps, _layers, _shares, _wire))
+def tables(measured: Sequence[Measured], device: torch.device, dtype: torch.dtype) -> str:
+    """What was measured, in Markdown. `device`, `dtype`: what it was measured with."""
+    kind = "CPU time of one thread; ratios on a GPU differ" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    where = f"{kind}. Layers of true size in {str(dtype).removeprefix('torch.')}."
+    return "\n\n".join([where, *(table(measured) for table in (_steps, _layers, _shares, _wire))])
 
 
 def _steps(measured: Sequence[Measured]) -> str:
@@ -85,7 +88,8 @@ def _steps(measured: Sequence[Measured]) -> str:
         ]
         for one in measured
     ]
-    return f"Steps of {IMAGES} images, in ms: median, and the middle half.\n\n{_markdown(head, rows)}"
+    text = f"Milliseconds: the median, and from where to where the middle half lies. Steps of {IMAGES} images."
+    return f"{text}\n\n{_markdown(head, rows)}"
 
 
 def _layers(measured: Sequence[Measured]) -> str:

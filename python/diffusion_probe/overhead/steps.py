@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 
 from ..capture import AttentionCapture
 from ..tiny import TinyBackbone
-from .clock import in_turn, settle
+from .clock import in_turn, now
 
 IMAGES = 2
 WATCHED = 3  # of four; the first step cannot be timed from outside, since no step ends before it
@@ -54,12 +53,11 @@ class _Runs:
     def run(self, pipeline: Any) -> None:
         """Of the pipeline itself or of a capture around it."""
         self.steps.append({})
-        self._ended = time.perf_counter()
+        self._ended = now(self._device)
         pipeline(**self._arguments, callback_on_step_end=self._on_step_end)
 
     def _on_step_end(self, pipe: Any, index: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        settle(self._device)
-        now = time.perf_counter()
-        self.steps[-1][index + 1] = now - self._ended
-        self._ended = now
+        ended = now(self._device)
+        self.steps[-1][index + 1] = ended - self._ended
+        self._ended = ended
         return kwargs
