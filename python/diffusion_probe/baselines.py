@@ -16,6 +16,7 @@ from .dataset import Collection
 
 SHARPNESS = 100.0  # of the softmax over tokens in the Attend-and-Excite score
 SMOOTHING_CELLS = 0.5
+ROWS = 256  # samples whose maps are in memory at a time
 
 
 def prompt_only(training_prompts: Sequence[str], training_quality: np.ndarray, collection: Collection) -> np.ndarray:
@@ -66,7 +67,9 @@ def preview_quality(collection: Collection, step: int) -> np.ndarray:
 
 
 def _mean_maps(collection: Collection, step: int) -> np.ndarray:
-    return collection.arrays["attention"][:, collection.point_index(step)].mean(axis=1, dtype=np.float32)
+    attention, point = collection.arrays["attention"], collection.point_index(step)
+    starts = range(0, len(attention), ROWS)
+    return np.concatenate([attention[start : start + ROWS, point].mean(axis=1, dtype=np.float32) for start in starts])
 
 
 def _least(values: np.ndarray, collection: Collection) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate | selftest | reference ...`."""
+"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate | selftest | overhead | reference ...`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="ours",
         help="ours: ranking within prompts; paper: as published (default: ours)",
     )
+    one.add_argument("--device", default="auto", help="auto, cpu, cuda: auto is cuda where there is one (default: %(default)s)")
     one.add_argument("--seed", type=int, default=0)
 
     one = _command(commands, "export", export, "write the probe's folder for the service")
@@ -87,6 +89,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     one = _command(commands, "selftest", selftest, "run the whole way on tiny random pipelines: the plumbing, not the science")
     one.add_argument("--backbone", choices=[*BACKBONES, "all"], default="all", help="default: %(default)s")
+
+    one = _command(commands, "overhead", overhead, "measure what capture costs: time, memory, and bytes on the wire")
+    one.add_argument("--backbone", choices=[*BACKBONES, "all"], default="all", help="default: %(default)s")
+    one.add_argument("--device", default="cpu", help="such as cuda (default: %(default)s)")
+    one.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: float32, on other devices bfloat16")
+    one.add_argument("--pairs", type=int, default=40, help="of runs of a tiny pipeline (default: %(default)s)")
+    one.add_argument("--repeats", type=int, default=7, help="of each layer at its true size (default: %(default)s)")
 
     reference = commands.add_parser("reference", help="build the reference world: scenes, backbone, reward")
     parts = reference.add_subparsers(required=True, metavar="command")
@@ -124,12 +133,14 @@ def collect(options: argparse.Namespace) -> None:
     if options.pipeline is not None:
         run_on_pipeline(options)
     else:
-        run_on_reference(options, lambda: _reference_source(options, not options.no_compile))
+        run_on_reference(options, lambda: _reference_source(options, not options.no_compile), os.environ)
 
 
 def train(options: argparse.Namespace) -> None:
+    from .devices import device_named
     from .reference.language import VOCABULARY
-    from .train import PAPER, TrainSettings, train_probe
+    from .train import train_probe
+    from .train_settings import PAPER, TrainSettings
 
     preset = PAPER if options.preset == "paper" else {}
     if options.ranking_weight is not None:
@@ -143,7 +154,7 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
         **preset,
     )
-    train_probe(options.data, options.checkpoint, settings, vocabulary=len(VOCABULARY))
+    train_probe(options.data, options.checkpoint, settings, len(VOCABULARY), device_named(options.device))
 
 
 def export(options: argparse.Namespace) -> None:
@@ -175,7 +186,19 @@ def selftest(options: argparse.Namespace) -> None:
     from .selftest import selftest as run
     from .selftest import table
 
-    print(table(run(BACKBONES if options.backbone == "all" else (options.backbone,), main)))
+    print(table(run(_backbones(options), main)))
+
+
+def overhead(options: argparse.Namespace) -> None:
+    import torch
+
+    from .devices import device_named
+    from .overhead import overhead as run
+    from .overhead import tables
+
+    device = device_named(options.device)
+    dtype = getattr(torch, options.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
+    print(tables(run(_backbones(options), device, dtype, options.pairs, options.repeats), device, dtype))
 
 
 def scenes(options: argparse.Namespace) -> None:
@@ -224,6 +247,10 @@ def export_reference(options: argparse.Namespace) -> None:
     trained = RUNS / "reward.pt"
     reward = options.reward or (trained if trained.exists() else None)
     run(ReferenceSource.load(options.out, options.backbone, reward), options.out)
+
+
+def _backbones(options: argparse.Namespace) -> tuple[str, ...]:
+    return BACKBONES if options.backbone == "all" else (options.backbone,)
 
 
 def _reference_source(options: argparse.Namespace, compiled: bool = False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +47,15 @@ def add_collect_options(parser: argparse.ArgumentParser, folder: Path) -> None:
     own.add_argument("--load", type=_json, default={}, help="further arguments of from_pretrained, JSON")
 
 
-def run_on_reference(options: argparse.Namespace, load: Callable[[], Source]) -> None:
-    """Collect from the reference world."""
-    from .collect import collect
+def run_on_reference(options: argparse.Namespace, load: Callable[[], Source], environment: Mapping[str, str]) -> None:
+    """Collect from the reference world, of several processes that `torchrun` has started this one's share."""
+    from .collect import Share, collect
 
+    share = Share(int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1)))
     test_seeds = TEST_SEEDS if options.test_seeds is None else options.test_seeds
     seeds = {"train": options.seeds, "calibration": options.seeds, "test": test_seeds}
     counts = {split: count if getattr(options, split) is None else getattr(options, split) for split, count in PROMPTS.items()}
-    collect(load(), options.data, counts, seeds, options.at or AT, options.batch or BATCH)
+    collect(load(), options.data, counts, seeds, options.at or AT, options.batch or BATCH, share)
 
 
 def run_on_pipeline(options: argparse.Namespace) -> None:

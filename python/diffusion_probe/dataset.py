@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .manifest import Capture, Metric, Point
 from .source import Samples, Source
+from .stored import StoredField, StoredPart
 
 SPLITS = ("train", "calibration", "test")
 FIELDS = tuple(field.name for field in dataclass_fields(Samples))
 TOKEN_AXIS = {"attention": 3, "token_mask": 1, "token_ids": 1, "subject_mask": 1}
+STORED = ("attention", "preview", "image")  # too large to be held: they stay on disk, and are read batch by batch
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Collection:
     description: Description
     split: str
     prompts: list[str]
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray | StoredField]
 
     @property
     def seeds(self) -> int:
@@ -134,25 +137,37 @@ def shard_prompts(path: Path) -> list[str]:
 
 
 def read_split(folder: Path, split: str, fields: Sequence[str] = FIELDS, prompts: int | None = None) -> Collection:
-    """Read the shards of a split, or the first of them until `prompts` are there; of `fields` those that the shards hold.
+    """The shards of a split, or the first of them until `prompts` are there; of `fields` those that the shards hold.
 
-    Raises FileNotFoundError if there are none.
+    Small fields are read, those in `STORED` are left where they are. Raises FileNotFoundError if there are none,
+    and ValueError for a damaged one.
     """
     description = Description.read(folder)
     names: list[str] = []
-    parts: list[dict[str, np.ndarray]] = []
+    parts: list[dict[str, np.ndarray | StoredPart]] = []
     for path in sorted(folder.glob(f"{split}-*.safetensors")):
-        with safe_open(path, framework="np") as file:
-            names.extend(json.loads(file.metadata()["prompts"]))
-            held = set(file.keys())
-            parts.append({name: file.get_tensor(name) for name in fields if name in held})
+        try:
+            with safe_open(path, framework="np") as file:
+                names.extend(json.loads(file.metadata()["prompts"]))
+                held = set(file.keys())
+                parts.append({name: _part(path, file, name) for name in fields if name in held})
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged, delete it and collect it again: {error}") from error
         if prompts is not None and len(names) >= prompts:
             break
     if not parts:
         raise FileNotFoundError(f"no shards of split '{split}' in {folder}: run 'diffusion-probe collect' first")
-    arrays = {name: join(name, [part[name] for part in parts]) for name in parts[0]}
+    arrays = {name: _whole(name, [part[name] for part in parts]) for name in parts[0]}
     collection = Collection(description, split, names, arrays)
     return collection if prompts is None else collection.take(range(min(prompts, len(names))))
+
+
+def _part(path: Path, file: Any, name: str) -> np.ndarray | StoredPart:
+    return StoredPart.find(path, name) if name in STORED else file.get_tensor(name)
+
+
+def _whole(name: str, parts: list[Any]) -> np.ndarray | StoredField:
+    return StoredField(parts, TOKEN_AXIS.get(name)) if name in STORED else join(name, parts)
 
 
 def join(name: str, parts: list[np.ndarray]) -> np.ndarray:

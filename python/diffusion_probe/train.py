@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,14 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from .batches import read_ahead, sample_batch, training_batch
 from .dataset import Collection, read_split
 from .figures import gap_closed, mean_known, pairwise_accuracy
 from .manifest import Capture
 from .probe import PREVIEW, Probe, ProbeConfig
 from .scorer import probe_inputs
-from .trainer import Schedule, Trainer
+from .train_settings import TrainSettings
+from .trainer import CPU, Schedule, Trainer
 from .training import Progress, load_checkpoint
 
 VALIDATION_SHARE = 0.1
@@ -29,32 +31,8 @@ COOL_DOWN_SHARE = 0.5
 VALIDATE_EVERY = 500
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """How a probe is trained."""
-
-    steps: int = 6000
-    batch_prompts: int = 16
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.05
-    ranking_weight: float = 0.3
-    ranking_sharpness: float = 12.0  # score difference, in units of the metric's range, to logits
-    layers: tuple[str, ...] | None = None  # None: all that were captured
-    signals: tuple[str, ...] = ()
-    width: int = 32
-    seed: int = 0
-    low_share: float = 0.0  # of a batch, drawn from the lowest samples; 0: batches of whole prompts, as ranking needs
-    exact_layers: int | None = None  # how many layers must be read; None: any
-
-
-# As the paper of Diffusion Probe trains (arXiv 2602.23783): ten blocks, which are the twenty channels of its input, mean squared
-# error alone, low scores oversampled. How it oversamples is not published: here half of a batch comes from the lowest quarter.
-PAPER = {"ranking_weight": 0.0, "low_share": 0.5, "exact_layers": 10}
-LOW_QUANTILE = 0.25
-
-
-def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabulary: int = 0) -> Probe:
-    """Train from the checkpoint or from scratch; returns the averaged weights.
+def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabulary: int = 0, device: torch.device = CPU) -> Probe:
+    """Train from the checkpoint or from scratch; returns the averaged weights. The attention stays on disk.
 
     A tenth of the training prompts is held back; its figures are written beside the checkpoint as `.log.jsonl`.
     """
@@ -86,19 +64,22 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
     layers = list(everything.description.capture.layers)
     facts = {"config": config.as_dict(), "layers": layers, "settings": asdict(settings)}
 
-    def loss_of(step: int) -> Tensor:
-        inputs, quality = draw(training, config, settings, step)
-        with torch.autocast("cpu", torch.bfloat16):
-            scores = model(*inputs)
-        return probe_loss(scores.float(), quality, config, settings)
-
     def report(done: int, loss: float, progress: Progress) -> None:
-        figures = validate(load_probe(checkpoint)[0], validation)
+        figures = validate(load_probe(checkpoint)[0].to(device), validation)
         progress.bar.write(json.dumps({"step": done, **figures}))
         with checkpoint.with_suffix(".log.jsonl").open("a") as file:
             file.write(json.dumps({"step": done, "loss": loss, **figures}) + "\n")
 
-    Trainer(model, checkpoint, schedule, facts).run("probe", loss_of, on_save=report)
+    trainer = Trainer(model, checkpoint, schedule, facts, device)
+    with read_ahead(lambda step: draw(training, config, settings, step), device) as batch:
+
+        def loss_of(step: int) -> Tensor:
+            inputs, quality = batch(step)
+            with torch.autocast(device.type, torch.bfloat16):
+                scores = model(*inputs)
+            return probe_loss(scores.float(), quality, config, settings)
+
+        trainer.run("probe", loss_of, on_save=report)
     return load_probe(checkpoint)[0]
 
 
@@ -121,7 +102,7 @@ def with_layers(collection: Collection, layers: Sequence[str] | None) -> Collect
     if unknown:
         raise ValueError(f"layers {unknown} were not captured: expected some of {list(capture.layers)}")
     chosen = [capture.layers.index(layer) for layer in layers]
-    arrays = {**collection.arrays, "attention": np.ascontiguousarray(collection.arrays["attention"][:, :, chosen])}
+    arrays = {**collection.arrays, "attention": collection.arrays["attention"][:, :, chosen]}
     narrowed = Capture(**{**asdict(capture), "layers": tuple(layers)})
     description = type(collection.description)(**{**vars(collection.description), "capture": narrowed})
     return Collection(description, collection.split, collection.prompts, arrays)
@@ -155,42 +136,6 @@ def probe_config(collection: Collection, settings: TrainSettings, vocabulary: in
     )
 
 
-def training_batch(
-    collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int
-) -> tuple[list[Tensor], Tensor]:
-    """Probe inputs for some prompts with all their seeds, each prompt at a random point; and quality [prompts, seeds]."""
-    rng = np.random.default_rng([settings.seed, step])
-    prompts = rng.choice(len(collection.prompts), size=min(settings.batch_prompts, len(collection.prompts)), replace=False)
-    points = collection.description.points
-    at = rng.integers(len(points), size=len(prompts))
-    gathered = []
-    for prompt, point in zip(prompts, at, strict=True):
-        rows = slice(prompt * collection.seeds, (prompt + 1) * collection.seeds)
-        gathered.append(probe_inputs(collection, points[point].step, rows))
-    inputs = [torch.from_numpy(np.concatenate([part[signal.name] for part in gathered])) for signal in config.inputs()]
-    return inputs, torch.from_numpy(collection.quality[prompts])
-
-
-def sample_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> tuple[list[Tensor], Tensor]:
-    """Probe inputs for single samples, each at a random point, `low_share` of them from the lowest; and quality [samples, 1]."""
-    rng = np.random.default_rng([settings.seed, step])
-    quality = collection.quality.ravel()
-    known = np.flatnonzero(np.isfinite(quality))
-    low = known[quality[known] <= np.quantile(quality[known], LOW_QUANTILE)]
-    total = settings.batch_prompts * collection.seeds
-    from_low = round(total * settings.low_share)
-    rows = np.concatenate([rng.choice(low, from_low), rng.choice(known, total - from_low)])
-    points = collection.description.points
-    at = rng.integers(len(points), size=total)
-    order, gathered = [], []
-    for point in range(len(points)):
-        own = rows[at == point]
-        order.append(own)
-        gathered.append(probe_inputs(collection, points[point].step, own))
-    inputs = [torch.from_numpy(np.concatenate([part[signal.name] for part in gathered])) for signal in config.inputs()]
-    return inputs, torch.from_numpy(quality[np.concatenate(order)])[:, None]
-
-
 def probe_loss(scores: Tensor, quality: Tensor, config: ProbeConfig, settings: TrainSettings) -> Tensor:
     """Mean squared error plus, over all pairs of one prompt, a logistic loss on the order, weighted by how far apart they are.
 
@@ -212,12 +157,13 @@ def probe_loss(scores: Tensor, quality: Tensor, config: ProbeConfig, settings: T
 def validate(probe: Probe, collection: Collection) -> dict[str, float]:
     """Pooled and within-prompt figures per step on held-back prompts."""
     report = {}
+    device = next(probe.parameters()).device
     for point in collection.description.points:
         parts = []
         total = len(collection.arrays["quality"])
         for start in range(0, total, 256):
             inputs = probe_inputs(collection, point.step, slice(start, min(start + 256, total)))
-            parts.append(probe(*[torch.from_numpy(inputs[signal.name]) for signal in probe.config.inputs()]))
+            parts.append(probe(*[torch.from_numpy(inputs[signal.name]).to(device) for signal in probe.config.inputs()]).cpu())
         scores = torch.cat(parts).numpy().reshape(collection.quality.shape)
         quality = collection.quality
         report[f"srcc@{point.step}"] = round(float(spearmanr(scores.ravel(), quality.ravel()).statistic), 4)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .training import Progress, WeightAverage, load_checkpoint, save_checkpoint, trapezoid
 
 LARGEST_GRADIENT = 1.0
+CPU = torch.device("cpu")
 SMOOTHING = 0.98  # of the loss that is shown
 
 
@@ -39,8 +40,9 @@ class Schedule:
 class Trainer:
     """A model in training, with its optimizer and its averaged weights, at the step where the checkpoint left it."""
 
-    def __init__(self, model: nn.Module, checkpoint: Path, schedule: Schedule, facts: dict[str, Any]):
-        """`facts` are kept in the checkpoint beside the weights."""
+    def __init__(self, model: nn.Module, checkpoint: Path, schedule: Schedule, facts: dict[str, Any], device: torch.device = CPU):
+        """`facts` are kept in the checkpoint beside the weights. The model is moved to the device."""
+        model.to(device)
         self.model, self.checkpoint, self.schedule, self.facts = model, checkpoint, schedule, facts
         self.optimizer = torch.optim.AdamW(
             model.parameters(),
@@ -55,7 +57,7 @@ class Trainer:
         if saved:
             model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
-            self.average.state = saved["average"]
+            self.average.state = {name: value.to(device) for name, value in saved["average"].items()}
             self.first = saved["step"]
 
     def run(

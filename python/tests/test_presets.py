@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from diffusion_probe.batches import sample_batch
 from diffusion_probe.cli import main
 from diffusion_probe.dataset import Collection, Description, shard_path, write_shard
 from diffusion_probe.manifest import Capture, Metric, Point
 from diffusion_probe.probe import ProbeConfig
 from diffusion_probe.source import Samples
-from diffusion_probe.train import PAPER, TrainSettings, probe_loss, sample_batch
+from diffusion_probe.train import probe_loss
+from diffusion_probe.train_settings import PAPER, TrainSettings
 from diffusion_probe.training import load_checkpoint
 
 PROMPTS, SEEDS, TOKENS, GRID = 12, 8, 3, 8

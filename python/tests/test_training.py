@@ -9,7 +9,8 @@ from torch import nn
 from diffusion_probe.reference.backbone import BackboneConfig
 from diffusion_probe.reference.train_backbone import train_backbone
 from diffusion_probe.reference.train_reward import train_reward
-from diffusion_probe.train import TrainSettings, train_probe
+from diffusion_probe.train import train_probe
+from diffusion_probe.train_settings import TrainSettings
 from diffusion_probe.training import Progress, WeightAverage, load_checkpoint, save_checkpoint, trapezoid
 
 TINY = BackboneConfig(grid_width=16, core_width=16, core_blocks=1, text_width=16, text_layers=1, heads=2)

@@ -117,8 +117,10 @@ def in_background(action: Callable[[], Any]) -> Future[Any]:
     def run() -> None:
         try:
             future.set_result(action())
-        except BaseException as error:
+        except Exception as error:
             future.set_exception(error)
+        except BaseException as error:  # what ends programs must not end the one that only asked
+            future.set_exception(RuntimeError(repr(error)))
 
     Thread(target=run, name="diffusion-probe-guard", daemon=True).start()
     return future

@@ -89,17 +89,19 @@ class GuardedRun:
             return carry_out(call)
 
     def _hear_all(self, question: Question) -> None:
-        try:
-            for verdict in question.verdicts():
+        for verdict in question.verdicts():
+            try:
                 self._hear(question.step, verdict)
-        except Exception as error:  # a client of another make, with answers of another form
-            self._fail(question.step, BROKEN_CLIENT, repr(error))
+            except Exception as error:  # a client of another make, with answers of another form
+                self._fail(question.step, BROKEN_CLIENT, repr(error), verdict.images)
 
     def _hear(self, step: int, verdict: Verdict) -> None:
         outcome = verdict.outcome
         if isinstance(outcome, ScoredGroup):
-            for image, result in zip(verdict.images, outcome.results, strict=True):
-                self._note(image, Judgement(step, result.decision, result.reason, result))
+            # All or nothing: an answer of which a part makes no sense drops nobody.
+            judgements = [Judgement(step, result.decision, result.reason, result) for result in outcome.results]
+            for image, judgement in list(zip(verdict.images, judgements, strict=True)):
+                self._note(image, judgement)
             return
         if outcome.problem is not None:
             self.refusals.add(outcome.problem.code)
@@ -138,9 +140,11 @@ class GuardedRun:
 
         return shadowed(vae, "decode", decode_living)
 
-    def _fail(self, step: int, reason: str, detail: str) -> None:
+    def _fail(self, step: int, reason: str, detail: str, images: Sequence[int] | None = None) -> None:
+        """Note that images were not judged, by default the living."""
         self.failures.append(GuardFailure(step, reason, detail))
-        for image in self._living.images if self._living else ():
+        living = self._living.images if self._living else ()
+        for image in living if images is None else images:
             self._note(image, Judgement(step, "keep", reason))
 
     def _note(self, image: int, judgement: Judgement) -> None:

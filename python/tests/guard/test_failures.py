@@ -144,6 +144,21 @@ def test_a_client_of_another_make(make_backbone, folder) -> None:
         def score(self, *args: Any, **options: Any) -> Any:
             return ScoredGroup("x", 1, "cpu", {"name": "x"}, ())
 
+    class Half:
+        """As many answers as nobody asked for, and the first would drop."""
+
+        def score(self, *args: Any, **options: Any) -> Any:
+            one = SampleResult(0, None, 0.5, None, None, 1, None, True, None, "drop", "half", None)
+            return ScoredGroup("x", 1, "cpu", {"name": "x"}, (one,))
+
+    class Mute:
+        def score(self, *args: Any, **options: Any) -> Any:
+            return None
+
+    class Leaving:
+        def score(self, *args: Any, **options: Any) -> Any:
+            raise SystemExit(1)
+
     class Hanging:
         silence = threading.Event()
 
@@ -152,10 +167,34 @@ def test_a_client_of_another_make(make_backbone, folder) -> None:
 
     backbone = make_backbone("sd15")
     unguarded = backbone()
-    for kind, reason in ((Raising, "client_failed"), (Odd, "client_failed"), (Hanging, "timeout")):
-        guard = ProbeGuard(backbone.pipe, kind(), probe=folder(backbone), deadline_ms=SOON_MS)
+    for kind in (Raising, Odd, Half, Mute, Leaving, Hanging):
+        reason = "timeout" if kind is Hanging else "client_failed"
+        guard = ProbeGuard(backbone.pipe, kind(), probe=folder(backbone), deadline_ms=SOON_MS if kind is Hanging else PATIENT_MS)
         expect_all_kept(guard(**backbone.arguments()), unguarded, reason)
     Hanging.silence.set()
+
+
+def test_an_answer_that_makes_no_sense_spares_the_other_prompts(make_backbone, folder) -> None:
+    class Mixed:
+        def score(self, attention: np.ndarray, timestep: float, *, group: str, sample_ids: list[str], **options: Any) -> Any:
+            if group.endswith("/0"):
+                return None
+            results = (
+                SampleResult(index, None, 0.5, None, None, 1, None, not index, None, "keep" if index else "drop", "mixed", None)
+                for index in range(len(sample_ids))
+            )
+            return ScoredGroup("x", 1, "cpu", {"name": "x"}, tuple(results))
+
+    backbone = make_backbone("sd15")
+    unguarded = backbone(prompts=["a cat", "two dog"])
+    guard = ProbeGuard(backbone.pipe, Mixed(), probe=folder(backbone), deadline_ms=PATIENT_MS)
+    result = guard(**backbone.arguments(["a cat", "two dog"]))
+    assert [sample.reason for sample in result.samples] == ["client_failed", "client_failed", "mixed", "mixed"]
+    assert [image is None for image in result] == [False, False, True, False]
+    assert all(len(sample.judgements) == 1 for sample in result.samples)
+    assert [failure.reason for failure in result.failures] == ["client_failed"]
+    for index in (0, 1, 3):
+        assert np.allclose(result[index], unguarded[index], atol=2e-5)
 
 
 def test_attention_that_cannot_be_seen(make_backbone, client) -> None:

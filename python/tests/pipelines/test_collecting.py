@@ -11,7 +11,7 @@ import pytest
 from diffusion_probe.calibrate import calibration_at
 from diffusion_probe.cli import main
 from diffusion_probe.collect import Share, collect, missing_shards
-from diffusion_probe.dataset import Description, read_split
+from diffusion_probe.dataset import Description, read_split, shard_prompts
 from diffusion_probe.manifest import Metric
 from diffusion_probe.metrics import Judge
 
@@ -19,6 +19,21 @@ STEPS = (1, 2)
 COUNTS = {"train": 4, "calibration": 2}
 SEEDS = {"train": 2, "calibration": 2}
 PACKAGE = Path(__file__).parents[2]
+# Notes what each process judges; once, the second process is killed after its first shard.
+DEADLY_METRIC = """
+import os, pathlib, signal
+from own_metric import redness as judge
+deadly, first = pathlib.Path("deadly"), pathlib.Path("two/train-00001.safetensors")
+
+def redness(images, prompts):
+    rank = os.environ["RANK"]
+    if rank == "1" and deadly.exists() and first.exists():
+        deadly.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    with open(f"judged-{rank}", "a") as file:
+        file.writelines(f"{prompt}\\n" for prompt in prompts)
+    return judge(images, prompts)
+"""
 
 
 def command(pipeline: Path, prompts: Path, folder: Path, metric: str = "own_metric:redness") -> list[str]:
@@ -28,6 +43,13 @@ def command(pipeline: Path, prompts: Path, folder: Path, metric: str = "own_metr
     return ["collect", *files, "--metric", metric, *few, *small]
 
 
+def launched(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """The command in two processes, by what `accelerate launch` starts; there it starts one process where there is no GPU."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "diffusion_probe"]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*launch, *arguments], env=environment, capture_output=True, text=True)
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with prompts and a metric of the user's own, which the command is started in."""
@@ -35,32 +57,46 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "own_metric.py").write_text(
         "import numpy as np\n\ndef redness(images, prompts):\n    return [np.asarray(i)[..., 0].mean() / 255 for i in images]\n"
     )
+    (tmp_path / "deadly_metric.py").write_text(DEADLY_METRIC)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "own_metric", raising=False)
     return tmp_path
 
 
-def test_two_processes_make_what_one_makes(workplace: Path, saved_pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    prompts = workplace / "prompts.txt"
+def test_two_processes_make_what_one_makes_also_when_one_was_killed(
+    workplace: Path, saved_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts, folder = workplace / "prompts.txt", workplace / "two"
     assert main(command(saved_pipeline, prompts, workplace / "one")) == 0
     told = capsys.readouterr().out
     assert told.startswith("11 images to make: about")
     assert Description.read(workplace / "one").backbone == "tiny-sd15"
 
-    # What `accelerate launch` starts, on machines without a GPU.
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "diffusion_probe"]
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [*launch, *command(saved_pipeline, prompts, workplace / "two")], env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    assert "hours on 2" in result.stdout
-    names = {path.name for path in (workplace / "one").iterdir()}
-    assert names == {path.name for path in (workplace / "two").iterdir()}
+    (workplace / "deadly").touch()
+    killed = launched(command(saved_pipeline, prompts, folder, "deadly_metric:redness"))
+    assert killed.returncode != 0
+    assert "SIGKILL" in killed.stderr
+    assert (folder / "train-00001.safetensors").exists()
+    assert not (folder / "test-00000.safetensors").exists()
+    written = (folder / "train-00001.safetensors").stat().st_mtime_ns
+
+    resumed = launched(command(saved_pipeline, prompts, folder, "deadly_metric:redness"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "hours on 2" in resumed.stdout
+    assert (folder / "train-00001.safetensors").stat().st_mtime_ns == written
+    names = {path.name for path in (workplace / "one").glob("*.safetensors")}
+    assert names == {path.name for path in folder.glob("*.safetensors")}
     assert sum(name.startswith("train") for name in names) == 2
     for name in names:
-        assert (workplace / "one" / name).read_bytes() == (workplace / "two" / name).read_bytes()
+        assert (workplace / "one" / name).read_bytes() == (folder / name).read_bytes()
+    first, second = ((workplace / f"judged-{rank}").read_text().splitlines() for rank in "01")
+    assert second == shard_prompts(folder / "train-00001.safetensors") + shard_prompts(folder / "test-00000.safetensors")
+    assert set(first) >= {
+        *shard_prompts(folder / "train-00000.safetensors"),
+        *shard_prompts(folder / "calibration-00000.safetensors"),
+    }
+    assert not set(first) & set(shard_prompts(folder / "train-00001.safetensors"))
 
 
 def test_processes_share_the_shards_and_make_none_twice(make_source, tmp_path: Path) -> None:

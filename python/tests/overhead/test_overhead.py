@@ -1,0 +1,87 @@
+"""The cost of capture: true sizes are those of the model cards, shares add up, and the command writes its tables."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_probe.capture.families import Layout
+from diffusion_probe.cli import main
+from diffusion_probe.client.requests import score_request
+from diffusion_probe.overhead.backbones import TRUE
+from diffusion_probe.overhead.clock import in_turn, milliseconds
+from diffusion_probe.overhead.shapes import AttentionShape, true_shapes
+from diffusion_probe.overhead.wire import bytes_per_sample
+from diffusion_probe.tiny import TINY
+
+CPU = torch.device("cpu")
+MILLION = 1_000_000
+# Of the published weights.
+PARAMETERS = {"sd15": 860, "sdxl": 2567, "sd3": 2243, "flux": 11_901, "qwen-image": 20_430}
+
+
+@pytest.mark.parametrize("name", list(TRUE))
+def test_a_denoiser_is_as_large_as_the_published_one(name: str) -> None:
+    with torch.device("meta"):
+        denoiser = TRUE[name].denoiser()
+    assert sum(weight.numel() for weight in denoiser.parameters()) // MILLION == pytest.approx(PARAMETERS[name], abs=1)
+
+
+def test_every_backbone_is_measured() -> None:
+    assert set(TRUE) == set(TINY)
+
+
+def test_the_attention_of_a_unet_is_found() -> None:
+    shapes = true_shapes("sd15")
+    cross = {shape: count for shape, count in shapes.attention.items() if shape.keys == 77}
+    assert sum(cross.values()) == shapes.text_layers == 16
+    assert cross[AttentionShape(8, 40, 4096, 77)] == 5
+    assert set(shapes.watched) <= set(cross)
+    assert shapes.watched_layers == 10
+    assert shapes.layouts[AttentionShape(8, 160, 64, 77)] == Layout(slice(0, 64), 0, (8, 8))
+    assert shapes.capture_operations == sum(2 * s.heads * s.head_dim * s.queries * 77 * n for s, n in shapes.watched.items())
+    assert 0 < shapes.capture_operations < shapes.operations
+
+
+def test_bytes_are_those_of_the_request() -> None:
+    small, large = bytes_per_sample(2, 3, (4, 4)), bytes_per_sample(10, 20)
+    assert 2 * 3 * 16 * 2 < small < 2 * 3 * 16 * 2 + 200
+    assert large - 10 * 20 * 256 * 2 < 200
+    bare = score_request(np.zeros((8, 2, 3, 4, 4), np.float16), 500.0).encode()
+    assert len(bare) / 8 < small
+
+
+def test_what_is_timed_in_turn_alternates_and_a_first_round_does_not_count() -> None:
+    order: list[str] = []
+    seconds = in_turn([lambda: order.append("a"), lambda: order.append("b")], 2, CPU)
+    assert "".join(order) == "baabba"
+    assert [len(own) for own in seconds] == [2, 2]
+    assert all(second >= 0 for own in seconds for second in own)
+
+
+def test_a_spread_stands_beside_the_median() -> None:
+    assert milliseconds([0.001, 0.002, 0.003, 0.004, 1.0]) == "3 (2 to 4)"
+
+
+def test_the_command_writes_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["overhead", "--backbone", "sd15", "--pairs", "2", "--repeats", "1"]) == 0
+    text = capsys.readouterr().out
+    tables = text.split("\n\n| ")
+    assert len(tables) == 5
+    for table in tables[1:]:
+        lines = ("| " + table.split("\n\n")[0]).strip().splitlines()
+        assert len({line.count("|") for line in lines}) == 1
+        assert "sd15" in table
+    memory = re.search(r"\| (\d+) MB \|", text)
+    assert memory is not None
+    assert 0 < int(memory.group(1)) < 200
+    assert "ratios on a GPU differ" in text
+    assert "| sd15, 512² | 10 of 16 |" in text
+
+
+def test_a_device_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["overhead", "--device", "nonsense"]) == 2
+    assert "the device nonsense cannot be used" in capsys.readouterr().err
