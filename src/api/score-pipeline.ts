@@ -63,12 +63,14 @@ export type ScorePipeline = (
   life: Lifetime,
   clock: StageClock,
   findings: Findings,
+  /** What the engine's runs for it are reported with, see EngineOptions.onRun. */
+  origin?: object,
 ) => Promise<Scored>;
 
 export function createScorePipeline({ engine, limits, policies, keys }: ScorePipelineOptions): ScorePipeline {
   const admission = new Admission(engine, limits);
 
-  return async (source, life, clock, findings) => {
+  return async (source, life, clock, findings, origin) => {
     const bytes = await receive(source, life.signal);
     clock.lap('receive');
 
@@ -86,6 +88,7 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
     const { scores, queueMs, inferenceMs } = await engine.score(probe, body, {
       signal: life.signal,
       ...(life.deadline !== undefined && { deadline: life.deadline }),
+      ...(origin && { origin }),
     });
     clock.record({ queue: queueMs, inference: inferenceMs });
 
