@@ -3,7 +3,8 @@ import type { Panel, Section } from './panels.js';
 import { BY_PROBE, BY_VERSION } from './variables.js';
 
 const VERSION = '{{model}}@{{version}}';
-const REQUESTS = `diffusion_probe_score_requests_total{${BY_PROBE}}`;
+/** A request that did not get as far as its probe is none of any version's. */
+const REQUESTS = `diffusion_probe_score_requests_total{model!="",${BY_PROBE}}`;
 const share = (part: string, whole: string): string =>
   `sum by (model, version) (rate(${part}[$__rate_interval])) / (sum by (model, version) (rate(${whole}[$__rate_interval])) > 0)`;
 
@@ -101,7 +102,7 @@ const compared: Panel[] = [
     unit: 'percentunit',
     queries: [
       {
-        expr: `1 - ${share(`diffusion_probe_score_requests_total{outcome="scored",model!="",${BY_PROBE}}`, `diffusion_probe_score_requests_total{model!="",${BY_PROBE}}`)}`,
+        expr: `1 - ${share(`diffusion_probe_score_requests_total{outcome="scored",model!="",${BY_PROBE}}`, REQUESTS)}`,
         legend: VERSION,
       },
     ],

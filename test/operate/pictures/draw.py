@@ -77,7 +77,7 @@ def text_of(value: float | str | None, unit: str) -> str:
     if unit == "bytes":
         return scaled(value, BYTES)
     if unit == "currencyUSD":
-        return f"${number(value)}"
+        return f"{'-' if value < 0 else ''}${number(abs(value))}"
     plain = scaled(value, SI) if abs(value) >= 1 else number(value)
     return plain + SUFFIXES.get(unit, "")
 
@@ -126,7 +126,7 @@ def draw_panel(page: Page, panel: dict, dashboard: dict) -> None:
     frame.set(facecolor=PANEL, xticks=[], yticks=[])
     for spine in frame.spines.values():
         spine.set_color(FRAME)
-    page.write(left + 10, top + 7, panel["title"], 10, weight="medium")
+    page.write(left + 10, top + 7, panel["title"], 10)
     inside = (left + 10, top + 32, width - 20, height - 40)
     match panel["type"]:
         case "stat":
@@ -165,23 +165,27 @@ def style_axes(axes: plt.Axes, dashboard: dict) -> None:
 def draw_lines(page: Page, panel: dict, inside: tuple, dashboard: dict) -> None:
     left, top, width, height = inside
     legend = legend_lines([one["name"] for one in panel["series"]], width)
-    axes = page.axes(left + 62, top, width - 70, max(20, height - 24 - 17 * len(legend)))
+    values = [value for one in panel["series"] for _, value in one["points"] if value is not None]
+    lowest, highest = min([0.0, *values]), max([panel.get("threshold", 0.0), *values])
+    if lowest == highest:
+        highest = 1.0
+    locator = ByteLocator() if panel["unit"] == "bytes" else MaxNLocator(5)
+    labels = [text_of(float(tick), panel["unit"]) for tick in locator.tick_values(lowest, highest)]
+    margin = 16 + 5.8 * max(len(label) for label in labels)
+    axes = page.axes(left + margin, top, width - margin - 8, max(20, height - 24 - 17 * len(legend)))
     style_axes(axes, dashboard)
-    highest = 0.0
     for index, one in enumerate(panel["series"]):
         times = [moment(at) for at, _ in one["points"]]
-        values = np.array([math.nan if value is None else value for _, value in one["points"]])
+        heights = np.array([math.nan if value is None else value for _, value in one["points"]])
         colour = colour_of(panel, index, one["name"])
         style = "-" if index < len(LINES) else "--"
-        axes.plot(times, values, style, color=colour, linewidth=1.3, marker="" if len(times) > 1 else ".")
-        axes.fill_between(times, values, color=colour, alpha=0.08, linewidth=0)
-        highest = max(highest, np.nanmax(np.abs(values), initial=0))
+        axes.plot(times, heights, style, color=colour, linewidth=1.3, marker="" if len(times) > 1 else ".")
+        axes.fill_between(times, heights, color=colour, alpha=0.08, linewidth=0)
     if "threshold" in panel:
-        axes.axhline(panel["threshold"], color=LINES[4], linewidth=1, linestyle=(0, (6, 4)))
-        highest = max(highest, panel["threshold"])
-    if highest == 0:
-        axes.set_ylim(-0.05, 1)
-    axes.yaxis.set_major_locator(ByteLocator() if panel["unit"] == "bytes" else MaxNLocator(5))
+        axes.axhline(panel["threshold"], color=NAMED["red"], linewidth=1, linestyle=(0, (6, 4)))
+    room = 0.06 * (highest - lowest)
+    axes.set_ylim(lowest - (room if lowest < 0 else room / 4), highest + room)
+    axes.yaxis.set_major_locator(locator)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text_of(float(value), panel["unit"])))
     below = top + height - 17 * len(legend)
     for row, entries in enumerate(legend):
@@ -284,7 +288,7 @@ def draw_table(page: Page, panel: dict, inside: tuple) -> None:
         needs[longest] = keep + 4
     edges = left + width * np.cumsum([0, *needs[:-1]]) / sum(needs)
     for across, head in zip(edges, heads, strict=True):
-        page.write(across + 4, top + 4, head, 9.5, color="#6e9fff", weight="medium")
+        page.write(across + 4, top + 4, head, 9.5, color="#6e9fff")
     for row, texts in enumerate(cells):
         line = page.axes(left, top + 28 + 28 * row, width, 1)
         line.set(facecolor=FRAME, xticks=[], yticks=[])
