@@ -15,6 +15,8 @@ export interface ScalingPoint {
 
 export interface ScalingResults {
   readonly machine: string;
+  /** What the reader of the figures should know. */
+  readonly warning?: string | undefined;
   readonly cores: number;
   readonly connections: number;
   readonly probe: {

@@ -49,15 +49,8 @@ export function withScaling(text: string): string {
   return Object.entries(parts).reduce((made, [name, part]) => withMarked(made, name, part), text);
 }
 
-function replicaText({
-  machine,
-  connections,
-  probe,
-  costLine,
-  points,
-  series,
-  residentBytes,
-}: ScalingResults) {
+function replicaText(results: ScalingResults): string {
+  const { machine, warning, connections, probe, costLine, points, series, residentBytes } = results;
   const { msPerPaddedToken, msPerRun, bestSamples } = costLine;
   const { reference, layers, height, width } = probe;
   const rows = points.map(({ tokens, load, bytesPerSample, ...measured }) => [
@@ -79,6 +72,7 @@ function replicaText({
     'kB/sample',
   ];
   return [
+    ...(warning === undefined ? [] : [`**${warning}**`]),
     `${machine}; probe ${reference}, ${layers} layers of ${height} × ${width}; closed loop at ${connections} connections.`,
     markdownTable(head, rows),
     `By \`GET /models\`, a batch takes ${msPerPaddedToken.toFixed(4)} ms · samples · tokens + ${msPerRun.toFixed(2)} ms on one worker, ` +

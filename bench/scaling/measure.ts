@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import { cpuSeconds, residentBytes } from '../processes/usage.js';
 import type { Load, LoadTalk, Target } from '../load/protocol.js';
-import { machineText } from '../machine.js';
+import { machineText, noiseWarning } from '../machine.js';
 import type { Cleanup } from '../processes/cleanup.js';
 import { startOrderTaker } from '../processes/orders.js';
 import { startService } from '../processes/service.js';
@@ -39,6 +39,7 @@ interface ServingModel {
 /** Measures the default probe of the service; what it starts is stopped by `cleanup`. */
 export async function measureScaling(options: ScalingOptions): Promise<ScalingResults> {
   const { environment, cleanup, tell } = options;
+  const warning = noiseWarning();
   const folder = await mkdtemp(path.join(tmpdir(), 'scaling-'));
   await cleanup.keep({ stop: () => rm(folder, { recursive: true, force: true }) });
   tell('starting the service');
@@ -63,6 +64,7 @@ export async function measureScaling(options: ScalingOptions): Promise<ScalingRe
   const { layers, height, width } = contract.capture;
   return {
     machine: machineText(),
+    warning,
     cores: availableParallelism(),
     connections: CONNECTIONS,
     probe: { reference: `${name}@${version}`, layers: layers.length, height, width },

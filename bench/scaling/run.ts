@@ -3,7 +3,6 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { noiseWarning } from '../machine.js';
 import { Cleanup } from '../processes/cleanup.js';
 import { ROOT } from '../processes/service.js';
 import { showProgress } from '../progress.js';
@@ -24,8 +23,6 @@ const interrupted = new Promise<never>((_, reject) => {
 });
 
 try {
-  const warning = noiseWarning();
-  if (warning !== undefined) progress.tell(warning);
   const results = await Promise.race([
     measureScaling({
       seconds: Number(values.seconds),

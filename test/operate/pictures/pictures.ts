@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ import { play } from './scene.js';
 const SOURCE = path.join('docker', 'grafana', 'dashboards');
 const TARGET = path.join('docs', 'dashboards');
 const DRAW = path.join('test', 'operate', 'pictures', 'draw.py');
-const GROUPS = 40;
+const GROUPS = 24;
 const SCENE_SECONDS = 420;
 const STEP_SECONDS = 2;
 const WINDOWS = { rate: '20s', range: `${SCENE_SECONDS}s` };
@@ -40,7 +40,7 @@ test('the dashboards as pictures', async (t) => {
   const to = Math.floor(Date.now() / 1000);
   const range = { from: to - SCENE_SECONDS, to, step: STEP_SECONDS };
   const folder = await mkdtemp(path.join(tmpdir(), 'pictures-'));
-  process.stderr.write(folder);
+  t.after(() => rm(folder, { recursive: true, force: true }));
   for (const name of ['service', 'decisions', 'models']) {
     const asked = await askDashboard(path.join(SOURCE, `${name}.json`), prometheus, range, WINDOWS, TYPED_IN);
     const dead = asked.panels.filter((panel) => !isAlive(panel)).map(({ title }) => title);

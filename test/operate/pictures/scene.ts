@@ -1,5 +1,5 @@
 /**
- * Owns what happens in the pictures: an hour in the life of two replicas, played in minutes. Traffic that swells and ebbs, a new
+ * Owns what happens in the pictures: the life of two replicas, much of it in a few minutes. Traffic that swells and ebbs, a new
  * version that gets a growing share, a rush that the service cannot follow, captions that become harder, a policies file
  * that is broken for a while, and all along the mistakes that callers make.
  */
@@ -19,7 +19,7 @@ const BROKEN_FILE = [0.75, 0.87] as const;
 /** Of groups per second. */
 const CALM = 3;
 const SWELL = 2;
-const RUSHING_CALLERS = 64;
+const RUSHING_CALLERS = 32;
 const RUSH_DEADLINE_MS = 60;
 const CALM_DEADLINE_MS = 2000;
 const TO_THE_IMAGE_MS = 3000;
