@@ -137,7 +137,9 @@ async function askTable(
   const rows = new Map<string, { labels: Readonly<Record<string, string>>; values: (number | null)[] }>();
   for (const [index, { expr }] of targets.entries()) {
     for (const { labels, value } of await prometheus.query(filledIn(expr, windows), range.to)) {
-      const key = JSON.stringify(Object.entries(labels).toSorted());
+      const key = JSON.stringify(
+        Object.entries(labels).toSorted(([left], [right]) => (left < right ? -1 : 1)),
+      );
       const row = rows.get(key) ?? { labels, values: targets.map(() => null) };
       row.values[index] = Number.isFinite(value) ? value : null;
       rows.set(key, row);
@@ -148,7 +150,10 @@ async function askTable(
   const columns = targets.map(({ refId }): Column => {
     const own = targets.length === 1 ? 'Value' : `Value #${refId}`;
     const properties = overrides.find(({ matcher }) => matcher.options === own)?.properties ?? [];
-    const property = (id: string): string => String(properties.find((one) => one.id === id)?.value ?? own);
+    const property = (id: string): string => {
+      const value = properties.find((one) => one.id === id)?.value;
+      return typeof value === 'string' ? value : own;
+    };
     return { name: property('displayName'), unit: property('unit') };
   });
   const labelNames = [...names].toSorted();

@@ -85,7 +85,8 @@ class Scene {
     const caller = async (): Promise<void> => {
       while (performance.now() < end) {
         const group = this.#one(this.#options.pool);
-        await this.#ask(this.#one(this.#hurried), group, group.inputs.get(STEPS[0]!)!, STEPS[0]!, STABLE);
+        const [step, input] = this.#one([...group.inputs]);
+        await this.#ask(this.#one(this.#hurried), group, input, step, STABLE);
       }
     };
     await Promise.all(Array.from({ length: RUSHING_CALLERS }, caller));
@@ -143,8 +144,7 @@ class Scene {
   async #sometimesWrong(): Promise<void> {
     const origin = this.#one(this.#options.origins);
     const group = this.#one(this.#options.pool);
-    const [[step, input] = [0, undefined]] = group.inputs;
-    if (!input) return;
+    const [step, input] = this.#one([...group.inputs]);
     const dice = this.#random();
     if (dice < 0.02) await this.#one(this.#calm).score({ ...input, timestep: 1 }, {});
     else if (dice < 0.03) await this.#ask(this.#one(this.#calm), group, input, step, CANARY + 1);
@@ -153,7 +153,9 @@ class Scene {
   }
 
   #one<Value>(values: readonly Value[]): Value {
-    return values[Math.floor(this.#random() * values.length)]!;
+    const value = values[Math.floor(this.#random() * values.length)];
+    if (value === undefined) throw new RangeError('there is nothing to choose from');
+    return value;
   }
 
   #share(): number {
