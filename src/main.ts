@@ -92,14 +92,15 @@ async function start(): Promise<Service> {
     log: log.child({ part: 'operator' }),
     onReload: (file, outcome) => metrics.fileReloaded(file, outcome),
   });
+  const tracing = isTracingAsked(process.env) ? await beginTracing(version) : undefined;
   const engine = await createEngine({
     ...settings,
     log: log.child({ part: 'engine' }),
     observer: metrics.engineObserver,
+    onRun: tracing && ((run) => tracing.followRun(run)),
     onHang: hang.tell,
   });
   metrics.watchEngine(engine);
-  const tracing = isTracingAsked(process.env) ? await beginTracing(version) : undefined;
   let app: FastifyInstance | undefined;
   let metricsApp: FastifyInstance | undefined;
   try {

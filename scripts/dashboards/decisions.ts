@@ -4,6 +4,10 @@ import { BY_PROBE, BY_VERSION } from './variables.js';
 
 const DECISIONS = `diffusion_probe_decisions_total{${BY_PROBE}}`;
 const DROPS = `diffusion_probe_decisions_total{decision="drop",${BY_PROBE}}`;
+/** Where there is feedback: of decision points that nobody asks about there is nothing to show. */
+const TOLD = 'and on (model, version, step) diffusion_probe:effective_samples > 0';
+const NO_FEEDBACK = 'No quality has been reported yet';
+const tenths = (filter: string): string => `diffusion_probe_score_tenths_total{${filter}${BY_PROBE}}`;
 const POINT = '{{model}}@{{version}}, step {{step}}';
 const SAVED_SECONDS = `($step_seconds * sum(increase(diffusion_probe_steps_saved_total{${BY_PROBE}}[$__range])) - sum(increase(diffusion_probe_spent_seconds_total{${BY_PROBE}}[$__range])))`;
 
@@ -78,7 +82,8 @@ const decided: Panel[] = [
     ...narrow,
     title: 'Decisions per second',
     description: 'Samples that were kept, and samples that were dropped.',
-    unit: 'ops',
+    unit: 'suffix: samples/s',
+    colours: { keep: 'green', drop: 'orange' },
     queries: [{ expr: `sum by (decision) (rate(${DECISIONS}[$__rate_interval]))`, legend: '{{decision}}' }],
   },
   {
@@ -86,7 +91,7 @@ const decided: Panel[] = [
     title: 'Decisions by reason',
     description:
       'Why samples were kept or dropped. uncalibrated: the probe has too few good calibration samples for the policy, so nothing is dropped.',
-    unit: 'ops',
+    unit: 'suffix: samples/s',
     queries: [
       {
         expr: `sum by (reason, override) (rate(${DECISIONS}[$__rate_interval]))`,
@@ -97,11 +102,12 @@ const decided: Panel[] = [
   {
     ...narrow,
     title: 'Drop rate by decision point',
-    description: 'Share of samples dropped at each step.',
+    description: 'Share of samples dropped at each step that is asked about.',
     unit: 'percentunit',
+    empty: 'No decision in this time range',
     queries: [
       {
-        expr: `sum by (model, version, step) (rate(${DROPS}[$__rate_interval])) / sum by (model, version, step) (rate(${DECISIONS}[$__rate_interval]))`,
+        expr: `sum by (model, version, step) (rate(${DROPS}[$__rate_interval])) / (sum by (model, version, step) (rate(${DECISIONS}[$__rate_interval])) > 0)`,
         legend: POINT,
       },
     ],
@@ -115,14 +121,18 @@ const right: Panel[] = [
     description:
       'Share of good samples that were dropped, over a day, with the upper end of its 95% interval, and the share alpha that the policy allows. Learned from explored samples: a wide interval means that little feedback has come.',
     unit: 'percentunit',
+    empty: NO_FEEDBACK,
     queries: [
-      { expr: `diffusion_probe:live_false_drop{alpha!="",${BY_VERSION}}`, legend: `estimate, ${POINT}` },
       {
-        expr: `diffusion_probe:live_false_drop_upper{alpha!="",${BY_VERSION}}`,
+        expr: `diffusion_probe:live_false_drop{alpha!="",${BY_VERSION}} ${TOLD}`,
+        legend: `estimate, ${POINT}`,
+      },
+      {
+        expr: `diffusion_probe:live_false_drop_upper{alpha!="",${BY_VERSION}} ${TOLD}`,
         legend: `upper end, ${POINT}`,
       },
       {
-        expr: `max by (model, version, step, policy, alpha) (diffusion_probe_policy_alpha{${BY_PROBE}})`,
+        expr: `max by (model, version, step, policy, alpha) (diffusion_probe_policy_alpha{${BY_PROBE}}) ${TOLD}`,
         legend: `alpha, ${POINT}`,
       },
     ],
@@ -133,7 +143,9 @@ const right: Panel[] = [
     description:
       'How well scores foretold true quality over a day: 1 is perfectly, 0 not at all. Weighted, so that dropped samples count too.',
     unit: 'none',
-    queries: [{ expr: `diffusion_probe:live_correlation{${BY_VERSION}}`, legend: POINT }],
+    threshold: { below: 0.2 },
+    empty: NO_FEEDBACK,
+    queries: [{ expr: `diffusion_probe:live_correlation{${BY_VERSION}} ${TOLD}`, legend: POINT }],
   },
   {
     ...narrow,
@@ -141,7 +153,9 @@ const right: Panel[] = [
     description:
       'As how many equally weighted samples the feedback of a day counts. Below 100, read nothing into the two panels above.',
     unit: 'short',
-    queries: [{ expr: `diffusion_probe:effective_samples{${BY_VERSION}}`, legend: POINT }],
+    threshold: { below: 100 },
+    empty: NO_FEEDBACK,
+    queries: [{ expr: `diffusion_probe:effective_samples{${BY_VERSION}} > 0`, legend: POINT }],
   },
   {
     ...narrow,
@@ -149,16 +163,20 @@ const right: Panel[] = [
     description:
       'Share of finished samples whose quality came back, for samples that were kept and for those that exploration saved.',
     unit: 'percentunit',
-    queries: [{ expr: `diffusion_probe:feedback_coverage{${BY_VERSION}}`, legend: `{{arm}}, ${POINT}` }],
+    empty: NO_FEEDBACK,
+    queries: [
+      { expr: `diffusion_probe:feedback_coverage{${BY_VERSION}} ${TOLD}`, legend: `{{arm}}, ${POINT}` },
+    ],
   },
   {
     ...narrow,
     title: 'Feedback delay',
     description: 'Half of the qualities came back within this time after the decision.',
     unit: 's',
+    empty: NO_FEEDBACK,
     queries: [
       {
-        expr: `diffusion_probe:feedback_delay_seconds:p50{${BY_VERSION}}`,
+        expr: `diffusion_probe:feedback_delay_seconds:p50{${BY_VERSION}} >= 0`,
         legend: '{{arm}}, {{model}}@{{version}}',
       },
     ],
@@ -168,7 +186,7 @@ const right: Panel[] = [
     title: 'Receipts refused by reason',
     description:
       'Receipts that did not count. foreign: replicas do not share FEEDBACK_KEYS_FILE. expired: qualities come back too late.',
-    unit: 'ops',
+    unit: 'suffix: receipts/s',
     queries: [
       {
         expr: 'sum by (reason) (rate(diffusion_probe_feedback_refused_total{instance=~"$instance"}[$__rate_interval]))',
@@ -181,7 +199,7 @@ const right: Panel[] = [
     title: 'Feedback that teaches little',
     description:
       'clipped: outside the metric’s range, taken as its end. unweighted: at exploration rate 0 nothing can be learned of what is dropped.',
-    unit: 'ops',
+    unit: 'suffix: samples/s',
     queries: [
       {
         expr: `sum by (value) (rate(diffusion_probe_feedback_clipped_total{${BY_PROBE}}[$__rate_interval]))`,
@@ -202,17 +220,23 @@ const drift: Panel[] = [
     description:
       'How far the scores of a day are from those of the calibration (population stability index). Up to 0.1 is usual; above 0.25 the prompts or the backbone have changed and the promise on false drops is void.',
     unit: 'none',
-    queries: [{ expr: `diffusion_probe:score_drift{${BY_VERSION}}`, legend: POINT }],
+    threshold: { above: 0.25 },
+    empty: 'No sample has been scored yet',
+    queries: [{ expr: `diffusion_probe:score_drift{${BY_VERSION}} >= 0`, legend: POINT }],
   },
   {
     ...narrow,
+    kind: 'bars',
     title: 'Scores by tenth of the calibration',
     description:
-      'Share of the day’s samples in each tenth of the calibration scores. Without drift each holds 10%.',
+      'Share of the samples of this time range by percentile among the calibration scores. Without drift each tenth holds 10%.',
     unit: 'percentunit',
-    queries: [
-      { expr: `diffusion_probe:score_tenth_share{${BY_VERSION}}`, legend: `tenth {{tenth}}, step {{step}}` },
-    ],
+    empty: 'No sample has been scored yet',
+    // One query each, so that the bars stand in order.
+    queries: Array.from({ length: 10 }, (_, index) => ({
+      expr: `sum(increase(${tenths(`tenth="${index + 1}",`)}[$__range])) / (sum(increase(${tenths('')}[$__range])) > 0)`,
+      legend: `${index * 10}–${(index + 1) * 10}`,
+    })),
   },
   {
     title: 'Scores',
@@ -236,7 +260,7 @@ const saved: Panel[] = [
     title: 'Steps saved and steps lost',
     description:
       'saved: steps that dropped samples did not take. lost: steps that they had taken before they were dropped.',
-    unit: 'ops',
+    unit: 'suffix: steps/s',
     queries: [
       {
         expr: `sum(rate(diffusion_probe_steps_saved_total{${BY_PROBE}}[$__rate_interval]))`,

@@ -3,11 +3,13 @@ import type { Panel, Section } from './panels.js';
 import { BY_PROBE, BY_VERSION } from './variables.js';
 
 const VERSION = '{{model}}@{{version}}';
-const REQUESTS = `diffusion_probe_score_requests_total{${BY_PROBE}}`;
+/** A request that did not get as far as its probe is none of any version's. */
+const REQUESTS = `diffusion_probe_score_requests_total{model!="",${BY_PROBE}}`;
 const share = (part: string, whole: string): string =>
-  `sum by (model, version) (rate(${part}[$__rate_interval])) / sum by (model, version) (rate(${whole}[$__rate_interval]))`;
+  `sum by (model, version) (rate(${part}[$__rate_interval])) / (sum by (model, version) (rate(${whole}[$__rate_interval])) > 0)`;
 
 const graph = { kind: 'lines', width: 12, height: 8 } as const;
+const quiet = { empty: 'No request in this time range' } as const;
 
 const versions: Panel[] = [
   {
@@ -94,18 +96,20 @@ const compared: Panel[] = [
   },
   {
     ...graph,
+    ...quiet,
     title: 'Requests without scores by version',
     description: 'Share of requests to each version that failed, failed open, were refused or left.',
     unit: 'percentunit',
     queries: [
       {
-        expr: `1 - ${share(`diffusion_probe_score_requests_total{outcome="scored",model!="",${BY_PROBE}}`, `diffusion_probe_score_requests_total{model!="",${BY_PROBE}}`)}`,
+        expr: `1 - ${share(`diffusion_probe_score_requests_total{outcome="scored",model!="",${BY_PROBE}}`, REQUESTS)}`,
         legend: VERSION,
       },
     ],
   },
   {
     ...graph,
+    ...quiet,
     title: 'Drop rate by version',
     description: 'Share of samples that each version’s scores made the policy drop.',
     unit: 'percentunit',
@@ -121,6 +125,7 @@ const compared: Panel[] = [
   },
   {
     ...graph,
+    ...quiet,
     title: 'Mean score by version',
     description: 'The mean score, mapped to 0 for the metric’s lowest and 1 for its highest value.',
     unit: 'none',
@@ -148,8 +153,13 @@ const compared: Panel[] = [
     title: 'Correlation by version',
     description: 'How well each version’s scores foretold true quality over a day, by step.',
     unit: 'none',
+    threshold: { below: 0.2 },
+    empty: 'No quality has been reported yet',
     queries: [
-      { expr: `diffusion_probe:live_correlation{${BY_VERSION}}`, legend: `${VERSION}, step {{step}}` },
+      {
+        expr: `diffusion_probe:live_correlation{${BY_VERSION}} and on (model, version, step) diffusion_probe:effective_samples > 0`,
+        legend: `${VERSION}, step {{step}}`,
+      },
     ],
   },
   {

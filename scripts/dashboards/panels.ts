@@ -18,16 +18,22 @@ export interface Panel {
   /** A unit of Grafana: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-standard-options */
   readonly unit: string;
   /**
-   * `stat`: one number now. `lines`: over time. `heatmap`: a histogram over time, the unit that of its buckets.
-   * `table`: one row per set of labels, one column per query, the columns called by the queries' legends.
+   * `stat`: one number now. `bars`: some numbers now. `lines`: over time. `heatmap`: a histogram over time, the unit that of
+   * its buckets. `table`: one row per set of labels, one column per query, the columns called by the queries' legends.
    */
-  readonly kind: 'stat' | 'lines' | 'heatmap' | 'table';
+  readonly kind: 'stat' | 'bars' | 'lines' | 'heatmap' | 'table';
   readonly queries: readonly Query[];
   /** Columns of 24. */
   readonly width: number;
   readonly height: number;
   /** The unit of a table's columns by legend, where it is not the panel's. */
   readonly columnUnits?: Readonly<Record<string, string>>;
+  /** Colours of series by their name, where it matters which is which. */
+  readonly colours?: Readonly<Record<string, string>>;
+  /** A dashed line where it becomes serious: above it, or below. */
+  readonly threshold?: { readonly above: number } | { readonly below: number };
+  /** What stands there instead of "No data" while there is nothing to show. */
+  readonly empty?: string;
 }
 
 /** A heading with the panels below it. */
@@ -69,17 +75,22 @@ export function layOut(sections: readonly Section[]): object[] {
 }
 
 function toGrafana(panel: Panel): object {
-  const { title, description, unit, kind } = panel;
+  const { title, description, unit, kind, threshold, empty } = panel;
   return {
-    type: { stat: 'stat', lines: 'timeseries', heatmap: 'heatmap', table: 'table' }[kind],
+    type: { stat: 'stat', bars: 'bargauge', lines: 'timeseries', heatmap: 'heatmap', table: 'table' }[kind],
     title,
     description,
     datasource: DATASOURCE,
     targets: panel.queries.map((query, index) => target(query, kind, index)),
     fieldConfig: {
       // A heat map counts in its cells; its unit is that of the buckets, see below.
-      defaults: { unit: kind === 'heatmap' ? 'short' : unit, custom: customOf(kind) },
-      overrides: kind === 'table' ? columnNames(panel) : [],
+      defaults: {
+        unit: kind === 'heatmap' ? 'short' : unit,
+        ...(empty !== undefined && { noValue: empty }),
+        ...(threshold && { thresholds: stepsOf(threshold) }),
+        custom: { ...customOf(kind), ...(threshold && { thresholdsStyle: { mode: 'dashed' } }) },
+      },
+      overrides: kind === 'table' ? columnNames(panel) : fixedColours(panel),
     },
     options: optionsOf(kind, unit),
     ...(kind === 'table' && { transformations: tableTransformations() }),
@@ -87,13 +98,13 @@ function toGrafana(panel: Panel): object {
 }
 
 function target({ expr, legend }: Query, kind: Panel['kind'], index: number): object {
-  const isNow = kind === 'stat' || kind === 'table';
+  const isNow = kind === 'stat' || kind === 'bars' || kind === 'table';
   return {
     refId: refId(index),
     datasource: DATASOURCE,
     expr,
     legendFormat: kind === 'heatmap' ? '{{le}}' : legend,
-    format: { stat: 'time_series', lines: 'time_series', heatmap: 'heatmap', table: 'table' }[kind],
+    format: kind === 'heatmap' || kind === 'table' ? kind : 'time_series',
     instant: isNow,
     range: !isNow,
   };
@@ -107,6 +118,13 @@ function optionsOf(kind: Panel['kind'], unit: string): object {
   switch (kind) {
     case 'stat':
       return { reduceOptions: { calcs: ['lastNotNull'] }, colorMode: 'none', graphMode: 'none' };
+    case 'bars':
+      return {
+        reduceOptions: { calcs: ['lastNotNull'] },
+        orientation: 'vertical',
+        displayMode: 'basic',
+        valueMode: 'text',
+      };
     case 'lines':
       return {
         legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
@@ -125,6 +143,26 @@ function tableTransformations(): object[] {
     { id: 'merge', options: {} },
     { id: 'organize', options: { excludeByName: { Time: true } } },
   ];
+}
+
+/** Green where all is well, red beyond. */
+function stepsOf(threshold: NonNullable<Panel['threshold']>): object {
+  const [well, beyond, value] =
+    'above' in threshold ? ['green', 'red', threshold.above] : ['red', 'green', threshold.below];
+  return {
+    mode: 'absolute',
+    steps: [
+      { color: well, value: null },
+      { color: beyond, value },
+    ],
+  };
+}
+
+function fixedColours({ colours = {} }: Panel): object[] {
+  return Object.entries(colours).map(([name, fixedColor]) => ({
+    matcher: { id: 'byName', options: name },
+    properties: [{ id: 'color', value: { mode: 'fixed', fixedColor } }],
+  }));
 }
 
 /** Grafana calls the columns after its own ids of the queries. */

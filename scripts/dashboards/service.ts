@@ -12,6 +12,15 @@ const durations = (stage: string): string =>
 const quantile = (q: number, stage: string): string =>
   `histogram_quantile(${q}, sum by (le) (rate(${durations(stage)}[$__rate_interval])))`;
 
+/** Green is what should be. */
+const OUTCOME_COLOURS = {
+  scored: 'green',
+  failed_open: 'orange',
+  failed: 'red',
+  refused: 'yellow',
+  gone: 'purple',
+};
+
 const STAGE_MEANINGS: Readonly<Record<(typeof STAGES)[number], string>> = {
   receive: 'From the first byte of a request to the last of its body: mostly the caller and the network.',
   decode: 'Reading the tensors and checking them against the probe.',
@@ -88,13 +97,15 @@ const traffic: Panel[] = [
     unit: 'reqps',
     kind: 'lines',
     queries: [{ expr: `sum by (outcome) (rate(${REQUESTS}[$__rate_interval]))`, legend: '{{outcome}}' }],
+    colours: OUTCOME_COLOURS,
     width: 12,
     height: 8,
   },
   {
     title: 'Samples by outcome',
     description: 'Samples, that is images being generated, in those requests.',
-    unit: 'ops',
+    unit: 'suffix: samples/s',
+    colours: OUTCOME_COLOURS,
     kind: 'lines',
     queries: [
       {
@@ -215,10 +226,11 @@ const saturation: Panel[] = [
     title: 'Samples per inference',
     description: 'How many samples share one inference. It grows with the load, up to MAX_BATCH_SAMPLES.',
     unit: 'short',
+    empty: 'No request has been scored yet',
     kind: 'lines',
     queries: [
       {
-        expr: `sum by (model, version) (rate(diffusion_probe_batch_size_sum{${BY_PROBE}}[$__rate_interval])) / sum by (model, version) (rate(diffusion_probe_batch_size_count{${BY_PROBE}}[$__rate_interval]))`,
+        expr: `sum by (model, version) (rate(diffusion_probe_batch_size_sum{${BY_PROBE}}[$__rate_interval])) / (sum by (model, version) (rate(diffusion_probe_batch_size_count{${BY_PROBE}}[$__rate_interval])) > 0)`,
         legend: '{{model}}@{{version}}',
       },
     ],

@@ -64,13 +64,15 @@ export type ScorePipeline = (
   life: Lifetime,
   clock: StageClock,
   findings: Findings,
+  /** What the engine's runs for it are reported with, see EngineOptions.onRun. */
+  origin?: object,
 ) => Promise<Scored>;
 
 export function createScorePipeline({ engine, limits, policies, keys }: ScorePipelineOptions): ScorePipeline {
   const admission = new Admission(engine, limits);
   const bodyMemory = new BodyMemory(limits.maxQueueBytes);
 
-  return async (source, life, clock, findings) => {
+  return async (source, life, clock, findings, origin) => {
     const memory = await receive(source, life);
     clock.lap('receive');
 
@@ -88,6 +90,7 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
     const { scores, queueMs, inferenceMs } = await engine.score(probe, body, {
       signal: life.signal,
       ...(life.deadline !== undefined && { deadline: life.deadline }),
+      ...(origin && { origin }),
     });
     clock.record({ queue: queueMs, inference: inferenceMs });
     // Only now: of a request that failed, a worker may still be reading.

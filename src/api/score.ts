@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { type ErrorCode, isFailOpenReason, problem } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { UnscoredEvent } from '../telemetry/score-metrics.js';
-import type { Tracing } from '../telemetry/tracing.js';
+import type { RequestTrace, Tracing } from '../telemetry/tracing.js';
 import { ClientGoneError, type Lifetime, readDeadline, watchLifetime } from './lifetime.js';
 import { problemResponses } from './problem-responses.js';
 import { toProblem } from './problems.js';
@@ -90,9 +90,10 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
         request.arrivedAt,
       );
       const findings: Findings = {};
+      const trace = tracing?.begin(request.headers, request.arrivedAt);
       let ending: Ending = SCORED;
       try {
-        return await answer(request, life, clock, findings);
+        return await answer(request, life, clock, findings, trace);
       } catch (error) {
         const failure = failureOf(error, life);
         ending = failure;
@@ -100,7 +101,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
         return failOpen(error, failure, request, findings);
       } finally {
         life.end();
-        finish(request, reply, clock, findings, ending);
+        finish(request, reply, clock, findings, ending, trace);
       }
     },
   });
@@ -110,8 +111,9 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
     life: Lifetime,
     clock: StageClock,
     findings: Findings,
+    trace: RequestTrace | undefined,
   ): Promise<Scored> {
-    const scored = await pipeline(sourceOf(request), life, clock, findings);
+    const scored = await pipeline(sourceOf(request), life, clock, findings, trace);
     const { probe, policy, point } = findings;
     if (probe && policy && point)
       metrics.scored({ probe, policy, step: point.step, results: scored.results });
@@ -124,14 +126,13 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
     clock: StageClock,
     findings: Findings,
     { outcome, reason }: Ending,
+    trace: RequestTrace | undefined,
   ): void {
     const { probe, policy, point, samples } = findings;
     const endedAt = clock.stop();
     metrics.stages(probe, clock.intervals());
     if (probe) metrics.waited(probe, endedAt - clock.startedAt);
-    tracing?.trace({
-      headers: request.headers,
-      from: clock.startedAt,
+    trace?.end({
       to: endedAt,
       stages: clock.intervals().filter(({ stage }) => stage !== 'total'),
       attributes: {

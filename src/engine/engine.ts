@@ -45,6 +45,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     liveThreads: () => pool.live,
     maxQueueDelayUs: options.maxQueueDelayUs ?? 0,
     observer,
+    onRun: options.onRun,
   });
   const released = (key: number): Promise<void> => scheduler.released(key);
   const repository = new Repository({ modelsDir, pool, catalogue, released, log, observer });

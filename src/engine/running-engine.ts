@@ -52,7 +52,7 @@ export class RunningEngine implements Engine {
     if (this.#parts.pool.live === 0) throw unready('no worker can take work');
     const loaded = this.#parts.catalogue.loaded(probe);
     if (!loaded) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
-    const request = new ScoreRequest(loaded, body, options.deadline);
+    const request = new ScoreRequest(loaded, body, options);
     this.#parts.scheduler.submit(request, options.signal);
     return request.answer;
   }

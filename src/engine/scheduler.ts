@@ -11,7 +11,7 @@ import { Outlook } from './outlook.js';
 import type { RunFacts, ScoreRequest } from './score-request.js';
 import { reasonOf } from './refusal.js';
 import { type RunResult, ThreadDied } from './thread.js';
-import type { EngineObserver, SkipReason } from './types.js';
+import type { EngineObserver, EngineOptions, SkipReason } from './types.js';
 import type { WorkerSlot } from './worker-slot.js';
 
 /** setTimeout takes no longer delay than this. */
@@ -29,6 +29,7 @@ export interface SchedulerOptions {
   /** How long an idle thread waits for a fuller batch, µs. */
   readonly maxQueueDelayUs: number;
   readonly observer: EngineObserver;
+  readonly onRun?: EngineOptions['onRun'];
 }
 
 export class Scheduler {
@@ -135,9 +136,11 @@ export class Scheduler {
         batch.parts.map(({ part }) => part),
       );
       end();
+      this.#tell(batch, startedAt, false);
       this.#accept(batch, reply, { startedAt, ms: reply.ms, batchSamples: batch.samples });
     } catch (error) {
       end();
+      this.#tell(batch, startedAt, true);
       const failure = runFailure(error);
       for (const { request } of batch.parts) this.#settleFailed(request, failure);
     }
@@ -155,6 +158,15 @@ export class Scheduler {
       this.#outlook.fulfilled(request);
       this.#options.backlog.remove(request);
     }
+  }
+
+  /** Costs nothing unless somebody follows requests. */
+  #tell({ probe, samples, paddedTokens, parts }: Batch, from: number, isFault: boolean): void {
+    const { onRun } = this.#options;
+    if (!onRun) return;
+    const origins = parts.flatMap(({ request }) => request.origin ?? []);
+    if (origins.length === 0) return;
+    onRun({ probe, samples, paddedTokens, from, to: performance.now(), isFault, origins });
   }
 
   /** What is left of a request that has failed needs no run any more. */

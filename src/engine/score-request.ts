@@ -5,7 +5,7 @@ import type { LoadedProbe } from './catalogue.js';
 import { problemOf } from './fault.js';
 import type { BatchPart, PartResult } from './protocol.js';
 import { partOf, sampleCount, usedTokens, wholePart } from './slice-samples.js';
-import type { EngineResult } from './types.js';
+import type { EngineResult, ScoreOptions } from './types.js';
 
 /** A part that was given out, and whom it belongs to. */
 export interface TakenPart {
@@ -29,6 +29,8 @@ export class ScoreRequest {
   /** On the clock of performance.now(), ms; Infinity where the caller waits as long as it takes. */
   readonly deadline: number;
   readonly arrivedAt = performance.now();
+  /** Whatever the caller wants to know the request by. */
+  readonly origin: object | undefined;
   readonly answer: Promise<EngineResult>;
   readonly #scores: Float32Array;
   #body: DecodedBody | undefined;
@@ -37,9 +39,10 @@ export class ScoreRequest {
   #facts: Omit<EngineResult, 'scores'> = { queueMs: 0, inferenceMs: 0, batchSamples: 0 };
   #settle: { resolve(result: EngineResult): void; reject(error: Error): void } | undefined;
 
-  constructor(probe: LoadedProbe, body: DecodedBody, deadline = Infinity) {
+  constructor(probe: LoadedProbe, body: DecodedBody, { deadline = Infinity, origin }: ScoreOptions = {}) {
     this.probe = probe;
     this.deadline = deadline;
+    this.origin = origin;
     this.samples = sampleCount(body);
     if (this.samples === 0) {
       throw problem('empty_batch', 'The request holds no sample.', { field: 'timestep', received: 0 });

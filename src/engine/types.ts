@@ -54,6 +54,22 @@ export interface ScoreOptions {
   readonly signal?: AbortSignal;
   /** The moment, on the clock of performance.now() in ms, from which the answer is worthless. */
   readonly deadline?: number;
+  /** Handed back with each run that holds samples of this request, to EngineOptions.onRun. */
+  readonly origin?: object;
+}
+
+/** One run of a worker, as it is told to somebody who follows single requests. */
+export interface FollowedRun {
+  readonly probe: ServedProbe;
+  readonly samples: number;
+  /** Its samples times the tokens of its longest. */
+  readonly paddedTokens: number;
+  /** On the clock of performance.now(), ms. */
+  readonly from: number;
+  readonly to: number;
+  readonly isFault: boolean;
+  /** Of the requests whose samples it held, where they have one. */
+  readonly origins: readonly object[];
 }
 
 export interface EngineResult {
@@ -176,6 +192,8 @@ export interface EngineOptions {
   readonly proofTimeoutMs?: number;
   /** Called when a run hangs: the process should be replaced. */
   readonly onHang?: (reason: string) => void;
+  /** Told of each run with requests that have an origin, before they are answered; left out: runs are not followed. */
+  readonly onRun?: ((run: FollowedRun) => void) | undefined;
   /** How often the model repository is looked at for changes, ms; left out or 0: only when told to. */
   readonly modelsPollMs?: number;
   /** What an undefined reference means, `name` or `name@version`; left out: the only probe there is. */

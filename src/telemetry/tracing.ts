@@ -1,14 +1,12 @@
-/** Owns what of a request goes into a trace, and when there is tracing at all. telemetry/otlp.ts sends it. */
+/** Owns what of requests and runs goes into traces, and when there is tracing at all. telemetry/otlp.ts sends it. */
 import type { IncomingHttpHeaders } from 'node:http';
 
+import type { FollowedRun } from '../engine/types.js';
 import type { StageInterval } from './stages.js';
 
-/** A request to /score that has been answered or has failed. */
-export interface TracedRequest {
-  /** `traceparent` among them says which trace the request belongs to. */
-  readonly headers: IncomingHttpHeaders;
+/** What is known of a request to /score once it has been answered or has failed. */
+export interface EndedRequest {
   /** On the clock of performance.now(), ms. */
-  readonly from: number;
   readonly to: number;
   readonly stages: readonly StageInterval[];
   /** Nothing of the body; undefined where it is not known. */
@@ -17,8 +15,19 @@ export interface TracedRequest {
   readonly isFault: boolean;
 }
 
+/** A request that is being traced. */
+export interface RequestTrace {
+  end(request: EndedRequest): void;
+}
+
 export interface Tracing {
-  trace(request: TracedRequest): void;
+  /**
+   * Begins to trace a request; undefined where its trace is not sampled.
+   * @param headers `traceparent` among them says which trace it belongs to. @param from on the clock of performance.now(), ms.
+   */
+  begin(headers: IncomingHttpHeaders, from: number): RequestTrace | undefined;
+  /** Takes in a run of the engine for requests that are traced: their traces are its origins. */
+  followRun(run: FollowedRun): void;
   /** Sends what is left. */
   close(): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import type { Engine } from '../../src/engine/types.js';
+import type { Engine, FollowedRun } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, startEngine } from '../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
@@ -38,6 +38,33 @@ test('a worker that dies takes only its own requests along, and is replaced', as
   assert.equal(heard.restarts, 1);
   const { scores } = await engine.score(probe, bodyOf(2));
   assert.equal(scores.length, 2);
+});
+
+test('runs are told with the requests that they hold, also those that fail', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const runs: FollowedRun[] = [];
+  const { engine } = await startEngine(t, models, {
+    workerUrl: FRAGILE_WORKER_URL,
+    onRun: (run) => runs.push(run),
+  });
+  const probe = engine.resolve('tiny');
+  const [first, second, fatal] = [{ first: 1 }, { second: 2 }, { fatal: 3 }];
+  await engine.score(probe, bodyOf(1));
+  // Cut in two, as a batch holds 8.
+  await engine.score(probe, bodyOf(9), { origin: first });
+  await engine.score(probe, bodyOf(1), { origin: second });
+  await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP), { origin: fatal }));
+  assert.deepEqual(
+    runs.map(({ samples, isFault, origins }) => [samples, isFault, ...origins]),
+    [
+      [8, false, first],
+      [1, false, first],
+      [1, false, second],
+      [1, true, fatal],
+    ],
+  );
+  assert.ok(runs.every(({ from, to }) => from < to));
 });
 
 test('a probe that kills the worker it is loaded into is refused, and the next one is loaded', async (t) => {

@@ -145,7 +145,7 @@ function decisionsExpectations(known: Known): Record<string, Shown> {
       unweighted: 0,
     },
     'Drift of the scores': known.perPoint('', drift),
-    'Scores by tenth of the calibration': MEASURED,
+    'Scores by tenth of the calibration': known.tenths(),
     Scores: { '+Inf': decided.length },
     'Steps saved and steps lost': { saved: perSecond(saved), lost: perSecond(lost) },
     'Time that backends waited': Object.fromEntries(

@@ -76,6 +76,14 @@ export class Known {
     return covariance / Math.sqrt(variance(score) * variance(quality));
   }
 
+  /** The share of all samples in each tenth of the calibration scores, by its percentiles. */
+  tenths(): Record<string, number> {
+    const { decided } = this.truth;
+    return Object.fromEntries(
+      sharesByTenth(decided).map((share, tenth) => [`${tenth * TENTHS}–${(tenth + 1) * TENTHS}`, share]),
+    );
+  }
+
   #share(value: number): number {
     const [low, high] = this.#range;
     return Math.min(1, Math.max(0, (value - low) / (high - low)));
@@ -129,13 +137,17 @@ export function coverage(samples: readonly Decided[]): number {
 
 /** The population stability index against equal tenths. */
 export function drift(samples: readonly Decided[]): number {
-  const tenths = Array.from({ length: TENTHS }, (_, tenth) => {
+  const shares = sharesByTenth(samples).map((share) => Math.max(SMALLEST_SHARE, share));
+  return sum(shares.map((share) => (share - 1 / TENTHS) * Math.log(share * TENTHS)));
+}
+
+function sharesByTenth(samples: readonly Decided[]): number[] {
+  return Array.from({ length: TENTHS }, (_, tenth) => {
     const inside = samples.filter(
       ({ result }) => Math.min(TENTHS - 1, Math.floor((result.percentile ?? NaN) / TENTHS)) === tenth,
     );
-    return Math.max(SMALLEST_SHARE, inside.length / samples.length);
+    return inside.length / samples.length;
   });
-  return sum(tenths.map((share) => (share - 1 / TENTHS) * Math.log(share * TENTHS)));
 }
 
 export function perSecond(count: number): number {

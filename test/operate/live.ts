@@ -25,7 +25,8 @@ const UP_TO_THE_MACHINE = 'DiffusionProbeLatencyBudgetBurn';
 
 test('every panel and every rule shows what was sent', async (t) => {
   const service = await startService(t);
-  const prometheus = await startPrometheus(t, new URL(service.origin).host);
+  const { host } = new URL(service.origin);
+  const prometheus = await startPrometheus(t, { [host]: host });
   // Without a scrape before the traffic there is nothing to increase from.
   await scraped(prometheus, 2);
 

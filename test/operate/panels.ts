@@ -47,21 +47,32 @@ export function readPanels(): ReadPanel[] {
   });
 }
 
-/** The expression with everything chosen, the typed-in values, and windows as long as the test's. */
-export function filledIn(expr: string): string {
+/** The lengths of what Grafana fills in by itself. */
+export interface Windows {
+  readonly rate: string;
+  readonly range: string;
+}
+
+/** The expression with everything chosen, the typed-in values, and windows as long as the test's unless told. */
+export function filledIn(expr: string, { rate, range }: Windows = { rate: WINDOW, range: WINDOW }): string {
   const typedIn = Object.entries(TYPED_IN).reduce(
     (text, [name, value]) => text.replaceAll(`$${name}`, String(value)),
     expr,
   );
   return typedIn
-    .replaceAll(/\$__(?:rate_interval|range)/g, WINDOW)
+    .replaceAll('$__rate_interval', rate)
+    .replaceAll('$__range', range)
     .replaceAll(/\$(?:model|version|instance)/g, '.*');
+}
+
+/** The legend with the series' own labels in it. */
+export function legendOf(legend: string, labels: Sample['labels']): string {
+  return legend.replaceAll(/\{\{(\w+)\}\}/g, (_, label: string) => labels[label] ?? '');
 }
 
 /** What a series is called: by the legend, and in a table by its column and its row. */
 export function seriesName(panel: ReadPanel, { legend }: Target, { labels }: Sample): string {
-  if (panel.type !== 'table')
-    return legend.replaceAll(/\{\{(\w+)\}\}/g, (_, label: string) => labels[label] ?? '');
+  if (panel.type !== 'table') return legendOf(legend, labels);
   const row = Object.entries(labels)
     .toSorted(([left], [right]) => (left < right ? -1 : 1))
     .map(([label, value]) => `${label}=${value}`);

@@ -22,6 +22,20 @@ export interface Sample {
   readonly value: number;
 }
 
+/** One line of a graph. */
+export interface Series {
+  readonly labels: Readonly<Record<string, string>>;
+  /** Unix time, s, and value. */
+  readonly points: readonly (readonly [number, number])[];
+}
+
+/** Unix time, s. */
+export interface TimeRange {
+  readonly from: number;
+  readonly to: number;
+  readonly step: number;
+}
+
 export interface Rule {
   readonly name: string;
   readonly query: string;
@@ -41,13 +55,20 @@ interface RuleGroup {
 export interface Prometheus {
   /** @param at Unix time, s; now when left out. */
   query(expr: string, at?: number): Promise<Sample[]>;
+  queryRange(expr: string, range: TimeRange): Promise<Series[]>;
   rules(): Promise<readonly RuleGroup[]>;
 }
 
-/** Starts it on one target; ended after the test. */
-export async function startPrometheus(t: TestContext, target: string): Promise<Prometheus> {
+/**
+ * Starts it; ended after the test.
+ * @param targets host and port of each, by what the instance shall be called.
+ */
+export async function startPrometheus(
+  t: TestContext,
+  targets: Readonly<Record<string, string>>,
+): Promise<Prometheus> {
   const folder = await mkdtemp(path.join(tmpdir(), 'prometheus-'));
-  await writeConfig(folder, target);
+  await writeConfig(folder, targets);
   const port = await freePort();
   const child = spawn(
     'prometheus',
@@ -79,6 +100,14 @@ export async function startPrometheus(t: TestContext, target: string): Promise<P
       const result = await ask<RawResult>(origin, `query?query=${encodeURIComponent(expr)}${time}`);
       return samplesOf(result, expr);
     },
+    queryRange: async (expr, { from, to, step }) => {
+      const call = `query_range?query=${encodeURIComponent(expr)}&start=${from}&end=${to}&step=${step}`;
+      const { result } = await ask<{ result: RawSeries[] }>(origin, call);
+      return result.map(({ metric, values }) => ({
+        labels: metric,
+        points: values.map(([at, value]) => [at, numberOf(value)] as const),
+      }));
+    },
     rules: async () => (await ask<{ groups: RuleGroup[] }>(origin, 'rules')).groups,
   };
 }
@@ -94,16 +123,20 @@ function quickened(rules: string): string {
     .replaceAll(/^( +for:) \S+$/gm, '$1 0s');
 }
 
-async function writeConfig(folder: string, target: string): Promise<void> {
+async function writeConfig(folder: string, targets: Readonly<Record<string, string>>): Promise<void> {
   await mkdir(path.join(folder, 'rules'));
   for (const file of await readdir(RULES)) {
     const text = await readFile(path.join(RULES, file), 'utf8');
     await writeFile(path.join(folder, 'rules', file), quickened(text));
   }
+  const statics = Object.entries(targets).map(([instance, address]) => ({
+    targets: [address],
+    labels: { instance },
+  }));
   const config = {
     global: { scrape_interval: `${SCRAPE_SECONDS}s`, scrape_timeout: `${SCRAPE_SECONDS}s` },
     rule_files: ['rules/*.yml'],
-    scrape_configs: [{ job_name: 'diffusion-probe', static_configs: [{ targets: [target] }] }],
+    scrape_configs: [{ job_name: 'diffusion-probe', static_configs: statics }],
   };
   // JSON is YAML.
   await writeFile(path.join(folder, 'prometheus.yml'), JSON.stringify(config));
@@ -138,6 +171,11 @@ interface RawResult {
 interface RawSample {
   readonly metric: Record<string, string>;
   readonly value: [number, string];
+}
+
+interface RawSeries {
+  readonly metric: Record<string, string>;
+  readonly values: readonly [number, string][];
 }
 
 function samplesOf({ resultType, result }: RawResult, expr: string): Sample[] {

@@ -27,12 +27,17 @@ export function probeWith(key: number, maxSamples: number, maxTokens = Infinity)
 }
 
 /** A request whose samples have so many tokens each, and one more that is masked. */
-export function requestOf(samples: number, probe: LoadedProbe, tokens = 1, deadline?: number): ScoreRequest {
+export function requestOf(
+  samples: number,
+  probe: LoadedProbe,
+  tokens = 1,
+  deadline = Infinity,
+): ScoreRequest {
   const width = tokens + 1;
   const mask = new Uint8Array(samples * width).map((_, index) => (index % width < tokens ? 1 : 0));
   const body = decodedBody({
     timestep: { dtype: 'F32', shape: [samples], data: new Float32Array(samples) },
     token_mask: { dtype: 'U8', shape: [samples, width], data: mask },
   });
-  return new ScoreRequest(probe, body, deadline);
+  return new ScoreRequest(probe, body, { deadline });
 }

@@ -28,7 +28,10 @@ interface Span {
   readonly endTimeUnixNano: string;
   readonly attributes: readonly Attribute[];
   readonly status: { code: number };
+  readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
 }
+
+const RUN_ATTRIBUTES = ['model', 'version', 'provider', 'batch_size', 'padded_tokens'];
 
 interface Export {
   readonly resourceSpans: readonly {
@@ -69,6 +72,20 @@ function valueOf(attributes: readonly Attribute[], key: string): string | number
   return value?.stringValue ?? value?.intValue;
 }
 
+function spansOf(exports: readonly Export[]): Span[] {
+  return exports.flatMap((sent) =>
+    sent.resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans)),
+  );
+}
+
+function idOf({ traceId, spanId }: Pick<Span, 'traceId' | 'spanId'>): string {
+  return `${traceId} ${spanId}`;
+}
+
+function pointedAt({ links = [] }: Span): Set<string> {
+  return new Set(links.map(idOf));
+}
+
 async function startTraced(t: TestContext, environment: Record<string, string>) {
   const models = await temporaryModels(t);
   await writeProbe(models);
@@ -99,9 +116,7 @@ test('a request becomes a span of the caller’s trace, with a span for each sta
   assert.equal(valueOf(first?.resource.attributes ?? [], 'service.name'), 'diffusion-probe');
   assert.equal(valueOf(first?.resource.attributes ?? [], 'deployment.environment.name'), 'test');
   assert.ok(headers.every((team) => team === 'images'));
-  const spans = exports.flatMap((sent) =>
-    sent.resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans)),
-  );
+  const spans = spansOf(exports);
   const [scored, failedOpen, ...others] = spans.filter(({ name }) => name === 'POST /score');
   assert.ok(scored && failedOpen && others.length === 0);
   assert.deepEqual([scored.traceId, scored.parentSpanId, scored.status.code], [TRACE, CALLER, 0]);
@@ -123,6 +138,44 @@ test('a request becomes a span of the caller’s trace, with a span for each sta
   assert.equal(valueOf(failedOpen.attributes, 'diffusion_probe.reason'), 'deadline');
   assert.equal(failedOpen.status.code, 2);
   assert.ok(!JSON.stringify(exports).includes('secret'), 'nothing of the request itself');
+});
+
+test('a batch run is a span that is linked to the sampled requests whose samples it held, and they to it', async (t) => {
+  const { endpoint, exports } = await startReceiver(t);
+  const { origin, stop } = await startTraced(t, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    // Of traces that nobody has begun, none: a run is kept for its requests' sake.
+    OTEL_TRACES_SAMPLER: 'parentbased_always_off',
+    // The worker waits until all three are there: then the batch is full.
+    MAX_BATCH_SAMPLES: '6',
+    MAX_QUEUE_DELAY_US: '60000000',
+  });
+  const body = scoreBody(randomSamples(TINY_SIZE, 3, 2));
+  const callers = ['01', '01', '00'].map(
+    (flags, index) => `00-${TRACE.replace('4', String(index))}-${CALLER}-${flags}`,
+  );
+  const answers = callers.map((traceparent) => score(origin, { traceparent }, body));
+  assert.deepEqual(await Promise.all(answers), [200, 200, 200]);
+  await stop();
+
+  const spans = spansOf(exports);
+  const requests = spans.filter(({ name }) => name === 'POST /score');
+  const [run, ...others] = spans.filter(({ name }) => name === 'batch run');
+  assert.ok(run && requests.length === 2 && others.length === 0);
+  assert.equal(run.parentSpanId, undefined);
+  assert.deepEqual(
+    RUN_ATTRIBUTES.map((key) => valueOf(run.attributes, `diffusion_probe.${key}`)),
+    ['tiny', 1, 'cpu', 6, 18],
+  );
+  assert.deepEqual(pointedAt(run), new Set(requests.map(idOf)));
+  const inferences = spans.filter(({ name }) => name === 'inference');
+  assert.deepEqual(
+    inferences.map((span) => [pointedAt(span), requests.some(({ spanId }) => spanId === span.parentSpanId)]),
+    [
+      [new Set([idOf(run)]), true],
+      [new Set([idOf(run)]), true],
+    ],
+  );
 });
 
 test('a caller whose trace is not sampled is not traced', async (t) => {

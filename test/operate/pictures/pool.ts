@@ -1,0 +1,55 @@
+/** Owns the groups that the scene is played with: drawn to the end by the reference world, so that every quality is known. */
+import type { CaptureContract } from '../../../src/reference/capture.js';
+import type { ScoreInput } from '../../../src/client/index.js';
+import { captured } from '../../../src/reference/capture.js';
+import { drawTestCaption } from '../../../src/reference/caption-mix.js';
+import { initialNoise } from '../../../src/reference/noise.js';
+import { Sampler } from '../../../src/reference/sampler.js';
+import { World } from '../../../src/reference/world.js';
+import { seededRandom } from '../../support/samples.js';
+
+export const STEPS = [5, 10];
+export const GROUP_SAMPLES = 8;
+
+export interface FinishedGroup {
+  readonly caption: string;
+  /** By step, of all samples. */
+  readonly inputs: ReadonlyMap<number, ScoreInput>;
+  /** Of the finished images, one per sample. */
+  readonly qualities: readonly number[];
+}
+
+/** Draws so many groups, whose captions nobody has trained on. */
+export async function drawPool(
+  groups: number,
+  contract: CaptureContract,
+  onGroup: (drawn: number) => void,
+): Promise<FinishedGroup[]> {
+  const world = await World.load('reference');
+  const random = seededRandom(1);
+  const pool: FinishedGroup[] = [];
+  try {
+    while (pool.length < groups) {
+      pool.push(await drawGroup(world, drawTestCaption(random), contract));
+      onGroup(pool.length);
+    }
+  } finally {
+    await world.close();
+  }
+  return pool;
+}
+
+async function drawGroup(world: World, caption: string, contract: CaptureContract): Promise<FinishedGroup> {
+  const encoded = await world.encode(caption);
+  const noise = new Float32Array(GROUP_SAMPLES * world.imageSize);
+  for (let seed = 0; seed < GROUP_SAMPLES; seed += 1)
+    noise.set(initialNoise(caption, seed, world.imageSize), seed * world.imageSize);
+  const sampler = new Sampler(world, encoded, noise);
+  const inputs = new Map<number, ScoreInput>();
+  while (!sampler.isFinished) {
+    const step = await sampler.next();
+    if (STEPS.includes(step.step))
+      inputs.set(step.step, captured(step, encoded, world.description, contract));
+  }
+  return { caption, inputs, qualities: [...(await world.judge(sampler.images, encoded))] };
+}
