@@ -22,6 +22,8 @@ export interface BatchPlan {
   readonly maxSamples: number;
   /** Padded tokens in one batch at most: its samples times the tokens of its longest. */
   readonly maxTokens: number;
+  /** Samples from which on a batch that is alone gets all cores; Infinity: none does. */
+  readonly allCoresFrom: number;
   readonly cost: CostLine;
   /** What the plan rests on. */
   readonly measurements: readonly Measurement[];
@@ -44,11 +46,10 @@ export async function measureBatches(
     if (maxSamples !== undefined) continue;
     if (bringsNothing(measurements) || performance.now() - start > ENOUGH_MS) break;
   }
-  const cost = CostLine.through(measurements, tokens);
-  if (maxSamples !== undefined)
-    return { bestSamples: maxSamples, maxSamples, maxTokens: Infinity, cost, measurements };
+  const plan = { cost: CostLine.through(measurements, tokens), measurements, allCoresFrom: Infinity };
+  if (maxSamples !== undefined) return { ...plan, bestSamples: maxSamples, maxSamples, maxTokens: Infinity };
   const bestSamples = bestSize(measurements);
-  return { bestSamples, maxSamples: LARGEST_BATCH, maxTokens: bestSamples * tokens, cost, measurements };
+  return { ...plan, bestSamples, maxSamples: LARGEST_BATCH, maxTokens: bestSamples * tokens };
 }
 
 /** 1, 2, 4 ... and the largest itself: no request should be the first to need such a batch. */

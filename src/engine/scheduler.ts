@@ -10,9 +10,9 @@ import { RunHangs } from './in-time.js';
 import { Outlook } from './outlook.js';
 import type { RunFacts, ScoreRequest } from './score-request.js';
 import { reasonOf } from './refusal.js';
-import { type RunResult, ThreadDied } from './thread.js';
+import { ThreadDied } from './thread.js';
 import type { EngineObserver, SkipReason } from './types.js';
-import type { WorkerSlot } from './worker-slot.js';
+import type { SlotRunResult, WorkerSlot } from './worker-slot.js';
 
 /** setTimeout takes no longer delay than this. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -140,9 +140,9 @@ export class Scheduler {
     this.pump();
   }
 
-  #accept(batch: Batch, { results, ms }: RunResult, facts: RunFacts): void {
+  #accept(batch: Batch, { results, ms, hadAllCores }: SlotRunResult, facts: RunFacts): void {
     const { name, version, plan } = batch.probe;
-    plan.cost.learn(batch.paddedTokens, ms);
+    if (!hadAllCores) plan.cost.learn(batch.paddedTokens, ms);
     this.#options.observer.batchRun({ model: name, version, samples: batch.samples, ms });
     for (const [index, { request, part }] of batch.parts.entries()) {
       const result = results[index];
