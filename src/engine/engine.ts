@@ -45,6 +45,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const scheduler = new Scheduler({
     backlog,
     idleSlot: () => pool.idle(),
+    idleThreads: () => pool.idleCount,
     liveThreads: () => pool.live,
     maxQueueDelayUs: options.maxQueueDelayUs ?? 0,
     observer,

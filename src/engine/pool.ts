@@ -31,6 +31,10 @@ export class WorkerPool {
     return this.#slots.filter((slot) => slot.isLive).length;
   }
 
+  get idleCount(): number {
+    return this.#slots.filter((slot) => slot.state === 'idle').length;
+  }
+
   get hung(): number {
     return this.#slots.filter((slot) => slot.state === 'hung').length;
   }

@@ -1,6 +1,6 @@
 /** Owns what a probe goes through in a thread before it may serve: loaded, compared, tested, warmed up, measured. */
 import { type TimedRun, allCoresKey, measureAllCores } from './all-cores.js';
-import { type BatchPlan, batchSizes, measureBatches } from './batch-plan.js';
+import { type BatchPlan, measureBatches, warmSizes } from './batch-plan.js';
 import { graphMismatches } from './graph-contract.js';
 import { RunHangs } from './in-time.js';
 import type { ProbeFiles } from './probe-folder.js';
@@ -65,13 +65,13 @@ export function prepareProbe(
   probe: MeasuredProbe,
   { allCores }: RunSettings,
 ): Promise<void> {
-  const { bestSamples, allCoresFrom } = probe.plan;
+  const sizes = warmSizes(probe.plan);
   return prove(thread, probe, async () => {
-    for (const samples of batchSizes(bestSamples)) await timedRun(thread, probe, samples);
-    if (allCoresFrom === Infinity) return;
+    for (const samples of sizes) await timedRun(thread, probe, samples);
+    if (probe.plan.allCoresFrom === Infinity) return;
     const wide = { ...probe, key: allCoresKey(probe.key), allCores };
     await prove(thread, wide, async () => {
-      for (const samples of batchSizes(bestSamples)) await timedRun(thread, wide, samples);
+      for (const samples of sizes) await timedRun(thread, wide, samples);
     });
   });
 }

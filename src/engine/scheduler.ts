@@ -24,6 +24,8 @@ const RETRY_AFTER_SECONDS = 1;
 export interface SchedulerOptions {
   readonly backlog: Backlog;
   readonly idleSlot: () => WorkerSlot | undefined;
+  /** Threads that can take a run at once. */
+  readonly idleThreads: () => number;
   /** Threads that answer sooner or later. */
   readonly liveThreads: () => number;
   /** How long an idle thread waits for a fuller batch, µs. */
@@ -59,11 +61,11 @@ export class Scheduler {
 
   /** Gives idle threads what waits. */
   pump(): void {
-    const { backlog, idleSlot } = this.#options;
+    const { backlog, idleSlot, idleThreads } = this.#options;
     for (let slot = idleSlot(); slot; slot = idleSlot()) {
       for (const late of this.#outlook.hopeless()) this.#skip(late, 'predicted', deadlineTooNear());
       if (this.#waitsForMore()) return;
-      const batch = backlog.take();
+      const batch = backlog.take(idleThreads() < 2);
       if (!batch) return;
       const run = this.#run(slot, batch);
       this.#running.add(run);
