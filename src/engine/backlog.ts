@@ -1,6 +1,6 @@
 /** Owns what waits: one queue per probe, first come first served, bounded over all of them in samples and bytes. */
 import { problem } from '../errors.js';
-import { samplesThatFit } from './batch-plan.js';
+import { samplesThatFit, samplesThatFitWhole } from './batch-plan.js';
 import type { LoadedProbe } from './catalogue.js';
 import type { ScoreRequest, TakenPart } from './score-request.js';
 import type { QueueDepth } from './types.js';
@@ -58,8 +58,9 @@ export class Backlog {
   /**
    * Takes what the next run should hold: from the queue whose first request has waited longest, whole requests
    * as long as they fit its probe's plan. Only a request that is larger than a batch by itself is cut.
+   * @param isLastIdle no other thread would take the rest of such a request at once: a little larger, it stays whole.
    */
-  take(): Batch | undefined {
+  take(isLastIdle = false): Batch | undefined {
     const queue = this.#longestWaiting();
     const [head] = queue ?? [];
     if (!queue || !head) return undefined;
@@ -69,7 +70,9 @@ export class Backlog {
     let tokens = 0;
     for (let next = queue[0]; next; next = queue[0]) {
       const longest = Math.max(tokens, next.tokens);
-      const room = samplesThatFit(plan, longest) - samples;
+      const staysWhole =
+        isLastIdle && parts.length === 0 && next.samples <= samplesThatFitWhole(plan, longest);
+      const room = staysWhole ? next.waiting : samplesThatFit(plan, longest) - samples;
       if (room <= 0 || (next.waiting > room && parts.length > 0)) break;
       const taken = this.#takeFrom(next, room);
       if (next.waiting === 0) this.#drop(queue);

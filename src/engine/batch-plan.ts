@@ -5,6 +5,11 @@ import { CostLine, type Measurement } from './cost-line.js';
 const LARGEST_BATCH = 64;
 /** A larger batch must be worth this share of the time per sample: all in it wait for its end. */
 const WORTHWHILE = 0.05;
+/**
+ * So many times the best size a request may have and still run whole: its samples take next to no longer than in two
+ * runs, and it is spared the copying into pieces and the second run.
+ */
+const WHOLE_REQUEST = 2;
 /** Sizes in a row that bring nothing: larger ones are not tried. */
 const HOPELESS_SIZES = 2;
 const LEAST_RUNS_PER_SIZE = 2;
@@ -22,6 +27,8 @@ export interface BatchPlan {
   readonly maxSamples: number;
   /** Padded tokens in one batch at most: its samples times the tokens of its longest. */
   readonly maxTokens: number;
+  /** Samples from which on a batch that is alone gets all cores; Infinity: none does. */
+  readonly allCoresFrom: number;
   readonly cost: CostLine;
   /** What the plan rests on. */
   readonly measurements: readonly Measurement[];
@@ -44,11 +51,10 @@ export async function measureBatches(
     if (maxSamples !== undefined) continue;
     if (bringsNothing(measurements) || performance.now() - start > ENOUGH_MS) break;
   }
-  const cost = CostLine.through(measurements, tokens);
-  if (maxSamples !== undefined)
-    return { bestSamples: maxSamples, maxSamples, maxTokens: Infinity, cost, measurements };
+  const plan = { cost: CostLine.through(measurements, tokens), measurements, allCoresFrom: Infinity };
+  if (maxSamples !== undefined) return { ...plan, bestSamples: maxSamples, maxSamples, maxTokens: Infinity };
   const bestSamples = bestSize(measurements);
-  return { bestSamples, maxSamples: LARGEST_BATCH, maxTokens: bestSamples * tokens, cost, measurements };
+  return { ...plan, bestSamples, maxSamples: LARGEST_BATCH, maxTokens: bestSamples * tokens };
 }
 
 /** 1, 2, 4 ... and the largest itself: no request should be the first to need such a batch. */
@@ -61,6 +67,16 @@ export function batchSizes(largest: number): number[] {
 /** The samples of a plan's batch, of the given tokens each. */
 export function samplesThatFit({ maxSamples, maxTokens }: BatchPlan, tokens: number): number {
   return Math.max(1, Math.min(maxSamples, Math.floor(maxTokens / tokens)));
+}
+
+/** The samples of the largest request that runs whole where cutting it would not bring a second thread to work on it. */
+export function samplesThatFitWhole(plan: BatchPlan, tokens: number): number {
+  return samplesThatFit({ ...plan, maxTokens: plan.maxTokens * WHOLE_REQUEST }, tokens);
+}
+
+/** Every size of batch of the samples that the plan was measured with, as far as a thread should be warm for it. */
+export function warmSizes({ bestSamples, maxSamples }: BatchPlan): number[] {
+  return batchSizes(Math.min(maxSamples, bestSamples * WHOLE_REQUEST));
 }
 
 /** The smallest size whose time per sample is next to the best. */

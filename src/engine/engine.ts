@@ -28,6 +28,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const pool = new WorkerPool({
     workerUrl: options.workerUrl ?? WORKER_URL,
     settings: { device: options.device, intraOpThreads },
+    // Who sets the threads of a run gets just them.
+    allCores: options.intraOpThreads === undefined && intraOpThreads < cores ? cores : undefined,
+    isQueueEmpty: () => backlog.depth().samples === 0,
     maxBatchSamples: options.maxBatchSamples,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
     proofTimeoutMs: options.proofTimeoutMs,
@@ -42,6 +45,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const scheduler = new Scheduler({
     backlog,
     idleSlot: () => pool.idle(),
+    idleThreads: () => pool.idleCount,
     liveThreads: () => pool.live,
     maxQueueDelayUs: options.maxQueueDelayUs ?? 0,
     observer,

@@ -3,7 +3,7 @@
  * at once: however wrong the cost line is, an idle service refuses nothing, and what then runs puts the line right.
  */
 import type { Backlog, Batch } from './backlog.js';
-import { samplesThatFit } from './batch-plan.js';
+import { samplesThatFitWhole } from './batch-plan.js';
 import { PredictionError } from './prediction-error.js';
 import type { ScoreRequest } from './score-request.js';
 
@@ -85,5 +85,5 @@ export class Outlook {
 /** A run that holds this request alone; of one that is cut, the largest piece. */
 function ownMs({ probe, samples, tokens }: ScoreRequest): number {
   const { plan } = probe;
-  return plan.cost.predict(Math.min(samples, samplesThatFit(plan, tokens)) * tokens);
+  return plan.cost.predict(Math.min(samples, samplesThatFitWhole(plan, tokens)) * tokens);
 }

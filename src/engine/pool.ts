@@ -6,9 +6,11 @@ import { Postponed, Refusal, reasonOf } from './refusal.js';
 import { EngineThread, ThreadDied } from './thread.js';
 import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
 
-export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes'> {
+export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes' | 'isAlone'> {
   readonly workerUrl: URL;
   readonly settings: WorkerSettings;
+  /** Nothing waits for a thread. */
+  readonly isQueueEmpty: () => boolean;
 }
 
 export class WorkerPool {
@@ -29,6 +31,10 @@ export class WorkerPool {
     return this.#slots.filter((slot) => slot.isLive).length;
   }
 
+  get idleCount(): number {
+    return this.#slots.filter((slot) => slot.state === 'idle').length;
+  }
+
   get hung(): number {
     return this.#slots.filter((slot) => slot.state === 'hung').length;
   }
@@ -47,6 +53,7 @@ export class WorkerPool {
         new WorkerSlot({
           ...this.#options,
           probes: this.#probes,
+          isAlone: () => this.#isQuiet(),
           makeThread: () => new EngineThread(workerUrl, settings),
         }),
     );
@@ -81,6 +88,12 @@ export class WorkerPool {
   /** Lets every thread finish and end. */
   async close(): Promise<void> {
     await Promise.all(this.#slots.map((slot) => slot.close()));
+  }
+
+  /** One thread at most has something to do, and nothing waits. */
+  #isQuiet(): boolean {
+    const working = this.#slots.filter(({ state }) => state !== 'idle' && state !== 'down');
+    return working.length <= 1 && this.#options.isQueueEmpty();
   }
 
   async #anyLive(): Promise<WorkerSlot> {

@@ -1,5 +1,6 @@
 /** Owns what a probe goes through in a thread before it may serve: loaded, compared, tested, warmed up, measured. */
-import { type BatchPlan, batchSizes, measureBatches } from './batch-plan.js';
+import { type TimedRun, allCoresKey, measureAllCores } from './all-cores.js';
+import { type BatchPlan, measureBatches, warmSizes } from './batch-plan.js';
 import { graphMismatches } from './graph-contract.js';
 import { RunHangs } from './in-time.js';
 import type { ProbeFiles } from './probe-folder.js';
@@ -12,6 +13,14 @@ import { type EngineThread, OrderFailed, type RunResult, ThreadDied } from './th
 export interface KeyedProbe {
   readonly key: number;
   readonly files: ProbeFiles;
+}
+
+/** How a probe may be run. */
+export interface RunSettings {
+  /** The operator's limit of a batch; left out: the best size is found out. */
+  readonly maxBatchSamples?: number | undefined;
+  /** The threads of a run on all cores; left out: there are no such runs. */
+  readonly allCores?: number | undefined;
 }
 
 /** What a probe proves itself in. */
@@ -29,32 +38,52 @@ export interface Prepared {
 
 /**
  * Loads a probe into one thread and proves that it works there. What fails is unloaded again.
- * @param maxBatchSamples the operator's limit of a batch; left out: the best size is found out.
  * @throws {Refusal} when the probe is at fault.
  * @throws {OrderFailed} with isDevice when the device is; {ThreadDied | RunHangs} when the thread did not survive it.
  */
 export function measureProbe(
   thread: ProvingThread,
   probe: KeyedProbe,
-  maxBatchSamples: number | undefined,
+  { maxBatchSamples, allCores }: RunSettings,
 ): Promise<Prepared> {
   return prove(thread, probe, async (about) => {
-    const run = (samples: number): Promise<number> => timedRun(thread, probe, samples);
+    const run: TimedRun = (samples) => timedRun(thread, probe, samples);
     const plan = await measureBatches(run, tokensOf(probe), maxBatchSamples);
-    return { about, plan };
+    if (allCores === undefined || about.provider !== 'cpu') return { about, plan };
+    const wide = { ...probe, key: allCoresKey(probe.key), allCores };
+    const allCoresFrom = await prove(thread, wide, () =>
+      measureAllCores(run, (samples) => timedRun(thread, wide, samples), plan.bestSamples),
+    );
+    if (allCoresFrom === Infinity) await thread.unload(wide.key);
+    return { about, plan: { ...plan, allCoresFrom } };
   });
 }
 
 /** Loads a measured probe into a further thread as measureProbe does, and runs every size of batch once. */
-export function prepareProbe(thread: ProvingThread, probe: MeasuredProbe): Promise<void> {
+export function prepareProbe(
+  thread: ProvingThread,
+  probe: MeasuredProbe,
+  { allCores }: RunSettings,
+): Promise<void> {
+  const sizes = warmSizes(probe.plan);
   return prove(thread, probe, async () => {
-    for (const samples of batchSizes(probe.plan.bestSamples)) await timedRun(thread, probe, samples);
+    for (const samples of sizes) await timedRun(thread, probe, samples);
+    if (probe.plan.allCoresFrom === Infinity) return;
+    const wide = { ...probe, key: allCoresKey(probe.key), allCores };
+    await prove(thread, wide, async () => {
+      for (const samples of sizes) await timedRun(thread, wide, samples);
+    });
   });
+}
+
+/** A probe in one session of a thread. */
+interface SessionProbe extends KeyedProbe {
+  readonly allCores?: number | undefined;
 }
 
 async function prove<Result>(
   thread: ProvingThread,
-  probe: KeyedProbe,
+  probe: SessionProbe,
   warmUp: (about: LoadReply) => Promise<Result>,
 ): Promise<Result> {
   const about = await load(thread, probe);
@@ -68,10 +97,10 @@ async function prove<Result>(
   }
 }
 
-async function load(thread: ProvingThread, { key, files }: KeyedProbe): Promise<LoadReply> {
+async function load(thread: ProvingThread, { key, files, allCores }: SessionProbe): Promise<LoadReply> {
   const { manifest, model } = files;
   try {
-    return await thread.load({ key, model, inputs: manifest.inputs, output: manifest.output.name });
+    return await thread.load({ key, model, inputs: manifest.inputs, output: manifest.output.name, allCores });
   } catch (error) {
     if (error instanceof OrderFailed && !error.isDevice) {
       throw new Refusal(`model.onnx cannot be loaded: ${error.message}`, { cause: error });

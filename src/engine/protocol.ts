@@ -8,6 +8,7 @@ import type { Device, Provider } from './types.js';
 /** Given to a worker at its start. */
 export interface WorkerSettings {
   readonly device: Device;
+  /** Of a session's runs, unless its order says otherwise. */
   readonly intraOpThreads: number;
 }
 
@@ -27,6 +28,8 @@ export interface LoadOrder {
   readonly model: Uint8Array;
   readonly inputs: readonly ManifestInput[];
   readonly output: string;
+  /** For runs on all cores: so many threads, which spin while a run lasts. */
+  readonly allCores?: number | undefined;
 }
 
 export interface RunOrder extends PackedParts {

@@ -163,7 +163,7 @@ export class Repository {
     const before = catalogue.add(probe);
     if (before) this.#retire(before);
     observer.probeLoaded({ name, version, provider, sha256 });
-    const { bestSamples, cost, measurements } = plan;
+    const { bestSamples, allCoresFrom, cost, measurements } = plan;
     log.info(
       {
         name,
@@ -171,6 +171,7 @@ export class Repository {
         provider,
         sha256,
         best_batch_samples: bestSamples,
+        all_cores_from_samples: Number.isFinite(allCoresFrom) ? allCoresFrom : null,
         ms_per_padded_token: cost.slopeMs,
         ms_per_run: cost.baseMs,
         measurements,

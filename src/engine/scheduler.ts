@@ -10,9 +10,9 @@ import { RunHangs } from './in-time.js';
 import { Outlook } from './outlook.js';
 import type { RunFacts, ScoreRequest } from './score-request.js';
 import { reasonOf } from './refusal.js';
-import { type RunResult, ThreadDied } from './thread.js';
+import { ThreadDied } from './thread.js';
 import type { EngineObserver, EngineOptions, SkipReason } from './types.js';
-import type { WorkerSlot } from './worker-slot.js';
+import type { SlotRunResult, WorkerSlot } from './worker-slot.js';
 
 /** setTimeout takes no longer delay than this. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -24,6 +24,8 @@ const RETRY_AFTER_SECONDS = 1;
 export interface SchedulerOptions {
   readonly backlog: Backlog;
   readonly idleSlot: () => WorkerSlot | undefined;
+  /** Threads that can take a run at once. */
+  readonly idleThreads: () => number;
   /** Threads that answer sooner or later. */
   readonly liveThreads: () => number;
   /** How long an idle thread waits for a fuller batch, µs. */
@@ -71,11 +73,11 @@ export class Scheduler {
 
   /** Gives idle threads what waits. */
   pump(): void {
-    const { backlog, idleSlot } = this.#options;
+    const { backlog, idleSlot, idleThreads } = this.#options;
     for (let slot = idleSlot(); slot; slot = idleSlot()) {
       for (const late of this.#outlook.hopeless()) this.#skip(late, 'predicted', deadlineTooNear());
       if (this.#waitsForMore()) return;
-      const batch = backlog.take();
+      const batch = backlog.take(idleThreads() < 2);
       if (!batch) return;
       const run = this.#run(slot, batch);
       this.#running.add(run);
@@ -147,9 +149,9 @@ export class Scheduler {
     this.pump();
   }
 
-  #accept(batch: Batch, { results, ms }: RunResult, facts: RunFacts): void {
+  #accept(batch: Batch, { results, ms, hadAllCores }: SlotRunResult, facts: RunFacts): void {
     const { name, version, plan } = batch.probe;
-    plan.cost.learn(batch.paddedTokens, ms);
+    if (!hadAllCores) plan.cost.learn(batch.paddedTokens, ms);
     this.#options.observer.batchRun({ model: name, version, samples: batch.samples, ms });
     for (const [index, { request, part }] of batch.parts.entries()) {
       const result = results[index];

@@ -6,7 +6,7 @@
 import { InferenceSession, env } from 'onnxruntime-node';
 
 import type { Feed } from './batch.js';
-import type { GraphValue, LoadReply, WorkerSettings } from './protocol.js';
+import type { GraphValue, LoadOrder, LoadReply, WorkerSettings } from './protocol.js';
 import { reasonOf } from './refusal.js';
 import type { Device, Provider } from './types.js';
 
@@ -14,6 +14,14 @@ const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } 
 
 /** CUDA was asked for by name and cannot be had, though the probe itself is sound. */
 export class DeviceUnavailable extends Error {}
+
+type SessionThreads = Pick<WorkerSettings, 'intraOpThreads'> & Pick<LoadOrder, 'allCores'>;
+export type SessionSettings = SessionThreads & Pick<WorkerSettings, 'device'>;
+
+/** Threads that spin while they wait take the core that the HTTP thread needs, for little gain in latency. */
+const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
+/** To be woken for each operator of a graph would take longer than most of them do. */
+const SPINNING_DURING_RUNS = { intra_op: { allow_spinning: '1' }, force_spinning_stop: '1' };
 
 export interface ProbeSession {
   readonly about: LoadReply;
@@ -33,9 +41,9 @@ env.logLevel = 'fatal';
 export async function openSession(
   model: Uint8Array,
   output: string,
-  { device, intraOpThreads }: WorkerSettings,
+  { device, ...threads }: SessionSettings,
 ): Promise<ProbeSession> {
-  const { session, provider, fallback } = await openOn(device, model, intraOpThreads);
+  const { session, provider, fallback } = await openOn(device, model, threads);
   return {
     about: {
       provider,
@@ -64,11 +72,11 @@ interface Opened {
  * ONNX Runtime does not fall back by itself: asking for ['cuda', 'cpu'] throws where CUDA cannot load.
  * A graph that opens on the CPU after CUDA failed shows that the device was at fault and not the graph.
  */
-async function openOn(device: Device, model: Uint8Array, intraOpThreads: number): Promise<Opened> {
-  const onCpu = (): Promise<InferenceSession> => create(model, 'cpu', intraOpThreads);
+async function openOn(device: Device, model: Uint8Array, threads: SessionThreads): Promise<Opened> {
+  const onCpu = (): Promise<InferenceSession> => create(model, 'cpu', threads);
   if (device === 'cpu') return { session: await onCpu(), provider: 'cpu' };
   try {
-    return { session: await create(model, cudaProvider(device), intraOpThreads), provider: 'cuda' };
+    return { session: await create(model, cudaProvider(device), threads), provider: 'cuda' };
   } catch (error) {
     const session = await onCpu();
     const fallback = reasonOf(error);
@@ -86,15 +94,14 @@ function cudaProvider(device: Device): { name: 'cuda'; deviceId: number } {
 function create(
   model: Uint8Array,
   provider: 'cpu' | { name: 'cuda'; deviceId: number },
-  intraOpNumThreads: number,
+  { intraOpThreads, allCores }: SessionThreads,
 ): Promise<InferenceSession> {
   return InferenceSession.create(model, {
     executionProviders: [provider],
     graphOptimizationLevel: 'all',
-    intraOpNumThreads,
+    intraOpNumThreads: allCores ?? intraOpThreads,
     interOpNumThreads: 1,
-    // Threads that spin while they wait take the core that the HTTP thread needs, for little gain in latency.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    extra: { session: allCores === undefined ? NO_SPINNING : SPINNING_DURING_RUNS },
   });
 }
 

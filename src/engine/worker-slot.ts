@@ -7,6 +7,7 @@
  *      │                 │              preparing        │
  *      └─────────────────┴───────────────────┴───────────┴── the thread died: again, after a pause
  */
+import { allCoresKey } from './all-cores.js';
 import { inTime, RunHangs } from './in-time.js';
 import {
   type KeyedProbe,
@@ -15,6 +16,7 @@ import {
   type Prepared,
   prepareProbe,
   type ProvingThread,
+  type RunSettings,
 } from './prepare.js';
 import type { BatchPart } from './protocol.js';
 import { reasonOf } from './refusal.js';
@@ -27,12 +29,12 @@ const PROOF_TIMEOUT_MS = 10_000;
 
 export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'preparing' | 'hung' | 'closed';
 
-export interface WorkerSlotOptions {
+export interface WorkerSlotOptions extends RunSettings {
   readonly makeThread: () => EngineThread;
   /** The probes that a new thread must hold before it is idle. */
   readonly probes: ReadonlyMap<number, MeasuredProbe>;
-  /** The operator's limit of a batch; left out: the best size is found out. */
-  readonly maxBatchSamples?: number | undefined;
+  /** Nothing else runs or waits, so that a run may have all cores. Asked when a run begins. */
+  readonly isAlone: () => boolean;
   /** Left out: a run may take for ever. */
   readonly inferenceTimeoutMs?: number | undefined;
   /** A probe's first runs are cold and may take at least so long, ms; 10,000 when left out. */
@@ -46,6 +48,11 @@ export interface WorkerSlotOptions {
   readonly onRestart: () => void;
   /** Called when a run hangs. */
   readonly onHang: (reason: string) => void;
+}
+
+export interface SlotRunResult extends RunResult {
+  /** Such a run says nothing of how long others take. */
+  readonly hadAllCores: boolean;
 }
 
 /** Somebody who waits for the end of the run under way. */
@@ -89,7 +96,7 @@ export class WorkerSlot {
   /** Loads and measures a new probe in the living thread between two runs, as measureProbe does. */
   measure(probe: KeyedProbe): Promise<Prepared> {
     return this.#betweenRuns(async (thread) => {
-      const prepared = await measureProbe(thread, probe, this.#options.maxBatchSamples);
+      const prepared = await measureProbe(thread, probe, this.#options);
       this.#held.add(probe.key);
       return prepared;
     });
@@ -99,7 +106,7 @@ export class WorkerSlot {
   async load(probe: MeasuredProbe): Promise<void> {
     if (this.#held.has(probe.key)) return;
     await this.#betweenRuns(async (thread) => {
-      await prepareProbe(thread, probe);
+      await prepareProbe(thread, probe, this.#options);
       this.#held.add(probe.key);
     });
   }
@@ -107,23 +114,24 @@ export class WorkerSlot {
   /** Releases a probe in the thread, after what it has been given to do. */
   unload(key: number): void {
     if (!this.#held.delete(key)) return;
-    // A thread that dies or hangs meanwhile takes the session along.
-    this.#thread?.unload(key).catch(() => {});
+    // A thread that dies or hangs meanwhile takes the sessions along.
+    for (const each of [key, allCoresKey(key)]) this.#thread?.unload(each).catch(() => {});
   }
 
   /**
    * Runs one batch on the idle thread.
    * @throws {ThreadDied | RunHangs | OrderFailed}
    */
-  async run(key: number, parts: readonly BatchPart[]): Promise<RunResult> {
+  async run(key: number, parts: readonly BatchPart[]): Promise<SlotRunResult> {
     const thread = this.#living();
     this.#state = 'busy';
-    const run = thread.run(key, parts);
+    const hadAllCores = this.#getsAllCores(key, parts);
+    const run = thread.run(hadAllCores ? allCoresKey(key) : key, parts);
     try {
       const reply = await inTime(run, this.#options.inferenceTimeoutMs);
       this.#failures = 0;
       this.#endTurn('busy', 'idle');
-      return reply;
+      return { ...reply, hadAllCores };
     } catch (error) {
       if (error instanceof RunHangs) this.#hang(run, error.message);
       else this.#endTurn('busy', error instanceof ThreadDied ? 'down' : 'idle');
@@ -158,7 +166,7 @@ export class WorkerSlot {
     try {
       // Probes that are added or taken away meanwhile count too.
       for (const probe of this.#options.probes.values()) {
-        await prepareProbe(this.#inTimeOn(thread), probe);
+        await prepareProbe(this.#inTimeOn(thread), probe, this.#options);
         this.#held.add(probe.key);
         if (!this.#options.probes.has(probe.key)) this.unload(probe.key);
       }
@@ -223,6 +231,12 @@ export class WorkerSlot {
 
   #turnAway(reason: string): void {
     for (const waiter of this.#waiters.splice(0)) waiter.reject(new ThreadDied(reason));
+  }
+
+  #getsAllCores(key: number, parts: readonly BatchPart[]): boolean {
+    const { probes, isAlone } = this.#options;
+    const { allCoresFrom = Infinity } = probes.get(key)?.plan ?? {};
+    return parts.reduce((sum, { samples }) => sum + samples, 0) >= allCoresFrom && isAlone();
   }
 
   #living(): EngineThread {

@@ -63,8 +63,8 @@ async function carryOut(order: Order): Promise<LoadReply | RunReply | undefined>
   }
 }
 
-async function load({ key, model, inputs, output }: LoadOrder): Promise<LoadReply> {
-  const session = await openSession(model, output, settings);
+async function load({ key, model, inputs, output, allCores }: LoadOrder): Promise<LoadReply> {
+  const session = await openSession(model, output, { ...settings, allCores });
   graphs.set(key, { session, layouts: inputs.map(layoutOf) });
   return session.about;
 }

@@ -35,6 +35,22 @@ test('only a request larger than a batch is cut, and its rest shares a batch', (
   assert.deepEqual(backlog.depth(), { samples: 0, bytes: 0 });
 });
 
+test('a request up to twice a batch stays whole where no other thread would take the rest', () => {
+  const backlog = new Backlog(NO_LIMITS);
+  const probe = probeWith(1, 64, 8);
+  const take = (): number[] => backlog.take(true)?.parts.map(({ part }) => part.samples) ?? [];
+  for (const samples of [8, 9, 2, 8, 1]) backlog.add(requestOf(samples, probe, 2));
+  assert.deepEqual(take(), [8]);
+  assert.deepEqual(take(), [4], 'one that is larger is cut');
+  assert.deepEqual(take(), [4]);
+  assert.deepEqual(take(), [1, 2], 'and none is added whole to what has begun');
+  assert.deepEqual(take(), [8]);
+  assert.deepEqual(take(), [1]);
+  const limited = probeWith(2, 4);
+  backlog.add(requestOf(5, limited));
+  assert.deepEqual(take(), [4], 'the operator’s limit holds');
+});
+
 test('a batch is bounded in padded tokens: a long sample makes all of it long', () => {
   const backlog = new Backlog(NO_LIMITS);
   const probe = probeWith(1, 100, 24);

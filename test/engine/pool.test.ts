@@ -3,26 +3,32 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { WorkerPool } from '../../src/engine/pool.js';
+import { WorkerPool, type WorkerPoolOptions } from '../../src/engine/pool.js';
 import type { KeyedProbe } from '../../src/engine/prepare.js';
 import { readProbeFolder } from '../../src/engine/probe-folder.js';
 import { Refusal } from '../../src/engine/refusal.js';
 import { wholePart } from '../../src/engine/slice-samples.js';
-import type { WorkerSlot } from '../../src/engine/worker-slot.js';
+import type { SlotRunResult, WorkerSlot } from '../../src/engine/worker-slot.js';
 import { SILENT_LOG } from '../support/engine.js';
 import { type ProbeFolderOptions, TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
 
-async function poolOf(t: TestContext, threads: number): Promise<WorkerPool> {
+async function poolOf(
+  t: TestContext,
+  threads: number,
+  options: Partial<WorkerPoolOptions> = {},
+): Promise<WorkerPool> {
   const pool = new WorkerPool({
     workerUrl: new URL('../../src/engine/worker.js', import.meta.url),
     settings: { device: 'cpu', intraOpThreads: 1 },
     maxBatchSamples: 2,
+    isQueueEmpty: () => true,
     log: SILENT_LOG,
     onIdle: () => {},
     onDown: () => {},
     onRestart: () => {},
     onHang: () => {},
+    ...options,
   });
   t.after(() => pool.close());
   await pool.grow(threads);
@@ -34,10 +40,13 @@ async function probeOf(t: TestContext, key: number, options: ProbeFolderOptions 
   return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }) };
 }
 
-async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number> {
+function run(slot: WorkerSlot | undefined, key: number): Promise<SlotRunResult> {
   assert.ok(slot);
-  const body = decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3)));
-  const { results } = await slot.run(key, [wholePart(body)]);
+  return slot.run(key, [wholePart(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
+}
+
+async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number> {
+  const { results } = await run(slot, key);
   const [result] = results;
   return result && 'scores' in result ? result.scores.length : 0;
 }
@@ -86,4 +95,24 @@ test('a thread that is replaced comes back with every probe', async (t) => {
   assert.equal(pool.live, 0);
   while (pool.live === 0) await pause(5);
   assert.equal(await runOn(pool.idle(), 1), 3);
+});
+
+test('only a run that finds no other thread at work and nothing waiting may get all cores', async (t) => {
+  let isQueueEmpty = true;
+  const pool = await poolOf(t, 2, { allCores: 2, isQueueEmpty: () => isQueueEmpty });
+  const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
+  // Whether it gains from them is this machine's to say.
+  const gains = 3 >= plan.allCoresFrom;
+  const alone = run(pool.idle(), 1);
+  const beside = run(pool.idle(), 1);
+  assert.deepEqual([(await alone).hadAllCores, (await beside).hadAllCores], [gains, false]);
+  isQueueEmpty = false;
+  assert.equal((await run(pool.idle(), 1)).hadAllCores, false);
+});
+
+test('a pool that is given no number of cores never runs on all', async (t) => {
+  const pool = await poolOf(t, 1);
+  const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
+  assert.equal(plan.allCoresFrom, Infinity);
+  assert.equal((await run(pool.idle(), 1)).hadAllCores, false);
 });

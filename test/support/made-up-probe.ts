@@ -15,7 +15,14 @@ const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(2, 4, 4), []);
 /** A probe with batches of at most so many samples and padded tokens. */
 export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): LoadedProbe {
   const cost = new CostLine(MS_PER_TOKEN, MS_PER_RUN);
-  const plan: BatchPlan = { bestSamples: maxSamples, maxSamples, maxTokens, cost, measurements: [] };
+  const plan: BatchPlan = {
+    bestSamples: maxSamples,
+    maxSamples,
+    maxTokens,
+    allCoresFrom: Infinity,
+    cost,
+    measurements: [],
+  };
   const known = {
     name: `probe-${key}`,
     version: 1,
