@@ -49,7 +49,9 @@ class StoredField:
         """`token_axis`: along which shards may differ; fewer tokens are padded with zeros."""
         self._parts = tuple(parts)
         self._ends = np.cumsum([part.shape[0] for part in parts])
-        self._token_axis = token_axis
+        self._shape = list(parts[0].shape[1:])  # of a sample
+        if token_axis is not None:
+            self._shape[token_axis - 1] = max(part.shape[token_axis] for part in parts)
         self._rows = np.arange(self._ends[-1])
         self._layers: np.ndarray | None = None
         self.dtype = parts[0].dtype
@@ -57,9 +59,7 @@ class StoredField:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the whole field."""
-        shape = [len(self._rows), *self._parts[0].shape[1:]]
-        if self._token_axis is not None:
-            shape[self._token_axis] = max(part.shape[self._token_axis] for part in self._parts)
+        shape = [len(self._rows), *self._shape]
         if self._layers is not None:
             shape[LAYER_AXIS] = len(self._layers)
         return tuple(shape)
@@ -99,20 +99,20 @@ class StoredField:
                 if _stamp(file) != part.stamp:
                     raise ValueError(f"{part.path} was changed while it was being read: begin again")
                 for place in np.flatnonzero(holders == holder):
-                    values = _read_points(file, part, int(rows[place] - first), points)
-                    values = values if self._layers is None else values[:, self._layers]
-                    result[place][tuple(slice(0, side) for side in values.shape)] = values
+                    self._read_points(file, part, int(rows[place] - first), points, result[place])
         return result
 
-
-def _read_points(file: BinaryIO, part: StoredPart, row: int, points: slice) -> np.ndarray:
-    """Some neighbouring points of one sample."""
-    values = np.empty((points.stop - points.start, *part.shape[2:]), part.dtype)
-    one = values[0].nbytes
-    file.seek(part.offset + (row * part.shape[1] + points.start) * one)
-    if file.readinto(memoryview(values).cast("B")) != values.nbytes:
-        raise ValueError(f"{part.path} could not be read as far as its header says")
-    return values
+    def _read_points(self, file: BinaryIO, part: StoredPart, row: int, points: slice, result: np.ndarray) -> None:
+        """Some neighbouring points of one sample into `result`, which may have more tokens and fewer layers."""
+        shape = (points.stop - points.start, *part.shape[2:])
+        fits = self._layers is None and shape == result.shape
+        values = result if fits else np.empty(shape, part.dtype)
+        file.seek(part.offset + (row * part.shape[1] + points.start) * values[0].nbytes)
+        if file.readinto(memoryview(values).cast("B")) != values.nbytes:
+            raise ValueError(f"{part.path} could not be read as far as its header says")
+        if not fits:
+            values = values if self._layers is None else values[:, self._layers]
+            result[tuple(slice(0, side) for side in values.shape)] = values
 
 
 def _stamp(file: BinaryIO) -> tuple[int, int]:
