@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,11 +12,14 @@ import torch
 from torch import Tensor
 
 from .dataset import Collection
-from .probe import ProbeConfig
+from .probe import PREVIEW, ProbeConfig
 from .scorer import probe_inputs
 from .train_settings import TrainSettings
 
 LOW_QUANTILE = 0.25  # of the samples that `low_share` of a batch comes from
+SPATIAL = ("attention", PREVIEW)
+# A prompt that says where things are is another prompt when it is mirrored.
+SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 Batch = tuple[list[Tensor], Tensor]
 """Probe inputs, and the quality of each sample."""
@@ -30,9 +34,16 @@ def training_batch(collection: Collection, config: ProbeConfig, settings: TrainS
     gathered = []
     for prompt, point in zip(prompts, at, strict=True):
         rows = slice(prompt * collection.seeds, (prompt + 1) * collection.seeds)
-        gathered.append(probe_inputs(collection, points[point].step, rows))
+        shown = probe_inputs(collection, points[point].step, rows)
+        can_mirror = SIDES.search(collection.prompts[prompt]) is None
+        gathered.append(mirrored(shown) if can_mirror and rng.random() < settings.mirror_share else shown)
     inputs = [torch.from_numpy(np.concatenate([part[signal.name] for part in gathered])) for signal in config.inputs()]
     return inputs, torch.from_numpy(collection.quality[prompts])
+
+
+def mirrored(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same samples with left and right swapped."""
+    return {name: np.ascontiguousarray(value[..., ::-1]) if name in SPATIAL else value for name, value in inputs.items()}
 
 
 def sample_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> Batch:

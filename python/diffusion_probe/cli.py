@@ -50,6 +50,12 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--width", type=int, default=32, help="channels of the first block (default: %(default)s)")
     one.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate (default: %(default)s)")
     one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
+    one.add_argument("--weight-decay", type=float, default=0.05, help="AdamW's (default: %(default)s)")
+    one.add_argument(
+        "--mirror",
+        type=float,
+        help="chance that prompts naming no side are shown mirrored (default: 0.5; of the preset paper: 0)",
+    )
     one.add_argument(
         "--preset",
         choices=["ours", "paper"],
@@ -145,9 +151,12 @@ def train(options: argparse.Namespace) -> None:
     preset = PAPER if options.preset == "paper" else {}
     if options.ranking_weight is not None:
         preset = {**preset, "ranking_weight": options.ranking_weight}
+    if options.mirror is not None:
+        preset = {**preset, "mirror_share": options.mirror}
     settings = TrainSettings(
         steps=options.training_steps,
         learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
         layers=options.layers,
         signals=options.signals,
         width=options.width,

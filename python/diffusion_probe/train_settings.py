@@ -20,9 +20,10 @@ class TrainSettings:
     width: int = 32
     seed: int = 0
     low_share: float = 0.0  # of a batch, drawn from the lowest samples; 0: batches of whole prompts, as ranking needs
+    mirror_share: float = 0.5  # of the prompts that name no side: their samples are shown mirrored
     exact_layers: int | None = None  # how many layers must be read; None: any
 
 
 # As the paper of Diffusion Probe trains (arXiv 2602.23783): ten blocks, which are the twenty channels of its input, mean squared
 # error alone, low scores oversampled. How it oversamples is not published: here half of a batch comes from the lowest quarter.
-PAPER = {"ranking_weight": 0.0, "low_share": 0.5, "exact_layers": 10}
+PAPER = {"ranking_weight": 0.0, "low_share": 0.5, "mirror_share": 0.0, "exact_layers": 10}

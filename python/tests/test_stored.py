@@ -99,6 +99,23 @@ def test_batches_are_those_of_the_same_data_in_memory(folder: Path, draw) -> Non
             assert torch.equal(quality, expected_quality)
 
 
+def test_prompts_that_name_no_side_are_shown_mirrored(folder: Path) -> None:
+    stored = read_split(folder, "train")
+    prompts = ["a cat LEFT of a dog" if index % 2 else "a cat" for index in range(len(stored.prompts))]
+    collection = replace(stored, prompts=prompts)
+    config = ProbeConfig(layers=LAYERS, grid=GRID, width=8, signals=("preview",), preview_size=16)
+    settings = TrainSettings(batch_prompts=len(prompts), seed=5, mirror_share=1.0)
+    seeds = collection.seeds
+    plain, _ = training_batch(collection, config, replace(settings, mirror_share=0.0), 0)
+    shown, _ = training_batch(collection, config, settings, 0)
+    drawn = np.random.default_rng([5, 0]).choice(len(prompts), size=len(prompts), replace=False)
+    for place, prompt in enumerate(drawn):
+        rows = slice(place * seeds, (place + 1) * seeds)
+        for signal, before, after in zip(config.inputs(), plain, shown, strict=True):
+            is_mirrored = signal.name in ("attention", "preview") and prompt % 2 == 0
+            assert torch.equal(after[rows], before[rows].flip(-1) if is_mirrored else before[rows])
+
+
 def test_an_error_while_reading_ahead_is_that_of_its_step() -> None:
     def draw(step: int):
         if step == 2:
