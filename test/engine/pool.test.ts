@@ -40,13 +40,13 @@ async function probeOf(t: TestContext, key: number, options: ProbeFolderOptions 
   return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }) };
 }
 
-function run(slot: WorkerSlot | undefined, key: number): Promise<SlotRunResult> {
+function runBatch(slot: WorkerSlot | undefined, key: number): Promise<SlotRunResult> {
   assert.ok(slot);
   return slot.run(key, [wholePart(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
 }
 
 async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number> {
-  const { results } = await run(slot, key);
+  const { results } = await runBatch(slot, key);
   const [result] = results;
   return result && 'scores' in result ? result.scores.length : 0;
 }
@@ -103,16 +103,16 @@ test('only a run that finds no other thread at work and nothing waiting may get 
   const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
   // Whether it gains from them is this machine's to say.
   const gains = 3 >= plan.allCoresFrom;
-  const alone = run(pool.idle(), 1);
-  const beside = run(pool.idle(), 1);
+  const alone = runBatch(pool.idle(), 1);
+  const beside = runBatch(pool.idle(), 1);
   assert.deepEqual([(await alone).hadAllCores, (await beside).hadAllCores], [gains, false]);
   isQueueEmpty = false;
-  assert.equal((await run(pool.idle(), 1)).hadAllCores, false);
+  assert.equal((await runBatch(pool.idle(), 1)).hadAllCores, false);
 });
 
 test('a pool that is given no number of cores never runs on all', async (t) => {
   const pool = await poolOf(t, 1);
   const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
   assert.equal(plan.allCoresFrom, Infinity);
-  assert.equal((await run(pool.idle(), 1)).hadAllCores, false);
+  assert.equal((await runBatch(pool.idle(), 1)).hadAllCores, false);
 });
