@@ -273,7 +273,7 @@ const saved: Panel[] = [
     ...graph,
     title: 'Time that backends waited',
     description: 'Seconds per second that backends spent waiting for answers of /score: the price of asking.',
-    unit: 'none',
+    unit: 'suffix: s/s',
     queries: [
       {
         expr: `sum by (model, version) (rate(diffusion_probe_spent_seconds_total{${BY_PROBE}}[$__rate_interval]))`,

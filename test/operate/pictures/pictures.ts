@@ -19,8 +19,8 @@ import { play } from './scene.js';
 const SOURCE = path.join('docker', 'grafana', 'dashboards');
 const TARGET = path.join('docs', 'dashboards');
 const DRAW = path.join('test', 'operate', 'pictures', 'draw.py');
-const GROUPS = 9;
-const SCENE_SECONDS = 300;
+const GROUPS = 32;
+const SCENE_SECONDS = 420;
 const STEP_SECONDS = 2;
 const WINDOWS = { rate: '20s', range: `${SCENE_SECONDS}s` };
 
