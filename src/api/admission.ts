@@ -11,7 +11,7 @@ export interface AdmissionLimits {
   readonly maxQueueBytes: number;
 }
 
-type WatchedEngine = Pick<Engine, 'queueDepth' | 'waitMs'>;
+type WatchedEngine = Pick<Engine, 'queueDepth' | 'mayNeedMs'>;
 
 export class Admission {
   readonly #engine: WatchedEngine;
@@ -41,13 +41,13 @@ export class Admission {
   }
 
   /**
-   * Turns away a request that would wait beyond its deadline. The engine looks again when it knows what is in it.
-   * @param leftMs until the deadline. @throws {ProblemError} deadline
+   * Turns away a request that may well be late. The engine looks again when it knows what is in it.
+   * @param bytes that it announces. @param leftMs until its deadline. @throws {ProblemError} deadline
    */
-  refuseLate(leftMs: number): void {
-    const waitMs = this.#engine.waitMs();
-    if (waitMs <= leftMs) return;
-    throw problem('deadline', `The work that is ahead will take ${Math.ceil(waitMs)} ms.`);
+  refuseLate(bytes: number, leftMs: number): void {
+    const needMs = this.#engine.mayNeedMs(this.#comingBytes + bytes);
+    if (needMs <= leftMs) return;
+    throw problem('deadline', `With the work that is ahead, the scores may take ${Math.ceil(needMs)} ms.`);
   }
 
   /** Whether a request of so many samples would be turned away for them. */

@@ -111,7 +111,7 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
   ): Promise<SharedArrayBuffer> {
     const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
     const length = announcedLength(contentLength, maxBytes);
-    if (deadline !== undefined) admission.refuseLate(deadline - performance.now());
+    if (deadline !== undefined) admission.refuseLate(length, deadline - performance.now());
     const release = admission.reserve(length);
     const memory = bodyMemory.take(length);
     const look = (received: number): void => lookAhead(memory, received);

@@ -7,6 +7,9 @@ import { samplesThatFitWhole } from './batch-plan.js';
 import { PredictionError } from './prediction-error.js';
 import type { ScoreRequest } from './score-request.js';
 
+/** How much of what a request costs per byte is taken over into the running mean. */
+const BYTE_COST_GAIN = 1 / 16;
+
 /** A run under way. */
 interface Run {
   readonly startedAt: number;
@@ -17,6 +20,8 @@ export class Outlook {
   readonly #backlog: Backlog;
   readonly #runs = new Set<Run>();
   readonly #error = new PredictionError();
+  /** What requests cost lately, of which no more is known than their size; ms. */
+  #msPerByte = 0;
   /** When each request was predicted to have its scores. */
   readonly #expected = new WeakMap<ScoreRequest, number>();
 
@@ -33,16 +38,21 @@ export class Outlook {
   }
 
   /**
-   * How long a request that comes now may well have to wait for what runs and what waits already, ms.
-   * @param threads that take work.
+   * How long it may well take until a request has its scores of which nothing has come but its headers, ms. With a margin,
+   * so that few are let in that will be late.
+   * @param threads that take work. @param comingBytes of the request and of those that are being received before it.
    */
-  waitMs(threads: number): number {
-    return this.#aheadMs(threads) + this.#error.marginMs;
+  mayNeedMs(threads: number, comingBytes: number): number {
+    const comingMs = (comingBytes * this.#msPerByte) / Math.max(1, threads);
+    return this.#aheadMs(threads) + comingMs + this.#error.marginMs;
   }
 
-  /** How long such a request may well need altogether, ms. */
+  /**
+   * How long a request is likely to need, ms. Without a margin: one that has come in full is given up only if it is late.
+   * @param threads that take work.
+   */
   needMs(request: ScoreRequest, threads: number): number {
-    return this.waitMs(threads) + ownMs(request);
+    return this.#aheadMs(threads) + ownMs(request);
   }
 
   /**
@@ -50,7 +60,9 @@ export class Outlook {
    * one is idle.
    */
   expect(request: ScoreRequest, threads: number): void {
-    this.#expected.set(request, performance.now() + this.#aheadMs(threads) + ownMs(request));
+    const own = ownMs(request);
+    this.#expected.set(request, performance.now() + this.#aheadMs(threads) + own);
+    this.#msPerByte += BYTE_COST_GAIN * (own / request.bytes - this.#msPerByte);
   }
 
   /** Notes that a request has its scores. */

@@ -62,8 +62,8 @@ export class RunningEngine implements Engine {
     return reason === undefined ? { ready: true } : { ready: false, reason };
   }
 
-  waitMs(): number {
-    return this.#parts.scheduler.waitMs();
+  mayNeedMs(comingBytes: number): number {
+    return this.#parts.scheduler.mayNeedMs(comingBytes);
   }
 
   queueDepth(): QueueDepth {

@@ -65,10 +65,10 @@ export class Scheduler {
     this.pump();
   }
 
-  /** How long a request that comes now will wait before it runs, by prediction, ms. */
-  waitMs(): number {
+  /** See Engine. */
+  mayNeedMs(comingBytes: number): number {
     const { idleSlot, liveThreads } = this.#options;
-    return idleSlot() ? 0 : this.#outlook.waitMs(liveThreads());
+    return idleSlot() ? 0 : this.#outlook.mayNeedMs(liveThreads(), comingBytes);
   }
 
   /** Gives idle threads what waits. */

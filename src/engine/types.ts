@@ -119,8 +119,11 @@ export interface Engine {
   readiness(): Readiness;
   /** What waits; what is running has left the queue. */
   queueDepth(): QueueDepth;
-  /** How long a request that comes now will wait before it runs, by prediction, ms. */
-  waitMs(): number;
+  /**
+   * How long it may well take until a request has its scores of which only the headers have come, ms; 0 where a thread is idle.
+   * @param comingBytes of the request and of those that are being received before it.
+   */
+  mayNeedMs(comingBytes: number): number;
   /**
    * Looks at the model repository now and takes over what has changed; resolves when that is done.
    * @throws {ProblemError} unready, when the repository cannot be read

@@ -20,6 +20,7 @@ import type {
 import { reasonOf } from './refusal.js';
 import { unpackParts } from './run-parts.js';
 import { DeviceUnavailable, type ProbeSession, openSession } from './session.js';
+import { stepBack } from './step-back.js';
 
 interface LoadedGraph extends RunnableGraph {
   readonly session: ProbeSession;
@@ -31,6 +32,7 @@ const port = parentPort;
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
 const memory = new BatchMemory();
+stepBack();
 
 // One order at a time: a session's run yields to the event loop before it blocks, and the next message must wait.
 let lastOrder = Promise.resolve();

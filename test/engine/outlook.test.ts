@@ -56,18 +56,18 @@ test('what cannot make it is hopeless, but for the last of all', () => {
 test('what came later than predicted lately makes it more careful, and what comes in time less', () => {
   const outlook = new Outlook(new Backlog(NO_LIMITS));
   const probe = probeWith(1, 4);
-  assert.equal(outlook.waitMs(1), 0);
+  assert.equal(outlook.mayNeedMs(1, 0), 0);
   const late = requestOf(1, probe, 1);
   outlook.expect(late, 1);
   const end = performance.now() + 30;
   while (performance.now() < end);
   outlook.fulfilled(late);
-  const careful = outlook.waitMs(1);
+  const careful = outlook.mayNeedMs(1, 0);
   assert.ok(careful > 20, String(careful));
   for (let count = 0; count < 50; count += 1) {
     const prompt = requestOf(1, probe, 1);
     outlook.expect(prompt, 1);
     outlook.fulfilled(prompt);
   }
-  assert.ok(outlook.waitMs(1) < careful / 4, String(outlook.waitMs(1)));
+  assert.ok(outlook.mayNeedMs(1, 0) < careful / 4, String(outlook.mayNeedMs(1, 0)));
 });

@@ -78,7 +78,7 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
     },
     readiness: () => ({ ready: true }),
     queueDepth: () => ({ samples: 0, bytes: 0 }),
-    waitMs: () => 0,
+    mayNeedMs: () => 0,
     reload: async () => [],
     close: async () => 0,
     ...overrides,
