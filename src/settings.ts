@@ -28,7 +28,9 @@ const settingsSchema = z.object({
   DEFAULT_MODEL: z
     .string()
     .exactOptional()
-    .describe('The probe that requests mean when they name none: name or name@version; unset: the only one'),
+    .describe(
+      'The probe that requests mean when they name none: name or name@version; unset: the only one, or of several the one named like its backbone',
+    ),
   DEVICE: z
     .string()
     .regex(DEVICE, 'auto, cpu, cuda or cuda:<number>')

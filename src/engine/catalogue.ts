@@ -116,8 +116,10 @@ export class Catalogue {
 
   #default(): string {
     if (this.#defaultModel !== undefined) return this.#defaultModel;
-    const [only, another] = this.#names();
-    if (only !== undefined && another === undefined) return only;
+    const names = this.#names();
+    const namesakes = names.filter((name) => this.#meant(name)?.manifest.backbone === name);
+    for (const [only, another] of [names, namesakes])
+      if (only !== undefined && another === undefined) return only;
     throw problem('model_not_found', 'The request names no probe, and there is no default one.', {
       field: 'model',
       expected: this.#names(),

@@ -163,6 +163,12 @@ test('a repository that cannot be read for a while changes nothing, and is told 
   await until(() => states(engine)[0] === 'tiny@2 serving');
 });
 
+function backboneCalled(name: string): (manifest: { backbone: string }) => void {
+  return (manifest) => {
+    manifest.backbone = name;
+  };
+}
+
 test('another name is another probe; the only one is the default as long as it is the only one', async (t) => {
   const models = await temporaryModels(t);
   const { engine } = await startEngine(t, models);
@@ -171,10 +177,21 @@ test('another name is another probe; the only one is the default as long as it i
   await engine.reload();
   assert.deepEqual(engine.readiness(), { ready: true });
   assert.equal(await biasOf(engine), 1);
-  await writeProbe(models, { name: 'another', bias: 2 });
+  await writeProbe(models, { name: 'another', bias: 2, edit: backboneCalled('another') });
   await engine.reload();
   assert.throws(() => engine.resolve(undefined), { code: 'model_not_found' });
   assert.deepEqual([await biasOf(engine, 'tiny'), await biasOf(engine, 'another')], [1, 2]);
+});
+
+test('of several probes, the one that is named like its backbone is the default', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { name: 'sdxl', bias: 1, edit: backboneCalled('sdxl') });
+  await writeProbe(models, { name: 'sdxl-preview', bias: 2, edit: backboneCalled('sdxl') });
+  const { engine } = await startEngine(t, models);
+  assert.equal(engine.resolve(undefined).name, 'sdxl');
+  await writeProbe(models, { name: 'flux', bias: 3, edit: backboneCalled('flux') });
+  await engine.reload();
+  assert.throws(() => engine.resolve(undefined), { code: 'model_not_found' });
 });
 
 test('many who ask at once are served by one look, and close waits for it', async (t) => {
