@@ -9,13 +9,14 @@ import { policyExamples } from './policy-examples.js';
 
 const METRIC_PREFIX = 'diffusion_probe_';
 const REPORT = 'models/pictogram/1/report.json';
+const FULLER_REPORT = 'models/pictogram-full/1/report.json';
 
 /** The text with every part between `<!-- name -->` and `<!-- /name -->` made anew. */
 export async function withTables(readme: string): Promise<string> {
   const parts = {
     settings: settingsTable(),
     policies: await policyExamples(),
-    evaluation: await evaluationTables(REPORT),
+    evaluation: await evaluationTables(REPORT, FULLER_REPORT),
     metrics: await metricsTable(),
     errors: errorsTable(),
   };

@@ -158,8 +158,8 @@ def style_axes(axes: plt.Axes, dashboard: dict) -> None:
     axes.grid(color=FRAME, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlim(moment(dashboard["from"]), moment(dashboard["to"]))
-    axes.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=7))
-    axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M"))
+    axes.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=5))
+    axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M:%S"))
 
 
 def draw_lines(page: Page, panel: dict, inside: tuple, dashboard: dict) -> None:
