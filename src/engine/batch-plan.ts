@@ -6,6 +6,11 @@ const LARGEST_BATCH = 64;
 /** A larger batch must be worth this share of the time per sample: all in it wait for its end. */
 const WORTHWHILE = 0.05;
 /**
+ * What a run costs beside itself when the service is busy: messages, wakings and answers on the event loop, ms. A warm-up cannot
+ * show it, since nothing else happens then; bench/README.md says where it comes from.
+ */
+const HANDLING_MS = 0.4;
+/**
  * So many times the best size a request may have and still run whole: its samples take next to no longer than in two
  * runs, and it is spared the copying into pieces and the second run.
  */
@@ -92,7 +97,7 @@ function bringsNothing(measurements: readonly Measurement[]): boolean {
 }
 
 function perSample({ samples, ms }: Measurement): number {
-  return ms / samples;
+  return (ms + HANDLING_MS) / samples;
 }
 
 /** The fastest of some runs: what disturbs a run only ever makes it slower. */

@@ -27,7 +27,11 @@ test('the smallest size that is next to the best is taken, and larger ones are n
 
 test('where every larger batch pays, the largest is taken; where none does, one sample', async () => {
   assert.equal((await measureBatches(async () => 5, TOKENS)).bestSamples, 64);
-  assert.equal((await measureBatches(async (samples) => 5 * samples, TOKENS)).bestSamples, 1);
+  assert.equal((await measureBatches(async (samples) => 50 * samples, TOKENS)).bestSamples, 1);
+});
+
+test('what a run costs beside itself counts: short runs are worth more company than long ones', async () => {
+  assert.equal((await measureBatches(async (samples) => samples, TOKENS)).bestSamples, 8);
 });
 
 test('a run that was disturbed does not count', async () => {
