@@ -17,6 +17,7 @@ export class Admission {
   readonly #engine: WatchedEngine;
   readonly #limits: AdmissionLimits;
   #comingBytes = 0;
+  #coming = 0;
 
   constructor(engine: WatchedEngine, limits: AdmissionLimits) {
     this.#engine = engine;
@@ -35,17 +36,19 @@ export class Admission {
     const isFull = samples >= maxQueueSamples || heldBytes + bytes > maxQueueBytes;
     if (isFull && samples + heldBytes > 0) throw full(samples, heldBytes);
     this.#comingBytes += bytes;
+    this.#coming += 1;
     return () => {
       this.#comingBytes -= bytes;
+      this.#coming -= 1;
     };
   }
 
   /**
    * Turns away a request that may well be late. The engine looks again when it knows what is in it.
-   * @param bytes that it announces. @param leftMs until its deadline. @throws {ProblemError} deadline
+   * @param leftMs until its deadline. @throws {ProblemError} deadline
    */
-  refuseLate(bytes: number, leftMs: number): void {
-    const needMs = this.#engine.mayNeedMs(this.#comingBytes + bytes);
+  refuseLate(leftMs: number): void {
+    const needMs = this.#engine.mayNeedMs(this.#coming);
     if (needMs <= leftMs) return;
     throw problem('deadline', `With the work that is ahead, the scores may take ${Math.ceil(needMs)} ms.`);
   }

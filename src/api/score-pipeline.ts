@@ -25,6 +25,9 @@ import { checkSampleIds, readScoreFields, type ScoreFields } from './score-field
 import type { Scored } from './score-schemas.js';
 import type { StageClock } from './stage-clock.js';
 
+/** Memory of bodies that is kept for the next ones: enough for a busy service, and no burst is held for ever. */
+const MAX_KEPT_BYTES = 67_108_864;
+
 export interface ScoreLimits {
   readonly maxBodyBytes: number;
   readonly maxJsonBodyBytes: number;
@@ -70,7 +73,7 @@ export type ScorePipeline = (
 
 export function createScorePipeline({ engine, limits, policies, keys }: ScorePipelineOptions): ScorePipeline {
   const admission = new Admission(engine, limits);
-  const bodyMemory = new BodyMemory(limits.maxQueueBytes);
+  const bodyMemory = new BodyMemory(Math.min(MAX_KEPT_BYTES, limits.maxQueueBytes));
 
   return async (source, life, clock, findings, origin) => {
     const memory = await receive(source, life);
@@ -111,7 +114,7 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
   ): Promise<SharedArrayBuffer> {
     const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
     const length = announcedLength(contentLength, maxBytes);
-    if (deadline !== undefined) admission.refuseLate(length, deadline - performance.now());
+    if (deadline !== undefined) admission.refuseLate(deadline - performance.now());
     const release = admission.reserve(length);
     const memory = bodyMemory.take(length);
     const look = (received: number): void => lookAhead(memory, received);

@@ -7,8 +7,8 @@ import { samplesThatFitWhole } from './batch-plan.js';
 import { PredictionError } from './prediction-error.js';
 import type { ScoreRequest } from './score-request.js';
 
-/** How much of what a request costs per byte is taken over into the running mean. */
-const BYTE_COST_GAIN = 1 / 16;
+/** How much of what a request costs is taken over into the running mean. */
+const OWN_COST_GAIN = 1 / 16;
 
 /** A run under way. */
 interface Run {
@@ -20,8 +20,8 @@ export class Outlook {
   readonly #backlog: Backlog;
   readonly #runs = new Set<Run>();
   readonly #error = new PredictionError();
-  /** What requests cost lately, of which no more is known than their size; ms. */
-  #msPerByte = 0;
+  /** What a request cost lately, for those of which nothing is known yet, ms. */
+  #usualOwnMs = 0;
   /** When each request was predicted to have its scores. */
   readonly #expected = new WeakMap<ScoreRequest, number>();
 
@@ -40,10 +40,11 @@ export class Outlook {
   /**
    * How long it may well take until a request has its scores of which nothing has come but its headers, ms. With a margin,
    * so that few are let in that will be late.
-   * @param threads that take work. @param comingBytes of the request and of those that are being received before it.
+   * @param threads that take work. @param receiving requests that are being received before it: they count as usual ones,
+   * whatever they announce, lest a single slow sender of a huge body turns all others away.
    */
-  mayNeedMs(threads: number, comingBytes: number): number {
-    const comingMs = (comingBytes * this.#msPerByte) / Math.max(1, threads);
+  mayNeedMs(threads: number, receiving: number): number {
+    const comingMs = ((receiving + 1) * this.#usualOwnMs) / Math.max(1, threads);
     return this.#aheadMs(threads) + comingMs + this.#error.marginMs;
   }
 
@@ -62,7 +63,7 @@ export class Outlook {
   expect(request: ScoreRequest, threads: number): void {
     const own = ownMs(request);
     this.#expected.set(request, performance.now() + this.#aheadMs(threads) + own);
-    this.#msPerByte += BYTE_COST_GAIN * (own / request.bytes - this.#msPerByte);
+    this.#usualOwnMs += OWN_COST_GAIN * (own - this.#usualOwnMs);
   }
 
   /** Notes that a request has its scores. */

@@ -62,8 +62,8 @@ export class RunningEngine implements Engine {
     return reason === undefined ? { ready: true } : { ready: false, reason };
   }
 
-  mayNeedMs(comingBytes: number): number {
-    return this.#parts.scheduler.mayNeedMs(comingBytes);
+  mayNeedMs(receiving: number): number {
+    return this.#parts.scheduler.mayNeedMs(receiving);
   }
 
   queueDepth(): QueueDepth {

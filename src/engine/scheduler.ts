@@ -66,9 +66,9 @@ export class Scheduler {
   }
 
   /** See Engine. */
-  mayNeedMs(comingBytes: number): number {
+  mayNeedMs(receiving: number): number {
     const { idleSlot, liveThreads } = this.#options;
-    return idleSlot() ? 0 : this.#outlook.mayNeedMs(liveThreads(), comingBytes);
+    return idleSlot() ? 0 : this.#outlook.mayNeedMs(liveThreads(), receiving);
   }
 
   /** Gives idle threads what waits. */

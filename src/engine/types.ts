@@ -121,9 +121,9 @@ export interface Engine {
   queueDepth(): QueueDepth;
   /**
    * How long it may well take until a request has its scores of which only the headers have come, ms; 0 where a thread is idle.
-   * @param comingBytes of the request and of those that are being received before it.
+   * @param receiving requests that are being received before it.
    */
-  mayNeedMs(comingBytes: number): number;
+  mayNeedMs(receiving: number): number;
   /**
    * Looks at the model repository now and takes over what has changed; resolves when that is done.
    * @throws {ProblemError} unready, when the repository cannot be read

@@ -71,3 +71,12 @@ test('what came later than predicted lately makes it more careful, and what come
   }
   assert.ok(outlook.mayNeedMs(1, 0) < careful / 4, String(outlook.mayNeedMs(1, 0)));
 });
+
+test('requests that are still being received count as usual ones, shared among the threads', () => {
+  const outlook = new Outlook(new Backlog(NO_LIMITS));
+  const request = requestOf(2, probeWith(1, 4), 3);
+  const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
+  for (let count = 0; count < 100; count += 1) outlook.expect(request, 1);
+  assert.ok(Math.abs(outlook.mayNeedMs(1, 0) - own) < 0.01 * own);
+  assert.ok(Math.abs(outlook.mayNeedMs(2, 9) - 5 * own) < 0.01 * own * 5);
+});
