@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
@@ -20,6 +21,7 @@ from ..capture.reduction import AttentionCall, pool, token_maps
 from .clock import in_turn
 from .shapes import AttentionShape, Shapes
 
+CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
@@ -58,7 +60,7 @@ def _extra_memory(shape: AttentionShape, layout: Layout, tokens: int, device: to
         torch.cuda.reset_peak_memory_stats(device)
         layer.look(layout, tokens)
         return torch.cuda.max_memory_allocated(device) - before
-    # The largest size that a process ever had: of one that has done nothing else.
+    # In a process of its own, which has freed nothing that could be used again.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
         return alone.submit(_growth, shape, layout, tokens, dtype).result()
 
@@ -68,9 +70,23 @@ def _growth(shape: AttentionShape, layout: Layout, tokens: int, dtype: torch.dty
     cpu = torch.device("cpu")
     _Layer(AttentionShape(1, shape.head_dim, 64, 64), cpu, dtype).look(Layout(slice(0, 64), 0, (8, 8)), 8)
     layer = _Layer(shape, cpu, dtype)
+    _forget_peak()
     before = psutil.Process().memory_info().rss
     layer.look(layout, tokens)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_BYTES - before
+    return _peak() - before
+
+
+def _forget_peak() -> None:
+    """On Linux the largest size so far can be set back: https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html"""
+    if CLEAR_REFS.exists():
+        CLEAR_REFS.write_text("5")
+
+
+def _peak() -> int:
+    """The largest size of this process, bytes. What getrusage says of it includes, on Linux, the process that started it."""
+    if STATUS.exists():
+        return next(int(line.split()[1]) * 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_BYTES
 
 
 class _Layer:
