@@ -82,7 +82,10 @@ test('without a default, no name means the only probe, or nothing', async (t) =>
   await writeProbe(models);
   const { engine: one } = await startEngine(t, models);
   assert.equal(one.resolve(undefined).name, 'tiny');
-  await writeProbe(models, { name: 'another' });
+  const edit = (manifest: { backbone: string }): void => {
+    manifest.backbone = 'another';
+  };
+  await writeProbe(models, { name: 'another', edit });
   const { engine: two } = await startEngine(t, models);
   assert.throws(() => two.resolve(undefined), { code: 'model_not_found', expected: ['another', 'tiny'] });
   assert.deepEqual(two.readiness(), { ready: true });
