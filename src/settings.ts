@@ -39,7 +39,7 @@ const settingsSchema = z.object({
     .describe('Where inference runs: auto tries CUDA and falls back to the CPU, cuda insists'),
   WORKERS: optionalWhole(1).describe('Inference threads; unset: one per core on the CPU, one on CUDA'),
   INTRA_OP_THREADS: optionalWhole(1).describe(
-    'Threads within one inference; unset: the cores shared among the workers, and all of them for a lone request that gains from it',
+    'Threads within one inference; unset: the cores shared among the workers, and all of them for a lone request that gains much by it',
   ),
   MAX_BATCH_SAMPLES: optionalWhole(1).describe(
     'Samples in one inference at most; unset: the best size, measured for each probe when it is loaded',

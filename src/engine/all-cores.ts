@@ -4,8 +4,11 @@
  */
 import { batchSizes } from './batch-plan.js';
 
-/** It must be worth this share of a run's time: what comes next finds no core free. */
-const WORTHWHILE = 0.1;
+/**
+ * It must be worth this share of a run's time, since what comes next finds no core free: on two cores a gain of a quarter made a
+ * lone sample 0.13 ms faster, and the median of arrivals at 25 to 75% of capacity 0.2 to 1.4 ms slower.
+ */
+const WORTHWHILE = 1 / 3;
 const LEAST_TURNS = 3;
 const MOST_TURNS = 8;
 /** After this time no further turn is taken at one size, ms. */

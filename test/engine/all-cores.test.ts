@@ -105,10 +105,10 @@ function timed(times: Readonly<Record<number, number>>) {
   return async (samples: number): Promise<number> => times[samples] ?? NaN;
 }
 
-test('all cores are for the sizes that gain a tenth by them, and for all larger ones', async () => {
+test('all cores are for the sizes that gain a third by them, and for all larger ones', async () => {
   const onOne = timed({ 1: 1, 2: 2, 4: 4 });
   assert.equal(await measureAllCores(onOne, timed({ 1: 0.5, 2: 1, 4: 2 }), 4), 1);
-  assert.equal(await measureAllCores(onOne, timed({ 1: 0.95, 2: 1.5, 4: 2.5 }), 4), 2);
+  assert.equal(await measureAllCores(onOne, timed({ 1: 0.75, 2: 1.3, 4: 2.5 }), 4), 2);
   assert.equal(await measureAllCores(onOne, timed({ 1: 0.5, 2: 1.9, 4: 2.5 }), 4), 4);
   assert.equal(await measureAllCores(onOne, timed({ 1: 0.5, 2: 1, 4: 3.7 }), 4), Infinity);
 });
