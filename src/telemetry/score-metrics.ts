@@ -84,9 +84,9 @@ export function countScored(
   feedback: FeedbackMetrics,
   { probe, policy, step, results }: ScoredEvent,
 ): void {
-  const { name: model, version, provider, manifest } = probe;
+  const { name: model, version, manifest } = probe;
   const [low, high] = manifest.metric.range;
-  const kind = { model, version, provider, outcome: 'scored', reason: NONE };
+  const kind = { ...probeLabels(probe), outcome: 'scored', reason: NONE };
   instruments.scoreRequests.inc(kind);
   instruments.samples.inc(kind, results.length);
   feedback.expect({ model, version, step, policy });

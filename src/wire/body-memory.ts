@@ -18,8 +18,10 @@ export class BodyMemory {
 
   /** Memory of exactly so many bytes, holding anything. */
   take(length: number): SharedArrayBuffer {
-    const known = this.#free.get(length)?.pop();
+    const alike = this.#free.get(length);
+    const known = alike?.pop();
     if (!known) return new SharedArrayBuffer(length);
+    if (alike?.length === 0) this.#free.delete(length);
     this.#freeBytes -= length;
     return known;
   }
@@ -37,9 +39,8 @@ export class BodyMemory {
   }
 
   #letGo(): void {
-    const [[length, memories] = [0, []]] = this.#free;
-    if (memories.pop()) this.#freeBytes -= length;
-    else this.#free.delete(length);
+    const [length = 0] = this.#free.keys();
+    this.take(length);
   }
 }
 

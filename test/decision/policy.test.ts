@@ -8,20 +8,12 @@ import { alphaAt, exploreRate, type Policy, policySchema } from '../../src/decis
 import { bestFirst, ranks } from '../../src/decision/ranking.js';
 import { judge as judgeSamples } from '../../src/decision/verdict.js';
 import type { CalibrationPoint } from '../../src/engine/manifest.js';
+import { calibration } from '../support/policies.js';
 
 const scores = fc.array(fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0.25, 0.5)), {
   minLength: 1,
   maxLength: 20,
 });
-
-const calibration: CalibrationPoint = {
-  step: 5,
-  captions: 99,
-  samples: 99,
-  scores: [0, 1],
-  good_scores: Array.from({ length: 99 }, (_, index) => (index + 1) / 100),
-  p_good: { score: [0, 1], probability: [0, 1] },
-};
 
 function judge(
   policy: Policy,
