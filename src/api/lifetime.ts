@@ -1,10 +1,13 @@
 /** Owns how long a request is worth answering: until its deadline passes or its client leaves. */
 import type { ServerResponse } from 'node:http';
 
+import type { PredictionError } from '../engine/prediction-error.js';
 import { problem } from '../errors.js';
 
 const CLIENT_CLOSED_REQUEST = 499;
 const MAX_DEADLINE_MS = 3_600_000;
+/** Of the time until a deadline, what may be kept for timers that come late. */
+const LARGEST_RESERVE = 0.1;
 
 /** Nobody is there any more to read an answer. */
 export class ClientGoneError extends Error {
@@ -13,7 +16,7 @@ export class ClientGoneError extends Error {
 }
 
 export interface Lifetime {
-  /** On the clock of performance.now(), ms; undefined when the caller waits as long as it takes. */
+  /** When an answer must go out, on the clock of performance.now(), ms; undefined when the caller waits as long as it takes. */
   readonly deadline: number | undefined;
   /** Fires when the answer is worthless; its reason is a `deadline` ProblemError or a ClientGoneError. */
   readonly signal: AbortSignal;
@@ -22,19 +25,23 @@ export interface Lifetime {
 }
 
 /**
- * Begins to watch a request.
+ * Begins to watch a request. "Keep everything" must be there in time too, so it is said before the caller's deadline by as
+ * much as a busy event loop made such timers late recently.
  * @param deadlineMs time left from `startedAt` on, or undefined. @param startedAt on the clock of performance.now(), ms.
+ * @param lateness of the timers of all requests: learns from this one's.
  */
 export function watchLifetime(
   response: ServerResponse,
   deadlineMs: number | undefined,
   startedAt: number,
+  lateness: PredictionError,
 ): Lifetime {
   const controller = new AbortController();
-  const deadline = deadlineMs === undefined ? undefined : startedAt + deadlineMs;
+  const deadline =
+    deadlineMs === undefined ? undefined : startedAt + deadlineMs - reserve(deadlineMs, lateness);
 
   const expire = (): void => controller.abort(problem('deadline', `No answer within ${deadlineMs} ms.`));
-  const timer = deadline === undefined ? undefined : startTimer(deadline - performance.now(), expire);
+  const timer = deadline === undefined ? undefined : startTimer(deadline, expire, lateness);
 
   // request.signal and request.raw 'close' both fire as soon as a body was read (fastify/fastify#6725);
   // the response's 'close' before it was written is the one sign of a client that has left.
@@ -54,8 +61,22 @@ export function watchLifetime(
   };
 }
 
-function startTimer(delayMs: number, expire: () => void): NodeJS.Timeout | undefined {
-  if (delayMs > 0) return setTimeout(expire, delayMs);
+function reserve(deadlineMs: number, { marginMs }: PredictionError): number {
+  return Math.min(marginMs, Math.max(0, deadlineMs) * LARGEST_RESERVE);
+}
+
+function startTimer(
+  deadline: number,
+  expire: () => void,
+  lateness: PredictionError,
+): NodeJS.Timeout | undefined {
+  const delayMs = deadline - performance.now();
+  if (delayMs > 0) {
+    return setTimeout(() => {
+      lateness.learn(performance.now() - deadline);
+      expire();
+    }, delayMs);
+  }
   expire();
   return undefined;
 }

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
+import { PredictionError } from '../engine/prediction-error.js';
 import { type ErrorCode, isFailOpenReason, problem } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { UnscoredEvent } from '../telemetry/score-metrics.js';
@@ -73,6 +74,7 @@ const SCORED = { outcome: 'scored', reason: 'none' } as const;
 
 /** Adds POST /score in a scope of its own, where bodies stay unread streams. */
 export async function registerScore(app: FastifyInstance, { pipeline, metrics, tracing }: ScoreRouteOptions) {
+  const lateness = new PredictionError();
   app.removeAllContentTypeParsers();
   app.addContentTypeParser([...BINARY_TYPES, JSON_TYPE], (_request, payload, done) => done(null, payload));
 
@@ -88,6 +90,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
         reply.raw,
         readDeadline(request.headers['x-deadline-ms']),
         request.arrivedAt,
+        lateness,
       );
       const findings: Findings = {};
       const trace = tracing?.begin(request.headers, request.arrivedAt);
