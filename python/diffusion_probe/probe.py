@@ -139,8 +139,9 @@ class Probe(nn.Module):
         a multiple of that, or fewer, and twice the layers are often none of these. For nine layers that is a fifth of a run.
         """
         raw, logarithmic = self.stem.weight.split(self.config.layers, dim=1)
-        x = F.conv2d(maps, raw * RAW_SCALE, self.stem.bias, stride=2, padding=1)
-        return x + F.conv2d(log_scaled(maps), logarithmic, stride=2, padding=1)
+        steps = {"stride": self.stem.stride, "padding": self.stem.padding}
+        x = F.conv2d(maps, raw * RAW_SCALE, self.stem.bias, **steps)
+        return x + F.conv2d(log_scaled(maps), logarithmic, **steps)
 
 
 class Residual(nn.Module):

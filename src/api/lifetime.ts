@@ -71,14 +71,14 @@ function startTimer(
   lateness: PredictionError,
 ): NodeJS.Timeout | undefined {
   const delayMs = deadline - performance.now();
-  if (delayMs > 0) {
-    return setTimeout(() => {
-      lateness.learn(performance.now() - deadline);
-      expire();
-    }, delayMs);
+  if (delayMs <= 0) {
+    expire();
+    return undefined;
   }
-  expire();
-  return undefined;
+  return setTimeout(() => {
+    lateness.learn(performance.now() - deadline);
+    expire();
+  }, delayMs);
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Owns how far predictions of a request's end were off lately, as TCP keeps account of its round trips: a running mean
+ * Owns how much later than predicted things came lately, as TCP keeps account of its round trips: a running mean
  * and a running deviation. https://www.rfc-editor.org/rfc/rfc6298#section-2
  */
 
