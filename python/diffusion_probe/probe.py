@@ -135,13 +135,20 @@ class Probe(nn.Module):
     def stem_of(self, maps: Tensor) -> Tensor:
         """The stem over the raw maps [n, layers, grid, grid] beside their logarithms: float32 [n, width, grid / 2, grid / 2].
 
-        Each half has its own convolution: ONNX Runtime's fast ones take as many channels as a vector register holds floats,
-        a multiple of that, or fewer, and twice the layers are often none of these. For nine layers that is a fifth of a run.
+        One convolution in as many pieces as ONNX Runtime's fast ones want: for nine layers that saves an eighth to a
+        fifth of a run.
         """
         raw, logarithmic = self.stem.weight.split(self.config.layers, dim=1)
+        weight = torch.cat([raw * RAW_SCALE, logarithmic], dim=1)
+        sizes = fast_channels(weight.shape[1])
+        channels = torch.cat([maps, log_scaled(maps)], dim=1).split(sizes, dim=1)
         steps = {"stride": self.stem.stride, "padding": self.stem.padding}
-        x = F.conv2d(maps, raw * RAW_SCALE, self.stem.bias, **steps)
-        return x + F.conv2d(log_scaled(maps), logarithmic, **steps)
+        biases = [self.stem.bias, *[None] * (len(sizes) - 1)]
+        pieces = [
+            F.conv2d(piece, part, bias, **steps)
+            for piece, part, bias in zip(channels, weight.split(sizes, dim=1), biases, strict=True)
+        ]
+        return sum(pieces[1:], pieces[0])
 
 
 class Residual(nn.Module):
@@ -182,6 +189,16 @@ def log_scaled(probabilities: Tensor) -> Tensor:
     """The logarithm of probabilities, from LOG_FLOOR to 1 brought to [-1, 1]."""
     span = -math.log(LOG_FLOOR)
     return probabilities.clamp(min=LOG_FLOOR).log() * (2 / span) + 1
+
+
+def fast_channels(channels: int) -> list[int]:
+    """Input channels cut into pieces that ONNX Runtime convolves fast with AVX2 and with AVX-512.
+
+    Its fast convolutions (NCHWc) take a multiple of as many channels as a vector register holds floats, 8 or 16, or fewer.
+    https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/optimizer/nchwc_transformer.cc
+    """
+    sixteens, rest = channels // 16 * 16, channels % 16
+    return [size for size in (sixteens, rest // 8 * 8, rest % 8) if size > 0]
 
 
 def timestep_features(timestep: Tensor, width: int = 32) -> Tensor:

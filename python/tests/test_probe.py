@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 
 from diffusion_probe.export import export_onnx
-from diffusion_probe.probe import Probe, ProbeConfig, log_scaled
+from diffusion_probe.probe import Probe, ProbeConfig, fast_channels, log_scaled
 
 CONFIGS = {
     "attention": ProbeConfig(layers=5),
@@ -62,6 +63,25 @@ def test_the_graph_computes_what_pytorch_computes(exported) -> None:
         (result,) = session.run(["score"], {name: value.numpy() for name, value in inputs.items()})
         assert result.shape == (batch,)
         assert result == pytest.approx(scores(probe, inputs), abs=1e-4)
+
+
+@pytest.mark.parametrize("layers", [9, 15])
+def test_every_convolution_is_one_of_the_runtimes_fast_ones(layers: int, tmp_path: Path) -> None:
+    export_onnx(probe_of(ProbeConfig(layers=layers)), tmp_path / "model.onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    domains = [node.domain for node in nodes if node.op_type == "Conv"]
+    if not any(domains):
+        pytest.skip("this processor has no fast convolutions")
+    assert set(domains) == {"com.microsoft.nchwc"}
+
+
+@pytest.mark.parametrize(("channels", "pieces"), [(4, [4]), (10, [8, 2]), (18, [16, 2]), (30, [16, 8, 6]), (140, [128, 8, 4])])
+def test_pieces_of_channels_fit_vectors_of_eight_and_of_sixteen(channels: int, pieces: list[int]) -> None:
+    assert fast_channels(channels) == pieces
 
 
 def test_scores_stay_within_the_range_of_the_metric(exported) -> None:
