@@ -15,14 +15,11 @@ const HANDLING_MS = 0.4;
  * runs, and it is spared the copying into pieces and the second run.
  */
 const WHOLE_REQUEST = 2;
-/** Sizes in a row that bring nothing: larger ones are not tried. */
-const HOPELESS_SIZES = 2;
-const LEAST_RUNS_PER_SIZE = 2;
-const MOST_RUNS_PER_SIZE = 4;
-/** A size that has taken so long is not run again, ms. */
-const ENOUGH_PER_SIZE_MS = 60;
-/** After this time no larger size is tried, ms. */
-const ENOUGH_MS = 2000;
+/** A batch that takes longer makes all in it wait too long, whatever it saves: none is planned, and larger ones are not tried, ms. */
+const LONGEST_RUN_MS = 20;
+const MOST_TURNS = 8;
+/** After so much time in runs no further turn is taken, ms. */
+const ENOUGH_MS = 500;
 
 /** What is known of a probe's batches. */
 export interface BatchPlan {
@@ -40,7 +37,8 @@ export interface BatchPlan {
 }
 
 /**
- * Runs batches of 1, 2, 4 ... samples of `tokens` tokens until larger ones bring nothing.
+ * Runs batches of 1, 2, 4 ... samples of `tokens` tokens, and the fastest of each size counts: what disturbs a run only ever
+ * makes it slower. The sizes take turns, since what disturbs a machine often lasts longer than all the runs of one.
  * @param run runs one batch of that many samples; resolves with how long it took, ms.
  * @param maxSamples the operator's own limit, in place of the best size found.
  */
@@ -49,13 +47,20 @@ export async function measureBatches(
   tokens: number,
   maxSamples?: number,
 ): Promise<BatchPlan> {
-  const measurements: Measurement[] = [];
-  const start = performance.now();
-  for (const samples of batchSizes(maxSamples ?? LARGEST_BATCH)) {
-    measurements.push({ samples, ms: await fastest(run, samples) });
-    if (maxSamples !== undefined) continue;
-    if (bringsNothing(measurements) || performance.now() - start > ENOUGH_MS) break;
+  const fastest = new Map<number, number>();
+  let spentMs = 0;
+  for (let turn = 0; turn < MOST_TURNS && spentMs < ENOUGH_MS; turn += 1) {
+    for (const samples of batchSizes(maxSamples ?? LARGEST_BATCH)) {
+      // The first run of a size is cold.
+      if (!fastest.has(samples)) await run(samples);
+      const ms = await run(samples);
+      spentMs += ms;
+      const best = Math.min(ms, fastest.get(samples) ?? Infinity);
+      fastest.set(samples, best);
+      if (maxSamples === undefined && samples > 1 && best > LONGEST_RUN_MS) break;
+    }
   }
+  const measurements = [...fastest].map(([samples, ms]) => ({ samples, ms }));
   const plan = { cost: CostLine.through(measurements, tokens), measurements, allCoresFrom: Infinity };
   if (maxSamples !== undefined) return { ...plan, bestSamples: maxSamples, maxSamples, maxTokens: Infinity };
   const bestSamples = bestSize(measurements);
@@ -86,29 +91,12 @@ export function warmSizes({ bestSamples, maxSamples }: BatchPlan): number[] {
 
 /** The smallest size whose time per sample is next to the best. */
 function bestSize(measurements: readonly Measurement[]): number {
-  const least = Math.min(...measurements.map(perSample));
-  const best = measurements.find((measurement) => perSample(measurement) <= least * (1 + WORTHWHILE));
+  const short = measurements.filter(({ samples, ms }) => samples === 1 || ms <= LONGEST_RUN_MS);
+  const least = Math.min(...short.map(perSample));
+  const best = short.find((measurement) => perSample(measurement) <= least * (1 + WORTHWHILE));
   return best?.samples ?? 1;
-}
-
-function bringsNothing(measurements: readonly Measurement[]): boolean {
-  const best = measurements.findIndex(({ samples }) => samples === bestSize(measurements));
-  return measurements.length - 1 - best >= HOPELESS_SIZES;
 }
 
 function perSample({ samples, ms }: Measurement): number {
   return (ms + HANDLING_MS) / samples;
-}
-
-/** The fastest of some runs: what disturbs a run only ever makes it slower. */
-async function fastest(run: (samples: number) => Promise<number>, samples: number): Promise<number> {
-  let best = Infinity;
-  let spent = 0;
-  for (let runs = 0; runs < MOST_RUNS_PER_SIZE; runs += 1) {
-    if (runs >= LEAST_RUNS_PER_SIZE && spent > ENOUGH_PER_SIZE_MS) break;
-    const ms = await run(samples);
-    spent += ms;
-    best = Math.min(best, ms);
-  }
-  return best;
 }

@@ -9,7 +9,7 @@ import { CostLine } from '../../src/engine/cost-line.js';
 
 const TOKENS = 12;
 
-test('the smallest size that is next to the best is taken, and larger ones are not tried for long', async () => {
+test('the smallest size that is next to the best is taken, and no much larger ones are tried', async () => {
   const ran: number[] = [];
   // From 8 samples on, each further one costs as much as it did alone.
   const run = async (samples: number): Promise<number> => {
@@ -18,7 +18,7 @@ test('the smallest size that is next to the best is taken, and larger ones are n
   };
   const plan = await measureBatches(run, TOKENS);
   assert.deepEqual([plan.bestSamples, plan.maxTokens], [8, 8 * TOKENS]);
-  assert.deepEqual([...new Set(ran)], [1, 2, 4, 8, 16, 32]);
+  assert.deepEqual([...new Set(ran)], [1, 2, 4, 8, 16]);
   assert.equal(samplesThatFit(plan, TOKENS), 8);
   assert.equal(samplesThatFit(plan, 2 * TOKENS), 4);
   assert.equal(samplesThatFit(plan, TOKENS / 3), 24);
@@ -34,18 +34,37 @@ test('what a run costs beside itself counts: short runs are worth more company t
   assert.equal((await measureBatches(async (samples) => samples, TOKENS)).bestSamples, 8);
 });
 
-test('a run that was disturbed does not count', async () => {
-  let runs = 0;
+test('no batch is planned that keeps all in it waiting for long, however much it saves', async () => {
+  assert.equal((await measureBatches(async (samples) => 15 + samples, TOKENS)).bestSamples, 4);
+  assert.equal((await measureBatches(async (samples) => 90 + samples, TOKENS)).bestSamples, 1);
+});
+
+test('what disturbs all first runs of a size, and more, changes nothing', async () => {
+  for (const disturbedFrom of [0, 2, 4, 6]) {
+    let runs = 0;
+    const run = async (samples: number): Promise<number> => {
+      const isDisturbed = runs >= disturbedFrom && runs < disturbedFrom + 6;
+      runs += 1;
+      return (1 + samples) * (isDisturbed ? 4 : 1);
+    };
+    const plan = await measureBatches(run, TOKENS);
+    assert.equal(plan.bestSamples, 16);
+    assert.deepEqual(plan.measurements.slice(0, 3), [
+      { samples: 1, ms: 2 },
+      { samples: 2, ms: 3 },
+      { samples: 4, ms: 5 },
+    ]);
+  }
+});
+
+test('a slow probe is not run more often than it must', async () => {
+  const ran: number[] = [];
   const run = async (samples: number): Promise<number> => {
-    runs += 1;
-    return (1 + samples) * (runs % 3 === 0 ? 1 : 4);
+    ran.push(samples);
+    return 200 * samples;
   };
-  const { measurements } = await measureBatches(run, TOKENS, 4);
-  assert.deepEqual(measurements, [
-    { samples: 1, ms: 2 },
-    { samples: 2, ms: 3 },
-    { samples: 4, ms: 5 },
-  ]);
+  assert.equal((await measureBatches(run, TOKENS)).bestSamples, 1);
+  assert.deepEqual(ran, [1, 1, 2, 2]);
 });
 
 test('the operator’s size stands, and is run too', async () => {
