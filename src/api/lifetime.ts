@@ -36,24 +36,35 @@ export function watchLifetime(
   startedAt: number,
   lateness: PredictionError,
 ): Lifetime {
-  const controller = new AbortController();
   const deadline =
     deadlineMs === undefined ? undefined : startedAt + deadlineMs - reserve(deadlineMs, lateness);
+  let controller: AbortController | undefined;
+  let reason: Error | undefined;
+  const abort = (error: Error): void => {
+    reason ??= error;
+    controller?.abort(reason);
+  };
 
-  const expire = (): void => controller.abort(problem('deadline', `No answer within ${deadlineMs} ms.`));
+  const expire = (): void => abort(problem('deadline', `No answer within ${deadlineMs} ms.`));
   const timer = deadline === undefined ? undefined : startTimer(deadline, expire, lateness);
 
   // request.signal and request.raw 'close' both fire as soon as a body was read (fastify/fastify#6725);
   // the response's 'close' before it was written is the one sign of a client that has left.
   const onClose = (): void => {
-    if (!response.writableFinished)
-      controller.abort(new ClientGoneError('the client left before the answer'));
+    if (!response.writableFinished) abort(new ClientGoneError('the client left before the answer'));
   };
   response.once('close', onClose);
 
   return {
     deadline,
-    signal: controller.signal,
+    // Made when it is asked for: under overload most requests are turned down before, and signals are dear.
+    get signal() {
+      if (!controller) {
+        controller = new AbortController();
+        if (reason) controller.abort(reason);
+      }
+      return controller.signal;
+    },
     end: () => {
       clearTimeout(timer);
       response.off('close', onClose);

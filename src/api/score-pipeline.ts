@@ -110,16 +110,16 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
 
   async function receive(
     { stream, contentLength, format }: ScoreSource,
-    { signal, deadline }: Lifetime,
+    life: Lifetime,
   ): Promise<SharedArrayBuffer> {
     const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
     const length = announcedLength(contentLength, maxBytes);
-    if (deadline !== undefined) admission.refuseLate(deadline - performance.now());
+    if (life.deadline !== undefined) admission.refuseLate(life.deadline - performance.now());
     const release = admission.reserve(length);
     const memory = bodyMemory.take(length);
     const look = (received: number): void => lookAhead(memory, received);
     try {
-      await receiveBody(stream, memory, signal, format === 'safetensors' ? look : undefined);
+      await receiveBody(stream, memory, life.signal, format === 'safetensors' ? look : undefined);
       return memory;
     } finally {
       release();

@@ -80,8 +80,9 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
 
   app.post('/score', {
     schema: scoreRouteSchema(),
-    // The schema describes; wire/ and score-fields.ts check, with better messages and without a copy.
-    validatorCompiler: () => (value) => ({ value }),
+    // The schema describes; wire/ and score-fields.ts check, with better messages. A value in place of true would make Fastify
+    // copy all headers whenever one is read.
+    validatorCompiler: () => () => true,
     // The answer's type is the schema's, so checking each once more would only cost time.
     serializerCompiler: () => JSON.stringify,
     handler: async (request, reply) => {
@@ -100,7 +101,8 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
       } catch (error) {
         const failure = failureOf(error, life);
         ending = failure;
-        metrics.unscored({ ...failure, probe: findings.probe, samples: findings.samples });
+        const { outcome, reason } = failure;
+        metrics.unscored({ outcome, reason, probe: findings.probe, samples: findings.samples });
         return failOpen(error, failure, request, findings);
       } finally {
         life.end();

@@ -5,11 +5,18 @@
 
 const MEAN_GAIN = 1 / 8;
 const DEVIATION_GAIN = 1 / 4;
+/** Next to nothing comes later than that. */
 const DEVIATIONS = 4;
 
 export class PredictionError {
+  readonly #deviations: number;
   #mean = 0;
   #deviation = 0;
+
+  /** @param deviations beyond the mean that the margin allows for: the more, the less comes later. */
+  constructor(deviations = DEVIATIONS) {
+    this.#deviations = deviations;
+  }
 
   /** Takes in how much later than predicted something came, ms; negative if earlier. */
   learn(lateMs: number): void {
@@ -19,6 +26,6 @@ export class PredictionError {
 
   /** How much later than predicted something may well come, ms. */
   get marginMs(): number {
-    return Math.max(0, this.#mean + DEVIATIONS * this.#deviation);
+    return Math.max(0, this.#mean + this.#deviations * this.#deviation);
   }
 }

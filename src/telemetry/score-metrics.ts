@@ -84,9 +84,9 @@ export function countScored(
   feedback: FeedbackMetrics,
   { probe, policy, step, results }: ScoredEvent,
 ): void {
-  const { name: model, version, manifest } = probe;
+  const { name: model, version, provider, manifest } = probe;
   const [low, high] = manifest.metric.range;
-  const kind = { ...probeLabels(probe), outcome: 'scored', reason: NONE };
+  const kind = { model, version: String(version), provider, outcome: 'scored', reason: NONE };
   instruments.scoreRequests.inc(kind);
   instruments.samples.inc(kind, results.length);
   feedback.expect({ model, version, step, policy });
@@ -117,7 +117,8 @@ export function countUnscored(
   instruments: Instruments,
   { outcome, reason, probe, samples }: UnscoredEvent,
 ): void {
-  const kind = { ...probeLabels(probe), outcome, reason };
+  const { model, version, provider } = probeLabels(probe);
+  const kind = { model, version, provider, outcome, reason };
   instruments.scoreRequests.inc(kind);
   instruments.samples.inc(kind, samples ?? 0);
   if (outcome === 'failed_open') instruments.failedOpen.inc({ reason });
