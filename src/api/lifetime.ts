@@ -15,61 +15,66 @@ export class ClientGoneError extends Error {
   readonly status = CLIENT_CLOSED_REQUEST;
 }
 
-export interface Lifetime {
+/**
+ * A request that is being watched. "Keep everything" must be there in time too, so it is said before the caller's deadline
+ * by as much as a busy event loop made such timers late recently.
+ */
+export class Lifetime {
   /** When an answer must go out, on the clock of performance.now(), ms; undefined when the caller waits as long as it takes. */
   readonly deadline: number | undefined;
-  /** Fires when the answer is worthless; its reason is a `deadline` ProblemError or a ClientGoneError. */
-  readonly signal: AbortSignal;
+  readonly #response: ServerResponse;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #controller: AbortController | undefined;
+  #reason: Error | undefined;
+
+  /**
+   * @param deadlineMs time left from `startedAt` on, or undefined. @param startedAt on the clock of performance.now(), ms.
+   * @param lateness of the timers of all requests: learns from this one's.
+   */
+  constructor(
+    response: ServerResponse,
+    deadlineMs: number | undefined,
+    startedAt: number,
+    lateness: PredictionError,
+  ) {
+    this.#response = response;
+    if (deadlineMs !== undefined) {
+      const expire = (): void => this.#abort(problem('deadline', `No answer within ${deadlineMs} ms.`));
+      this.deadline = startedAt + deadlineMs - reserve(deadlineMs, lateness);
+      this.#timer = startTimer(this.deadline, expire, lateness);
+    }
+    response.once('close', this.#onClose);
+  }
+
+  /**
+   * Fires when the answer is worthless; its reason is a `deadline` ProblemError or a ClientGoneError. Made when it is asked
+   * for: under overload most requests are turned down before, and signals are dear.
+   */
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#reason) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
   /** To be called when the request is answered. */
-  end(): void;
-}
-
-/**
- * Begins to watch a request. "Keep everything" must be there in time too, so it is said before the caller's deadline by as
- * much as a busy event loop made such timers late recently.
- * @param deadlineMs time left from `startedAt` on, or undefined. @param startedAt on the clock of performance.now(), ms.
- * @param lateness of the timers of all requests: learns from this one's.
- */
-export function watchLifetime(
-  response: ServerResponse,
-  deadlineMs: number | undefined,
-  startedAt: number,
-  lateness: PredictionError,
-): Lifetime {
-  const deadline =
-    deadlineMs === undefined ? undefined : startedAt + deadlineMs - reserve(deadlineMs, lateness);
-  let controller: AbortController | undefined;
-  let reason: Error | undefined;
-  const abort = (error: Error): void => {
-    reason ??= error;
-    controller?.abort(reason);
-  };
-
-  const expire = (): void => abort(problem('deadline', `No answer within ${deadlineMs} ms.`));
-  const timer = deadline === undefined ? undefined : startTimer(deadline, expire, lateness);
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#response.off('close', this.#onClose);
+  }
 
   // request.signal and request.raw 'close' both fire as soon as a body was read (fastify/fastify#6725);
   // the response's 'close' before it was written is the one sign of a client that has left.
-  const onClose = (): void => {
-    if (!response.writableFinished) abort(new ClientGoneError('the client left before the answer'));
+  readonly #onClose = (): void => {
+    if (!this.#response.writableFinished)
+      this.#abort(new ClientGoneError('the client left before the answer'));
   };
-  response.once('close', onClose);
 
-  return {
-    deadline,
-    // Made when it is asked for: under overload most requests are turned down before, and signals are dear.
-    get signal() {
-      if (!controller) {
-        controller = new AbortController();
-        if (reason) controller.abort(reason);
-      }
-      return controller.signal;
-    },
-    end: () => {
-      clearTimeout(timer);
-      response.off('close', onClose);
-    },
-  };
+  #abort(reason: Error): void {
+    this.#reason ??= reason;
+    this.#controller?.abort(this.#reason);
+  }
 }
 
 function reserve(deadlineMs: number, { marginMs }: PredictionError): number {

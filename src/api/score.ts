@@ -8,7 +8,7 @@ import { type ErrorCode, isFailOpenReason, problem } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { UnscoredEvent } from '../telemetry/score-metrics.js';
 import type { RequestTrace, Tracing } from '../telemetry/tracing.js';
-import { ClientGoneError, type Lifetime, readDeadline, watchLifetime } from './lifetime.js';
+import { ClientGoneError, Lifetime, readDeadline } from './lifetime.js';
 import { problemResponses } from './problem-responses.js';
 import { toProblem } from './problems.js';
 import { responseHeaders } from './response-headers.js';
@@ -87,7 +87,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
     serializerCompiler: () => JSON.stringify,
     handler: async (request, reply) => {
       const clock = new StageClock(request.arrivedAt);
-      const life = watchLifetime(
+      const life = new Lifetime(
         reply.raw,
         readDeadline(request.headers['x-deadline-ms']),
         request.arrivedAt,

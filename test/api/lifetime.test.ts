@@ -5,7 +5,7 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
-import { watchLifetime } from '../../src/api/lifetime.js';
+import { Lifetime } from '../../src/api/lifetime.js';
 import { PredictionError } from '../../src/engine/prediction-error.js';
 
 const FAR_MS = 60_000;
@@ -13,7 +13,7 @@ const FAR_MS = 60_000;
 function watch(t: TestContext, deadlineMs: number | undefined, lateness: PredictionError) {
   const response = new ServerResponse(new IncomingMessage(new Socket()));
   const startedAt = performance.now();
-  const life = watchLifetime(response, deadlineMs, startedAt, lateness);
+  const life = new Lifetime(response, deadlineMs, startedAt, lateness);
   t.after(() => life.end());
   return { life, leftMs: (life.deadline ?? Infinity) - startedAt };
 }
