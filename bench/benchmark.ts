@@ -14,7 +14,6 @@ import { ROOT } from './processes/service.js';
 import type { Results } from './report/report.js';
 import { cutSamples } from './samples.js';
 import { startAll, type StartOptions, startRival } from './start.js';
-import { median } from './statistics.js';
 
 const EXAMPLE = path.join(ROOT, 'examples', 'group.safetensors');
 const WARM_UP_CONNECTIONS = 16;
@@ -31,10 +30,8 @@ export async function benchmark(options: StartOptions): Promise<Results> {
   const survey = await surveyRaw(context);
   const rounds = await runRounds(context, survey);
   const closed = [...(await runClosed(context, 'single')), ...(await runClosed(context, 'group'))];
-  const capacity = median(rounds.map(({ singles }) => singles.samplesPerSecond));
-  const groupCapacity = median(rounds.map(({ groups }) => groups.samplesPerSecond));
-  const openSingles = await runOpen(context, 'single', capacity, survey.promptest);
-  const openGroups = await runOpen(context, 'group', groupCapacity, survey.promptest);
+  const openSingles = await runOpen(context, 'single', survey.promptest);
+  const openGroups = await runOpen(context, 'group', survey.promptest);
   const memory = await watchMemory(context, await startRival(options));
   return {
     notes: [...machine, ...notes],
@@ -43,7 +40,6 @@ export async function benchmark(options: StartOptions): Promise<Results> {
     closed,
     openSingles,
     openGroups,
-    capacity,
     memory,
     isMemoryFull: context.plan.isMemoryFull,
   };

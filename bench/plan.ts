@@ -11,8 +11,10 @@ export interface Plan {
   readonly turnSeconds: number;
   /** The closed loops that take part in no ratio. */
   readonly closedSeconds: number;
+  /** The closed loop before each open one. */
+  readonly capacitySeconds: number;
   readonly openSeconds: number;
-  /** Repetitions of the open loop whose p99 is a figure. */
+  /** Repetitions of the open loops that are figures. */
   readonly repeats: number;
   /** Requests after which the memory is read. */
   readonly memoryAfter: readonly [number, number];
@@ -26,7 +28,8 @@ export const FULL_PLAN: Plan = {
   rounds: 5,
   turnSeconds: 1.5,
   closedSeconds: 2,
-  openSeconds: 6,
+  capacitySeconds: 1,
+  openSeconds: 5,
   repeats: 3,
   memoryAfter: [10_000, 100_000],
   isMemoryFull: true,
@@ -38,6 +41,7 @@ export const QUICK_PLAN: Plan = {
   rounds: 2,
   turnSeconds: 0.6,
   closedSeconds: 0.6,
+  capacitySeconds: 0.6,
   openSeconds: 1.5,
   repeats: 1,
   memoryAfter: [1000, 5000],

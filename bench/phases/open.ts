@@ -1,33 +1,37 @@
-/** Owns the open loops: Poisson arrivals at shares of the capacity. */
-import { type BenchContext, type LoadPlan, type LoadRun, measureLoad, measureRaw } from '../bench-context.js';
+/** Owns the open loops: Poisson arrivals at shares of the capacity, which is measured just before each. */
+import {
+  type BenchContext,
+  type LoadPlan,
+  type LoadRun,
+  measureClosed,
+  measureLoad,
+  measureRaw,
+} from '../bench-context.js';
 import { type Load, SAMPLES_PER_REQUEST } from '../load/protocol.js';
 import { DEADLINE_MS, FIRST_SEED, LATENCY_LOAD, OPEN_LOADS, OVERLOAD } from '../plan.js';
 import type { RunOrder } from '../raw/protocol.js';
+import { RATIO_CONNECTIONS } from './rounds.js';
 
 export interface OpenRun extends LoadRun {
   /** Of the capacity, in per cent. */
   readonly percent: number;
+  /** In a closed loop just before, samples/s. */
+  readonly capacity: number;
   /** One raw run of one sample just before, ms. */
   readonly rawRunMs: number;
 }
 
-/**
- * @param capacity what the service does in a closed loop, samples/s.
- * @param promptest the raw run to measure before each.
- */
-export async function runOpen(
-  context: BenchContext,
-  load: Load,
-  capacity: number,
-  promptest: RunOrder,
-): Promise<OpenRun[]> {
+/** @param promptest the raw run to measure before each. */
+export async function runOpen(context: BenchContext, load: Load, promptest: RunOrder): Promise<OpenRun[]> {
   const { plan, service } = context;
   const runs: OpenRun[] = [];
   for (const percent of OPEN_LOADS) {
-    const repeats = load === 'single' && percent === LATENCY_LOAD ? plan.repeats : 1;
-    for (let repeat = 0; repeat < repeats; repeat += 1) {
+    const isFigure = load === 'single' && (percent === LATENCY_LOAD || percent === OVERLOAD);
+    for (let repeat = 0; repeat < (isFigure ? plan.repeats : 1); repeat += 1) {
       context.tell(`open loop: ${load}, ${percent}% of capacity`);
       const { runMs } = await measureRaw(context, { ...promptest, seconds: plan.rawSeconds });
+      const closed = await measureClosed(context, service, load, RATIO_CONNECTIONS, plan.capacitySeconds);
+      const capacity = closed.samplesPerSecond;
       const order: LoadPlan = {
         kind: 'open',
         load,
@@ -37,7 +41,7 @@ export async function runOpen(
         ...(percent === OVERLOAD && { deadlineMs: DEADLINE_MS }),
       };
       const run = await measureLoad(context, service, order, `open, ${percent}%`);
-      runs.push({ ...run, percent, rawRunMs: runMs });
+      runs.push({ ...run, percent, capacity, rawRunMs: runMs });
     }
   }
   return runs;

@@ -8,8 +8,6 @@ import { median } from '../statistics.js';
 export interface Measured {
   readonly rounds: readonly Round[];
   readonly openSingles: readonly OpenRun[];
-  /** Median at 16 connections, samples/s. */
-  readonly capacity: number;
   /** Undefined where the run was too short for the figure. */
   readonly memory: readonly MemoryReading[] | undefined;
 }
@@ -36,9 +34,10 @@ export type FigureName =
   | 'goodput_200'
   | 'rss_ratio';
 
-export function figuresOf({ rounds, openSingles, capacity, memory }: Measured): Figure[] {
+export function figuresOf({ rounds, openSingles, memory }: Measured): Figure[] {
   const overload = at(openSingles, OVERLOAD);
   const missed = overload.reduce((sum, { late, lost }) => sum + late + lost, 0);
+  const sent = overload.reduce((sum, run) => sum + run.sent, 0);
   const over = (ratio: (round: Round) => number): number | null => known(median(rounds.map(ratio)));
   return [
     {
@@ -93,8 +92,8 @@ export function figuresOf({ rounds, openSingles, capacity, memory }: Measured): 
       name: 'goodput_200',
       meaning: 'at 200%: useful answers/s ÷ capacity, all others answered in time',
       goal: { atLeast: 0.9 },
-      value: known(median(overload.map(({ samplesPerSecond }) => samplesPerSecond / capacity))),
-      ...(missed > 0 && { flaw: `${missed} late or lost` }),
+      value: known(median(overload.map(({ samplesPerSecond, capacity }) => samplesPerSecond / capacity))),
+      ...(missed > 0 && { flaw: `${missed} of ${sent} late or lost` }),
     },
     {
       name: 'rss_ratio',

@@ -17,8 +17,6 @@ export interface Results {
   readonly closed: readonly LoadRun[];
   readonly openSingles: readonly OpenRun[];
   readonly openGroups: readonly OpenRun[];
-  /** Of the service at 16 connections, the median, samples/s. */
-  readonly capacity: number;
   readonly memory: readonly MemoryReading[];
   /** After as many requests as the figure means. */
   readonly isMemoryFull: boolean;
@@ -26,11 +24,10 @@ export interface Results {
 
 /** The tables, and last the line of JSON. */
 export function reportText(results: Results): string {
-  const { notes, survey, rounds, memory, isMemoryFull, openSingles, capacity } = results;
+  const { notes, survey, rounds, memory, isMemoryFull, openSingles } = results;
   const figures = figuresOf({
     rounds,
     openSingles,
-    capacity,
     memory: isMemoryFull ? memory : undefined,
   });
   const rawRuns = [

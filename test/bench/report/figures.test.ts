@@ -41,8 +41,8 @@ function loadRun(facts: Partial<LoadRun>): LoadRun {
   return { ...NOTHING_DONE, ...facts };
 }
 
-function openRun(percent: number, facts: Partial<LoadRun>, rawRunMs: number): OpenRun {
-  return { ...loadRun(facts), percent, rawRunMs };
+function openRun(percent: number, facts: Partial<LoadRun>, rawRunMs: number, capacity = 400): OpenRun {
+  return { ...loadRun(facts), percent, rawRunMs, capacity };
 }
 
 /** A round on a machine that has this much of its speed. */
@@ -75,8 +75,9 @@ test('ratios are taken within rounds, so that a machine that slows down changes 
       openRun(75, { latencyMs: { ...NO_TIME, p99: 90 } }, 10),
       openRun(75, { latencyMs: { ...NO_TIME, p99: 8 } }, 2),
       openRun(200, { samplesPerSecond: 380 }, 2),
+      openRun(200, { samplesPerSecond: 95 }, 8, 100),
+      openRun(200, { samplesPerSecond: 10 }, 2),
     ],
-    capacity: 400,
     memory: [
       { requests: 10_000, bytes: 200 },
       { requests: 100_000, bytes: 210 },
@@ -96,7 +97,7 @@ test('ratios are taken within rounds, so that a machine that slows down changes 
 });
 
 test('the service is compared with the best peer in each respect', () => {
-  const values = valuesOf({ rounds: [round(1, peers)], openSingles: [], capacity: 400, memory: undefined });
+  const values = valuesOf({ rounds: [round(1, peers)], openSingles: [], memory: undefined });
   assert.equal(values.peer_ratio_c16, 2);
   assert.equal(values.peer_p50_ratio_c1, 1.5);
   assert.equal(values.rss_ratio, null);
@@ -105,15 +106,15 @@ test('the service is compared with the best peer in each respect', () => {
 test('an answer that is late or lost at overload spoils the goodput, however good', () => {
   const goodput = (facts: Partial<LoadRun>) => {
     const openSingles = [openRun(200, { samplesPerSecond: 400, ...facts }, 2)];
-    const figures = figuresOf({ rounds: [], openSingles, capacity: 400, memory: undefined });
+    const figures = figuresOf({ rounds: [], openSingles, memory: undefined });
     const figure = figures.find(({ name }) => name === 'goodput_200') ?? assert.fail();
     return { isReached: isReached(figure), row: figureTable([figure]) };
   };
   assert.equal(goodput({}).isReached, true);
   assert.equal(goodput({ lost: 1 }).isReached, false);
-  const late = goodput({ late: 3 });
+  const late = goodput({ late: 3, sent: 800 });
   assert.equal(late.isReached, false);
-  assert.match(late.row, /1\.000 .* no: 3 late or lost/);
+  assert.match(late.row, /1\.000 .* no: 3 of 800 late or lost/);
 });
 
 test('a goal is reached at its bound, and what was not measured is neither', () => {
