@@ -11,8 +11,8 @@ import type { ScoreRequest } from './score-request.js';
 const OWN_COST_GAIN = 1 / 16;
 
 /**
- * How cautious it is before a body has come. To be told at once to keep everything and to be told at the deadline are both
- * worth nothing; twice as cautious, a service at twice its capacity gives a tenth fewer scores in time.
+ * How cautious it is before a body has come. A request that is turned down for nothing is as lost as one that is let in for
+ * nothing: with twice the caution, a service at twice its capacity gave an eighth fewer scores in time.
  */
 const DEVIATIONS = 2;
 
