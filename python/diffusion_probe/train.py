@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .batches import read_ahead, sample_batch, training_batch
 from .dataset import Collection, read_split
+from .devices import mixed_precision
 from .figures import gap_closed, mean_known, pairwise_accuracy
 from .manifest import Capture
 from .probe import PREVIEW, Probe, ProbeConfig
@@ -75,7 +76,7 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
 
         def loss_of(step: int) -> Tensor:
             inputs, quality = batch(step)
-            with torch.autocast(device.type, torch.bfloat16):
+            with mixed_precision(device):
                 scores = model(*inputs)
             return probe_loss(scores.float(), quality, config, settings)
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..devices import mixed_precision
 from ..manifest import Capture, Metric, Point
 from ..source import Samples
 from .backbone import TIMESTEPS, Backbone, pad_ids
@@ -65,7 +66,7 @@ class ReferenceSource:
         ids = pad_ids([tokenize(prompt) for prompt in prompts])
         latents = torch.stack([initial_noise(p, s, size) for p, s in zip(prompts, seeds, strict=True)])
         seen: list[Step] = []
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             images = sample(self.backbone, ids, latents, on_step=seen.append, watch=frozenset(steps))
             judged = [self._judge(shown, ids) for shown in (*(step.preview for step in seen), images)]
         attention = torch.stack([grid_maps(step.maps, GRID) for step in seen], dim=1)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..devices import mixed_precision
 from ..trainer import Schedule, Trainer
 from ..training import load_checkpoint
 from .backbone import Backbone, BackboneConfig, pad_ids
@@ -66,7 +67,7 @@ def train_backbone(
     def loss_of(step: int) -> Tensor:
         images, input_ids = training_batch(seed, step, batch, config.image_size)
         latents, timestep, velocity = noised(images, torch.Generator().manual_seed(seed * 1_000_003 + step))
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             predicted = forward(latents, timestep, input_ids)
         return F.mse_loss(predicted.float(), velocity)
 

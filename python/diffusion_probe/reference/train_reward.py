@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..devices import mixed_precision
 from ..trainer import Schedule, Trainer
 from ..training import load_checkpoint
 from .backbone import pad_ids
@@ -45,7 +46,7 @@ def train_reward(checkpoint: Path, steps: int, seed: int = 0, batch: int = BATCH
     def loss_of(step: int) -> Tensor:
         rng = np.random.default_rng([seed, 7, step])
         examples = [sample_labelled(rng) for _ in range(batch)]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             reading = reader(as_images([example.image for example in examples]))
         return reading_loss(reading, examples)
 
