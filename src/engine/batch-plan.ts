@@ -57,7 +57,7 @@ export async function measureBatches(
       spentMs += ms;
       const best = Math.min(ms, fastest.get(samples) ?? Infinity);
       fastest.set(samples, best);
-      if (maxSamples === undefined && samples > 1 && best > LONGEST_RUN_MS) break;
+      if (maxSamples === undefined && isTooLong({ samples, ms: best })) break;
     }
   }
   const measurements = [...fastest].map(([samples, ms]) => ({ samples, ms }));
@@ -91,10 +91,15 @@ export function warmSizes({ bestSamples, maxSamples }: BatchPlan): number[] {
 
 /** The smallest size whose time per sample is next to the best. */
 function bestSize(measurements: readonly Measurement[]): number {
-  const short = measurements.filter(({ samples, ms }) => samples === 1 || ms <= LONGEST_RUN_MS);
+  const short = measurements.filter((measurement) => !isTooLong(measurement));
   const least = Math.min(...short.map(perSample));
   const best = short.find((measurement) => perSample(measurement) <= least * (1 + WORTHWHILE));
   return best?.samples ?? 1;
+}
+
+/** One sample runs however long it takes. */
+function isTooLong({ samples, ms }: Measurement): boolean {
+  return samples > 1 && ms > LONGEST_RUN_MS;
 }
 
 function perSample({ samples, ms }: Measurement): number {
