@@ -9,6 +9,8 @@ RUN npm ci
 COPY tsconfig.json ./
 COPY scripts scripts
 COPY src src
+COPY clients clients
+COPY demo demo
 RUN npm run build
 
 FROM ${NODE_IMAGE} AS dependencies
@@ -29,10 +31,12 @@ COPY package.json ./
 USER 1000:1000
 
 FROM base AS traffic
+COPY --from=build /app/dist/clients dist/clients
+COPY --from=build /app/dist/demo dist/demo
 COPY reference reference
 LABEL org.opencontainers.image.title="Diffusion Probe: demonstration traffic" \
   org.opencontainers.image.licenses="Apache-2.0"
-ENTRYPOINT ["node", "--enable-source-maps", "dist/src/demo/traffic.js"]
+ENTRYPOINT ["node", "--enable-source-maps", "dist/demo/traffic.js"]
 
 FROM base AS service
 ARG VERSION=0.1.0

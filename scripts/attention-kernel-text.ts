@@ -1,11 +1,11 @@
-/** Owns how src/engine/attention-kernel.wat becomes a module that the worker can load without any tool. */
+/** Owns how src/engine/worker/attention-kernel.wat becomes a module that the worker can load without any tool. */
 import { readFileSync } from 'node:fs';
 
 import wabt from 'wabt';
 
-const SOURCE = new URL('../../src/engine/attention-kernel.wat', import.meta.url);
+const SOURCE = new URL('../../src/engine/worker/attention-kernel.wat', import.meta.url);
 
-/** The text of src/engine/attention-kernel.ts. */
+/** The text of src/engine/worker/attention-kernel.ts. */
 export async function attentionKernelText(): Promise<string> {
   const tools = await wabt();
   const kernel = tools.parseWat('attention-kernel.wat', readFileSync(SOURCE, 'utf8'), { simd: true });

@@ -2,12 +2,12 @@
 import { readFileSync } from 'node:fs';
 
 import { readExamples } from '../src/api/examples.js';
-import { createApp } from '../src/app.js';
-import { SHIPPED_POLICIES } from '../src/decision/policy-book.js';
+import { createApp } from '../src/server/app.js';
+import { SHIPPED_POLICIES } from '../src/config/policy-book.js';
 import type { Engine } from '../src/engine/types.js';
 import { problem } from '../src/errors.js';
 import { randomKeys } from '../src/feedback/keys.js';
-import { readSettings } from '../src/settings.js';
+import { readSettings } from '../src/config/settings.js';
 import { createLog } from '../src/telemetry/log.js';
 import { createMetrics } from '../src/telemetry/metrics.js';
 

@@ -4,10 +4,10 @@ import { readFile } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
 
 import type { Scored, ScoreResult } from '../src/api/score-schemas.js';
-import { createApp } from '../src/app.js';
-import { SHIPPED_POLICIES } from '../src/decision/policy-book.js';
+import { createApp } from '../src/server/app.js';
+import { SHIPPED_POLICIES } from '../src/config/policy-book.js';
 import { randomKeys } from '../src/feedback/keys.js';
-import { readSettings } from '../src/settings.js';
+import { readSettings } from '../src/config/settings.js';
 import { createLog } from '../src/telemetry/log.js';
 import { createMetrics } from '../src/telemetry/metrics.js';
 

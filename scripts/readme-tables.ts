@@ -1,6 +1,6 @@
 /** Owns the parts of README.md that are made: settings, metrics, errors, answers and the probe's figures, each between two markers. */
 import { ERRORS } from '../src/errors.js';
-import { describeSettings } from '../src/settings.js';
+import { describeSettings } from '../src/config/settings.js';
 import { createMetrics } from '../src/telemetry/metrics.js';
 import { evaluationTables } from './evaluation-table.js';
 import { markdownTable } from './markdown-table.js';

@@ -9,17 +9,17 @@ import { parseArgs } from 'node:util';
 import type { FastifyInstance } from 'fastify';
 
 import { readExamples } from './api/examples.js';
-import { createApp } from './app.js';
-import { helpText, welcomeText } from './console-texts.js';
+import { createApp } from './server/app.js';
+import { helpText, welcomeText } from './config/help.js';
 import type { Engine } from './engine/engine.js';
-import { letHeapGrow } from './heap-growth.js';
-import { createMetricsApp, type MetricsAppOptions } from './metrics-app.js';
-import { openOperatorFiles } from './operator/operator-files.js';
-import { describeSettings, readSettings, type Settings } from './settings.js';
+import { letHeapGrow } from './server/heap-growth.js';
+import { createMetricsApp, type MetricsAppOptions } from './server/metrics-app.js';
+import { openOperatorFiles } from './config/operator-files.js';
+import { describeSettings, readSettings, type Settings } from './config/settings.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
 import { isTracingAsked, type Tracing } from './telemetry/tracing.js';
-import { listenOnUnixSocket, type UnixSocket } from './unix-socket.js';
+import { listenOnUnixSocket, type UnixSocket } from './server/unix-socket.js';
 
 interface Service {
   readonly engine: Engine;

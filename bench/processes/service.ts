@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type Server, startServer } from './server.js';
 
 const MAIN_MODULE = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** @param environment may hold settings of the service; those about address and log are overridden. */
 export function startService(environment: NodeJS.ProcessEnv): Promise<Server> {

@@ -1,6 +1,6 @@
 /** Owns the requests of the scaling measurement: made-up groups of any number of tokens, of the form that a probe wants. */
 import { numberToF16 } from '../../src/wire/dtype.js';
-import type { Manifest } from '../../src/engine/manifest.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
 
 /** What the maps of one place sum to; the rest went to padding and the begin token. */

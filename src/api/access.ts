@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 import { problem } from '../errors.js';
-import type { ApiKeys } from '../operator/api-keys.js';
+import type { ApiKeys } from '../config/api-keys.js';
 import { closeIfMuchIsUnread } from './unread-body.js';
 
 /** Supervisors have no key, and what the pages of the API show is no secret. */

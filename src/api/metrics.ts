@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
-import { type PolicyBook, policyFor } from '../decision/policy-book.js';
+import { type PolicyBook, policyFor } from '../config/policy-book.js';
 import type { Engine } from '../engine/types.js';
 import type { ExpectedProbe, Metrics } from '../telemetry/metrics.js';
 

@@ -4,8 +4,8 @@ import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
 import { policySchema } from '../decision/policy.js';
-import { type PolicyBook, ruleFor } from '../decision/policy-book.js';
-import { manifestSchema } from '../engine/manifest.js';
+import { type PolicyBook, ruleFor } from '../config/policy-book.js';
+import { manifestSchema } from '../probe/manifest.js';
 import type { BatchingStatus, Engine, ProbeStatus } from '../engine/types.js';
 import { problemResponses } from './problem-responses.js';
 

@@ -6,7 +6,7 @@ import { ranks } from '../decision/ranking.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { FailOpenReason } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
-import { drawLot } from '../feedback/lots.js';
+import { drawLot } from '../feedback/exploration.js';
 import { newNonce, signReceipt } from '../feedback/receipt.js';
 import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 

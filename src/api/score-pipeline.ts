@@ -4,15 +4,15 @@
  */
 import type { Readable } from 'node:stream';
 
-import { locateRequest } from '../decision/decision-point.js';
+import { locateRequest } from '../probe/decision-point.js';
 import { type Policy, stepsNamed } from '../decision/policy.js';
-import { type PolicyBook, ruleFor } from '../decision/policy-book.js';
-import type { DecisionPoint } from '../engine/manifest.js';
+import { type PolicyBook, ruleFor } from '../config/policy-book.js';
+import type { DecisionPoint } from '../probe/manifest.js';
 import type { Engine, ServedProbe } from '../engine/types.js';
 import { ProblemError, problem } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
 import { BodyMemory } from '../wire/body-memory.js';
-import { checkCapture, checkTensors } from '../wire/contract.js';
+import { checkCapture, checkTensors } from '../probe/request-contract.js';
 import { decodeJson } from '../wire/json.js';
 import type { ListDtype } from '../wire/nested-lists.js';
 import { announcedSamples, decodeSafetensors } from '../wire/safetensors.js';

@@ -1,5 +1,5 @@
 /** Owns what a score means against the probe's calibration: its percentile, its chance of being good, a safe threshold. */
-import type { CalibrationPoint } from '../engine/manifest.js';
+import type { CalibrationPoint } from '../probe/manifest.js';
 import { at, interpolate } from './interpolate.js';
 
 /** Decimal alphas such as 0.07 times 100 miss the whole number by less than this. */

@@ -1,5 +1,5 @@
 /** Owns what a policy wants: its verdict on each sample of a group, before anything overrides it. */
-import type { CalibrationPoint } from '../engine/manifest.js';
+import type { CalibrationPoint } from '../probe/manifest.js';
 import { conformalThreshold } from './calibration.js';
 import { alphaAt, type MaxFalseDropPolicy, type Policy } from './policy.js';
 import { bestFirst } from './ranking.js';

@@ -1,17 +1,17 @@
 /** Owns the engine as a whole: puts threads, queue and probes together and answers for them. */
 import { availableParallelism } from 'node:os';
 
-import { Backlog } from './backlog.js';
-import { Catalogue } from './catalogue.js';
-import { WorkerPool } from './pool.js';
-import { Repository } from './repository.js';
+import { Backlog } from './batching/queue.js';
+import { Catalogue } from './repository/registry.js';
+import { WorkerPool } from './pool/pool.js';
+import { Repository } from './repository/repository.js';
 import { RunningEngine, unready } from './running-engine.js';
-import { Scheduler } from './scheduler.js';
+import { Scheduler } from './batching/batcher.js';
 import type { Engine, EngineOptions } from './types.js';
 
 export type * from './types.js';
 
-const WORKER_URL = new URL('worker.js', import.meta.url);
+const WORKER_URL = new URL('worker/worker.js', import.meta.url);
 
 /**
  * Starts the workers and loads every probe of the repository; resolves when the engine can answer, or when

@@ -1,13 +1,13 @@
 /** Owns the engine's answers once it runs: what it takes in, when it is ready, and how it ends. */
 import { problem } from '../errors.js';
 import type { DecodedBody } from '../wire/tensor.js';
-import type { Backlog } from './backlog.js';
-import type { Catalogue } from './catalogue.js';
-import type { WorkerPool } from './pool.js';
-import type { Scheduler } from './scheduler.js';
-import { reasonOf } from './refusal.js';
-import type { Repository } from './repository.js';
-import { ScoreRequest } from './score-request.js';
+import type { Backlog } from './batching/queue.js';
+import type { Catalogue } from './repository/registry.js';
+import type { WorkerPool } from './pool/pool.js';
+import type { Scheduler } from './batching/batcher.js';
+import { reasonOf } from '../probe/refusal.js';
+import type { Repository } from './repository/repository.js';
+import { ScoreRequest } from './batching/score-request.js';
 import type {
   Engine,
   EngineResult,

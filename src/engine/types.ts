@@ -3,7 +3,7 @@
  * Nothing here knows of HTTP, of Prometheus or of decisions.
  */
 import type { DecodedBody } from '../wire/tensor.js';
-import type { Manifest } from './manifest.js';
+import type { Manifest } from '../probe/manifest.js';
 
 /** Where inference really runs, whatever was asked for. */
 export type Provider = 'cpu' | 'cuda';

@@ -5,7 +5,7 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
 
 import type { Policy } from '../decision/policy.js';
-import type { Manifest } from '../engine/manifest.js';
+import type { Manifest } from '../probe/manifest.js';
 import type { EngineObserver, ServedProbe, SkipReason } from '../engine/types.js';
 import { ERRORS, type ErrorCode, FAIL_OPEN_REASONS } from '../errors.js';
 import type { FeedbackObserver } from '../feedback/intake.js';
@@ -14,7 +14,7 @@ import {
   type OperatorFile,
   RELOAD_OUTCOMES,
   type ReloadOutcome,
-} from '../operator/operator-files.js';
+} from '../config/operator-files.js';
 import { outcomesOf } from './decision-outcomes.js';
 import { createFeedbackMetrics, type FeedbackMetrics } from './feedback-metrics.js';
 import { observeEngine } from './engine-metrics.js';

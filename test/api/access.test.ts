@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import type { ProblemDocument } from '../../src/api/problems.js';
-import { ProbeClient } from '../../src/client/index.js';
-import { createMetricsApp } from '../../src/metrics-app.js';
-import { parseApiKeys } from '../../src/operator/api-keys.js';
+import { ProbeClient } from '../../clients/typescript/src/index.js';
+import { createMetricsApp } from '../../src/server/metrics-app.js';
+import { parseApiKeys } from '../../src/config/api-keys.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { createMetrics } from '../../src/telemetry/metrics.js';
 import { fakeEngine, operatorFiles, startApp, startRealApp } from '../support/app.js';

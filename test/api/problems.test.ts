@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { text } from 'node:stream/consumers';
 
-import type { AppOptions } from '../../src/app.js';
+import type { AppOptions } from '../../src/server/app.js';
 import { ERRORS, type ErrorCode, problem } from '../../src/errors.js';
 import { fakeEngine, LIMITS, operatorFiles, startApp } from '../support/app.js';
 import { TINY_SIZE } from '../support/probe-folder.js';

@@ -5,15 +5,15 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { locateRequest } from '../../src/decision/decision-point.js';
-import { BatchMemory } from '../../src/engine/batch-memory.js';
-import { type RunnableGraph, runParts } from '../../src/engine/batch-runner.js';
-import { problemOf } from '../../src/engine/fault.js';
-import { layoutOf } from '../../src/engine/input-layout.js';
-import { packParts, unpackParts } from '../../src/engine/run-parts.js';
-import { wholePart } from '../../src/engine/slice-samples.js';
+import { locateRequest } from '../../src/probe/decision-point.js';
+import { BatchMemory } from '../../src/engine/worker/batch-memory.js';
+import { type RunnableGraph, runParts } from '../../src/engine/worker/batch-runner.js';
+import { problemOf } from '../../src/engine/worker/fault.js';
+import { layoutOf } from '../../src/engine/worker/input-layout.js';
+import { packParts, unpackParts } from '../../src/engine/worker/packing.js';
+import { wholePart } from '../../src/engine/worker/slice-samples.js';
 import { ProblemError } from '../../src/errors.js';
-import { checkTensors } from '../../src/wire/contract.js';
+import { checkTensors } from '../../src/probe/request-contract.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import { LIMITS, startRealApp, testManifest } from '../support/app.js';
 import { ask, underLoad } from '../support/load.js';

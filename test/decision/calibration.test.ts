@@ -6,7 +6,7 @@ import fc from 'fast-check';
 
 import { conformalThreshold, percentile, probabilityGood } from '../../src/decision/calibration.js';
 import { interpolate } from '../../src/decision/interpolate.js';
-import type { CalibrationPoint } from '../../src/engine/manifest.js';
+import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { seededRandom } from '../support/samples.js';
 
 const finite = fc.double({ min: -10, max: 10, noNaN: true });

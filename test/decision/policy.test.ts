@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { alphaAt, exploreRate, type Policy, policySchema } from '../../src/decision/policy.js';
 import { bestFirst, ranks } from '../../src/decision/ranking.js';
 import { judge as judgeSamples } from '../../src/decision/verdict.js';
-import type { CalibrationPoint } from '../../src/engine/manifest.js';
+import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { calibration } from '../support/policies.js';
 
 const scores = fc.array(fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0.25, 0.5)), {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { readArguments, UsageError } from '../../src/demo/arguments.js';
+import { readArguments, UsageError } from '../../demo/arguments.js';
 
 test('a caption alone takes the defaults', () => {
   const options = readArguments(['a cat on a blue background']);

@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 
 import { PNG } from 'pngjs';
 
-const GENERATE = fileURLToPath(new URL('../../src/demo/generate.js', import.meta.url));
+const GENERATE = fileURLToPath(new URL('../../demo/generate.js', import.meta.url));
 /** The port of the discard protocol: nothing answers there. */
 const NOWHERE = 'http://127.0.0.1:9';
 const CAPTION = 'a cat on a blue background';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { showProgress } from '../../src/demo/progress.js';
+import { showProgress } from '../../demo/progress.js';
 
 const STEPS = 25;
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { reportText, type ReportRow } from '../../src/demo/report.js';
+import { reportText, type ReportRow } from '../../demo/report.js';
 
 function dropped(seed: number): ReportRow {
   return { seed, score: seed / 10, percentile: 50, rank: seed, decision: 'drop', reason: 'not_top_k' };

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { PNG } from 'pngjs';
 
-import { drawSheet, type SheetColumn } from '../../src/demo/sheet.js';
+import { drawSheet, type SheetColumn } from '../../demo/sheet.js';
 
 const SIDE = 8;
 const PICTURE = SIDE * 3;

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { findProbe } from '../../src/demo/probe.js';
-import { sendTraffic } from '../../src/demo/traffic-loop.js';
-import { World } from '../../src/reference/world.js';
+import { findProbe } from '../../demo/probe.js';
+import { sendTraffic } from '../../demo/traffic-loop.js';
+import { World } from '../../demo/world/world.js';
 import { startShippedApp } from '../support/app.js';
 
 test('a group is decided on, and the quality of what was kept comes back', async (t) => {

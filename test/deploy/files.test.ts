@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 
 import { prometheusRule } from '../../scripts/prometheus-rule.js';
-import { parsePolicies } from '../../src/decision/policy-book.js';
-import { describeSettings } from '../../src/settings.js';
+import { parsePolicies } from '../../src/config/policy-book.js';
+import { describeSettings } from '../../src/config/settings.js';
 
 interface Compose {
   readonly services: Record<string, { volumes?: string[]; environment?: Record<string, string> }>;

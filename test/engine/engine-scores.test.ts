@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import type { Manifest } from '../../src/engine/manifest.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
 import { startEngine } from '../support/engine.js';
 import { NAN_TIMESTEP } from '../support/onnx.js';

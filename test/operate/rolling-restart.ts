@@ -11,7 +11,7 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { ProbeClient, type SampleResult } from '../../src/client/index.js';
+import { ProbeClient, type SampleResult } from '../../clients/typescript/src/index.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import { startService } from '../support/process.js';
 import { freePort, until } from './prometheus.js';

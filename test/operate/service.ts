@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 
-import type { Manifest } from '../../src/engine/manifest.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 import { startService as startServiceProcess } from '../support/process.js';
 
 const SHIPPED = path.join('models', 'pictogram', '1');

@@ -7,12 +7,12 @@ import type { TestContext } from 'node:test';
 
 import type { Scored } from '../../src/api/score-schemas.js';
 import type { Policy } from '../../src/decision/policy.js';
-import type { Manifest } from '../../src/engine/manifest.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 import { KeyRing } from '../../src/feedback/keys.js';
-import { uniformNumbers } from '../../src/reference/uniform.js';
-import type { JudgedCaption } from '../../src/study/judged-samples.js';
+import { uniformNumbers } from '../../demo/world/uniform.js';
 import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
 import { fakeEngine, LIMITS, operatorFiles, startApp, type TestApp } from '../support/app.js';
+import type { CaptionScores } from '../support/test-scores.js';
 
 const OWN_LINE = /^(diffusion_probe_\w+)(?:\{(.*)\})? (\S+)$/;
 /** Most of the lines, and no rule reads them. */
@@ -65,7 +65,7 @@ export class Fleet {
   }
 
   /** The candidates of one caption are asked about at one replica; their qualities go to the next one. */
-  async serve({ scores, quality }: JudgedCaption, truth: Truth): Promise<void> {
+  async serve({ scores, quality }: CaptionScores, truth: Truth): Promise<void> {
     this.#scores = scores;
     this.#groups += 1;
     const { results } = await this.#post<Scored>('/score', this.#scoreBody(scores.length), BINARY);

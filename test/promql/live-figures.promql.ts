@@ -6,9 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { Policy } from '../../src/decision/policy.js';
-import { uniformNumbers } from '../../src/reference/uniform.js';
-import type { JudgedCaption } from '../../src/study/judged-samples.js';
-import { committedScores, shippedManifest } from '../support/test-scores.js';
+import { uniformNumbers } from '../../demo/world/uniform.js';
+import { type CaptionScores, committedScores, shippedManifest } from '../support/test-scores.js';
 import { Fleet, type Truth } from './fleet.js';
 import { requirePrometheus, startPrometheus } from './prometheus.js';
 
@@ -31,7 +30,8 @@ const ERRORS = 4;
 
 requirePrometheus();
 const [scores, shipped] = await Promise.all([committedScores(), shippedManifest()]);
-const { goodAt, captions } = scores.at(STEP);
+const { goodAt } = scores;
+const captions = scores.at(STEP);
 /** Without the further signals that a probe may declare: nothing here looks at them. */
 const manifest = {
   ...shipped,
@@ -62,7 +62,7 @@ function correlation({ scores: left, quality: right }: Truth): number {
 }
 
 /** The third of captions that the probe thinks least of: what a change of the prompt mix brings. */
-function hardCaptions(): JudgedCaption[] {
+function hardCaptions(): CaptionScores[] {
   const ordered = captions.toSorted((left, right) => mean(left.scores) - mean(right.scores));
   return ordered.slice(0, Math.ceil(ordered.length / 3));
 }
@@ -84,7 +84,7 @@ test('Prometheus finds out the truth about live traffic', async (t) => {
     replicas: 2,
   });
   /** Traffic from one hour to another; the truth of it is added to `truth`. */
-  const live = async (fromHour: number, toHour: number, mix: readonly JudgedCaption[], truth: Truth) => {
+  const live = async (fromHour: number, toHour: number, mix: readonly CaptionScores[], truth: Truth) => {
     const end = START + toHour * HOUR;
     for (let time = START + fromHour * HOUR; time < end; time += SCRAPE_SECONDS) {
       for (let group = 0; group < GROUPS_PER_SCRAPE; group += 1)

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-import { withStudy } from '../../scripts/decisions-study.js';
 import { withMarked } from '../../scripts/marked-text.js';
 import { withTables } from '../../scripts/readme-tables.js';
 import { withScaling } from '../../scripts/scaling-tables.js';
@@ -11,11 +10,6 @@ import { withScaling } from '../../scripts/scaling-tables.js';
 test('the tables and answers of README.md are as `npm run readme` writes them', async () => {
   const readme = await readFile('README.md', 'utf8');
   assert.equal(await withTables(readme), readme, 'run `npm run readme`');
-});
-
-test('the study in docs/decisions.md is as `npm run readme` writes it', async () => {
-  const text = await readFile('docs/decisions.md', 'utf8');
-  assert.equal(await withStudy(text), text, 'run `npm run readme`');
 });
 
 test('the tables in docs/scaling.md are as `npm run readme` writes them', async () => {

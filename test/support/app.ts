@@ -3,14 +3,14 @@ import type { TestContext } from 'node:test';
 
 import type { FastifyInstance } from 'fastify';
 
-import { createApp, type AppOptions } from '../../src/app.js';
+import { createApp, type AppOptions } from '../../src/server/app.js';
 import type { Policy } from '../../src/decision/policy.js';
-import type { PolicyBook } from '../../src/decision/policy-book.js';
-import type { Manifest } from '../../src/engine/manifest.js';
+import type { PolicyBook } from '../../src/config/policy-book.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 import type { Engine, EngineOptions, ServedProbe } from '../../src/engine/types.js';
 import { problem } from '../../src/errors.js';
 import { randomKeys } from '../../src/feedback/keys.js';
-import { readSettings } from '../../src/settings.js';
+import { readSettings } from '../../src/config/settings.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.js';
 import { startEngine } from './engine.js';

@@ -4,11 +4,11 @@
  */
 import { parentPort } from 'node:worker_threads';
 
-import { type InputLayout, layoutOf } from '../../src/engine/input-layout.js';
-import type { Request } from '../../src/engine/protocol.js';
-import { unpackParts } from '../../src/engine/run-parts.js';
+import { type InputLayout, layoutOf } from '../../src/engine/worker/input-layout.js';
+import type { Request } from '../../src/engine/worker/protocol.js';
+import { unpackParts } from '../../src/engine/worker/packing.js';
 // oxlint-disable-next-line import/no-unassigned-import -- the module is the thread's whole program
-import '../../src/engine/worker.js';
+import '../../src/engine/worker/worker.js';
 
 const FATAL_TIMESTEP = 779.25;
 

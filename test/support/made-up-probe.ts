@@ -1,8 +1,8 @@
 /** Owns made-up loaded probes and requests for them, for what needs no thread: their costs are round numbers. */
-import type { BatchPlan } from '../../src/engine/batch-plan.js';
-import type { LoadedProbe } from '../../src/engine/catalogue.js';
-import { CostLine } from '../../src/engine/cost-line.js';
-import { ScoreRequest } from '../../src/engine/score-request.js';
+import type { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
+import type { LoadedProbe } from '../../src/engine/repository/registry.js';
+import { CostLine } from '../../src/engine/warm-up/cost-model.js';
+import { ScoreRequest } from '../../src/engine/batching/score-request.js';
 import { tinyInputs } from './onnx.js';
 import { TINY_SIZE, tinyManifest } from './probe-folder.js';
 import { decodedBody } from './samples.js';

@@ -2,7 +2,7 @@
  * Owns tiny ONNX probes made on the spot: real graphs for real sessions, whose score a test can compute itself.
  * score = mean of the attention over unmasked tokens + timestep / 1000 + sum of each extra signal / 1000.
  */
-import type { ManifestInput } from '../../src/engine/manifest.js';
+import type { ManifestInput } from '../../src/probe/manifest.js';
 import { type Field, bytes, concatenate, integer, message, text } from './protobuf.js';
 
 const IR_VERSION = 8;

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 
-import { captureId } from '../../src/engine/capture-id.js';
-import type { Manifest } from '../../src/engine/manifest.js';
+import { captureId } from '../../src/probe/capture-id.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 import { type Hang, tinyInputs, tinyOnnx } from './onnx.js';
 import { type MapSize, type TestSample, expectedScore, randomSamples, scoreBody } from './samples.js';
 

@@ -1,15 +1,49 @@
-/** Owns the committed scores of the test captions, for tests that resample them instead of inventing a distribution. */
+/** The committed scores of the test captions, for tests that resample them instead of inventing a distribution. */
 import { readFile } from 'node:fs/promises';
 
-import { parseManifest } from '../../src/engine/manifest-reader.js';
-import type { Manifest } from '../../src/engine/manifest.js';
-import { readTestScores, type TestScores } from '../../src/study/judged-samples.js';
+import { parseManifest } from '../../src/probe/manifest-reader.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 
 const PROBE = 'models/pictogram/1';
 
-/** What `diffusion-probe evaluate` wrote beside the shipped probe. */
-export function committedScores(): Promise<TestScores> {
-  return readTestScores(`${PROBE}/test-scores.json`);
+/** The samples of one caption at one decision point. */
+export interface CaptionScores {
+  readonly caption: string;
+  /** One per sample. */
+  readonly scores: readonly number[];
+  /** The metric of the finished image, one per sample. */
+  readonly quality: readonly number[];
+}
+
+export interface TestScores {
+  /** The quality from which an image counts as good. */
+  readonly goodAt: number;
+  /** The steps that have scores, ascending. */
+  readonly steps: readonly number[];
+  at(step: number): readonly CaptionScores[];
+}
+
+/** The file that `diffusion-probe evaluate` writes. */
+interface ScoresFile {
+  readonly captions: readonly string[];
+  readonly good_at: number;
+  readonly steps: Readonly<Record<string, { readonly scores: readonly (readonly number[])[] }>>;
+  readonly quality: readonly (readonly number[])[];
+}
+
+/** The scores beside the shipped probe. */
+export async function committedScores(): Promise<TestScores> {
+  const file = JSON.parse(await readFile(`${PROBE}/test-scores.json`, 'utf8')) as ScoresFile;
+  return {
+    goodAt: file.good_at,
+    steps: Object.keys(file.steps).map(Number),
+    at: (step) =>
+      file.captions.map((caption, index) => ({
+        caption,
+        scores: file.steps[String(step)]?.scores[index] ?? [],
+        quality: file.quality[index] ?? [],
+      })),
+  };
 }
 
 export async function shippedManifest(): Promise<Manifest> {

@@ -1,7 +1,7 @@
 /** Owns a reference world for tests without its graphs: the real description's form, and a denoiser whose answer is known. */
-import type { Description } from '../../src/reference/description.js';
-import type { Denoiser } from '../../src/reference/sampler.js';
-import type { Denoised, EncodedCaption } from '../../src/reference/world.js';
+import type { Description } from '../../demo/world/description.js';
+import type { Denoiser } from '../../demo/world/sampler.js';
+import type { Denoised, EncodedCaption } from '../../demo/world/world.js';
 
 export const DESCRIPTION: Description = {
   vocabulary: ['<pad>', '<begin>', 'a', 'two', 'cat', 'cats', 'on', 'blue', 'background'],

@@ -1,12 +1,11 @@
 /** Owns the groups that the scene is played with: drawn to the end by the reference world, so that every quality is known. */
-import type { CaptureContract } from '../../../src/reference/capture.js';
-import type { ScoreInput } from '../../../src/client/index.js';
-import { captured } from '../../../src/reference/capture.js';
-import { drawTestCaption } from '../../../src/reference/caption-mix.js';
-import { initialNoise } from '../../../src/reference/noise.js';
-import { Sampler } from '../../../src/reference/sampler.js';
-import { World } from '../../../src/reference/world.js';
-import { seededRandom } from '../../support/samples.js';
+import type { CaptureContract } from '../../../demo/world/capture.js';
+import type { ScoreInput } from '../../../clients/typescript/src/index.js';
+import { captured } from '../../../demo/world/capture.js';
+import { initialNoise } from '../../../demo/world/noise.js';
+import { Sampler } from '../../../demo/world/sampler.js';
+import { World } from '../../../demo/world/world.js';
+import { committedScores } from '../../support/test-scores.js';
 
 export const STEPS = [5, 10];
 export const GROUP_SAMPLES = 8;
@@ -19,18 +18,18 @@ export interface FinishedGroup {
   readonly qualities: readonly number[];
 }
 
-/** Draws so many groups, whose captions nobody has trained on. */
+/** Draws so many groups, of test captions. */
 export async function drawPool(
   groups: number,
   contract: CaptureContract,
   onGroup: (drawn: number) => void,
 ): Promise<FinishedGroup[]> {
   const world = await World.load('reference');
-  const random = seededRandom(1);
+  const captions = (await committedScores()).at(STEPS[0] ?? 0);
   const pool: FinishedGroup[] = [];
   try {
-    while (pool.length < groups) {
-      pool.push(await drawGroup(world, drawTestCaption(random), contract));
+    for (const { caption } of captions.slice(0, groups)) {
+      pool.push(await drawGroup(world, caption, contract));
       onGroup(pool.length);
     }
   } finally {

@@ -5,8 +5,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { ProbeClient, type ScoreInput, type ScoreOutcome } from '../../../src/client/index.js';
-import type { Manifest } from '../../../src/engine/manifest.js';
+import { ProbeClient, type ScoreInput, type ScoreOutcome } from '../../../clients/typescript/src/index.js';
+import type { Manifest } from '../../../src/probe/manifest.js';
 import { seededRandom } from '../../support/samples.js';
 import { CANARY, STABLE } from '../service.js';
 import { type FinishedGroup, GROUP_SAMPLES, STEPS } from './pool.js';

@@ -1,0 +1,246 @@
+/** Owns the client: one call per group, an answer in time or the permission to go on with everything. */
+import { Pool } from 'undici';
+
+import type { Policy } from '../../../src/decision/policy.js';
+import {
+  type FeedbackAnswer,
+  type Problem,
+  readAnswer,
+  readFeedbackAnswer,
+  readProblem,
+  type SampleResult,
+} from './answer.js';
+import { countSamples, encodeRequest, type ScoreInput, type ScoreRequestOptions } from './request.js';
+
+const DEFAULT_CONNECTIONS = 16;
+const DEFAULT_DEADLINE_MS = 1000;
+/** The share of a deadline that is left for the answer's way back; the service gets the rest. */
+const RETURN_SHARE = 0.05;
+const UNIX_SCHEME = 'unix:';
+const HTTP_OK = 200;
+const BINARY_TYPE = 'application/octet-stream';
+const JSON_TYPE = 'application/json';
+
+export interface ProbeClientOptions {
+  /** Connections held open at most; 16 when left out. */
+  readonly connections?: number;
+  /** Shown with every call, where the service asks for one. */
+  readonly apiKey?: string;
+  /** For calls that give no deadline, ms; 1000 when left out. */
+  readonly deadlineMs?: number;
+  /** Told of everything that kept a group from being scored. What it throws is ignored. */
+  readonly onProblem?: (failure: ScoreFailure) => void;
+}
+
+export interface ScoreCallOptions extends ScoreRequestOptions {
+  /** From the call to its answer at most, ms. */
+  readonly deadlineMs?: number;
+}
+
+/**
+ * Why there is no score. The service says `deadline`, `overloaded`, `unready`, `internal`; the client adds `timeout`,
+ * `network`, `refused` (see `problem`), `malformed_answer` and `invalid_input` (see `error`).
+ */
+export interface ScoreFailure {
+  readonly reason: string;
+  /** What the service said about a request that it refused. */
+  readonly problem?: Problem;
+  /** What went wrong on the way. */
+  readonly error?: Error;
+}
+
+/** What is sent in one call. */
+interface Call {
+  readonly path: string;
+  readonly type: string;
+  readonly body: Uint8Array;
+  readonly deadlineMs: number;
+}
+
+export type Decision = 'keep' | 'drop';
+
+export interface ScoredGroup {
+  readonly outcome: 'scored';
+  readonly model: string;
+  readonly version: number;
+  readonly provider: string;
+  readonly policy: Policy | { readonly name: string };
+  readonly results: readonly SampleResult[];
+  /** One per sample, in order. */
+  readonly decisions: readonly Decision[];
+}
+
+export interface UnscoredGroup extends ScoreFailure {
+  readonly outcome: 'failed_open';
+  readonly results: readonly [];
+  /** `keep` for every sample. */
+  readonly decisions: readonly 'keep'[];
+}
+
+export type ScoreOutcome = ScoredGroup | UnscoredGroup;
+
+/** A sample that was finished. */
+export interface FeedbackItem {
+  /** Of the sample's result. */
+  readonly receipt: string;
+  /** The true quality of the finished image, in the units of the probe's metric. */
+  readonly quality: number;
+}
+
+export interface FeedbackOptions {
+  /** From the call to its answer at most, ms. */
+  readonly deadlineMs?: number;
+}
+
+/**
+ * Talks to one service over a pool of connections.
+ *
+ *     const client = new ProbeClient('http://127.0.0.1:8080');
+ *     const { decisions } = await client.score({ attention, timestep: 778.7 }, { deadlineMs: 50 });
+ */
+export class ProbeClient {
+  readonly #pool: Pool;
+  readonly #deadlineMs: number;
+  readonly #authorization: { readonly authorization?: string };
+  readonly #onProblem: (failure: ScoreFailure) => void;
+
+  /**
+   * @param origin scheme, host and port, such as http://127.0.0.1:8080, or a Unix domain socket on the same host, such as
+   * unix:/run/diffusion-probe.sock.
+   * @throws {TypeError} when `origin` is neither.
+   */
+  constructor(origin: string, options: ProbeClientOptions = {}) {
+    this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    this.#authorization = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` };
+    this.#onProblem = options.onProblem ?? (() => {});
+    // One request per connection at a time: pipelined scores would wait for each other.
+    const { url, socketPath } = addressOf(origin);
+    this.#pool = new Pool(url, {
+      connections: options.connections ?? DEFAULT_CONNECTIONS,
+      pipelining: 1,
+      ...(socketPath !== undefined && { socketPath }),
+    });
+  }
+
+  /** Scores a group. Never rejects: whatever goes wrong, the answer is to keep every sample. */
+  async score(input: ScoreInput, options: ScoreCallOptions = {}): Promise<ScoreOutcome> {
+    const samples = countSamples(input);
+    const answer = await this.#ask(input, options, samples);
+    if ('outcome' in answer) return answer;
+    this.#tell(answer);
+    return { ...answer, outcome: 'failed_open', results: [], decisions: Array<'keep'>(samples).fill('keep') };
+  }
+
+  /**
+   * Tells the true quality of finished images. All receipts of one sample belong into one call. Never rejects: feedback
+   * that is lost costs knowledge and no image.
+   * @returns what the service made of it; undefined when it did not take it, which `onProblem` is told.
+   */
+  async feedback(
+    items: readonly FeedbackItem[],
+    options: FeedbackOptions = {},
+  ): Promise<FeedbackAnswer | undefined> {
+    const body = Buffer.from(JSON.stringify({ feedback: items }));
+    const answer = await this.#exchange(
+      { path: '/feedback', type: JSON_TYPE, body, deadlineMs: options.deadlineMs ?? this.#deadlineMs },
+      (text) => readFeedbackAnswer(parseJson(text)) ?? malformedAnswer(),
+    );
+    if ('accepted' in answer) return answer;
+    this.#tell(answer);
+    return undefined;
+  }
+
+  /** Waits for the calls that are under way and closes the connections. */
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+
+  async #ask(
+    input: ScoreInput,
+    options: ScoreCallOptions,
+    samples: number,
+  ): Promise<ScoredGroup | ScoreFailure> {
+    let body: Uint8Array;
+    try {
+      body = encodeRequest(input, options);
+    } catch (error) {
+      return { reason: 'invalid_input', error: error as Error };
+    }
+    const deadlineMs = options.deadlineMs ?? this.#deadlineMs;
+    return this.#exchange({ path: '/score', type: BINARY_TYPE, body, deadlineMs }, (text) =>
+      accepted(text, samples),
+    );
+  }
+
+  /** Sends a call and reads its answer; whatever goes wrong becomes a failure. */
+  async #exchange<Answer>(
+    call: Call,
+    read: (text: string) => Answer | ScoreFailure,
+  ): Promise<Answer | ScoreFailure> {
+    const signal = AbortSignal.timeout(Math.max(0, Math.ceil(call.deadlineMs)));
+    try {
+      const { status, text } = await this.#post(call, signal);
+      return status === HTTP_OK ? read(text) : refused(text, status);
+    } catch (error) {
+      return { reason: signal.aborted ? 'timeout' : 'network', error: error as Error };
+    }
+  }
+
+  async #post(
+    { path, type, body, deadlineMs }: Call,
+    signal: AbortSignal,
+  ): Promise<{ status: number; text: string }> {
+    const response = await this.#pool.request({
+      method: 'POST',
+      path,
+      headers: {
+        ...this.#authorization,
+        'content-type': type,
+        'x-deadline-ms': String(deadlineMs * (1 - RETURN_SHARE)),
+      },
+      body,
+      signal,
+    });
+    return { status: response.statusCode, text: await response.body.text() };
+  }
+
+  #tell(failure: ScoreFailure): void {
+    try {
+      this.#onProblem(failure);
+    } catch {
+      // A hook that fails must not cost an image either.
+    }
+  }
+}
+
+function addressOf(origin: string): { url: string; socketPath?: string } {
+  // HTTP asks for some host even where the path alone counts.
+  if (origin.startsWith(UNIX_SCHEME))
+    return { url: 'http://localhost', socketPath: origin.slice(UNIX_SCHEME.length) };
+  return { url: new URL(origin).origin };
+}
+
+function accepted(text: string, samples: number): ScoredGroup | ScoreFailure {
+  const answer = readAnswer(parseJson(text), samples);
+  if (!answer) return malformedAnswer();
+  if (answer.outcome === 'failed_open') return { reason: answer.reason };
+  return { ...answer, decisions: answer.results.map((result) => result.decision) };
+}
+
+function malformedAnswer(): ScoreFailure {
+  return { reason: 'malformed_answer', error: new Error('the service’s answer makes no sense') };
+}
+
+function refused(text: string, status: number): ScoreFailure {
+  const problem = readProblem(parseJson(text));
+  const error = new Error(problem?.detail ?? `the service answered with status ${status}`);
+  return { reason: 'refused', error, ...(problem && { problem }) };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,74 @@
+/** Owns how a typed request becomes the bytes of a body. */
+import type { Policy } from '../../../src/decision/policy.js';
+import { encodeSafetensors, type TensorData } from '../../../src/wire/safetensors-writer.js';
+
+/** The signals of a group's samples at one step of the denoiser. */
+export interface ScoreInput {
+  /** [batch, layers, tokens, height, width]; F16, BF16 or F32; probabilities in [0, 1]. */
+  readonly attention: TensorData;
+  /** [batch, tokens], 1 for a real token and 0 for padding; all real when left out. */
+  readonly tokenMask?: Uint8Array;
+  /** The backbone's own number: one for all samples, or one per sample. */
+  readonly timestep: number | Float32Array;
+  /** Further signals, by the names that the probe declares. */
+  readonly signals?: Readonly<Record<string, TensorData>>;
+}
+
+/** What a request may say beside its tensors. */
+export interface ScoreRequestOptions {
+  /** `name` or `name@version`; the service's default probe when left out. */
+  readonly model?: string;
+  /** The service's policy when left out. */
+  readonly policy?: Policy;
+  readonly group?: string;
+  /** One per sample. */
+  readonly sampleIds?: readonly string[];
+  /** Which call of the denoiser this is, from 1. */
+  readonly step?: number;
+  readonly totalSteps?: number;
+  /** The hash of the settings that the attention was captured with. */
+  readonly captureId?: string;
+}
+
+/** How many samples an input holds; 0 when its shape does not say. */
+export function countSamples({ attention }: ScoreInput): number {
+  const [samples = 0] = attention.shape;
+  return Number.isSafeInteger(samples) && samples > 0 ? samples : 0;
+}
+
+/**
+ * The body of a request, in safetensors layout.
+ * @throws {RangeError} when a tensor's data does not fit its shape.
+ */
+export function encodeRequest(input: ScoreInput, options: ScoreRequestOptions): Uint8Array<ArrayBuffer> {
+  const { attention, tokenMask, timestep, signals } = input;
+  const [samples = 0, , tokens = 0] = attention.shape;
+  const tensors = {
+    ...signals,
+    attention,
+    token_mask: {
+      dtype: 'U8',
+      shape: [samples, tokens],
+      data: tokenMask ?? new Uint8Array(samples * tokens).fill(1),
+    },
+    timestep: {
+      dtype: 'F32',
+      shape: [samples],
+      data: typeof timestep === 'number' ? new Float32Array(samples).fill(timestep) : timestep,
+    },
+  } as const;
+  return encodeSafetensors(tensors, metadataOf(options));
+}
+
+function metadataOf(options: ScoreRequestOptions): Record<string, string> {
+  const { model, policy, group, sampleIds, step, totalSteps, captureId } = options;
+  return {
+    ...(model !== undefined && { model }),
+    ...(policy !== undefined && { policy: JSON.stringify(policy) }),
+    ...(group !== undefined && { group }),
+    ...(sampleIds !== undefined && { sample_ids: JSON.stringify(sampleIds) }),
+    ...(step !== undefined && { step: String(step) }),
+    ...(totalSteps !== undefined && { total_steps: String(totalSteps) }),
+    ...(captureId !== undefined && { capture_id: captureId }),
+  };
+}

@@ -1,0 +1,37 @@
+// Compiles the sources when they are newer than the last build, then becomes the module that is named:
+// `node scripts/run.js src/main.js --help`. One process throughout, so that signals reach that module itself.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const SOURCES = ['src', 'demo', 'clients/typescript/src'];
+const STAMP = path.join(ROOT, 'dist', 'tsconfig.tsbuildinfo');
+
+if (!isBuildFresh()) build();
+const [module] = process.argv.splice(2, 1);
+process.argv[1] = path.join(ROOT, 'dist', module);
+await import(pathToFileURL(process.argv[1]).href);
+
+function isBuildFresh() {
+  const folders = SOURCES.map((source) => path.join(ROOT, source)).filter(existsSync);
+  if (folders.length === 0) return true;
+  const files = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => path.join(entry.parentPath, entry.name)),
+  );
+  const newest = Math.max(...files.map((file) => statSync(file).mtimeMs));
+  return existsSync(STAMP) && statSync(STAMP).mtimeMs >= newest;
+}
+
+function build() {
+  const manifest = createRequire(import.meta.url).resolve('typescript/package.json');
+  const compiler = path.join(path.dirname(manifest), 'bin', 'tsc');
+  const { status } = spawnSync(process.execPath, [compiler, '-p', path.join(ROOT, 'tsconfig.json')], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}

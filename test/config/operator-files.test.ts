@@ -1,0 +1,146 @@
+/** Owns the proof that edits of the operator's files are taken over, and that a broken edit changes nothing but is told. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { policyFor } from '../../src/config/policy-book.js';
+import { openOperatorFiles } from '../../src/config/operator-files.js';
+
+const INTERVAL_MS = 20;
+const PATIENCE_MS = 5000;
+
+const policies = (name: string) => JSON.stringify({ default: { policy: { name } } });
+const keysFile = (id: string) =>
+  JSON.stringify({ keys: [{ id, secret: Buffer.alloc(32, 1).toString('base64') }] });
+
+async function temporaryFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'operator-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function open(
+  t: TestContext,
+  files: { policiesFile?: string; feedbackKeysFile?: string; apiKeysFile?: string },
+  intervalMs = INTERVAL_MS,
+) {
+  const told: string[] = [];
+  const log = {
+    info: (_fields: object, message: string) => told.push(`info: ${message}`),
+    warn: (_fields: object, message: string) => told.push(`warn: ${message}`),
+    error: (_fields: object, message: string) => told.push(`error: ${message}`),
+  };
+  const onReload = (file: string, outcome: string) => told.push(`${file} ${outcome}`);
+  const opened = await openOperatorFiles({ ...files, log, onReload, intervalMs });
+  t.after(() => opened.close());
+  return { opened, told };
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  const giveUpAt = performance.now() + PATIENCE_MS;
+  while (!holds()) {
+    assert.ok(performance.now() < giveUpAt, 'it did not come about');
+    await delay(INTERVAL_MS);
+  }
+}
+
+test('without files the shipped policies hold, and a warning tells of the random key', async (t) => {
+  const { opened, told } = await open(t, {});
+  assert.deepEqual(policyFor(opened.policies(), 'any'), { name: 'max_false_drop', alpha: 0.05 });
+  assert.match(opened.keys().currentId, /^own-/);
+  assert.equal(opened.keys(), opened.keys());
+  assert.match(told.join(), /^warn: FEEDBACK_KEYS_FILE is not set/);
+});
+
+test('an edit of the policies is taken over; a broken one is told once and changes nothing', async (t) => {
+  const file = path.join(await temporaryFolder(t), 'policies.json');
+  await writeFile(file, policies('score_only'));
+  const { opened, told } = await open(t, { policiesFile: file, feedbackKeysFile: await someKeys(t) });
+  const name = () => policyFor(opened.policies(), 'any').name;
+  assert.equal(name(), 'score_only');
+
+  await writeFile(file, '{"default": {"policy": {"name": "top_k"}}}');
+  await until(() => opened.policiesRefusal() !== undefined);
+  await delay(5 * INTERVAL_MS);
+  assert.match(opened.policiesRefusal() ?? '', /^default\.policy\.k: /);
+  assert.equal(name(), 'score_only');
+
+  await writeFile(file, '{"default": {"policy": {"name": "top_k", "k": 2}}}');
+  await until(() => name() === 'top_k');
+  assert.equal(opened.policiesRefusal(), undefined);
+  assert.deepEqual(
+    told.filter((line) => line.startsWith('policies')),
+    ['policies refused', 'policies loaded'],
+  );
+});
+
+test('a file that is still being written is left alone', async (t) => {
+  const file = path.join(await temporaryFolder(t), 'policies.json');
+  await writeFile(file, policies('score_only'));
+  const files = { policiesFile: file, feedbackKeysFile: await someKeys(t) };
+  // Far longer than between two writes: a machine that pauses would show the same half twice.
+  const { opened, told } = await open(t, files, 30 * INTERVAL_MS);
+  const whole = policies('max_false_drop').replace('}', ',"alpha":0.1}');
+  for (let length = 1; length < whole.length; length += 1) {
+    await writeFile(file, whole.slice(0, length));
+    await delay(INTERVAL_MS);
+  }
+  await writeFile(file, whole);
+  await until(() => policyFor(opened.policies(), 'any').name === 'max_false_drop');
+  assert.deepEqual(
+    told.filter((line) => line.startsWith('policies')),
+    ['policies loaded'],
+  );
+});
+
+test('a file that goes away and comes back, even the same, holds again', async (t) => {
+  const file = path.join(await temporaryFolder(t), 'policies.json');
+  await writeFile(file, policies('score_only'));
+  const { opened } = await open(t, { policiesFile: file, feedbackKeysFile: await someKeys(t) });
+  await rename(file, `${file}.away`);
+  await until(() => opened.policiesRefusal() !== undefined);
+  assert.match(opened.policiesRefusal() ?? '', /^cannot be read: ENOENT/);
+  assert.equal(policyFor(opened.policies(), 'any').name, 'score_only');
+  await rename(`${file}.away`, file);
+  await until(() => opened.policiesRefusal() === undefined);
+});
+
+test('keys are changed while the service runs', async (t) => {
+  const file = path.join(await temporaryFolder(t), 'keys.json');
+  await writeFile(file, keysFile('old'));
+  const { opened } = await open(t, { feedbackKeysFile: file });
+  assert.equal(opened.keys().currentId, 'old');
+  await writeFile(file, keysFile('new'));
+  await until(() => opened.keys().currentId === 'new');
+});
+
+test('a file that cannot be used at the start ends it', async (t) => {
+  const folder = await temporaryFolder(t);
+  const file = path.join(folder, 'policies.json');
+  await assert.rejects(open(t, { policiesFile: file }), /policies\.json cannot be used: ENOENT/);
+  await writeFile(file, '{"default": 1}');
+  await assert.rejects(open(t, { policiesFile: file }), /policies\.json cannot be used: default: /);
+});
+
+async function someKeys(t: TestContext): Promise<string> {
+  const file = path.join(await temporaryFolder(t), 'keys.json');
+  await writeFile(file, keysFile('k'));
+  return file;
+}
+
+test('API keys are needed where there is a file, and an edit changes who may ask', async (t) => {
+  assert.equal((await open(t, {})).opened.apiKeys(), undefined);
+  const file = path.join(await temporaryFolder(t), 'api-keys.json');
+  const withKey = (key: string) =>
+    JSON.stringify({ keys: [{ id: 'a', sha256: createHash('sha256').update(key).digest('hex') }] });
+  await writeFile(file, withKey('old'));
+  const { opened } = await open(t, { apiKeysFile: file });
+  assert.deepEqual([opened.apiKeys()?.ownerOf('old'), opened.apiKeys()?.ownerOf('new')], ['a', undefined]);
+  await writeFile(file, withKey('new'));
+  await until(() => opened.apiKeys()?.ownerOf('new') === 'a');
+  assert.equal(opened.apiKeys()?.ownerOf('old'), undefined);
+});

@@ -1,0 +1,44 @@
+/** Owns the proof that a policies file is read as its operator means it, or refused with the place of the mistake. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { parsePolicies, policyFor, ruleFor, SHIPPED_POLICIES } from '../../src/config/policy-book.js';
+
+const FILE = JSON.stringify({
+  default: { policy: { name: 'score_only' } },
+  models: { pictogram: { policy: { name: 'top_k', k: 2, min_keep: 1 }, allow_override: false } },
+});
+
+test('a probe has its own rule, else the default one, else the shipped one', () => {
+  const book = parsePolicies(FILE);
+  assert.deepEqual(ruleFor(book, 'pictogram'), {
+    policy: { name: 'top_k', k: 2, min_keep: 1 },
+    allow_override: false,
+  });
+  assert.deepEqual(ruleFor(book, 'other'), { policy: { name: 'score_only' }, allow_override: true });
+  assert.deepEqual(policyFor(parsePolicies('{}'), 'other'), { name: 'max_false_drop', alpha: 0.05 });
+  assert.deepEqual(policyFor(SHIPPED_POLICIES, 'other'), { name: 'max_false_drop', alpha: 0.05 });
+});
+
+test('a probe may be called like something that every object has', () => {
+  for (const name of ['constructor', 'tostring', 'valueOf'])
+    assert.deepEqual(policyFor(parsePolicies(FILE), name), { name: 'score_only' });
+});
+
+test('mistakes are refused with their place', () => {
+  for (const [text, place] of [
+    ['', /not valid JSON/],
+    ['[]', /^the file: /],
+    ['{"defaults": {}}', /Unrecognized key: "defaults"/],
+    ['{"default": {}}', /^default\.policy: /],
+    ['{"default": {"policy": {"name": "top_k"}}}', /^default\.policy\.k: /],
+    ['{"models": {"a": {"policy": {"name": "top_k", "k": 0}}}}', /^models\.a\.policy\.k: /],
+    [
+      '{"models": {"a": {"policy": {"name": "score_only"}, "allow_override": 1}}}',
+      /^models\.a\.allow_override: /,
+    ],
+    ['{"models": {"a": {"policy": {"name": "score_only"}}, "a": {}}}', /stands twice/],
+  ] as const) {
+    assert.throws(() => parsePolicies(text), { message: place }, text);
+  }
+});

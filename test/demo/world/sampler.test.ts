@@ -1,0 +1,71 @@
+/** The sampler integrates from noise to image, and lets samples go without touching the others. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { noiseLevels, Sampler } from '../../../demo/world/sampler.js';
+import { CAPTION, IMAGE_SIZE, knowingDenoiser } from '../../support/world.js';
+
+const target = Float32Array.from({ length: IMAGE_SIZE }, (_, index) => index / IMAGE_SIZE - 0.5);
+
+function noise(rows: number): Float32Array {
+  return Float32Array.from({ length: rows * IMAGE_SIZE }, (_, index) => Math.sin(index * 7.3));
+}
+
+async function finish(sampler: Sampler): Promise<void> {
+  while (!sampler.isFinished) await sampler.next();
+}
+
+test('the noise levels are those the reference backbone was trained for', () => {
+  const levels = noiseLevels(25, 0.67);
+  assert.equal(levels.length, 26);
+  assert.equal(levels[0], 1);
+  assert.equal(levels[25], 0);
+  assert.ok(Math.abs((levels[4] ?? NaN) - 0.7786) < 1e-4, 'the input of step 5');
+  assert.ok(Math.abs((levels[9] ?? NaN) - 0.5436) < 1e-4, 'the input of step 10');
+});
+
+test('a denoiser that knows the image is followed to it', async () => {
+  const denoiser = knowingDenoiser(target);
+  const sampler = new Sampler(denoiser, CAPTION, noise(2));
+  await finish(sampler);
+  assert.equal(denoiser.calls.length, 25);
+  for (const [index, value] of sampler.images.entries()) {
+    assert.ok(Math.abs(value - (target[index % IMAGE_SIZE] ?? NaN)) < 1e-5);
+  }
+});
+
+test('a step shows its number, its timestep and the image expected from it', async () => {
+  const sampler = new Sampler(knowingDenoiser(target), CAPTION, noise(1));
+  await sampler.next();
+  const step = await sampler.next();
+  assert.equal(step.step, 2);
+  assert.ok(Math.abs(step.timestep - 1000 * (noiseLevels(25, 0.67)[1] ?? NaN)) < 1e-9);
+  assert.ok(step.preview.every((value, index) => Math.abs(value - (target[index] ?? NaN)) < 1e-5));
+});
+
+test('the samples that stay are the same bits as if the others had stayed too', async () => {
+  const denoiser = knowingDenoiser(target);
+  const [whole, thinned] = [
+    new Sampler(denoiser, CAPTION, noise(4)),
+    new Sampler(denoiser, CAPTION, noise(4)),
+  ];
+  for (let step = 0; step < 5; step += 1) {
+    await whole.next();
+    await thinned.next();
+  }
+  thinned.keep([3, 1]);
+  assert.equal(thinned.rows, 2);
+  const [complete, rest] = [await whole.next(), await thinned.next()];
+  assert.deepEqual(rest.preview.slice(0, IMAGE_SIZE), complete.preview.slice(3 * IMAGE_SIZE));
+  assert.deepEqual(rest.preview.slice(IMAGE_SIZE), complete.preview.slice(IMAGE_SIZE, 2 * IMAGE_SIZE));
+  await finish(whole);
+  await finish(thinned);
+  assert.deepEqual(thinned.images.slice(0, IMAGE_SIZE), whole.images.slice(3 * IMAGE_SIZE));
+});
+
+test('nothing is left to denoise when every sample was dropped', async () => {
+  const sampler = new Sampler(knowingDenoiser(target), CAPTION, noise(2));
+  await sampler.next();
+  sampler.keep([]);
+  assert.equal(sampler.rows, 0);
+});

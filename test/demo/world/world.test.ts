@@ -1,0 +1,86 @@
+/** The committed reference world: what its graphs promise, and what is said when its files are not what they should be. */
+import assert from 'node:assert/strict';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { initialNoise } from '../../../demo/world/noise.js';
+import { Sampler } from '../../../demo/world/sampler.js';
+import type { World } from '../../../demo/world/world.js';
+
+const FOLDER = 'reference';
+const CAPTION = 'a cat left of two keys on a blue background';
+/** A sample alone goes through other kernels than one in a batch; this is what is left of that. */
+const ROUNDING = 1e-3;
+
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
+const { World: Loaded } = await import('../../../demo/world/world.js');
+
+function noiseOf(world: World, seeds: readonly number[]): Float32Array {
+  return Float32Array.from(seeds.flatMap((seed) => [...initialNoise(CAPTION, seed, world.imageSize)]));
+}
+
+test('every position gives its tokens probabilities, and no more than all it has', async (t) => {
+  const world = await Loaded.load(FOLDER);
+  t.after(() => world.close());
+  const { layers, height, width } = world.description.capture;
+  const caption = await world.encode(CAPTION);
+  const { attention } = await new Sampler(world, caption, noiseOf(world, [0, 1])).next();
+  const [positions, tokens] = [height * width, caption.ids.length - 1];
+  assert.equal(attention.length, 2 * layers.length * tokens * positions);
+  assert.ok(attention.every((value) => value >= 0 && value <= 1));
+  for (let map = 0; map < 2 * layers.length; map += 1) {
+    const of = (token: number): number => attention[(map * tokens + token) * positions] ?? NaN;
+    const mass = Array.from({ length: tokens }, (_, token) => of(token)).reduce((sum, value) => sum + value);
+    assert.ok(mass > 0 && mass <= 1.001, `the first position of map ${map} has the mass ${mass}`);
+  }
+});
+
+test('dropping samples leaves the image of one that stays as it was', async (t) => {
+  const world = await Loaded.load(FOLDER);
+  t.after(() => world.close());
+  const caption = await world.encode(CAPTION);
+  const [thinned, alone] = [noiseOf(world, [0, 1, 2]), noiseOf(world, [1])].map(
+    (noise) => new Sampler(world, caption, noise),
+  ) as [Sampler, Sampler];
+  for (let step = 1; step <= 8; step += 1) {
+    await thinned.next();
+    await alone.next();
+    if (step === 5) thinned.keep([1]);
+  }
+  const [left, right] = [thinned.images, alone.images];
+  assert.ok(left.every((value, index) => Math.abs(value - (right[index] ?? NaN)) < ROUNDING));
+});
+
+test('the reward gives every image a quality from 0 to 1', async (t) => {
+  const world = await Loaded.load(FOLDER);
+  t.after(() => world.close());
+  const qualities = await world.judge(noiseOf(world, [0, 1, 2]), await world.encode(CAPTION));
+  assert.equal(qualities.length, 3);
+  assert.ok(qualities.every((quality) => quality >= 0 && quality <= 1));
+  assert.ok(
+    qualities.every((quality) => quality < 0.5),
+    'noise is no picture of a cat',
+  );
+});
+
+test('a missing world, a description of another form and a foreign file are told apart', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'world-'));
+  t.after(() => rm(folder, { recursive: true }));
+  await assert.rejects(
+    Loaded.load(folder),
+    /the reference world is missing: .*reference\.json cannot be read/,
+  );
+
+  const description = path.join(folder, 'reference.json');
+  await writeFile(description, '{');
+  await assert.rejects(Loaded.load(folder), /reference\.json is not valid/);
+  await writeFile(description, '{"vocabulary": []}');
+  await assert.rejects(Loaded.load(folder), /reference\.json is not valid.*vocabulary/s);
+
+  await copyFile(path.join(FOLDER, 'reference.json'), description);
+  await assert.rejects(Loaded.load(folder), /text_encoder\.onnx/);
+  await writeFile(path.join(folder, 'text_encoder.onnx'), 'something else');
+  await assert.rejects(Loaded.load(folder), /text_encoder\.onnx in .* has the SHA-256/);
+});

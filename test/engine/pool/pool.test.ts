@@ -1,0 +1,123 @@
+/** Owns the proof that a probe reaches every thread, also those that were there before it, and that threads are renewed. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
+import type { KeyedProbe } from '../../../src/engine/warm-up/prepare.js';
+import { readProbeFolder } from '../../../src/probe/probe-folder.js';
+import { Refusal } from '../../../src/probe/refusal.js';
+import { wholePart } from '../../../src/engine/worker/slice-samples.js';
+import type { SlotRunResult, WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
+import { SILENT_LOG } from '../../support/engine.js';
+import {
+  type ProbeFolderOptions,
+  TINY_SIZE,
+  temporaryModels,
+  writeProbe,
+} from '../../support/probe-folder.js';
+import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
+
+async function poolOf(
+  t: TestContext,
+  threads: number,
+  options: Partial<WorkerPoolOptions> = {},
+): Promise<WorkerPool> {
+  const pool = new WorkerPool({
+    workerUrl: new URL('../../../src/engine/worker/worker.js', import.meta.url),
+    settings: { device: 'cpu', intraOpThreads: 1 },
+    maxBatchSamples: 2,
+    isQueueEmpty: () => true,
+    log: SILENT_LOG,
+    onIdle: () => {},
+    onDown: () => {},
+    onRestart: () => {},
+    onHang: () => {},
+    ...options,
+  });
+  t.after(() => pool.close());
+  await pool.grow(threads);
+  return pool;
+}
+
+async function probeOf(t: TestContext, key: number, options: ProbeFolderOptions = {}): Promise<KeyedProbe> {
+  const { folder } = await writeProbe(await temporaryModels(t), options);
+  return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }) };
+}
+
+function runBatch(slot: WorkerSlot | undefined, key: number): Promise<SlotRunResult> {
+  assert.ok(slot);
+  return slot.run(key, [wholePart(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
+}
+
+async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number> {
+  const { results } = await runBatch(slot, key);
+  const [result] = results;
+  return result && 'scores' in result ? result.scores.length : 0;
+}
+
+test('a probe is brought into threads that run already, and into those that come later', async (t) => {
+  const pool = await poolOf(t, 2);
+  await pool.install(await probeOf(t, 1));
+  await pool.install(await probeOf(t, 2, { bias: 1 }));
+  await pool.grow(3);
+  assert.deepEqual([pool.size, pool.live, pool.hung], [3, 3, 0]);
+  for (const key of [1, 2]) {
+    // Each run takes the first idle thread, so three at once are on three threads.
+    const runs = Array.from({ length: 3 }, () => runOn(pool.idle(), key));
+    assert.equal(pool.idle(), undefined);
+    assert.deepEqual(await Promise.all(runs), [3, 3, 3]);
+  }
+});
+
+test('a refused probe leaves nothing behind', async (t) => {
+  const pool = await poolOf(t, 2);
+  const broken = await probeOf(t, 1, { edit: (manifest) => (manifest.selftest.scores = [0, 0]) });
+  await assert.rejects(pool.install(broken), Refusal);
+  assert.equal(pool.live, 2);
+  await assert.rejects(runOn(pool.idle(), 1), /no probe is loaded under 1/);
+  await pool.install(await probeOf(t, 2));
+  await pool.grow(3);
+  assert.equal(pool.live, 3);
+});
+
+test('a thread that is replaced during a run ends it first and takes no other', async (t) => {
+  const pool = await poolOf(t, 1);
+  await pool.install(await probeOf(t, 1, { work: 50 }));
+  const slot = pool.idle();
+  const run = runOn(slot, 1);
+  const replaced = slot?.replace('for the test');
+  assert.equal(await run, 3);
+  assert.equal(pool.idle(), undefined);
+  await replaced;
+});
+
+test('a thread that is replaced comes back with every probe', async (t) => {
+  const pool = await poolOf(t, 1);
+  await pool.install(await probeOf(t, 1));
+  const slot = pool.idle();
+  await slot?.replace('for the test');
+  assert.equal(pool.live, 0);
+  while (pool.live === 0) await pause(5);
+  assert.equal(await runOn(pool.idle(), 1), 3);
+});
+
+test('only a run that finds no other thread at work and nothing waiting may get all cores', async (t) => {
+  let isQueueEmpty = true;
+  const pool = await poolOf(t, 2, { allCores: 2, isQueueEmpty: () => isQueueEmpty });
+  const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
+  // Whether it gains from them is this machine's to say.
+  const gains = 3 >= plan.allCoresFrom;
+  const alone = runBatch(pool.idle(), 1);
+  const beside = runBatch(pool.idle(), 1);
+  assert.deepEqual([(await alone).hadAllCores, (await beside).hadAllCores], [gains, false]);
+  isQueueEmpty = false;
+  assert.equal((await runBatch(pool.idle(), 1)).hadAllCores, false);
+});
+
+test('a pool that is given no number of cores never runs on all', async (t) => {
+  const pool = await poolOf(t, 1);
+  const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
+  assert.equal(plan.allCoresFrom, Infinity);
+  assert.equal((await runBatch(pool.idle(), 1)).hadAllCores, false);
+});

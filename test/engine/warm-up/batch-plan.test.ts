@@ -1,0 +1,121 @@
+/** Owns the proof that the best size of a batch and the cost of a run are found by running some, whatever the probe costs. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import * as fc from 'fast-check';
+
+import { measureBatches, samplesThatFit } from '../../../src/engine/warm-up/batch-plan.js';
+import { CostLine } from '../../../src/engine/warm-up/cost-model.js';
+
+const TOKENS = 12;
+
+test('the smallest size that is next to the best is taken, and no much larger ones are tried', async () => {
+  const ran: number[] = [];
+  // From 8 samples on, each further one costs as much as it did alone.
+  const run = async (samples: number): Promise<number> => {
+    ran.push(samples);
+    return samples <= 8 ? 10 + samples : 18 + (samples - 8) * 2.25;
+  };
+  const plan = await measureBatches(run, TOKENS);
+  assert.deepEqual([plan.bestSamples, plan.maxTokens], [8, 8 * TOKENS]);
+  assert.deepEqual([...new Set(ran)], [1, 2, 4, 8, 16]);
+  assert.equal(samplesThatFit(plan, TOKENS), 8);
+  assert.equal(samplesThatFit(plan, 2 * TOKENS), 4);
+  assert.equal(samplesThatFit(plan, TOKENS / 3), 24);
+  assert.equal(samplesThatFit(plan, 1000 * TOKENS), 1, 'one sample runs however long it is');
+});
+
+test('where every larger batch pays, the largest is taken; where none does, one sample', async () => {
+  assert.equal((await measureBatches(async () => 5, TOKENS)).bestSamples, 64);
+  assert.equal((await measureBatches(async (samples) => 50 * samples, TOKENS)).bestSamples, 1);
+});
+
+test('what a run costs beside itself counts: short runs are worth more company than long ones', async () => {
+  assert.equal((await measureBatches(async (samples) => samples, TOKENS)).bestSamples, 8);
+});
+
+test('no batch is planned that keeps all in it waiting for long, however much it saves', async () => {
+  assert.equal((await measureBatches(async (samples) => 15 + samples, TOKENS)).bestSamples, 4);
+  assert.equal((await measureBatches(async (samples) => 90 + samples, TOKENS)).bestSamples, 1);
+});
+
+test('what disturbs all first runs of a size, and more, changes nothing', async () => {
+  for (const disturbedFrom of [0, 2, 4, 6]) {
+    let runs = 0;
+    const run = async (samples: number): Promise<number> => {
+      const isDisturbed = runs >= disturbedFrom && runs < disturbedFrom + 6;
+      runs += 1;
+      return (1 + samples) * (isDisturbed ? 4 : 1);
+    };
+    const plan = await measureBatches(run, TOKENS);
+    assert.equal(plan.bestSamples, 16);
+    assert.deepEqual(plan.measurements.slice(0, 3), [
+      { samples: 1, ms: 2 },
+      { samples: 2, ms: 3 },
+      { samples: 4, ms: 5 },
+    ]);
+  }
+});
+
+test('a slow probe is not run more often than it must', async () => {
+  const ran: number[] = [];
+  const run = async (samples: number): Promise<number> => {
+    ran.push(samples);
+    return 200 * samples;
+  };
+  assert.equal((await measureBatches(run, TOKENS)).bestSamples, 1);
+  assert.deepEqual(ran, [1, 1, 2, 2]);
+});
+
+test('the operator’s size stands, and is run too', async () => {
+  const ran = new Set<number>();
+  const plan = await measureBatches(
+    async (samples) => {
+      ran.add(samples);
+      return samples;
+    },
+    TOKENS,
+    6,
+  );
+  assert.deepEqual([plan.bestSamples, plan.maxSamples, plan.maxTokens], [6, 6, Infinity]);
+  assert.deepEqual([...ran], [1, 2, 4, 6]);
+});
+
+test('the line goes through what was measured', () => {
+  const cost = CostLine.through(
+    [1, 2, 4, 8].map((samples) => ({ samples, ms: 3 + samples * TOKENS * 0.25 })),
+    TOKENS,
+  );
+  assert.ok(Math.abs(cost.slopeMs - 0.25) < 1e-9 && Math.abs(cost.baseMs - 3) < 1e-9);
+  assert.ok(Math.abs(cost.predict(100, 2) - (25 + 6)) < 1e-9);
+});
+
+test('a measurement that was disturbed does not bend the line', () => {
+  const times = [1.3, 2.1, 3.9, 7.3, 16.9, 374];
+  const { slopeMs, baseMs } = CostLine.through(
+    times.map((ms, index) => ({ samples: 2 ** index, ms })),
+    1,
+  );
+  assert.ok(slopeMs > 0.7 && slopeMs < 1.3 && baseMs < 1, `${slopeMs} ${baseMs}`);
+});
+
+test('no line falls or begins below zero, whatever was measured', () => {
+  const measured = fc.array(fc.double({ min: 0.01, max: 1e4, noNaN: true }), { minLength: 1, maxLength: 8 });
+  fc.assert(
+    fc.property(measured, (times) => {
+      const measurements = times.map((ms, index) => ({ samples: 2 ** index, ms }));
+      const { slopeMs, baseMs } = CostLine.through(measurements, TOKENS);
+      assert.ok(slopeMs >= 0 && baseMs >= -1e-9 && Number.isFinite(slopeMs + baseMs));
+    }),
+  );
+});
+
+test('the pace follows the runs, in both directions, and one run does not turn it over', () => {
+  const cost = new CostLine(1, 10);
+  cost.learn(10, 20_000);
+  assert.ok(cost.predict(10) < 1.5 * 20);
+  for (const factor of [5, 0.2]) {
+    for (let run = 0; run < 100; run += 1) cost.learn(10, 20 * factor);
+    assert.ok(Math.abs(cost.predict(10) - 20 * factor) < factor, String(cost.predict(10)));
+  }
+});

@@ -1,0 +1,88 @@
+/** Owns what must stay true so that ONNX Runtime's known traps stay shut; each of them costs images or the whole process. */
+import assert from 'node:assert/strict';
+import { readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { layBatch } from '../../../src/engine/worker/batch.js';
+import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
+import { layoutOf } from '../../../src/engine/worker/input-layout.js';
+import { readyPart } from '../../../src/engine/worker/part.js';
+import { packParts, unpackParts } from '../../../src/engine/worker/packing.js';
+import { openSession } from '../../../src/engine/worker/session.js';
+import { wholePart } from '../../../src/engine/worker/slice-samples.js';
+import { sharedCopy } from '../../../src/wire/body-memory.js';
+import { tinyInputs, tinyOnnx } from '../../support/onnx.js';
+import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
+
+async function sourcesThatHold(pattern: RegExp): Promise<string[]> {
+  const files = (await readdir('src', { recursive: true })).filter((file) => file.endsWith('.ts'));
+  const holding = await Promise.all(
+    files.map(async (file) => pattern.test(await readFile(path.join('src', file), 'utf8'))),
+  );
+  return files.filter((_, index) => holding[index]);
+}
+
+test('its runs block their thread, so only the worker may reach it', async () => {
+  const importers = await sourcesThatHold(/from 'onnxruntime-node'/);
+  assert.deepEqual(importers.toSorted(), [
+    path.join('engine', 'session.ts'),
+    path.join('reference', 'graph.ts'),
+  ]);
+  assert.deepEqual(await sourcesThatHold(/^import \{[^}]*openSession\b[^}]*\}/m), [
+    path.join('engine', 'worker.ts'),
+  ]);
+});
+
+test('the service does not reach the reference world, whose runs block', async () => {
+  const importers = await sourcesThatHold(/from '(?:\.\.?\/)+(?:reference|demo|study)\//);
+  assert.deepEqual(
+    importers.filter((file) => !/^(?:reference|demo|study)\b/.test(file)),
+    [],
+  );
+});
+
+test('a thread that is terminated during a run aborts the process, so none ever is', async () => {
+  assert.deepEqual(await sourcesThatHold(/\.terminate\(/), []);
+});
+
+test('shared memory is not taken as input on every Node, so a body in it is copied into its batch', () => {
+  const layouts = tinyInputs(1, 1, 2).map(layoutOf);
+  const body = decodedBody(tensorsOf(randomSamples({ layers: 1, height: 1, width: 2 }, 3, 1)));
+  const shared = { ...body, bytes: sharedCopy(new Uint8Array(body.bytes)) };
+  const [part] = unpackParts(packParts([wholePart(shared)], layouts), layouts);
+  assert.ok(part?.bytes instanceof SharedArrayBuffer);
+  const ready = readyPart(part, layouts);
+  assert.ok('values' in ready);
+  for (const { data } of Object.values(layBatch([ready], layouts, new BatchMemory()).feeds))
+    assert.ok(!(data.buffer instanceof SharedArrayBuffer));
+});
+
+test('float16 reaches the graph on this Node', async (t) => {
+  const model = tinyOnnx({ inputs: tinyInputs(1, 1, 2) });
+  const session = await openSession(model, 'score', { device: 'cpu', intraOpThreads: 1 });
+  t.after(() => session.release());
+  const scores = await session.run({
+    attention: { dtype: 'F16', dims: [1, 1, 1, 1, 2], data: Uint16Array.of(0x3800, 0x3c00) },
+    token_mask: { dtype: 'U8', dims: [1, 1], data: Uint8Array.of(1) },
+    timestep: { dtype: 'F32', dims: [1], data: Float32Array.of(0) },
+  });
+  assert.deepEqual([...scores], [0.75]);
+});
+
+test('a session says what it runs on and what its graph takes', async (t) => {
+  const session = await openSession(tinyOnnx({ inputs: tinyInputs(1, 1, 2) }), 'score', {
+    device: 'cpu',
+    intraOpThreads: 1,
+  });
+  t.after(() => session.release());
+  assert.deepEqual(session.about, {
+    provider: 'cpu',
+    inputs: [
+      { name: 'attention', type: 'float16', shape: ['batch', 1, 'tokens', 1, 2] },
+      { name: 'token_mask', type: 'uint8', shape: ['batch', 'tokens'] },
+      { name: 'timestep', type: 'float32', shape: ['batch'] },
+    ],
+    outputs: [{ name: 'score', type: 'float32', shape: ['batch'] }],
+  });
+});

@@ -1,0 +1,135 @@
+/** Owns the proof that probe.json is read strictly, and that each refusal says what to mend. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+
+import { captureId } from '../../src/probe/capture-id.js';
+import { parseManifest } from '../../src/probe/manifest-reader.js';
+import { type Manifest, manifestJsonSchema } from '../../src/probe/manifest.js';
+import { Refusal } from '../../src/probe/refusal.js';
+import { tinyInputs } from '../support/onnx.js';
+import { TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
+import { randomSamples } from '../support/samples.js';
+
+function validManifest(): Manifest {
+  const { layers, height, width } = TINY_SIZE;
+  const samples = randomSamples(TINY_SIZE, 3, 2);
+  const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(layers, height, width), samples);
+  manifest.files = { 'model.onnx': 'a'.repeat(64), 'selftest.safetensors': 'b'.repeat(64) };
+  return manifest;
+}
+
+function firstCalibration(manifest: Manifest): Manifest['calibration'][number] {
+  const [point] = manifest.calibration;
+  assert.ok(point);
+  return point;
+}
+
+function inputNamed(manifest: Manifest, name: string): Manifest['inputs'][number] {
+  const input = manifest.inputs.find((candidate) => candidate.name === name);
+  assert.ok(input);
+  return input;
+}
+
+test('a valid manifest is read as it stands', () => {
+  const manifest = validManifest();
+  assert.deepEqual(parseManifest(JSON.stringify(manifest)), manifest);
+});
+
+test('a capture may hold more than is known here, and all of it is hashed', () => {
+  const manifest = validManifest();
+  Object.assign(manifest.capture, { lora: 'none' });
+  assert.throws(() => parseManifest(JSON.stringify(manifest)), /capture_id: .* is not the hash of capture/);
+  manifest.capture_id = captureId(manifest.capture);
+  assert.equal(parseManifest(JSON.stringify(manifest)).capture['lora'], 'none');
+});
+
+test('what is not JSON is refused', () => {
+  assert.throws(() => parseManifest('{"name": '), { name: 'Refusal', message: /^probe\.json is not JSON: / });
+});
+
+test('many mistakes are told at once, but not without end', () => {
+  assert.throws(() => parseManifest('{}'), /schema_version: .*; name: .*; and \d+ more$/);
+});
+
+const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
+  ['schema_version', (m) => Object.assign(m, { schema_version: 2 }), /schema_version: .*, not 2/],
+  ['name', (m) => (m.name = '../up'), /name: must be lower-case .*, not "\.\.\/up"/],
+  ['version', (m) => (m.version = 0), /version: .*, not 0/],
+  ['hash', (m) => (m.files['model.onnx'] = 'ABC'), /files\.model\.onnx: must be 64 lower-case hex digits/],
+  ['path', (m) => (m.files['../secret'] = 'a'.repeat(64)), /files/],
+  ['selftest path', (m) => (m.selftest.input = '/etc/passwd'), /selftest\.input: must be a plain file name/],
+  ['missing hash', (m) => delete m.files['model.onnx'], /files: the hash of model\.onnx is missing/],
+  ['capture_id', (m) => (m.capture_id = '0'.repeat(16)), /capture_id: "0{16}" is not the hash of capture/],
+  ['range', (m) => (m.metric.range = [1, 1]), /metric\.range: 1 is not below 1/],
+  ['good_at', (m) => (m.metric.good_at = 3), /metric\.good_at: 3 lies outside the range 0 to 2/],
+  ['no attention', (m) => m.inputs.shift(), /inputs: "attention" is missing/],
+  ['no mask', (m) => m.inputs.splice(1, 1), /inputs: "token_mask" is missing/],
+  ['no timestep', (m) => m.inputs.pop(), /inputs: "timestep" is missing/],
+  [
+    'twice',
+    (m) => m.inputs.push({ name: 'timestep', dtype: 'F32', shape: ['batch'] }),
+    /"timestep" stands there twice/,
+  ],
+  [
+    'layers',
+    (m) => (inputNamed(m, 'attention').shape[1] = 9),
+    /attention\.shape: must be \[batch, 2, tokens, 4, 4\], not \[batch, 9,/,
+  ],
+  [
+    'mask dtype',
+    (m) => (inputNamed(m, 'token_mask').dtype = 'F32'),
+    /token_mask\.dtype: must be U8, not F32/,
+  ],
+  [
+    'batch axis',
+    (m) => m.inputs.push({ name: 'x', dtype: 'F32', shape: [3, 'batch'] }),
+    /x\.shape: "batch" must be its first/,
+  ],
+  [
+    'tokens axis',
+    (m) => m.inputs.push({ name: 'x', dtype: 'F32', shape: ['batch', 'tokens', 'tokens'] }),
+    /x\.shape: "tokens" may/,
+  ],
+  [
+    'step twice',
+    (m) => m.decision_points.push({ step: 5, timestep: 1, tolerance: 0 }),
+    /step 5 stands there twice/,
+  ],
+  [
+    'late step',
+    (m) => m.decision_points.push({ step: 26, timestep: 1, tolerance: 0 }),
+    /step 26 lies beyond the 25 steps/,
+  ],
+  [
+    'overlap',
+    (m) => m.decision_points.push({ step: 6, timestep: 780, tolerance: 0.5 }),
+    /steps 5 and 6 overlap/,
+  ],
+  ['foreign step', (m) => (firstCalibration(m).step = 7), /calibration: step 7 is no decision point/],
+  ['scores', (m) => firstCalibration(m).scores.push(0), /calibration of step 5: scores is not ascending/],
+  ['good scores', (m) => firstCalibration(m).good_scores.push(0), /good_scores is not ascending/],
+  ['curve', (m) => (firstCalibration(m).p_good.probability[1] = 1), /p_good\.probability is not ascending/],
+  [
+    'curve length',
+    (m) => firstCalibration(m).p_good.score.push(9),
+    /p_good has 4 scores but 3 probabilities/,
+  ],
+  ['probability', (m) => (firstCalibration(m).p_good.probability[2] = 1.5), /probability\.2: .*, not 1\.5/],
+];
+
+for (const [name, spoil, message] of MISTAKES) {
+  test(`a mistake is refused with its field: ${name}`, () => {
+    const manifest = validManifest();
+    spoil(manifest);
+    assert.throws(
+      () => parseManifest(JSON.stringify(manifest)),
+      (error) => error instanceof Refusal && message.test(error.message),
+    );
+  });
+}
+
+test('models/probe.schema.json is what the schema says', async () => {
+  const published: unknown = JSON.parse(await readFile('models/probe.schema.json', 'utf8'));
+  assert.deepEqual(published, manifestJsonSchema(), 'run `npm run schema`');
+});
