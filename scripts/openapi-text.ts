@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 
 import { readExamples } from '../src/api/examples.js';
 import { createApp } from '../src/server/app.js';
-import { SHIPPED_POLICIES } from '../src/config/policy-book.js';
+import { DEFAULT_POLICIES } from '../src/config/policies.js';
 import type { Engine } from '../src/engine/types.js';
 import { problem } from '../src/errors.js';
 import { randomKeys } from '../src/feedback/keys.js';
@@ -22,7 +22,7 @@ const emptyEngine: Engine = {
   score: () => Promise.reject(problem('unready', 'There is no probe.')),
   readiness: () => ({ ready: false, reason: 'There is no probe.' }),
   queueDepth: () => ({ samples: 0, bytes: 0 }),
-  mayNeedMs: () => 0,
+  predictedLatencyMs: () => 0,
   reload: () => Promise.resolve([]),
   close: () => Promise.resolve(0),
 };
@@ -38,7 +38,7 @@ export async function openApiText(): Promise<string> {
     engine: emptyEngine,
     metrics: createMetrics(),
     operatorFiles: {
-      policies: () => SHIPPED_POLICIES,
+      policies: () => DEFAULT_POLICIES,
       policiesRefusal: () => undefined,
       keys: randomKeys,
       apiKeys: () => undefined,

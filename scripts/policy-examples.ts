@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 
 import type { Scored, ScoreResult } from '../src/api/score-schemas.js';
 import { createApp } from '../src/server/app.js';
-import { SHIPPED_POLICIES } from '../src/config/policy-book.js';
+import { DEFAULT_POLICIES } from '../src/config/policies.js';
 import { randomKeys } from '../src/feedback/keys.js';
 import { readSettings } from '../src/config/settings.js';
 import { createLog } from '../src/telemetry/log.js';
@@ -54,7 +54,7 @@ async function startService(): Promise<{ app: FastifyInstance; close: () => Prom
     engine,
     metrics,
     operatorFiles: {
-      policies: () => SHIPPED_POLICIES,
+      policies: () => DEFAULT_POLICIES,
       policiesRefusal: () => undefined,
       keys: () => keys,
       apiKeys: () => undefined,

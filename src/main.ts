@@ -97,7 +97,7 @@ async function start(): Promise<Service> {
     ...settings,
     log: log.child({ part: 'engine' }),
     observer: metrics.engineObserver,
-    onRun: tracing && ((run) => tracing.followRun(run)),
+    onRun: tracing && ((run) => tracing.recordRun(run)),
     onHang: hang.tell,
   });
   metrics.watchEngine(engine);

@@ -11,7 +11,7 @@ export interface AdmissionLimits {
   readonly maxQueueBytes: number;
 }
 
-type WatchedEngine = Pick<Engine, 'queueDepth' | 'mayNeedMs'>;
+type WatchedEngine = Pick<Engine, 'queueDepth' | 'predictedLatencyMs'>;
 
 export class Admission {
   readonly #engine: WatchedEngine;
@@ -48,7 +48,7 @@ export class Admission {
    * @param leftMs until its deadline. @throws {ProblemError} deadline
    */
   refuseLate(leftMs: number): void {
-    const needMs = this.#engine.mayNeedMs(this.#coming);
+    const needMs = this.#engine.predictedLatencyMs(this.#coming);
     if (needMs <= leftMs) return;
     throw problem('deadline', `With the work that is ahead, the scores may take ${Math.ceil(needMs)} ms.`);
   }

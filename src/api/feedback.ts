@@ -4,7 +4,7 @@ import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
 import { problem } from '../errors.js';
-import { type FeedbackIntake, type FeedbackItem, REFUSALS } from '../feedback/intake.js';
+import { type FeedbackIntake, type FeedbackItem, FEEDBACK_REFUSALS } from '../feedback/intake.js';
 import { parseStrictJson } from '../wire/strict-json.js';
 import { problemResponses } from './problem-responses.js';
 
@@ -13,7 +13,7 @@ const MAX_ITEMS = 1000;
 /** Room for as many of the longest receipts. */
 const MAX_BODY_BYTES = 4_194_304;
 
-const REFUSAL_MEANINGS: Readonly<Record<(typeof REFUSALS)[number], string>> = {
+const REFUSAL_MEANINGS: Readonly<Record<(typeof FEEDBACK_REFUSALS)[number], string>> = {
   malformed: 'it is no receipt',
   foreign: 'signed by a key that this replica does not know',
   tampered: 'the signature does not fit',
@@ -51,8 +51,8 @@ const answerSchema = z
         z.object({
           index: z.int().min(0).describe('The place in the request'),
           reason: z
-            .enum(REFUSALS)
-            .describe(REFUSALS.map((reason) => `${reason}: ${REFUSAL_MEANINGS[reason]}`).join('; ')),
+            .enum(FEEDBACK_REFUSALS)
+            .describe(FEEDBACK_REFUSALS.map((reason) => `${reason}: ${REFUSAL_MEANINGS[reason]}`).join('; ')),
         }),
       )
       .describe('The others; sending them again changes nothing'),

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
-import { type PolicyBook, policyFor } from '../config/policy-book.js';
+import { type Policies, policyFor } from '../config/policies.js';
 import type { Engine } from '../engine/types.js';
 import type { ExpectedProbe, Metrics } from '../telemetry/metrics.js';
 
@@ -11,7 +11,7 @@ export interface MetricsRouteOptions {
   readonly metrics: Metrics;
   readonly engine: Engine;
   /** What holds now. */
-  readonly policies: () => PolicyBook;
+  readonly policies: () => Policies;
 }
 
 export async function registerMetrics(
@@ -24,7 +24,7 @@ export async function registerMetrics(
   });
 }
 
-function expectedProbes(engine: Engine, book: PolicyBook): ExpectedProbe[] {
+function expectedProbes(engine: Engine, book: Policies): ExpectedProbe[] {
   return engine.probes().flatMap(({ name, version, manifest }): ExpectedProbe[] => {
     return manifest ? [{ name, version, manifest, policy: policyFor(book, name) }] : [];
   });

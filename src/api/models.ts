@@ -4,7 +4,7 @@ import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
 import { policySchema } from '../decision/policy.js';
-import { type PolicyBook, ruleFor } from '../config/policy-book.js';
+import { type Policies, ruleFor } from '../config/policies.js';
 import { manifestSchema } from '../probe/manifest.js';
 import type { BatchingStatus, Engine, ProbeStatus } from '../engine/types.js';
 import { problemResponses } from './problem-responses.js';
@@ -87,7 +87,7 @@ const reloadSchema = modelsSchema
 export interface ModelsRouteOptions {
   readonly engine: Engine;
   /** What holds now. */
-  readonly policies: () => PolicyBook;
+  readonly policies: () => Policies;
   readonly policiesRefusal: () => string | undefined;
 }
 
@@ -111,7 +111,7 @@ export async function registerModels(
   });
 }
 
-function describeModel(probe: ProbeStatus, book: PolicyBook): z.input<typeof modelSchema> {
+function describeModel(probe: ProbeStatus, book: Policies): z.input<typeof modelSchema> {
   const { name, version, state, reason = null, provider = null, sha256 = null, manifest = null } = probe;
   const { fallback = null, batching } = probe;
   const rule = state === 'refused' ? undefined : ruleFor(book, name);

@@ -3,7 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPM
 import * as z from 'zod';
 
 import { ERRORS, type ErrorCode, ProblemError, problem } from '../errors.js';
-import { ClientGoneError } from './lifetime.js';
+import { ClientGoneError } from './request-deadline.js';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 

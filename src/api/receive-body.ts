@@ -5,7 +5,7 @@
 import type { Readable } from 'node:stream';
 
 import { problem } from '../errors.js';
-import { ClientGoneError } from './lifetime.js';
+import { ClientGoneError } from './request-deadline.js';
 
 /**
  * The size that a request announces.

@@ -1,12 +1,12 @@
 /** Owns how scores become the answer: decisions by the policy, what each score means, and the receipts. */
 import { percentile, probabilityGood } from '../decision/calibration.js';
-import { decide, type Ruling } from '../decision/decide.js';
+import { decide, type SampleDecision } from '../decision/decide.js';
 import { alphaAt, type Policy } from '../decision/policy.js';
 import { ranks } from '../decision/ranking.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { FailOpenReason } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
-import { drawLot } from '../feedback/exploration.js';
+import { drawExploration } from '../feedback/exploration.js';
 import { newNonce, signReceipt } from '../feedback/receipt.js';
 import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 
@@ -30,12 +30,12 @@ export function scoredAnswer(scored: ScoredGroup, keys: KeyRing): Scored {
   const { probe, policy, step, scores, group, sampleIds } = scored;
   const calibration = probe.manifest.calibration.find((candidate) => candidate.step === step);
   const places = ranks(scores);
-  const lots = scores.map((_, index) => drawLot(keys, group, sampleIds?.[index]));
+  const lots = scores.map((_, index) => drawExploration(keys, group, sampleIds?.[index]));
   const isExplored = (index: number, rate: number): boolean => (lots[index]?.draw ?? 1) < rate;
-  const rulings = decide(policy, { scores, step, calibration }, isExplored);
+  const decisions = decide(policy, { scores, step, calibration }, isExplored);
   const receiptFor = receiptWriter(scored, keys);
 
-  const results = rulings.map((ruling, index): ScoreResult => {
+  const results = decisions.map((decision, index): ScoreResult => {
     const score = scores[index] ?? NaN;
     return {
       index,
@@ -44,12 +44,12 @@ export function scoredAnswer(scored: ScoredGroup, keys: KeyRing): Scored {
       percentile: calibration ? rounded(percentile(calibration, score), PERCENTILE_DIGITS) : null,
       p_good: calibration ? rounded(probabilityGood(calibration, score), PROBABILITY_DIGITS) : null,
       rank: places[index] ?? NaN,
-      threshold: ruling.threshold,
-      would_drop: ruling.wouldDrop,
-      override: ruling.override,
-      decision: ruling.decision,
-      reason: ruling.reason,
-      receipt: receiptFor(ruling, score, lots[index]?.tag ?? null),
+      threshold: decision.threshold,
+      would_drop: decision.wouldDrop,
+      override: decision.override,
+      decision: decision.decision,
+      reason: decision.reason,
+      receipt: receiptFor(decision, score, lots[index]?.tag ?? null),
     };
   });
   const { name: model, version, provider } = probe;
@@ -62,7 +62,7 @@ function receiptWriter({ probe, policy, step }: ScoredGroup, keys: KeyRing) {
   const issuedAt = Date.now();
   const alpha = alphaAt(policy, step) ?? null;
   // Field by field: spreading objects took as long as signing.
-  return (ruling: Ruling, score: number, sample: string | null): string =>
+  return (decision: SampleDecision, score: number, sample: string | null): string =>
     signReceipt(keys, {
       nonce: newNonce(),
       issuedAt,
@@ -73,12 +73,12 @@ function receiptWriter({ probe, policy, step }: ScoredGroup, keys: KeyRing) {
       score,
       policy: policy.name,
       alpha,
-      threshold: ruling.threshold,
-      wouldDrop: ruling.wouldDrop,
-      override: ruling.override,
-      decision: ruling.decision,
-      propensity: ruling.propensity,
-      survival: ruling.survival,
+      threshold: decision.threshold,
+      wouldDrop: decision.wouldDrop,
+      override: decision.override,
+      decision: decision.decision,
+      propensity: decision.propensity,
+      survival: decision.survival,
       goodAt,
       range,
     });

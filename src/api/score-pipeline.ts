@@ -6,19 +6,19 @@ import type { Readable } from 'node:stream';
 
 import { locateRequest } from '../probe/decision-point.js';
 import { type Policy, stepsNamed } from '../decision/policy.js';
-import { type PolicyBook, ruleFor } from '../config/policy-book.js';
+import { type Policies, ruleFor } from '../config/policies.js';
 import type { DecisionPoint } from '../probe/manifest.js';
 import type { Engine, ServedProbe } from '../engine/types.js';
 import { ProblemError, problem } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
 import { BodyMemory } from '../wire/body-memory.js';
-import { checkCapture, checkTensors } from '../probe/request-contract.js';
+import { checkCapture, checkTensors } from '../probe/check-request.js';
 import { decodeJson } from '../wire/json.js';
 import type { ListDtype } from '../wire/nested-lists.js';
 import { announcedSamples, decodeSafetensors } from '../wire/safetensors.js';
 import type { DecodedBody } from '../wire/tensor.js';
 import { Admission } from './admission.js';
-import type { Lifetime } from './lifetime.js';
+import type { RequestDeadline } from './request-deadline.js';
 import { announcedLength, receiveBody } from './receive-body.js';
 import { scoredAnswer } from './score-answer.js';
 import { checkSampleIds, readScoreFields, type ScoreFields } from './score-fields.js';
@@ -40,7 +40,7 @@ export interface ScorePipelineOptions {
   readonly engine: Engine;
   readonly limits: ScoreLimits;
   /** What holds now. */
-  readonly policies: () => PolicyBook;
+  readonly policies: () => Policies;
   /** Sign the receipts now. */
   readonly keys: () => KeyRing;
 }
@@ -64,7 +64,7 @@ export interface Findings {
 
 export type ScorePipeline = (
   source: ScoreSource,
-  life: Lifetime,
+  life: RequestDeadline,
   clock: StageClock,
   findings: Findings,
   /** What the engine's runs for it are reported with, see EngineOptions.onRun. */
@@ -110,7 +110,7 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
 
   async function receive(
     { stream, contentLength, format }: ScoreSource,
-    life: Lifetime,
+    life: RequestDeadline,
   ): Promise<SharedArrayBuffer> {
     const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
     const length = announcedLength(contentLength, maxBytes);

@@ -3,7 +3,7 @@ import * as z from 'zod';
 
 import { OVERRIDES } from '../decision/decide.js';
 import { policySchema } from '../decision/policy.js';
-import { VERDICT_REASONS } from '../decision/verdict.js';
+import { DECISION_REASONS } from '../decision/apply-policy.js';
 import { ERRORS, FAIL_OPEN_REASONS } from '../errors.js';
 
 const resultSchema = z
@@ -36,7 +36,7 @@ const resultSchema = z
       .nullable()
       .describe('Why the sample is kept although the policy would drop it'),
     decision: z.enum(['keep', 'drop']),
-    reason: z.enum(VERDICT_REASONS),
+    reason: z.enum(DECISION_REASONS),
     receipt: z
       .string()
       .describe('To be returned to POST /feedback with the true quality of the finished image'),

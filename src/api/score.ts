@@ -3,12 +3,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
-import { PredictionError } from '../engine/prediction-error.js';
+import { PredictionMargin } from '../engine/prediction-margin.js';
 import { type ErrorCode, isFailOpenReason, problem } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { UnscoredEvent } from '../telemetry/score-metrics.js';
 import type { RequestTrace, Tracing } from '../telemetry/tracing.js';
-import { ClientGoneError, Lifetime, readDeadline } from './lifetime.js';
+import { ClientGoneError, RequestDeadline, readDeadline } from './request-deadline.js';
 import { problemResponses } from './problem-responses.js';
 import { toProblem } from './problems.js';
 import { responseHeaders } from './response-headers.js';
@@ -74,7 +74,7 @@ const SCORED = { outcome: 'scored', reason: 'none' } as const;
 
 /** Adds POST /score in a scope of its own, where bodies stay unread streams. */
 export async function registerScore(app: FastifyInstance, { pipeline, metrics, tracing }: ScoreRouteOptions) {
-  const lateness = new PredictionError();
+  const lateness = new PredictionMargin();
   app.removeAllContentTypeParsers();
   app.addContentTypeParser([...BINARY_TYPES, JSON_TYPE], (_request, payload, done) => done(null, payload));
 
@@ -87,7 +87,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
     serializerCompiler: () => JSON.stringify,
     handler: async (request, reply) => {
       const clock = new StageClock(request.arrivedAt);
-      const life = new Lifetime(
+      const life = new RequestDeadline(
         reply.raw,
         readDeadline(request.headers['x-deadline-ms']),
         request.arrivedAt,
@@ -113,7 +113,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
 
   async function answer(
     request: FastifyRequest,
-    life: Lifetime,
+    life: RequestDeadline,
     clock: StageClock,
     findings: Findings,
     trace: RequestTrace | undefined,
@@ -160,7 +160,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
   }
 }
 
-function failureOf(error: unknown, life: Lifetime): Failure {
+function failureOf(error: unknown, life: RequestDeadline): Failure {
   if (error instanceof ClientGoneError) return { outcome: 'gone', reason: 'none' };
   const { code: reason } = toProblem(error);
   if (!isFailOpenReason(reason)) return { outcome: 'refused', reason };

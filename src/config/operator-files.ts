@@ -1,5 +1,5 @@
 /** Owns the files through which an operator steers the running service: the policies, the keys of receipts and the API keys. */
-import { parsePolicies, type PolicyBook, SHIPPED_POLICIES } from './policy-book.js';
+import { parsePolicies, type Policies, DEFAULT_POLICIES } from './policies.js';
 import { type KeyRing, parseKeys, randomKeys } from '../feedback/keys.js';
 import { type ApiKeys, parseApiKeys } from './api-keys.js';
 import { ReloadingFile } from './reloading-file.js';
@@ -9,7 +9,7 @@ const KEYS_WARNING =
 
 export interface OperatorFiles {
   /** What holds now. */
-  policies(): PolicyBook;
+  policies(): Policies;
   /** Why the policies file as it stands does not hold; undefined when it does or there is none. */
   policiesRefusal(): string | undefined;
   /** What signs and checks receipts now. */
@@ -75,7 +75,7 @@ export async function openOperatorFiles(options: OperatorFilesOptions): Promise<
   const ownKeys = randomKeys();
   if (!keys) log.warn({ key: ownKeys.currentId }, KEYS_WARNING);
   return {
-    policies: () => policies?.content ?? SHIPPED_POLICIES,
+    policies: () => policies?.content ?? DEFAULT_POLICIES,
     policiesRefusal: () => policies?.refusal,
     keys: () => keys?.content ?? ownKeys,
     apiKeys: () => apiKeys?.content,

@@ -4,14 +4,14 @@
  */
 import { exploreRate, type Policy } from './policy.js';
 import { bestFirst } from './ranking.js';
-import { judge, type ScoredSamples, type Verdict, type VerdictReason } from './verdict.js';
+import { applyPolicy, type ScoredSamples, type PolicyResult, type DecisionReason } from './apply-policy.js';
 
 export const OVERRIDES = ['explore', 'shadow', 'min_keep'] as const;
 
 export type Override = (typeof OVERRIDES)[number];
 
 /** What is done with one sample, and how likely that was: what feedback needs to be weighed. */
-export interface Ruling extends Verdict {
+export interface SampleDecision extends PolicyResult {
   /** Why the sample is kept although the policy would drop it. */
   readonly override: Override | null;
   readonly decision: 'keep' | 'drop';
@@ -24,18 +24,18 @@ export interface Ruling extends Verdict {
   readonly survival: number;
 }
 
-const DROPS_NOTHING: ReadonlySet<VerdictReason> = new Set(['score_only', 'uncalibrated']);
+const DROPS_NOTHING: ReadonlySet<DecisionReason> = new Set(['score_only', 'uncalibrated']);
 
 /**
  * Decides on the samples of one group.
  * @param isExplored tells whether exploration at this rate saves the sample at this index.
- * @returns one ruling per sample, in the same order.
+ * @returns one decision per sample, in the same order.
  */
 export function decide(
   policy: Policy,
   samples: ScoredSamples,
   isExplored: (index: number, rate: number) => boolean,
-): Ruling[] {
+): SampleDecision[] {
   const rate = exploreRate(policy);
   // The best of all samples and not of the explored ones: whether one sample is explored must not decide on another.
   const guarded = new Set(policy.min_keep ? bestFirst(samples.scores).slice(0, policy.min_keep) : []);
@@ -46,7 +46,7 @@ export function decide(
     if (guarded.has(index)) return 'min_keep';
     return isExplored(index, rate) ? 'explore' : null;
   };
-  return judge(policy, samples).map(({ wouldDrop, reason, threshold }, index): Ruling => {
+  return applyPolicy(policy, samples).map(({ wouldDrop, reason, threshold }, index): SampleDecision => {
     const override = wouldDrop ? saves(index) : null;
     const isDropped = wouldDrop && override === null;
     const isChance = isDropped || override === 'explore';

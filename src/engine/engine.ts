@@ -1,12 +1,12 @@
 /** Owns the engine as a whole: puts threads, queue and probes together and answers for them. */
 import { availableParallelism } from 'node:os';
 
-import { Backlog } from './batching/queue.js';
-import { Catalogue } from './repository/registry.js';
+import { RequestQueue } from './batching/queue.js';
+import { ProbeRegistry } from './repository/registry.js';
 import { WorkerPool } from './pool/pool.js';
 import { Repository } from './repository/repository.js';
 import { RunningEngine, unready } from './running-engine.js';
-import { Scheduler } from './batching/batcher.js';
+import { Batcher } from './batching/batcher.js';
 import type { Engine, EngineOptions } from './types.js';
 
 export type * from './types.js';
@@ -23,27 +23,27 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const cores = availableParallelism();
   const intraOpThreads =
     options.intraOpThreads ?? Math.max(1, Math.floor(cores / (options.workers ?? cores)));
-  const catalogue = new Catalogue(options.defaultModel);
-  const backlog = new Backlog(options);
+  const registry = new ProbeRegistry(options.defaultModel);
+  const requestQueue = new RequestQueue(options);
   const pool = new WorkerPool({
     workerUrl: options.workerUrl ?? WORKER_URL,
     settings: { device: options.device, intraOpThreads },
     // Who sets the threads of a run gets just them.
     allCores: options.intraOpThreads === undefined && intraOpThreads < cores ? cores : undefined,
-    isQueueEmpty: () => backlog.depth().samples === 0,
+    isQueueEmpty: () => requestQueue.depth().samples === 0,
     maxBatchSamples: options.maxBatchSamples,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
     proofTimeoutMs: options.proofTimeoutMs,
     log,
-    onIdle: () => scheduler.pump(),
+    onIdle: () => batcher.pump(),
     onDown: () => {
-      if (pool.live === 0) scheduler.rejectWaiting(() => unready('no worker can take work'));
+      if (pool.live === 0) batcher.rejectWaiting(() => unready('no worker can take work'));
     },
     onRestart: () => observer.workerRestarted(),
     onHang: (reason) => options.onHang?.(reason),
   });
-  const scheduler = new Scheduler({
-    backlog,
+  const batcher = new Batcher({
+    requestQueue,
     idleSlot: () => pool.idle(),
     idleThreads: () => pool.idleCount,
     liveThreads: () => pool.live,
@@ -51,13 +51,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     observer,
     onRun: options.onRun,
   });
-  const released = (key: number): Promise<void> => scheduler.released(key);
-  const repository = new Repository({ modelsDir, pool, catalogue, released, log, observer });
+  const released = (key: number): Promise<void> => batcher.released(key);
+  const repository = new Repository({ modelsDir, pool, registry, released, log, observer });
   try {
     // The first thread shows what the device is; only then is it known how many threads are right.
     await pool.grow(1);
     await repository.loadAll();
-    const provider = catalogue.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
+    const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
     // On CUDA the device itself takes one run after the other.
     await pool.grow(options.workers ?? (provider === 'cuda' ? 1 : cores));
     log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine is up');
@@ -66,5 +66,5 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     throw error;
   }
   if (modelsPollMs > 0) repository.poll(modelsPollMs);
-  return new RunningEngine({ catalogue, backlog, pool, scheduler, repository });
+  return new RunningEngine({ registry, requestQueue, pool, batcher, repository });
 }

@@ -1,11 +1,11 @@
 /** Owns the engine's answers once it runs: what it takes in, when it is ready, and how it ends. */
 import { problem } from '../errors.js';
 import type { DecodedBody } from '../wire/tensor.js';
-import type { Backlog } from './batching/queue.js';
-import type { Catalogue } from './repository/registry.js';
+import type { RequestQueue } from './batching/queue.js';
+import type { ProbeRegistry } from './repository/registry.js';
 import type { WorkerPool } from './pool/pool.js';
-import type { Scheduler } from './batching/batcher.js';
-import { reasonOf } from '../probe/refusal.js';
+import type { Batcher } from './batching/batcher.js';
+import { messageOf } from '../probe/refusal.js';
 import type { Repository } from './repository/repository.js';
 import { ScoreRequest } from './batching/score-request.js';
 import type {
@@ -22,38 +22,38 @@ import type {
 const RETRY_AFTER_SECONDS = 1;
 
 /** What an engine is made of. */
-export interface EngineParts {
-  readonly catalogue: Catalogue;
-  readonly backlog: Backlog;
+export interface EngineComponents {
+  readonly registry: ProbeRegistry;
+  readonly requestQueue: RequestQueue;
   readonly pool: WorkerPool;
-  readonly scheduler: Scheduler;
+  readonly batcher: Batcher;
   readonly repository: Repository;
 }
 
 /** Answers for threads, queue and probes that others have put together. */
 export class RunningEngine implements Engine {
-  readonly #parts: EngineParts;
+  readonly #slices: EngineComponents;
   #closing: Promise<number> | undefined;
 
-  constructor(parts: EngineParts) {
-    this.#parts = parts;
+  constructor(slices: EngineComponents) {
+    this.#slices = slices;
   }
 
   probes(): ProbeStatus[] {
-    return this.#parts.catalogue.list();
+    return this.#slices.registry.list();
   }
 
   resolve(reference: string | undefined): ServedProbe {
-    return this.#parts.catalogue.resolve(reference);
+    return this.#slices.registry.resolve(reference);
   }
 
   async score(probe: ServedProbe, body: DecodedBody, options: ScoreOptions = {}): Promise<EngineResult> {
     if (this.#closing) throw unready('it is shutting down');
-    if (this.#parts.pool.live === 0) throw unready('no worker can take work');
-    const loaded = this.#parts.catalogue.loaded(probe);
+    if (this.#slices.pool.live === 0) throw unready('no worker can take work');
+    const loaded = this.#slices.registry.loaded(probe);
     if (!loaded) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
     const request = new ScoreRequest(loaded, body, options);
-    this.#parts.scheduler.submit(request, options.signal);
+    this.#slices.batcher.submit(request, options.signal);
     return request.answer;
   }
 
@@ -62,20 +62,20 @@ export class RunningEngine implements Engine {
     return reason === undefined ? { ready: true } : { ready: false, reason };
   }
 
-  mayNeedMs(receiving: number): number {
-    return this.#parts.scheduler.mayNeedMs(receiving);
+  predictedLatencyMs(receiving: number): number {
+    return this.#slices.batcher.predictedLatencyMs(receiving);
   }
 
   queueDepth(): QueueDepth {
-    return this.#parts.backlog.depth();
+    return this.#slices.requestQueue.depth();
   }
 
   async reload(): Promise<ProbeChange[]> {
     if (this.#closing) throw unready('it is shutting down');
     try {
-      return await this.#parts.repository.reload();
+      return await this.#slices.repository.reload();
     } catch (error) {
-      throw problem('unready', `The model repository cannot be read: ${reasonOf(error)}.`, { cause: error });
+      throw problem('unready', `The model repository cannot be read: ${messageOf(error)}.`, { cause: error });
     }
   }
 
@@ -85,9 +85,9 @@ export class RunningEngine implements Engine {
   }
 
   async #drain(): Promise<number> {
-    const { scheduler, repository, pool } = this.#parts;
+    const { batcher, repository, pool } = this.#slices;
     const lookedLast = repository.close();
-    await scheduler.drained();
+    await batcher.drained();
     // The last look may be waiting for a thread that hangs.
     if (pool.hung === 0) await lookedLast;
     await pool.close();
@@ -96,9 +96,10 @@ export class RunningEngine implements Engine {
 
   #reasonNotReady(): string | undefined {
     if (this.#closing) return 'shutting down';
-    if (this.#parts.pool.hung > 0) return `${this.#parts.pool.hung} of ${this.#parts.pool.size} workers hang`;
-    if (this.#parts.pool.live === 0) return 'no worker can take work';
-    return this.#parts.catalogue.whyUnready();
+    if (this.#slices.pool.hung > 0)
+      return `${this.#slices.pool.hung} of ${this.#slices.pool.size} workers hang`;
+    if (this.#slices.pool.live === 0) return 'no worker can take work';
+    return this.#slices.registry.whyUnready();
   }
 }
 

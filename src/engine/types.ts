@@ -59,7 +59,7 @@ export interface ScoreOptions {
 }
 
 /** One run of a worker, as it is told to somebody who follows single requests. */
-export interface FollowedRun {
+export interface BatchRun {
   readonly probe: ServedProbe;
   readonly samples: number;
   /** Its samples times the tokens of its longest. */
@@ -123,7 +123,7 @@ export interface Engine {
    * How long it may well take until a request has its scores of which only the headers have come, ms; 0 where a thread is idle.
    * @param receiving requests that are being received before it.
    */
-  mayNeedMs(receiving: number): number;
+  predictedLatencyMs(receiving: number): number;
   /**
    * Looks at the model repository now and takes over what has changed; resolves when that is done.
    * @throws {ProblemError} unready, when the repository cannot be read
@@ -196,7 +196,7 @@ export interface EngineOptions {
   /** Called when a run hangs: the process should be replaced. */
   readonly onHang?: (reason: string) => void;
   /** Told of each run with requests that have an origin, before they are answered; left out: runs are not followed. */
-  readonly onRun?: ((run: FollowedRun) => void) | undefined;
+  readonly onRun?: ((run: BatchRun) => void) | undefined;
   /** How often the model repository is looked at for changes, ms; left out or 0: only when told to. */
   readonly modelsPollMs?: number;
   /** What an undefined reference means, `name` or `name@version`; left out: the only probe there is. */

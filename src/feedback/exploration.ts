@@ -10,7 +10,7 @@ const LOTS = 2 ** (8 * LOT_BYTES);
 const TAG_BYTES = 9;
 
 /** What a sample has drawn. */
-export interface Lot {
+export interface ExplorationDraw {
   /** Uniform in [0, 1): the sample is explored at every rate above it. */
   readonly draw: number;
   /** Tells the receipts of one sample from those of others; null for a sample without an id. */
@@ -22,7 +22,11 @@ export interface Lot {
  * the sample may be explored at one and dropped at the next.
  * @param group the name of the prompt's candidates, where ids are unique within the group alone.
  */
-export function drawLot(keys: KeyRing, group: string | undefined, id: string | undefined): Lot {
+export function drawExploration(
+  keys: KeyRing,
+  group: string | undefined,
+  id: string | undefined,
+): ExplorationDraw {
   if (id === undefined) return { draw: drawOf(freshBytes(LOT_BYTES)), tag: null };
   const digest = keys.mac(`sample ${JSON.stringify([group ?? null, id])}`);
   return { draw: drawOf(digest), tag: digest.toString('base64url', LOT_BYTES, LOT_BYTES + TAG_BYTES) };

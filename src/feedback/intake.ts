@@ -10,7 +10,7 @@ import { RecentNonces } from './recent-nonces.js';
 
 const MS_PER_SECOND = 1000;
 
-export const REFUSALS = [
+export const FEEDBACK_REFUSALS = [
   'malformed',
   'foreign',
   'tampered',
@@ -20,7 +20,7 @@ export const REFUSALS = [
   'invalid_quality',
 ] as const;
 
-export type Refusal = (typeof REFUSALS)[number];
+export type FeedbackRefusal = (typeof FEEDBACK_REFUSALS)[number];
 
 /** A receipt with the true quality of the finished image, in the units of the metric; as it came, unchecked. */
 export interface FeedbackItem {
@@ -40,12 +40,12 @@ export interface Outcome {
 
 export interface FeedbackObserver {
   accepted(outcome: Outcome): void;
-  refused(reason: Refusal): void;
+  refused(reason: FeedbackRefusal): void;
 }
 
 export interface FeedbackResult {
   readonly accepted: number;
-  readonly refused: readonly { readonly index: number; readonly reason: Refusal }[];
+  readonly refused: readonly { readonly index: number; readonly reason: FeedbackRefusal }[];
 }
 
 export interface FeedbackIntakeOptions {
@@ -75,7 +75,7 @@ export class FeedbackIntake {
   take(items: readonly FeedbackItem[]): FeedbackResult {
     const { observer } = this.#options;
     const opened: Opened[] = [];
-    const refused: { index: number; reason: Refusal }[] = [];
+    const refused: { index: number; reason: FeedbackRefusal }[] = [];
     for (const [index, item] of items.entries()) {
       const result = this.#open(item);
       if (typeof result !== 'string') opened.push(result);
@@ -88,7 +88,7 @@ export class FeedbackIntake {
     return { accepted: opened.length, refused };
   }
 
-  #open({ receipt: text, quality }: FeedbackItem): Opened | Refusal {
+  #open({ receipt: text, quality }: FeedbackItem): Opened | FeedbackRefusal {
     if (typeof text !== 'string') return 'malformed';
     const receipt = openReceipt(this.#options.keys(), text);
     if (typeof receipt === 'string') return receipt;

@@ -7,7 +7,7 @@ import { timingSafeEqual } from 'node:crypto';
 
 import * as z from 'zod';
 
-import { OVERRIDES, type Ruling } from '../decision/decide.js';
+import { OVERRIDES, type SampleDecision } from '../decision/decide.js';
 import type { KeyRing } from './keys.js';
 import { freshBytes } from './random-bytes.js';
 
@@ -41,7 +41,7 @@ const payloadSchema = z.tuple([
 ]);
 
 /** What a receipt says. */
-export interface Receipt extends Omit<Ruling, 'reason'> {
+export interface Receipt extends Omit<SampleDecision, 'reason'> {
   /** Made once: tells a receipt that comes twice. */
   readonly nonce: string;
   /** Unix time, ms. */

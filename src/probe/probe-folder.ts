@@ -8,14 +8,14 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
 import { sharedCopy } from '../wire/body-memory.js';
-import { checkTensors } from './request-contract.js';
+import { checkTensors } from './check-request.js';
 import { decodeSafetensors } from '../wire/safetensors.js';
 import type { DecodedBody } from '../wire/tensor.js';
-import { parseManifest } from './manifest-reader.js';
+import { parseManifest } from './read-manifest.js';
 import { MODEL_FILE } from './manifest-rules.js';
 import type { Manifest } from './manifest.js';
 import type { ProbeLocation } from './probe-locations.js';
-import { Refusal, reasonOf } from './refusal.js';
+import { ProbeRefusedError, messageOf } from './refusal.js';
 
 const MANIFEST_FILE = 'probe.json';
 const HASHED_AT_ONCE_BYTES = 1_048_576;
@@ -33,14 +33,14 @@ export interface ProbeFiles {
 
 /**
  * Reads and checks one version of a probe.
- * @throws {Refusal} with what is wrong and in which file.
+ * @throws {ProbeRefusedError} with what is wrong and in which file.
  */
 export async function readProbeFolder({ folder, name, version }: ProbeLocation): Promise<ProbeFiles> {
   const text = await read(folder, MANIFEST_FILE);
   const manifest = parseManifest(text.toString('utf8'));
   if (manifest.name !== name || manifest.version !== version) {
     const said = `${manifest.name} version ${manifest.version}`;
-    throw new Refusal(`probe.json says ${said}, but its folder is ${name}/${version}`);
+    throw new ProbeRefusedError(`probe.json says ${said}, but its folder is ${name}/${version}`);
   }
   const contents = new Map<string, Buffer>();
   for (const [file, sha256] of Object.entries(manifest.files)) {
@@ -60,7 +60,7 @@ async function read(folder: string, file: string): Promise<Buffer> {
   try {
     return await readFile(path.join(folder, file));
   } catch (error) {
-    throw new Refusal(`${file} cannot be read: ${reasonOf(error)}`, { cause: error });
+    throw new ProbeRefusedError(`${file} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -68,7 +68,7 @@ async function readVerified(folder: string, file: string, expected: string): Pro
   const content = await read(folder, file);
   const actual = await sha256Of(content);
   if (actual === expected) return content;
-  throw new Refusal(`${file} has the SHA-256 ${actual}, but probe.json says ${expected}`);
+  throw new ProbeRefusedError(`${file} has the SHA-256 ${actual}, but probe.json says ${expected}`);
 }
 
 /** Piece by piece: at once, a large file would hold up the requests that are being answered. */
@@ -83,7 +83,7 @@ async function sha256Of(content: Buffer): Promise<string> {
 
 function contentOf(contents: ReadonlyMap<string, Buffer>, file: string): Buffer {
   const content = contents.get(file);
-  if (!content) throw new Refusal(`files: ${file} is missing`);
+  if (!content) throw new ProbeRefusedError(`files: ${file} is missing`);
   return content;
 }
 
@@ -94,7 +94,7 @@ function decodeSelftest(content: Buffer, manifest: Manifest): DecodedBody {
     const { samples } = checkTensors(body, manifest, scores.length);
     if (samples === scores.length) return body;
   } catch (error) {
-    throw new Refusal(`${input}: ${reasonOf(error)}`, { cause: error });
+    throw new ProbeRefusedError(`${input}: ${messageOf(error)}`, { cause: error });
   }
-  throw new Refusal(`${input}: it holds fewer samples than selftest.scores, ${scores.length}`);
+  throw new ProbeRefusedError(`${input}: it holds fewer samples than selftest.scores, ${scores.length}`);
 }

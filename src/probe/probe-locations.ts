@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { reasonOf } from './refusal.js';
+import { messageOf } from './refusal.js';
 
 const NAME = /^[a-z0-9][a-z0-9._-]*$/;
 const VERSION = /^[1-9][0-9]*$/;
@@ -30,13 +30,13 @@ export async function findProbeLocations(modelsDir: string): Promise<ProbeLocati
 /**
  * How a folder looks from outside, as a text that differs once any of its files has changed. Cheap: nothing is read.
  */
-export async function folderPrint(folder: string): Promise<string> {
+export async function folderFingerprint(folder: string): Promise<string> {
   try {
     const names = (await readdir(folder)).toSorted();
     const prints = await Promise.all(names.map((name) => filePrint(path.join(folder, name))));
     return names.map((name, index) => `${name} ${prints[index]}`).join('\n');
   } catch (error) {
-    return reasonOf(error);
+    return messageOf(error);
   }
 }
 
@@ -46,7 +46,7 @@ async function filePrint(file: string): Promise<string> {
     const { size, mtimeNs, ctimeNs, ino } = await stat(file, { bigint: true });
     return [size, mtimeNs, ctimeNs, ino].join(' ');
   } catch (error) {
-    return reasonOf(error);
+    return messageOf(error);
   }
 }
 

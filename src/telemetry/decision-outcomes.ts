@@ -1,18 +1,18 @@
 /** Owns which decisions a policy can lead to: their label sets start at zero before the first of them is counted. */
 import type { Override } from '../decision/decide.js';
 import type { Policy } from '../decision/policy.js';
-import type { VerdictReason } from '../decision/verdict.js';
+import type { DecisionReason } from '../decision/apply-policy.js';
 
 /** Labels of one kind of decision. */
 export interface DecisionOutcome {
   readonly decision: 'keep' | 'drop';
-  readonly reason: VerdictReason;
+  readonly reason: DecisionReason;
   readonly override: Override | 'none';
 }
 
 interface Reasons {
-  readonly keep: readonly VerdictReason[];
-  readonly drop?: VerdictReason;
+  readonly keep: readonly DecisionReason[];
+  readonly drop?: DecisionReason;
 }
 
 const REASONS: Readonly<Record<Policy['name'], Reasons>> = {

@@ -5,7 +5,7 @@
 import type { Registry } from 'prom-client';
 
 import { alphaAt, type Policy } from '../decision/policy.js';
-import { type FeedbackObserver, type Outcome, REFUSALS } from '../feedback/intake.js';
+import { type FeedbackObserver, type Outcome, FEEDBACK_REFUSALS } from '../feedback/intake.js';
 import { makersFor, startingAtZero } from './makers.js';
 
 /** From a second to a day. */
@@ -42,7 +42,7 @@ export function createFeedbackMetrics(registry: Registry): FeedbackMetrics {
   const instruments = createInstruments(registry);
   const alphaLabel = boundedLabels(MAX_ALPHAS, OTHER_ALPHA);
   const expected = new Set<string>();
-  for (const reason of REFUSALS) instruments.refused.inc({ reason }, 0);
+  for (const reason of FEEDBACK_REFUSALS) instruments.refused.inc({ reason }, 0);
   return {
     observer: {
       accepted: (outcome) => count(instruments, outcome, alphaLabel(outcome.receipt.alpha)),

@@ -27,7 +27,7 @@ import {
 } from '@opentelemetry/resources';
 import { AlwaysOnSampler, BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
 
-import type { FollowedRun } from '../engine/types.js';
+import type { BatchRun } from '../engine/types.js';
 import type { EndedRequest, RequestTrace, Tracing } from './tracing.js';
 
 const SERVICE_NAME = 'diffusion-probe';
@@ -58,7 +58,7 @@ export function startTracing(version: string): Tracing {
       const span = requestTracer.startSpan('POST /score', { kind: SpanKind.SERVER, ...times }, parent);
       return span.isRecording() ? new TracedRequest(requestTracer, span, parent) : undefined;
     },
-    followRun: (run) => recordRun(runTracer, run),
+    recordRun: (run) => recordRun(runTracer, run),
     close: async () => {
       const sent = Promise.allSettled([ofRequests.shutdown(), ofRuns.shutdown()]);
       await Promise.race([sent, delay(LAST_WORDS_MS, undefined, { ref: false })]);
@@ -101,7 +101,7 @@ class TracedRequest implements RequestTrace {
 }
 
 /** A run serves several requests, so it has a trace of its own: links lead to each of theirs, and back. */
-function recordRun(tracer: Tracer, run: FollowedRun): void {
+function recordRun(tracer: Tracer, run: BatchRun): void {
   const requests = run.origins.filter((origin) => origin instanceof TracedRequest);
   const { name, version, provider } = run.probe;
   const span = tracer.startSpan(

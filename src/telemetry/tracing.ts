@@ -1,7 +1,7 @@
 /** Owns what of requests and runs goes into traces, and when there is tracing at all. telemetry/otlp.ts sends it. */
 import type { IncomingHttpHeaders } from 'node:http';
 
-import type { FollowedRun } from '../engine/types.js';
+import type { BatchRun } from '../engine/types.js';
 import type { StageInterval } from './stages.js';
 
 /** What is known of a request to /score once it has been answered or has failed. */
@@ -27,7 +27,7 @@ export interface Tracing {
    */
   begin(headers: IncomingHttpHeaders, from: number): RequestTrace | undefined;
   /** Takes in a run of the engine for requests that are traced: their traces are its origins. */
-  followRun(run: FollowedRun): void;
+  recordRun(run: BatchRun): void;
   /** Sends what is left. */
   close(): Promise<void>;
 }

@@ -88,7 +88,7 @@ test('a full queue is known before the body is read', async (t) => {
 });
 
 test('that a request would be late is known before the body is read', async (t) => {
-  const { app } = await startApp(t, fakeEngine({ mayNeedMs: () => 500 }));
+  const { app } = await startApp(t, fakeEngine({ predictedLatencyMs: () => 500 }));
   const answer = (await app.inject(request(400))).json<FailedOpen>();
   assert.deepEqual([answer.reason, answer.model], ['deadline', null]);
   assert.equal((await app.inject(request(2000))).json<{ outcome: string }>().outcome, 'scored');

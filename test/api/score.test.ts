@@ -4,7 +4,7 @@ import { test, type TestContext } from 'node:test';
 
 import type { AppOptions } from '../../src/server/app.js';
 import type { Scored } from '../../src/api/score-schemas.js';
-import type { PolicyRule } from '../../src/config/policy-book.js';
+import type { PolicyRule } from '../../src/config/policies.js';
 import { operatorFiles, startRealApp } from '../support/app.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { expectedScore, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';

@@ -8,7 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { ClientGoneError } from '../../src/api/lifetime.js';
+import { ClientGoneError } from '../../src/api/request-deadline.js';
 import { receiveBody } from '../../src/api/receive-body.js';
 import type { Engine } from '../../src/engine/types.js';
 import { ProblemError } from '../../src/errors.js';

@@ -7,13 +7,13 @@ import * as fc from 'fast-check';
 
 import { locateRequest } from '../../src/probe/decision-point.js';
 import { BatchMemory } from '../../src/engine/worker/batch-memory.js';
-import { type RunnableGraph, runParts } from '../../src/engine/worker/batch-runner.js';
+import { type RunnableGraph, runBatch } from '../../src/engine/worker/batch-runner.js';
 import { problemOf } from '../../src/engine/worker/fault.js';
 import { layoutOf } from '../../src/engine/worker/input-layout.js';
-import { packParts, unpackParts } from '../../src/engine/worker/packing.js';
-import { wholePart } from '../../src/engine/worker/slice-samples.js';
+import { packSlices, unpackSlices } from '../../src/engine/worker/packing.js';
+import { wholeSlice } from '../../src/engine/worker/slice-samples.js';
 import { ProblemError } from '../../src/errors.js';
-import { checkTensors } from '../../src/probe/request-contract.js';
+import { checkTensors } from '../../src/probe/check-request.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import { LIMITS, startRealApp, testManifest } from '../support/app.js';
 import { ask, underLoad } from '../support/load.js';
@@ -38,8 +38,8 @@ async function check(body: Buffer): Promise<void> {
   const decoded = decodeSafetensors(new Uint8Array(body).buffer);
   const { timesteps } = checkTensors(decoded, manifest, LIMITS.maxSamplesPerRequest);
   locateRequest(manifest, timesteps, { step: undefined, totalSteps: undefined });
-  const parts = unpackParts(packParts([wholePart(decoded)], layouts), layouts);
-  const { faults } = await runParts(parts, { layouts, session }, memory);
+  const parts = unpackSlices(packSlices([wholeSlice(decoded)], layouts), layouts);
+  const { faults } = await runBatch(parts, { layouts, session }, memory);
   for (const [, fault] of faults) throw problemOf(fault);
 }
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { policyFor } from '../../src/config/policy-book.js';
+import { policyFor } from '../../src/config/policies.js';
 import { openOperatorFiles } from '../../src/config/operator-files.js';
 
 const INTERVAL_MS = 20;

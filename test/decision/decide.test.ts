@@ -4,10 +4,10 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { decide, type Ruling } from '../../src/decision/decide.js';
+import { decide, type SampleDecision } from '../../src/decision/decide.js';
 import { exploreRate, type Policy, policySchema } from '../../src/decision/policy.js';
 import { bestFirst } from '../../src/decision/ranking.js';
-import { judge, type ScoredSamples } from '../../src/decision/verdict.js';
+import { applyPolicy, type ScoredSamples } from '../../src/decision/apply-policy.js';
 import { calibration, EVERY_RULE } from '../support/policies.js';
 
 const anySamples: fc.Arbitrary<ScoredSamples> = fc.record({
@@ -38,7 +38,7 @@ const anyPolicy: fc.Arbitrary<Policy> = fc.tuple(anyRule, anyOptions).map(([rule
 });
 
 /** Rulings where each sample has drawn its lot. */
-function ruled(policy: Policy, samples: ScoredSamples, draws: readonly number[]): Ruling[] {
+function ruled(policy: Policy, samples: ScoredSamples, draws: readonly number[]): SampleDecision[] {
   return decide(policy, samples, (index, rate) => (draws[index] ?? 0.5) < rate);
 }
 
@@ -50,12 +50,12 @@ const draws = fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: tru
 test('what the policy keeps is kept, and what is dropped has no override', () => {
   fc.assert(
     fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
-      const verdicts = judge(policy, samples);
-      for (const [index, ruling] of ruled(policy, samples, lots).entries()) {
-        assert.equal(ruling.wouldDrop, verdicts[index]?.wouldDrop);
-        assert.equal(ruling.reason, verdicts[index]?.reason);
-        assert.equal(ruling.override !== null, ruling.wouldDrop && ruling.decision === 'keep');
-        if (!ruling.wouldDrop) assert.equal(ruling.decision, 'keep');
+      const results = applyPolicy(policy, samples);
+      for (const [index, decision] of ruled(policy, samples, lots).entries()) {
+        assert.equal(decision.wouldDrop, results[index]?.wouldDrop);
+        assert.equal(decision.reason, results[index]?.reason);
+        assert.equal(decision.override !== null, decision.wouldDrop && decision.decision === 'keep');
+        if (!decision.wouldDrop) assert.equal(decision.decision, 'keep');
       }
     }),
   );
@@ -64,10 +64,10 @@ test('what the policy keeps is kept, and what is dropped has no override', () =>
 test('min_keep keeps the best so many, whatever the policy and the lots', () => {
   fc.assert(
     fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
-      const rulings = ruled(policy, samples, lots);
+      const decisions = ruled(policy, samples, lots);
       for (const index of bestFirst(samples.scores).slice(0, policy.min_keep ?? 0)) {
-        assert.equal(rulings[index]?.decision, 'keep');
-        assert.equal(rulings[index]?.propensity, 1);
+        assert.equal(decisions[index]?.decision, 'keep');
+        assert.equal(decisions[index]?.propensity, 1);
       }
     }),
   );
@@ -76,10 +76,10 @@ test('min_keep keeps the best so many, whatever the policy and the lots', () => 
 test('shadow mode keeps everything and says what it would have done', () => {
   fc.assert(
     fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
-      for (const ruling of ruled({ ...policy, mode: 'shadow' }, samples, lots)) {
-        assert.equal(ruling.decision, 'keep');
-        assert.equal(ruling.override, ruling.wouldDrop ? 'shadow' : null);
-        assert.deepEqual([ruling.propensity, ruling.survival], [1, 1]);
+      for (const decision of ruled({ ...policy, mode: 'shadow' }, samples, lots)) {
+        assert.equal(decision.decision, 'keep');
+        assert.equal(decision.override, decision.wouldDrop ? 'shadow' : null);
+        assert.deepEqual([decision.propensity, decision.survival], [1, 1]);
       }
     }),
   );
@@ -91,8 +91,8 @@ test('the propensity is the share of lots with which the sample is kept', () => 
     fc.property(anyPolicy, anySamples, (policy, samples) => {
       const worlds = grid.map((lot) => ruled(policy, samples, Array<number>(12).fill(lot)));
       for (const index of samples.scores.keys()) {
-        const kept = worlds.filter((rulings) => rulings[index]?.decision === 'keep').length / grid.length;
-        const propensities = new Set(worlds.map((rulings) => rulings[index]?.propensity));
+        const kept = worlds.filter((decisions) => decisions[index]?.decision === 'keep').length / grid.length;
+        const propensities = new Set(worlds.map((decisions) => decisions[index]?.propensity));
         assert.equal(propensities.size, 1, 'the chance does not depend on the draw');
         assert.ok(Math.abs(kept - (worlds[0]?.[index]?.propensity ?? NaN)) <= 1 / grid.length);
       }
@@ -140,9 +140,9 @@ for (const rule of EVERY_RULE) {
       const options = { mode, min_keep, explore: rate === undefined ? undefined : { rate } };
       const policy = policySchema.parse(JSON.parse(JSON.stringify({ ...rule, ...options })));
       // The third sample draws a lot that rates above 0.4 save, the others one that only rate 1 saves.
-      const rulings = ruled(policy, { scores: GROUP, step: 5, calibration }, [0.6, 0.6, 0.4, 0.6, 0.6]);
+      const decisions = ruled(policy, { scores: GROUP, step: 5, calibration }, [0.6, 0.6, 0.4, 0.6, 0.6]);
       const guarded = new Set(bestFirst(GROUP).slice(0, min_keep ?? 0));
-      for (const [index, { wouldDrop, override, decision, propensity }] of rulings.entries()) {
+      for (const [index, { wouldDrop, override, decision, propensity }] of decisions.entries()) {
         const isExplored = (index === 2 ? 0.4 : 0.6) < (rate ?? 0.02);
         const byChance = isExplored ? 'explore' : null;
         const saviour = mode === 'shadow' ? 'shadow' : guarded.has(index) ? 'min_keep' : byChance;
@@ -159,7 +159,7 @@ for (const rule of EVERY_RULE) {
         );
         seen.add(override);
       }
-      const drops = rulings.filter(({ wouldDrop }) => wouldDrop).length;
+      const drops = decisions.filter(({ wouldDrop }) => wouldDrop).length;
       assert.ok(rule.name === 'score_only' ? drops === 0 : drops > 0 && drops < GROUP.length);
     }
     assert.equal(seen.size, rule.name === 'score_only' ? 1 : 4, 'every override has been met');

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { alphaAt, type MaxFalseDropPolicy } from '../../src/decision/policy.js';
-import { judge } from '../../src/decision/verdict.js';
+import { applyPolicy } from '../../src/decision/apply-policy.js';
 import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { uniformNumbers } from '../../demo/world/uniform.js';
 import { type CaptionScores, committedScores, shippedManifest } from '../support/test-scores.js';
@@ -81,8 +81,8 @@ function trial(
   });
   const ranks = calibrating.length + 1;
   return policies.map((policy) => {
-    const verdicts = points.map((point) => judge(policy, point));
-    const dropped = traffic.filter((_, index) => verdicts.some((at) => at[index]?.wouldDrop)).length;
+    const results = points.map((point) => applyPolicy(policy, point));
+    const dropped = traffic.filter((_, index) => results.some((at) => at[index]?.wouldDrop)).length;
     const promised = steps.map((step) => Math.floor((alphaAt(policy, step) ?? NaN) * ranks + 1e-9) / ranks);
     return { good: traffic.length, dropped, promised: promised.reduce((sum, rate) => sum + rate, 0) };
   });
@@ -128,11 +128,11 @@ test('alphas of several steps together drop no more good samples than their sum'
 function goodAndDropped(calibration: CalibrationPoint, alpha: number): { good: number; dropped: number }[] {
   const policy = { name: 'max_false_drop', alpha } as const;
   return scores.at(calibration.step).map(({ scores: own, quality }) => {
-    const verdicts = judge(policy, { scores: own, step: calibration.step, calibration });
+    const results = applyPolicy(policy, { scores: own, step: calibration.step, calibration });
     const isGood = quality.map((value) => value >= scores.goodAt);
     return {
       good: isGood.filter(Boolean).length,
-      dropped: verdicts.filter(({ wouldDrop }, index) => wouldDrop && isGood[index]).length,
+      dropped: results.filter(({ wouldDrop }, index) => wouldDrop && isGood[index]).length,
     };
   });
 }

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 
 import { alphaAt, exploreRate, type Policy, policySchema } from '../../src/decision/policy.js';
 import { bestFirst, ranks } from '../../src/decision/ranking.js';
-import { judge as judgeSamples } from '../../src/decision/verdict.js';
+import { applyPolicy as judgeSamples } from '../../src/decision/apply-policy.js';
 import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { calibration } from '../support/policies.js';
 
@@ -15,7 +15,7 @@ const scores = fc.array(fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.
   maxLength: 20,
 });
 
-function judge(
+function applyPolicy(
   policy: Policy,
   group: readonly number[],
   known: CalibrationPoint | undefined,
@@ -27,9 +27,9 @@ function judge(
 test('top_k keeps the k best, whatever the scores', () => {
   fc.assert(
     fc.property(scores, fc.integer({ min: 1, max: 25 }), (group, k) => {
-      const verdicts = judge({ name: 'top_k', k }, group, undefined);
-      const kept = group.filter((_, index) => !verdicts[index]?.wouldDrop);
-      const dropped = group.filter((_, index) => verdicts[index]?.wouldDrop);
+      const results = applyPolicy({ name: 'top_k', k }, group, undefined);
+      const kept = group.filter((_, index) => !results[index]?.wouldDrop);
+      const dropped = group.filter((_, index) => results[index]?.wouldDrop);
       assert.equal(kept.length, Math.min(k, group.length));
       assert.ok(Math.min(...kept) >= Math.max(...dropped, 0));
     }),
@@ -37,16 +37,16 @@ test('top_k keeps the k best, whatever the scores', () => {
 });
 
 test('among equals the earlier sample is kept', () => {
-  const verdicts = judge({ name: 'top_k', k: 2 }, [0.5, 0.7, 0.5, 0.5], undefined);
+  const results = applyPolicy({ name: 'top_k', k: 2 }, [0.5, 0.7, 0.5, 0.5], undefined);
   assert.deepEqual(
-    verdicts.map((verdict) => verdict.reason),
+    results.map((verdict) => verdict.reason),
     ['top_k', 'top_k', 'not_top_k', 'not_top_k'],
   );
 });
 
 test('top_fraction rounds up, and a decimal fraction is no more than it looks', () => {
   const kept = (fraction: number, samples: number): number =>
-    judge(
+    applyPolicy(
       { name: 'top_fraction', fraction },
       Array.from({ length: samples }, () => 0.5),
       undefined,
@@ -59,32 +59,32 @@ test('top_fraction rounds up, and a decimal fraction is no more than it looks', 
 });
 
 test('threshold drops strictly below its value', () => {
-  const verdicts = judge({ name: 'threshold', value: 0.5 }, [0.4, 0.5, 0.6], undefined);
+  const results = applyPolicy({ name: 'threshold', value: 0.5 }, [0.4, 0.5, 0.6], undefined);
   assert.deepEqual(
-    verdicts.map((verdict) => verdict.wouldDrop),
+    results.map((verdict) => verdict.wouldDrop),
     [true, false, false],
   );
   assert.deepEqual(
-    verdicts.map((verdict) => verdict.reason),
+    results.map((verdict) => verdict.reason),
     ['below_threshold', 'above_threshold', 'above_threshold'],
   );
-  assert.ok(verdicts.every((verdict) => verdict.threshold === 0.5));
+  assert.ok(results.every((verdict) => verdict.threshold === 0.5));
 });
 
 test('max_false_drop drops strictly below the conformal threshold', () => {
-  const verdicts = judge({ name: 'max_false_drop', alpha: 0.1 }, [0.09, 0.1, 0.11], calibration);
+  const results = applyPolicy({ name: 'max_false_drop', alpha: 0.1 }, [0.09, 0.1, 0.11], calibration);
   assert.deepEqual(
-    verdicts.map((verdict) => verdict.wouldDrop),
+    results.map((verdict) => verdict.wouldDrop),
     [true, false, false],
   );
-  assert.ok(verdicts.every((verdict) => verdict.threshold === 0.1));
+  assert.ok(results.every((verdict) => verdict.threshold === 0.1));
 });
 
 test('max_false_drop drops nothing where the calibration is missing or too small', () => {
   for (const known of [undefined, { ...calibration, good_scores: [0.5] }]) {
-    const verdicts = judge({ name: 'max_false_drop', alpha: 0.1 }, [0, 0.5], known);
+    const results = applyPolicy({ name: 'max_false_drop', alpha: 0.1 }, [0, 0.5], known);
     assert.ok(
-      verdicts.every(
+      results.every(
         ({ wouldDrop, reason, threshold }) => !wouldDrop && reason === 'uncalibrated' && threshold === null,
       ),
     );
@@ -98,7 +98,7 @@ test('max_false_drop with an alpha per step decides at those steps alone', () =>
     [0.1, 0.2, undefined],
   );
   const reasons = (step: number) =>
-    judge(policy, [0.15, 0.25], calibration, step).map(({ reason }) => reason);
+    applyPolicy(policy, [0.15, 0.25], calibration, step).map(({ reason }) => reason);
   assert.deepEqual(reasons(5), ['above_threshold', 'above_threshold']);
   assert.deepEqual(reasons(10), ['below_threshold', 'above_threshold']);
   assert.deepEqual(reasons(7), ['score_only', 'score_only']);
@@ -109,8 +109,8 @@ test('a larger alpha never keeps what a smaller one drops', () => {
   fc.assert(
     fc.property(scores, alpha, alpha, (group, one, other) => {
       const [small, large] = one < other ? [one, other] : [other, one];
-      const careful = judge({ name: 'max_false_drop', alpha: small }, group, calibration);
-      const bold = judge({ name: 'max_false_drop', alpha: large }, group, calibration);
+      const careful = applyPolicy({ name: 'max_false_drop', alpha: small }, group, calibration);
+      const bold = applyPolicy({ name: 'max_false_drop', alpha: large }, group, calibration);
       for (const [index, verdict] of careful.entries())
         assert.ok(!verdict.wouldDrop || bold[index]?.wouldDrop);
     }),
@@ -118,8 +118,8 @@ test('a larger alpha never keeps what a smaller one drops', () => {
 });
 
 test('score_only keeps everything', () => {
-  const verdicts = judge({ name: 'score_only' }, [0, 1], calibration);
-  assert.ok(verdicts.every(({ wouldDrop, reason }) => !wouldDrop && reason === 'score_only'));
+  const results = applyPolicy({ name: 'score_only' }, [0, 1], calibration);
+  assert.ok(results.every(({ wouldDrop, reason }) => !wouldDrop && reason === 'score_only'));
 });
 
 test('ranks are a permutation that agrees with the scores', () => {
@@ -187,8 +187,8 @@ test('max_false_drop allows 5% unless it says otherwise', () => {
   const policy = policySchema.parse({ name: 'max_false_drop' });
   assert.equal(alphaAt(policy, 5), 0.05);
   assert.deepEqual(
-    judge(policy, [0.04, 0.05, 0.06], calibration),
-    judge({ ...policy, alpha: 0.05 } as Policy, [0.04, 0.05, 0.06], calibration),
+    applyPolicy(policy, [0.04, 0.05, 0.06], calibration),
+    applyPolicy({ ...policy, alpha: 0.05 } as Policy, [0.04, 0.05, 0.06], calibration),
   );
 });
 

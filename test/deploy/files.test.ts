@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 
 import { prometheusRule } from '../../scripts/prometheus-rule.js';
-import { parsePolicies } from '../../src/config/policy-book.js';
+import { parsePolicies } from '../../src/config/policies.js';
 import { describeSettings } from '../../src/config/settings.js';
 
 interface Compose {

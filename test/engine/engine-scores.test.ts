@@ -154,7 +154,7 @@ test('further signals that a probe declares reach its graph', async (t) => {
     assertScores(scores.slice(index, index + 1), [sample], offsets[index]);
 });
 
-test('a part with a bad value gets its fault and leaves its batch mates alone', async (t) => {
+test('a slice with a bad value gets its fault and leaves its batch mates alone', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 40 });
   const { engine, heard } = await startEngine(t, models);

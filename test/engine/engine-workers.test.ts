@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import type { Engine, FollowedRun } from '../../src/engine/types.js';
+import type { Engine, BatchRun } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, startEngine } from '../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
@@ -43,7 +43,7 @@ test('a worker that dies takes only its own requests along, and is replaced', as
 test('runs are told with the requests that they hold, also those that fail', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
-  const runs: FollowedRun[] = [];
+  const runs: BatchRun[] = [];
   const { engine } = await startEngine(t, models, {
     workerUrl: FRAGILE_WORKER_URL,
     onRun: (run) => runs.push(run),

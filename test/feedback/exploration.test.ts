@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { KeyRing } from '../../src/feedback/keys.js';
-import { drawLot } from '../../src/feedback/exploration.js';
+import { drawExploration } from '../../src/feedback/exploration.js';
 
 const ringOf = (fill: number) => new KeyRing([{ id: `k${fill}`, secret: Buffer.alloc(32, fill) }]);
 const ring = ringOf(1);
@@ -14,8 +14,8 @@ const name = fc.string({ minLength: 1, maxLength: 20 });
 test('a sample draws the same lot wherever the keys are the same', () => {
   fc.assert(
     fc.property(fc.option(name, { nil: undefined }), name, (group, id) => {
-      assert.deepEqual(drawLot(ringOf(1), group, id), drawLot(ring, group, id));
-      assert.notEqual(drawLot(ringOf(2), group, id).draw, drawLot(ring, group, id).draw);
+      assert.deepEqual(drawExploration(ringOf(1), group, id), drawExploration(ring, group, id));
+      assert.notEqual(drawExploration(ringOf(2), group, id).draw, drawExploration(ring, group, id).draw);
     }),
   );
 });
@@ -25,21 +25,24 @@ test('other samples draw other lots, and group and id do not run together', () =
   fc.assert(
     fc.property(group, name, group, name, (oneGroup, oneId, otherGroup, otherId) => {
       fc.pre(oneGroup !== otherGroup || oneId !== otherId);
-      assert.notEqual(drawLot(ring, oneGroup, oneId).tag, drawLot(ring, otherGroup, otherId).tag);
+      assert.notEqual(
+        drawExploration(ring, oneGroup, oneId).tag,
+        drawExploration(ring, otherGroup, otherId).tag,
+      );
     }),
   );
-  assert.notEqual(drawLot(ring, 'ab', 'c').tag, drawLot(ring, 'a', 'bc').tag);
+  assert.notEqual(drawExploration(ring, 'ab', 'c').tag, drawExploration(ring, 'a', 'bc').tag);
 });
 
 test('a sample without an id draws anew each time, and its receipts belong to no other', () => {
-  const lots = [1, 2].map(() => drawLot(ring, 'group', undefined));
+  const lots = [1, 2].map(() => drawExploration(ring, 'group', undefined));
   assert.notEqual(lots[0]?.draw, lots[1]?.draw);
   assert.ok(lots.every(({ tag }) => tag === null));
 });
 
 for (const [what, lotAt] of [
-  ['with ids', (index: number) => drawLot(ring, 'group', `sample ${index}`)],
-  ['without ids', () => drawLot(ring, undefined, undefined)],
+  ['with ids', (index: number) => drawExploration(ring, 'group', `sample ${index}`)],
+  ['without ids', () => drawExploration(ring, undefined, undefined)],
 ] as const) {
   test(`lots are uniform ${what}`, () => {
     const count = 20_000;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { FeedbackIntake, type Outcome, type Refusal } from '../../src/feedback/intake.js';
+import { FeedbackIntake, type Outcome, type FeedbackRefusal } from '../../src/feedback/intake.js';
 import { KeyRing, randomKeys } from '../../src/feedback/keys.js';
 import { newNonce, type Receipt, signReceipt } from '../../src/feedback/receipt.js';
 import { RecentNonces } from '../../src/feedback/recent-nonces.js';
@@ -23,10 +23,10 @@ const explored = { wouldDrop: true, override: 'explore', propensity: 0.02 } as c
 
 function intake(remembered = 1000) {
   const accepted: Outcome[] = [];
-  const refused: Refusal[] = [];
+  const refused: FeedbackRefusal[] = [];
   const observer = {
     accepted: (outcome: Outcome) => accepted.push(outcome),
-    refused: (reason: Refusal) => refused.push(reason),
+    refused: (reason: FeedbackRefusal) => refused.push(reason),
   };
   const subject = new FeedbackIntake({
     keys: () => keys,

@@ -4,9 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 import { captureId } from '../../src/probe/capture-id.js';
-import { parseManifest } from '../../src/probe/manifest-reader.js';
+import { parseManifest } from '../../src/probe/read-manifest.js';
 import { type Manifest, manifestJsonSchema } from '../../src/probe/manifest.js';
-import { Refusal } from '../../src/probe/refusal.js';
+import { ProbeRefusedError } from '../../src/probe/refusal.js';
 import { tinyInputs } from '../support/onnx.js';
 import { TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
 import { randomSamples } from '../support/samples.js';
@@ -45,7 +45,10 @@ test('a capture may hold more than is known here, and all of it is hashed', () =
 });
 
 test('what is not JSON is refused', () => {
-  assert.throws(() => parseManifest('{"name": '), { name: 'Refusal', message: /^probe\.json is not JSON: / });
+  assert.throws(() => parseManifest('{"name": '), {
+    name: 'ProbeRefusedError',
+    message: /^probe\.json is not JSON: /,
+  });
 });
 
 test('many mistakes are told at once, but not without end', () => {
@@ -124,7 +127,7 @@ for (const [name, spoil, message] of MISTAKES) {
     spoil(manifest);
     assert.throws(
       () => parseManifest(JSON.stringify(manifest)),
-      (error) => error instanceof Refusal && message.test(error.message),
+      (error) => error instanceof ProbeRefusedError && message.test(error.message),
     );
   });
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-import { parsePolicies } from '../../src/config/policy-book.js';
+import { parsePolicies } from '../../src/config/policies.js';
 
 const document = await readFile('docs/decisions.md', 'utf8');
 const rules = await readFile('docker/prometheus/rules/decisions.yml', 'utf8');

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 
 import { createApp, type AppOptions } from '../../src/server/app.js';
 import type { Policy } from '../../src/decision/policy.js';
-import type { PolicyBook } from '../../src/config/policy-book.js';
+import type { Policies } from '../../src/config/policies.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 import type { Engine, EngineOptions, ServedProbe } from '../../src/engine/types.js';
 import { problem } from '../../src/errors.js';
@@ -78,7 +78,7 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
     },
     readiness: () => ({ ready: true }),
     queueDepth: () => ({ samples: 0, bytes: 0 }),
-    mayNeedMs: () => 0,
+    predictedLatencyMs: () => 0,
     reload: async () => [],
     close: async () => 0,
     ...overrides,
@@ -88,7 +88,7 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
 /** The test policy for all and keys of its own, or what is given instead. */
 export function operatorFiles(parts: Partial<AppOptions['operatorFiles']> = {}): AppOptions['operatorFiles'] {
   const ring = randomKeys();
-  const book: PolicyBook = { default: { policy: TEST_POLICY, allow_override: true }, models: {} };
+  const book: Policies = { default: { policy: TEST_POLICY, allow_override: true }, models: {} };
   return {
     policies: () => book,
     policiesRefusal: () => undefined,

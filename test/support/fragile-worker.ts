@@ -6,7 +6,7 @@ import { parentPort } from 'node:worker_threads';
 
 import { type InputLayout, layoutOf } from '../../src/engine/worker/input-layout.js';
 import type { Request } from '../../src/engine/worker/protocol.js';
-import { unpackParts } from '../../src/engine/worker/packing.js';
+import { unpackSlices } from '../../src/engine/worker/packing.js';
 // oxlint-disable-next-line import/no-unassigned-import -- the module is the thread's whole program
 import '../../src/engine/worker/worker.js';
 
@@ -19,7 +19,7 @@ parentPort?.on('message', ({ order }: Request) => {
   if (order.kind !== 'run') return;
   const inputs = layouts.get(order.key) ?? [];
   const index = inputs.findIndex(({ input }) => input.name === 'timestep');
-  const isFatal = unpackParts(order, inputs).some(({ bytes, tensors }) => {
+  const isFatal = unpackSlices(order, inputs).some(({ bytes, tensors }) => {
     const offset = tensors[index]?.byteOffset ?? 0;
     return new DataView(bytes).getFloat32(offset, true) === FATAL_TIMESTEP;
   });

@@ -1,7 +1,7 @@
 /** Owns made-up loaded probes and requests for them, for what needs no thread: their costs are round numbers. */
 import type { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import type { LoadedProbe } from '../../src/engine/repository/registry.js';
-import { CostLine } from '../../src/engine/warm-up/cost-model.js';
+import { CostModel } from '../../src/engine/warm-up/cost-model.js';
 import { ScoreRequest } from '../../src/engine/batching/score-request.js';
 import { tinyInputs } from './onnx.js';
 import { TINY_SIZE, tinyManifest } from './probe-folder.js';
@@ -14,7 +14,7 @@ const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(2, 4, 4), []);
 
 /** A probe with batches of at most so many samples and padded tokens. */
 export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): LoadedProbe {
-  const cost = new CostLine(MS_PER_TOKEN, MS_PER_RUN);
+  const cost = new CostModel(MS_PER_TOKEN, MS_PER_RUN);
   const plan: BatchPlan = {
     bestSamples: maxSamples,
     maxSamples,

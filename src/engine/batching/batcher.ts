@@ -4,13 +4,13 @@
  * request never waits.
  */
 import { problem } from '../../errors.js';
-import type { Backlog, Batch } from './queue.js';
+import type { RequestQueue, Batch } from './queue.js';
 import { samplesThatFit } from '../warm-up/batch-plan.js';
-import { RunHangs } from '../worker/run-timeout.js';
-import { Outlook } from './latency-predictor.js';
+import { RunTimeoutError } from '../worker/run-timeout.js';
+import { LatencyPredictor } from './latency-predictor.js';
 import type { RunFacts, ScoreRequest } from './score-request.js';
-import { reasonOf } from '../../probe/refusal.js';
-import { ThreadDied } from '../worker/thread.js';
+import { messageOf } from '../../probe/refusal.js';
+import { WorkerDiedError } from '../worker/worker-thread.js';
 import type { EngineObserver, EngineOptions, SkipReason } from '../types.js';
 import type { SlotRunResult, WorkerSlot } from '../pool/worker-slot.js';
 
@@ -21,8 +21,8 @@ const SHORTEST_TIMER_MS = 1;
 const US_PER_MS = 1000;
 const RETRY_AFTER_SECONDS = 1;
 
-export interface SchedulerOptions {
-  readonly backlog: Backlog;
+export interface BatcherOptions {
+  readonly requestQueue: RequestQueue;
   readonly idleSlot: () => WorkerSlot | undefined;
   /** Threads that can take a run at once. */
   readonly idleThreads: () => number;
@@ -34,16 +34,16 @@ export interface SchedulerOptions {
   readonly onRun?: EngineOptions['onRun'];
 }
 
-export class Scheduler {
-  readonly #options: SchedulerOptions;
-  readonly #outlook: Outlook;
+export class Batcher {
+  readonly #options: BatcherOptions;
+  readonly #predictor: LatencyPredictor;
   readonly #running = new Set<Promise<void>>();
   readonly #open = new Set<ScoreRequest>();
   #isPumpDue = false;
 
-  constructor(options: SchedulerOptions) {
+  constructor(options: BatcherOptions) {
     this.#options = options;
-    this.#outlook = new Outlook(options.backlog);
+    this.#predictor = new LatencyPredictor(options.requestQueue);
   }
 
   /**
@@ -54,30 +54,30 @@ export class Scheduler {
     if (signal?.aborted) return this.#skip(request, 'aborted', abortReason(signal));
     const leftMs = request.deadline - performance.now();
     if (leftMs <= 0) return this.#skip(request, 'deadline', deadlinePassed());
-    const { backlog, idleSlot, liveThreads } = this.#options;
+    const { requestQueue, idleSlot, liveThreads } = this.#options;
     // With an idle thread there is nothing ahead: it costs nothing to try.
     const threads = idleSlot() ? Infinity : liveThreads();
-    if (threads !== Infinity && leftMs !== Infinity && this.#outlook.needMs(request, threads) > leftMs)
+    if (threads !== Infinity && leftMs !== Infinity && this.#predictor.needMs(request, threads) > leftMs)
       return this.#skip(request, 'predicted', deadlineTooNear());
-    this.#outlook.expect(request, threads);
-    backlog.add(request);
+    this.#predictor.expect(request, threads);
+    requestQueue.add(request);
     this.#watch(request, signal, leftMs);
     this.pump();
   }
 
   /** See Engine. */
-  mayNeedMs(receiving: number): number {
+  predictedLatencyMs(receiving: number): number {
     const { idleSlot, liveThreads } = this.#options;
-    return idleSlot() ? 0 : this.#outlook.mayNeedMs(liveThreads(), receiving);
+    return idleSlot() ? 0 : this.#predictor.predictedLatencyMs(liveThreads(), receiving);
   }
 
   /** Gives idle threads what waits. */
   pump(): void {
-    const { backlog, idleSlot, idleThreads } = this.#options;
+    const { requestQueue, idleSlot, idleThreads } = this.#options;
     for (let slot = idleSlot(); slot; slot = idleSlot()) {
-      for (const late of this.#outlook.hopeless()) this.#skip(late, 'predicted', deadlineTooNear());
+      for (const late of this.#predictor.predictedLate()) this.#skip(late, 'predicted', deadlineTooNear());
       if (this.#waitsForMore()) return;
-      const batch = backlog.take(idleThreads() < 2);
+      const batch = requestQueue.take(idleThreads() < 2);
       if (!batch) return;
       const run = this.#run(slot, batch);
       this.#running.add(run);
@@ -93,7 +93,7 @@ export class Scheduler {
 
   /** Rejects everything that waits. */
   rejectWaiting(error: () => Error): void {
-    for (const request of this.#options.backlog.clear()) request.fail(error());
+    for (const request of this.#options.requestQueue.clear()) request.fail(error());
   }
 
   /** Resolves when nothing waits and nothing runs. */
@@ -106,8 +106,8 @@ export class Scheduler {
 
   /** A batch that is not full yet may be given a little time; then a later pump takes it. */
   #waitsForMore(): boolean {
-    const { backlog, maxQueueDelayUs } = this.#options;
-    const queue = backlog.next();
+    const { requestQueue, maxQueueDelayUs } = this.#options;
+    const queue = requestQueue.next();
     const [head] = queue;
     if (maxQueueDelayUs === 0 || !head) return false;
     const leftMs = head.arrivedAt + maxQueueDelayUs / US_PER_MS - performance.now();
@@ -131,11 +131,11 @@ export class Scheduler {
 
   async #run(slot: WorkerSlot, batch: Batch): Promise<void> {
     const startedAt = performance.now();
-    const end = this.#outlook.begin(batch);
+    const end = this.#predictor.begin(batch);
     try {
       const reply = await slot.run(
         batch.probe.key,
-        batch.parts.map(({ part }) => part),
+        batch.slices.map(({ slice }) => slice),
       );
       end();
       this.#tell(batch, startedAt, false);
@@ -144,7 +144,7 @@ export class Scheduler {
       end();
       this.#tell(batch, startedAt, true);
       const failure = runFailure(error);
-      for (const { request } of batch.parts) this.#settleFailed(request, failure);
+      for (const { request } of batch.slices) this.#settleFailed(request, failure);
     }
     this.pump();
   }
@@ -153,20 +153,20 @@ export class Scheduler {
     const { name, version, plan } = batch.probe;
     if (!hadAllCores) plan.cost.learn(batch.paddedTokens, ms);
     this.#options.observer.batchRun({ model: name, version, samples: batch.samples, ms });
-    for (const [index, { request, part }] of batch.parts.entries()) {
+    for (const [index, { request, slice }] of batch.slices.entries()) {
       const result = results[index];
-      if (result) request.accept(part, result, facts);
+      if (result) request.accept(slice, result, facts);
       if (!request.isSettled) continue;
-      this.#outlook.fulfilled(request);
-      this.#options.backlog.remove(request);
+      this.#predictor.fulfilled(request);
+      this.#options.requestQueue.remove(request);
     }
   }
 
   /** Costs nothing unless somebody follows requests. */
-  #tell({ probe, samples, paddedTokens, parts }: Batch, from: number, isFault: boolean): void {
+  #tell({ probe, samples, paddedTokens, slices }: Batch, from: number, isFault: boolean): void {
     const { onRun } = this.#options;
     if (!onRun) return;
-    const origins = parts.flatMap(({ request }) => request.origin ?? []);
+    const origins = slices.flatMap(({ request }) => request.origin ?? []);
     if (origins.length === 0) return;
     onRun({ probe, samples, paddedTokens, from, to: performance.now(), isFault, origins });
   }
@@ -174,7 +174,7 @@ export class Scheduler {
   /** What is left of a request that has failed needs no run any more. */
   #settleFailed(request: ScoreRequest, error: Error): void {
     request.fail(error);
-    this.#options.backlog.remove(request);
+    this.#options.requestQueue.remove(request);
   }
 
   #skip(request: ScoreRequest, reason: SkipReason, error: Error): void {
@@ -220,10 +220,10 @@ function deadlineTooNear(): Error {
 
 /** A thread that was lost says little of the request that it held: another try may succeed. */
 function runFailure(error: unknown): Error {
-  if (error instanceof ThreadDied)
+  if (error instanceof WorkerDiedError)
     return unready('The worker that held this request ended unexpectedly.', error);
-  if (error instanceof RunHangs) return unready('The inference did not end in time.', error);
-  return problem('internal', `The probe could not be run: ${reasonOf(error)}`, { cause: error });
+  if (error instanceof RunTimeoutError) return unready('The inference did not end in time.', error);
+  return problem('internal', `The probe could not be run: ${messageOf(error)}`, { cause: error });
 }
 
 function unready(detail: string, cause: Error): Error {

@@ -2,9 +2,9 @@
  * Owns the prediction whether a request will have its scores in time. It never speaks against a request that could run
  * at once: however wrong the cost line is, an idle service refuses nothing, and what then runs puts the line right.
  */
-import type { Backlog, Batch } from './queue.js';
+import type { RequestQueue, Batch } from './queue.js';
 import { samplesThatFitWhole } from '../warm-up/batch-plan.js';
-import { PredictionError } from '../prediction-error.js';
+import { PredictionMargin } from '../prediction-margin.js';
 import type { ScoreRequest } from './score-request.js';
 
 /** How much of what a request costs is taken over into the running mean. */
@@ -22,17 +22,17 @@ interface Run {
   readonly predictedMs: number;
 }
 
-export class Outlook {
-  readonly #backlog: Backlog;
+export class LatencyPredictor {
+  readonly #requestQueue: RequestQueue;
   readonly #runs = new Set<Run>();
-  readonly #error = new PredictionError(DEVIATIONS);
+  readonly #error = new PredictionMargin(DEVIATIONS);
   /** What a request cost lately, for those of which nothing is known yet, ms. */
   #usualOwnMs = 0;
   /** When each request was predicted to have its scores. */
   readonly #expected = new WeakMap<ScoreRequest, number>();
 
-  constructor(backlog: Backlog) {
-    this.#backlog = backlog;
+  constructor(requestQueue: RequestQueue) {
+    this.#requestQueue = requestQueue;
   }
 
   /** Notes a run that begins. @returns to be called when it has ended. */
@@ -49,7 +49,7 @@ export class Outlook {
    * @param threads that take work. @param receiving requests that are being received before it: they count as usual ones,
    * whatever they announce, lest a single slow sender of a huge body turns all others away.
    */
-  mayNeedMs(threads: number, receiving: number): number {
+  predictedLatencyMs(threads: number, receiving: number): number {
     const comingMs = ((receiving + 1) * this.#usualOwnMs) / Math.max(1, threads);
     return this.#aheadMs(threads) + comingMs + this.#error.marginMs;
   }
@@ -80,7 +80,7 @@ export class Outlook {
 
   #aheadMs(threads: number): number {
     const now = performance.now();
-    let ahead = this.#backlog.workMs();
+    let ahead = this.#requestQueue.workMs();
     for (const { startedAt, predictedMs } of this.#runs) ahead += Math.max(0, startedAt + predictedMs - now);
     return ahead / Math.max(1, threads);
   }
@@ -89,8 +89,8 @@ export class Outlook {
    * What of the next queue would end after its deadline even if its batch ran now. One request is always left out: an
    * idle thread has nothing better to do, and its run shows what runs really cost.
    */
-  hopeless(): ScoreRequest[] {
-    const queue = this.#backlog.next();
+  predictedLate(): ScoreRequest[] {
+    const queue = this.#requestQueue.next();
     const [head] = queue;
     if (!head || queue.length === 1) return [];
     const { cost, maxTokens } = head.probe.plan;

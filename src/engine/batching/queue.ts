@@ -2,12 +2,12 @@
 import { problem } from '../../errors.js';
 import { samplesThatFit, samplesThatFitWhole } from '../warm-up/batch-plan.js';
 import type { LoadedProbe } from '../repository/registry.js';
-import type { ScoreRequest, TakenPart } from './score-request.js';
+import type { ScoreRequest, RequestSlice } from './score-request.js';
 import type { QueueDepth } from '../types.js';
 
 const RETRY_AFTER_SECONDS = 1;
 
-export interface BacklogLimits {
+export interface QueueLimits {
   readonly maxQueueSamples: number;
   readonly maxQueueBytes: number;
 }
@@ -18,16 +18,16 @@ export interface Batch {
   readonly samples: number;
   /** Its samples times the tokens of its longest. */
   readonly paddedTokens: number;
-  readonly parts: readonly TakenPart[];
+  readonly slices: readonly RequestSlice[];
 }
 
-export class Backlog {
-  readonly #limits: BacklogLimits;
+export class RequestQueue {
+  readonly #limits: QueueLimits;
   readonly #queues = new Map<number, ScoreRequest[]>();
   #samples = 0;
   #bytes = 0;
 
-  constructor(limits: BacklogLimits) {
+  constructor(limits: QueueLimits) {
     this.#limits = limits;
   }
 
@@ -36,7 +36,7 @@ export class Backlog {
   }
 
   /**
-   * Puts a request at the end of its probe's queue. Into an empty backlog goes even one that is beyond the bounds.
+   * Puts a request at the end of its probe's queue. Into an empty requestQueue goes even one that is beyond the bounds.
    * @throws {ProblemError} overloaded
    */
   add(request: ScoreRequest): void {
@@ -65,22 +65,22 @@ export class Backlog {
     const [head] = queue ?? [];
     if (!queue || !head) return undefined;
     const { plan } = head.probe;
-    const parts: TakenPart[] = [];
+    const slices: RequestSlice[] = [];
     let samples = 0;
     let tokens = 0;
     for (let next = queue[0]; next; next = queue[0]) {
       const longest = Math.max(tokens, next.tokens);
       const staysWhole =
-        isLastIdle && parts.length === 0 && next.samples <= samplesThatFitWhole(plan, longest);
+        isLastIdle && slices.length === 0 && next.samples <= samplesThatFitWhole(plan, longest);
       const room = staysWhole ? next.waiting : samplesThatFit(plan, longest) - samples;
-      if (room <= 0 || (next.waiting > room && parts.length > 0)) break;
+      if (room <= 0 || (next.waiting > room && slices.length > 0)) break;
       const taken = this.#takeFrom(next, room);
       if (next.waiting === 0) this.#drop(queue);
-      parts.push(taken);
-      samples += taken.part.samples;
+      slices.push(taken);
+      samples += taken.slice.samples;
       tokens = longest;
     }
-    return { probe: head.probe, samples, paddedTokens: samples * tokens, parts };
+    return { probe: head.probe, samples, paddedTokens: samples * tokens, slices };
   }
 
   /** The queue that take() would take from. */
@@ -129,9 +129,9 @@ export class Backlog {
     return longest;
   }
 
-  #takeFrom(request: ScoreRequest, room: number): TakenPart {
+  #takeFrom(request: ScoreRequest, room: number): RequestSlice {
     const taken = request.take(room);
-    this.#samples -= taken.part.samples;
+    this.#samples -= taken.slice.samples;
     return taken;
   }
 

@@ -3,14 +3,14 @@ import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
 import type { LoadedProbe } from '../repository/registry.js';
 import { problemOf } from '../worker/fault.js';
-import type { BatchPart, PartResult } from '../worker/protocol.js';
-import { partOf, sampleCount, usedTokens, wholePart } from '../worker/slice-samples.js';
+import type { SampleSlice, SliceResult } from '../worker/protocol.js';
+import { sliceOf, sampleCount, usedTokens, wholeSlice } from '../worker/slice-samples.js';
 import type { EngineResult, ScoreOptions } from '../types.js';
 
 /** A part that was given out, and whom it belongs to. */
-export interface TakenPart {
+export interface RequestSlice {
   readonly request: ScoreRequest;
-  readonly part: BatchPart;
+  readonly slice: SampleSlice;
 }
 
 /** What is known of the run that a part was in. */
@@ -66,26 +66,26 @@ export class ScoreRequest {
   }
 
   /** Gives out the next samples, at most `limit`. */
-  take(limit: number): TakenPart {
+  take(limit: number): RequestSlice {
     const body = this.#body;
     if (!body || this.waiting === 0) throw new Error('nothing is left to take');
     const first = this.#taken;
     const samples = Math.min(limit, this.waiting);
     this.#taken += samples;
     if (this.waiting === 0) this.#body = undefined;
-    const part = samples === this.samples ? wholePart(body) : partOf(body, first, samples);
-    return { request: this, part };
+    const slice = samples === this.samples ? wholeSlice(body) : sliceOf(body, first, samples);
+    return { request: this, slice };
   }
 
   /** Takes in one part's result; the last one settles the request. */
-  accept(part: BatchPart, result: PartResult, run: RunFacts): void {
+  accept(slice: SampleSlice, result: SliceResult, run: RunFacts): void {
     if (this.isSettled) return;
     if ('fault' in result) {
       this.fail(problemOf(result.fault));
       return;
     }
-    this.#scores.set(result.scores, part.first);
-    this.#scored += part.samples;
+    this.#scores.set(result.scores, slice.first);
+    this.#scored += slice.samples;
     this.#facts = {
       queueMs: Math.max(this.#facts.queueMs, run.startedAt - this.arrivedAt),
       inferenceMs: Math.max(this.#facts.inferenceMs, run.ms),

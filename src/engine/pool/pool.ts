@@ -1,9 +1,9 @@
 /** Owns the worker threads together: as many as asked for, each holding every probe. */
-import { RunHangs } from '../worker/run-timeout.js';
-import type { KeyedProbe, MeasuredProbe, Prepared } from '../warm-up/prepare.js';
+import { RunTimeoutError } from '../worker/run-timeout.js';
+import type { KeyedProbe, MeasuredProbe, WarmUpResult } from '../warm-up/warm-up.js';
 import type { WorkerSettings } from '../worker/protocol.js';
-import { Postponed, Refusal, reasonOf } from '../../probe/refusal.js';
-import { EngineThread, ThreadDied } from '../worker/thread.js';
+import { ProbePostponedError, ProbeRefusedError, messageOf } from '../../probe/refusal.js';
+import { WorkerThread, WorkerDiedError } from '../worker/worker-thread.js';
 import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
 
 export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes' | 'isAlone'> {
@@ -54,7 +54,7 @@ export class WorkerPool {
           ...this.#options,
           probes: this.#probes,
           isAlone: () => this.#isQuiet(),
-          makeThread: () => new EngineThread(workerUrl, settings),
+          makeThread: () => new WorkerThread(workerUrl, settings),
         }),
     );
     this.#slots.push(...added);
@@ -64,10 +64,10 @@ export class WorkerPool {
   /**
    * Brings a probe into every thread: first into one, where it must prove itself and is measured, then into the others
    * one by one, so that all but one go on answering.
-   * @throws {Postponed} when there is no thread to load it into at the moment.
-   * @throws {Refusal} when the probe is at fault, and {OrderFailed} with isDevice when the device is.
+   * @throws {ProbePostponedError} when there is no thread to load it into at the moment.
+   * @throws {ProbeRefusedError} when the probe is at fault, and {OrderFailedError} with isDevice when the device is.
    */
-  async install(probe: KeyedProbe): Promise<Prepared> {
+  async install(probe: KeyedProbe): Promise<WarmUpResult> {
     const first = await this.#anyLive();
     const prepared = await measureFirst(first, probe);
     const measured = { ...probe, plan: prepared.plan };
@@ -102,18 +102,21 @@ export class WorkerPool {
     // A probe that kills the thread it is loaded into must not take the next one with it.
     const [slot] = this.#slots;
     await slot?.start();
-    if (!slot?.isLive) throw new Postponed('no worker thread is up to load it');
+    if (!slot?.isLive) throw new ProbePostponedError('no worker thread is up to load it');
     return slot;
   }
 }
 
-async function measureFirst(slot: WorkerSlot, probe: KeyedProbe): Promise<Prepared> {
+async function measureFirst(slot: WorkerSlot, probe: KeyedProbe): Promise<WarmUpResult> {
   try {
     return await slot.measure(probe);
   } catch (error) {
-    if (error instanceof RunHangs) throw new Refusal(`selftest: ${error.message}`, { cause: error });
-    if (!(error instanceof ThreadDied)) throw error;
-    throw new Refusal(`the worker thread died while loading it: ${error.message}`, { cause: error });
+    if (error instanceof RunTimeoutError)
+      throw new ProbeRefusedError(`selftest: ${error.message}`, { cause: error });
+    if (!(error instanceof WorkerDiedError)) throw error;
+    throw new ProbeRefusedError(`the worker thread died while loading it: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -122,6 +125,7 @@ async function loadOrReplace(slot: WorkerSlot, probe: MeasuredProbe): Promise<vo
   try {
     await slot.load(probe);
   } catch (error) {
-    if (!(error instanceof ThreadDied || error instanceof RunHangs)) await slot.replace(reasonOf(error));
+    if (!(error instanceof WorkerDiedError || error instanceof RunTimeoutError))
+      await slot.replace(messageOf(error));
   }
 }

@@ -8,19 +8,19 @@
  *      └─────────────────┴───────────────────┴───────────┴── the thread died: again, after a pause
  */
 import { allCoresKey } from '../warm-up/all-cores.js';
-import { inTime, RunHangs } from '../worker/run-timeout.js';
+import { withTimeout, RunTimeoutError } from '../worker/run-timeout.js';
 import {
   type KeyedProbe,
   type MeasuredProbe,
   measureProbe,
-  type Prepared,
+  type WarmUpResult,
   prepareProbe,
   type ProvingThread,
   type RunSettings,
-} from '../warm-up/prepare.js';
-import type { BatchPart } from '../worker/protocol.js';
-import { reasonOf } from '../../probe/refusal.js';
-import { type EngineThread, type RunResult, ThreadDied } from '../worker/thread.js';
+} from '../warm-up/warm-up.js';
+import type { SampleSlice } from '../worker/protocol.js';
+import { messageOf } from '../../probe/refusal.js';
+import { type WorkerThread, type RunResult, WorkerDiedError } from '../worker/worker-thread.js';
 import type { EngineLog } from '../types.js';
 
 const FIRST_PAUSE_MS = 100;
@@ -30,7 +30,7 @@ const PROOF_TIMEOUT_MS = 10_000;
 export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'preparing' | 'hung' | 'closed';
 
 export interface WorkerSlotOptions extends RunSettings {
-  readonly makeThread: () => EngineThread;
+  readonly makeThread: () => WorkerThread;
   /** The probes that a new thread must hold before it is idle. */
   readonly probes: ReadonlyMap<number, MeasuredProbe>;
   /** Nothing else runs or waits, so that a run may have all cores. Asked when a run begins. */
@@ -66,7 +66,7 @@ export class WorkerSlot {
   readonly #held = new Set<number>();
   readonly #waiters: Waiter[] = [];
   #state: SlotState = 'down';
-  #thread: EngineThread | undefined;
+  #thread: WorkerThread | undefined;
   #starting: Promise<void> = Promise.resolve();
   #restart: NodeJS.Timeout | undefined;
   #failures = 0;
@@ -94,7 +94,7 @@ export class WorkerSlot {
   }
 
   /** Loads and measures a new probe in the living thread between two runs, as measureProbe does. */
-  measure(probe: KeyedProbe): Promise<Prepared> {
+  measure(probe: KeyedProbe): Promise<WarmUpResult> {
     return this.#betweenRuns(async (thread) => {
       const prepared = await measureProbe(thread, probe, this.#options);
       this.#held.add(probe.key);
@@ -120,21 +120,21 @@ export class WorkerSlot {
 
   /**
    * Runs one batch on the idle thread.
-   * @throws {ThreadDied | RunHangs | OrderFailed}
+   * @throws {WorkerDiedError | RunTimeoutError | OrderFailedError}
    */
-  async run(key: number, parts: readonly BatchPart[]): Promise<SlotRunResult> {
+  async run(key: number, slices: readonly SampleSlice[]): Promise<SlotRunResult> {
     const thread = this.#living();
     this.#state = 'busy';
-    const hadAllCores = this.#getsAllCores(key, parts);
-    const run = thread.run(hadAllCores ? allCoresKey(key) : key, parts);
+    const hadAllCores = this.#getsAllCores(key, slices);
+    const run = thread.run(hadAllCores ? allCoresKey(key) : key, slices);
     try {
-      const reply = await inTime(run, this.#options.inferenceTimeoutMs);
+      const reply = await withTimeout(run, this.#options.inferenceTimeoutMs);
       this.#failures = 0;
       this.#endTurn('busy', 'idle');
       return { ...reply, hadAllCores };
     } catch (error) {
-      if (error instanceof RunHangs) this.#hang(run, error.message);
-      else this.#endTurn('busy', error instanceof ThreadDied ? 'down' : 'idle');
+      if (error instanceof RunTimeoutError) this.#hang(run, error.message);
+      else this.#endTurn('busy', error instanceof WorkerDiedError ? 'down' : 'idle');
       throw error;
     }
   }
@@ -159,7 +159,7 @@ export class WorkerSlot {
     clearTimeout(this.#restart);
   }
 
-  async #bringUp(thread: EngineThread): Promise<void> {
+  async #bringUp(thread: WorkerThread): Promise<void> {
     this.#thread = thread;
     this.#held.clear();
     void this.#watch(thread);
@@ -172,8 +172,8 @@ export class WorkerSlot {
       }
     } catch (error) {
       if (this.#state === 'hung') return;
-      if (!(error instanceof ThreadDied)) await thread.close();
-      this.#lose(reasonOf(error));
+      if (!(error instanceof WorkerDiedError)) await thread.close();
+      this.#lose(messageOf(error));
       return;
     }
     if (this.#state !== 'starting') return;
@@ -181,7 +181,7 @@ export class WorkerSlot {
     this.#options.onIdle();
   }
 
-  async #watch(thread: EngineThread): Promise<void> {
+  async #watch(thread: WorkerThread): Promise<void> {
     const reason = await thread.ended;
     // A thread that dies while it is brought up is dealt with there.
     if (reason !== undefined && this.#state !== 'starting' && this.#thread === thread) this.#lose(reason);
@@ -211,7 +211,7 @@ export class WorkerSlot {
       this.#endPreparing('idle');
       return result;
     } catch (error) {
-      this.#endPreparing(error instanceof ThreadDied ? 'down' : 'idle');
+      this.#endPreparing(error instanceof WorkerDiedError ? 'down' : 'idle');
       throw error;
     }
   }
@@ -230,32 +230,32 @@ export class WorkerSlot {
   }
 
   #turnAway(reason: string): void {
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(new ThreadDied(reason));
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(new WorkerDiedError(reason));
   }
 
-  #getsAllCores(key: number, parts: readonly BatchPart[]): boolean {
+  #getsAllCores(key: number, slices: readonly SampleSlice[]): boolean {
     const { probes, isAlone } = this.#options;
     const { allCoresFrom = Infinity } = probes.get(key)?.plan ?? {};
-    return parts.reduce((sum, { samples }) => sum + samples, 0) >= allCoresFrom && isAlone();
+    return slices.reduce((sum, { samples }) => sum + samples, 0) >= allCoresFrom && isAlone();
   }
 
-  #living(): EngineThread {
-    if (!this.#thread) throw new ThreadDied('there is no thread at the moment');
+  #living(): WorkerThread {
+    if (!this.#thread) throw new WorkerDiedError('there is no thread at the moment');
     return this.#thread;
   }
 
   /** The thread for a probe that proves itself: a run that hangs there is no better than one of requests. */
-  #inTimeOn(thread: EngineThread): ProvingThread {
+  #inTimeOn(thread: WorkerThread): ProvingThread {
     const { inferenceTimeoutMs = Infinity, proofTimeoutMs = PROOF_TIMEOUT_MS } = this.#options;
     return {
       load: (order) => thread.load(order),
       unload: (key) => thread.unload(key),
-      run: async (key, parts) => {
-        const run = thread.run(key, parts);
+      run: async (key, slices) => {
+        const run = thread.run(key, slices);
         try {
-          return await inTime(run, Math.max(inferenceTimeoutMs, proofTimeoutMs));
+          return await withTimeout(run, Math.max(inferenceTimeoutMs, proofTimeoutMs));
         } catch (error) {
-          if (error instanceof RunHangs) this.#hang(run, error.message);
+          if (error instanceof RunTimeoutError) this.#hang(run, error.message);
           throw error;
         }
       },
@@ -275,7 +275,7 @@ export class WorkerSlot {
     this.#options.onDown();
     // If the thread dies instead, the watch over it deals with that.
     run.then(recover, (error: unknown) => {
-      if (!(error instanceof ThreadDied)) recover();
+      if (!(error instanceof WorkerDiedError)) recover();
     });
   }
 }

@@ -25,7 +25,7 @@ interface Known {
   readonly reason?: string | undefined;
 }
 
-export class Catalogue {
+export class ProbeRegistry {
   readonly #defaultModel: string | undefined;
   #known: Known[] = [];
 

@@ -1,7 +1,7 @@
 /** Owns that the model repository is looked at again and again, and that a look which fails is told once and changes nothing. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { reasonOf } from '../../probe/refusal.js';
+import { messageOf } from '../../probe/refusal.js';
 import type { EngineLog } from '../types.js';
 
 export interface PollOptions {
@@ -22,7 +22,7 @@ export async function pollRepository({ look, intervalMs, signal, log }: PollOpti
       await look();
       trouble = undefined;
     } catch (error) {
-      const reason = reasonOf(error);
+      const reason = messageOf(error);
       if (reason !== trouble) log.error({ reason }, 'the model repository cannot be looked at');
       trouble = reason;
     }

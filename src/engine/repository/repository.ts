@@ -7,18 +7,18 @@
  * A folder is judged once it looks the same twice, and again after every change, so one that is still being written is
  * not taken for broken for ever.
  */
-import type { Catalogue, LoadedProbe } from './registry.js';
+import type { ProbeRegistry, LoadedProbe } from './registry.js';
 import type { WorkerPool } from '../pool/pool.js';
 import { readProbeFolder } from '../../probe/probe-folder.js';
-import { type ProbeLocation, findProbeLocations, folderPrint } from '../../probe/probe-locations.js';
-import { Postponed, Refusal, reasonOf } from '../../probe/refusal.js';
+import { type ProbeLocation, findProbeLocations, folderFingerprint } from '../../probe/probe-locations.js';
+import { ProbePostponedError, ProbeRefusedError, messageOf } from '../../probe/refusal.js';
 import { pollRepository } from './repository-poll.js';
 import type { EngineLog, EngineObserver, ProbeChange } from '../types.js';
 
 export interface RepositoryOptions {
   readonly modelsDir: string;
   readonly pool: WorkerPool;
-  readonly catalogue: Catalogue;
+  readonly registry: ProbeRegistry;
   /** Resolves when no request for this probe waits or runs any more. */
   readonly released: (key: number) => Promise<void>;
   readonly log: EngineLog;
@@ -52,7 +52,7 @@ export class Repository {
    */
   async loadAll(): Promise<void> {
     for (const location of await findProbeLocations(this.#options.modelsDir)) {
-      await this.#judge(this.#folderOf(location), await folderPrint(location.folder), true);
+      await this.#judge(this.#folderOf(location), await folderFingerprint(location.folder), true);
     }
   }
 
@@ -94,10 +94,10 @@ export class Repository {
     for (const location of locations) {
       if (this.#stop.signal.aborted) return changes;
       const folder = this.#folderOf(location);
-      const print = await folderPrint(location.folder);
+      const print = await folderFingerprint(location.folder);
       const isSettled = isForced || print === folder.seen;
       folder.seen = print;
-      const isNew = print !== folder.judged || (isForced && this.#options.catalogue.isRefused(location));
+      const isNew = print !== folder.judged || (isForced && this.#options.registry.isRefused(location));
       if (isSettled && isNew) changes.push(...(await this.#judge(folder, print, false)));
     }
     return [...changes, ...this.#forgetMissing(locations, isForced)];
@@ -117,7 +117,7 @@ export class Repository {
   #forget({ location }: Folder): ProbeChange[] {
     const { name, version } = location;
     this.#folders.delete(location.folder);
-    const gone = this.#options.catalogue.remove(location);
+    const gone = this.#options.registry.remove(location);
     if (!gone) return [];
     this.#retire(gone);
     return [{ name, version, change: 'unloaded' }];
@@ -139,19 +139,19 @@ export class Repository {
     try {
       return await this.#load(location);
     } catch (error) {
-      if (isStart && !(error instanceof Refusal)) throw error;
-      if (error instanceof Postponed) folder.judged = undefined;
-      return [this.#refuse(location, reasonOf(error))];
+      if (isStart && !(error instanceof ProbeRefusedError)) throw error;
+      if (error instanceof ProbePostponedError) folder.judged = undefined;
+      return [this.#refuse(location, messageOf(error))];
     }
   }
 
   async #load(location: ProbeLocation): Promise<ProbeChange[]> {
-    const { pool, catalogue, log, observer } = this.#options;
+    const { pool, registry, log, observer } = this.#options;
     const { name, version } = location;
     const files = await readProbeFolder(location);
     const { manifest, sha256, manifestSha256 } = files;
-    if (catalogue.find(location)?.manifestSha256 === manifestSha256) {
-      catalogue.note(location, undefined);
+    if (registry.find(location)?.manifestSha256 === manifestSha256) {
+      registry.note(location, undefined);
       return [];
     }
     this.#keys += 1;
@@ -160,7 +160,7 @@ export class Repository {
     const { provider, fallback } = about;
     const instead = fallback === undefined ? {} : { fallback };
     const probe = { key, name, version, provider, ...instead, sha256, manifestSha256, manifest, plan };
-    const before = catalogue.add(probe);
+    const before = registry.add(probe);
     if (before) this.#retire(before);
     observer.probeLoaded({ name, version, provider, sha256 });
     const { bestSamples, allCoresFrom, cost, measurements } = plan;
@@ -184,9 +184,9 @@ export class Repository {
   }
 
   #refuse(location: ProbeLocation, reason: string): ProbeChange {
-    const { catalogue, log, observer } = this.#options;
+    const { registry, log, observer } = this.#options;
     const { name, version } = location;
-    catalogue.note(location, reason);
+    registry.note(location, reason);
     observer.probeRefused({ name, version, reason });
     log.error({ name, version, reason }, 'a probe was refused');
     return { name, version, change: 'refused', reason };

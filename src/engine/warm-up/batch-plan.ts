@@ -1,5 +1,5 @@
 /** Owns how large a batch may be, and how that is found out by running some. */
-import { CostLine, type Measurement } from './cost-model.js';
+import { CostModel, type Measurement } from './cost-model.js';
 
 /** Beyond the best size known on any machine; no batch is larger unless the operator says so. */
 const LARGEST_BATCH = 64;
@@ -31,7 +31,7 @@ export interface BatchPlan {
   readonly maxTokens: number;
   /** Samples from which on a batch that is alone gets all cores; Infinity: none does. */
   readonly allCoresFrom: number;
-  readonly cost: CostLine;
+  readonly cost: CostModel;
   /** What the plan rests on. */
   readonly measurements: readonly Measurement[];
 }
@@ -61,7 +61,7 @@ export async function measureBatches(
     }
   }
   const measurements = [...fastest].map(([samples, ms]) => ({ samples, ms }));
-  const plan = { cost: CostLine.through(measurements, tokens), measurements, allCoresFrom: Infinity };
+  const plan = { cost: CostModel.through(measurements, tokens), measurements, allCoresFrom: Infinity };
   if (maxSamples !== undefined) return { ...plan, bestSamples: maxSamples, maxSamples, maxTokens: Infinity };
   const bestSamples = bestSize(measurements);
   return { ...plan, bestSamples, maxSamples: LARGEST_BATCH, maxTokens: bestSamples * tokens };

@@ -14,7 +14,7 @@ export interface Measurement {
   readonly ms: number;
 }
 
-export class CostLine {
+export class CostModel {
   /** Per padded token, as measured at warm-up, ms. */
   readonly slopeMs: number;
   /** Per run, as measured at warm-up, ms. */
@@ -30,7 +30,7 @@ export class CostLine {
    * The line through most of the measurements (Theil and Sen: the median of the slopes between all pairs), so that a few
    * which the machine was interrupted in do not bend it. It falls nowhere and begins at zero or above.
    */
-  static through(measurements: readonly Measurement[], tokens: number): CostLine {
+  static through(measurements: readonly Measurement[], tokens: number): CostModel {
     const points = measurements.map(({ samples, ms }) => ({ x: samples * tokens, y: ms }));
     const slopes = points.flatMap((from, index) =>
       points.slice(index + 1).map((to) => (to.y - from.y) / (to.x - from.x)),
@@ -38,7 +38,7 @@ export class CostLine {
     // One point says nothing of the base.
     const steepest = median(points.map(({ x, y }) => y / x));
     const slope = slopes.length === 0 ? steepest : Math.min(steepest, Math.max(0, median(slopes)));
-    return new CostLine(slope, Math.max(0, median(points.map(({ x, y }) => y - slope * x))));
+    return new CostModel(slope, Math.max(0, median(points.map(({ x, y }) => y - slope * x))));
   }
 
   /** How much slower runs are now than at warm-up: 2 is twice the time. */

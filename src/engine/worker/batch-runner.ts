@@ -4,10 +4,10 @@ import type { BatchMemory } from './batch-memory.js';
 import type { Fault } from './fault.js';
 import { printable } from './fault.js';
 import type { InputLayout } from './input-layout.js';
-import { type ReadyPart, readyPart, uncheckedFault } from './part.js';
+import { type ReadySlice, readySlice, uncheckedFault } from './slice.js';
 import type { RunScores } from './protocol.js';
-import { reasonOf } from '../../probe/refusal.js';
-import type { RunPart } from './packing.js';
+import { messageOf } from '../../probe/refusal.js';
+import type { UnpackedSlice } from './packing.js';
 import type { ProbeSession } from './session.js';
 
 /** What parts are run with. */
@@ -16,34 +16,34 @@ export interface RunnableGraph {
   readonly session: Pick<ProbeSession, 'run'>;
 }
 
-type Prepared = ReadyPart | { readonly fault: Fault };
+type WarmUpResult = ReadySlice | { readonly fault: Fault };
 
 /** Checks, lays and runs. Throws only when the run itself fails. */
-export async function runParts(
-  parts: readonly RunPart[],
+export async function runBatch(
+  slices: readonly UnpackedSlice[],
   { layouts, session }: RunnableGraph,
   memory: BatchMemory,
 ): Promise<RunScores> {
-  let prepared: readonly Prepared[] = parts.map((part) => prepare(part, layouts));
+  let prepared: readonly WarmUpResult[] = slices.map((slice) => prepare(slice, layouts));
   let batch = lay(prepared, layouts, memory);
   if (batch && isDoubtful(batch, prepared, memory)) {
-    prepared = prepared.map((part) => checkedAgain(part, layouts));
+    prepared = prepared.map((slice) => checkedAgain(slice, layouts));
     if (!prepared.every(isReady)) batch = lay(prepared, layouts, memory);
   }
   const scores = batch ? await session.run(batch.feeds) : new Float32Array();
-  return judged(parts, prepared, scores);
+  return judged(slices, prepared, scores);
 }
 
-function prepare(part: RunPart, layouts: readonly InputLayout[]): Prepared {
+function prepare(slice: UnpackedSlice, layouts: readonly InputLayout[]): WarmUpResult {
   try {
-    return readyPart(part, layouts);
+    return readySlice(slice, layouts);
   } catch (error) {
-    return { fault: { code: 'internal', detail: `The request could not be laid out: ${reasonOf(error)}` } };
+    return { fault: { code: 'internal', detail: `The request could not be laid out: ${messageOf(error)}` } };
   }
 }
 
 function lay(
-  prepared: readonly Prepared[],
+  prepared: readonly WarmUpResult[],
   layouts: readonly InputLayout[],
   memory: BatchMemory,
 ): LaidBatch | undefined {
@@ -52,28 +52,32 @@ function lay(
 }
 
 /** There is attention that was not checked before it was laid, and a look at the batch does not clear it. */
-function isDoubtful({ feeds }: LaidBatch, prepared: readonly Prepared[], memory: BatchMemory): boolean {
-  if (!prepared.some((part) => isReady(part) && part.unchecked)) return false;
+function isDoubtful({ feeds }: LaidBatch, prepared: readonly WarmUpResult[], memory: BatchMemory): boolean {
+  if (!prepared.some((slice) => isReady(slice) && slice.unchecked)) return false;
   const { data, dims } = feeds['attention']!;
   const [samples = 0, layers = 0, tokens = 0, height = 0, width = 0] = dims;
   const maps = { byteOffset: data.byteOffset, maps: samples * layers, tokens, area: height * width };
   return !memory.isSurelyAttention(maps);
 }
 
-function checkedAgain(part: Prepared, layouts: readonly InputLayout[]): Prepared {
-  const fault = isReady(part) ? uncheckedFault(part, layouts) : undefined;
-  return fault ? { fault } : part;
+function checkedAgain(slice: WarmUpResult, layouts: readonly InputLayout[]): WarmUpResult {
+  const fault = isReady(slice) ? uncheckedFault(slice, layouts) : undefined;
+  return fault ? { fault } : slice;
 }
 
-function judged(parts: readonly RunPart[], prepared: readonly Prepared[], scores: Float32Array): RunScores {
+function judged(
+  slices: readonly UnpackedSlice[],
+  prepared: readonly WarmUpResult[],
+  scores: Float32Array,
+): RunScores {
   const all: number[] = [];
   const faults: [number, Fault][] = [];
-  const expected = prepared.reduce((sum, part) => sum + (isReady(part) ? part.samples : 0), 0);
+  const expected = prepared.reduce((sum, slice) => sum + (isReady(slice) ? slice.samples : 0), 0);
   let start = 0;
-  for (const [index, { first, samples }] of parts.entries()) {
-    const part = prepared[index]!;
-    const end = isReady(part) ? start + samples : start;
-    const fault = isReady(part) ? scoreFault(scores, { start, end, first, expected }) : part.fault;
+  for (const [index, { first, samples }] of slices.entries()) {
+    const slice = prepared[index]!;
+    const end = isReady(slice) ? start + samples : start;
+    const fault = isReady(slice) ? scoreFault(scores, { start, end, first, expected }) : slice.fault;
     if (fault) faults.push([index, fault]);
     for (let sample = 0; sample < samples; sample += 1) all.push(fault ? 0 : scores[start + sample]!);
     start = end;
@@ -99,6 +103,6 @@ function scoreFault(
   return undefined;
 }
 
-function isReady(part: Prepared): part is ReadyPart {
-  return 'values' in part;
+function isReady(slice: WarmUpResult): slice is ReadySlice {
+  return 'values' in slice;
 }

@@ -6,7 +6,7 @@
 import type { BatchMemory } from './batch-memory.js';
 import { type InputLayout, dimsOf, sampleBytes } from './input-layout.js';
 import type { ManifestInput } from '../../probe/manifest.js';
-import type { ReadyPart } from './part.js';
+import type { ReadySlice } from './slice.js';
 
 /** Every tensor of a batch starts at a multiple of this: a line of the cache. */
 const ALIGNMENT_BYTES = 64;
@@ -28,15 +28,15 @@ export interface LaidBatch {
 
 /** Lays all samples of the parts, in order. The batch is good until the next one is laid into the memory. */
 export function layBatch(
-  parts: readonly ReadyPart[],
+  slices: readonly ReadySlice[],
   layouts: readonly InputLayout[],
   memory: BatchMemory,
 ): LaidBatch {
   let samples = 0;
   let tokens = 0;
-  for (const part of parts) {
-    samples += part.samples;
-    tokens = Math.max(tokens, part.usedTokens);
+  for (const slice of slices) {
+    samples += slice.samples;
+    tokens = Math.max(tokens, slice.usedTokens);
   }
   let end = 0;
   const places = layouts.map((layout) => {
@@ -48,7 +48,7 @@ export function layBatch(
   const feeds: Record<string, Feed> = {};
   for (const [index, layout] of layouts.entries()) {
     const { start, bytes } = places[index]!;
-    layInput(parts, index, layout, new Uint8Array(buffer, start, bytes), tokens);
+    layInput(slices, index, layout, new Uint8Array(buffer, start, bytes), tokens);
     const { name, dtype } = layout.input;
     const data = view(dtype, buffer, start, bytes / layout.elementBytes);
     feeds[name] = { dtype, dims: dimsOf(layout, samples, tokens), data };
@@ -57,25 +57,25 @@ export function layBatch(
 }
 
 function layInput(
-  parts: readonly ReadyPart[],
+  slices: readonly ReadySlice[],
   index: number,
   layout: InputLayout,
   target: Uint8Array,
   tokens: number,
 ): void {
   let start = 0;
-  for (const part of parts) {
-    const values = part.values[index]!;
+  for (const slice of slices) {
+    const values = slice.values[index]!;
     // Without a token axis there is nothing to pad; with one, every token must be real and none too few.
-    if (!layout.hasTokens || (part.tokens === tokens && !part.realTokens)) target.set(values, start);
-    else layTokens(part, values, layout, target.subarray(start), tokens);
-    start += part.samples * sampleBytes(layout, tokens);
+    if (!layout.hasTokens || (slice.tokens === tokens && !slice.realTokens)) target.set(values, start);
+    else layTokens(slice, values, layout, target.subarray(start), tokens);
+    start += slice.samples * sampleBytes(layout, tokens);
   }
 }
 
 /** Copies each run of real tokens and clears what is between and behind them. */
 function layTokens(
-  { samples, tokens: ownTokens, realTokens }: ReadyPart,
+  { samples, tokens: ownTokens, realTokens }: ReadySlice,
   values: Uint8Array,
   { blocks, tokenBytes }: InputLayout,
   target: Uint8Array,

@@ -3,33 +3,33 @@
  * where everything is. Cloning a nested description with every message costs both threads more than the copy of the data.
  */
 import { type InputLayout, sampleBytes } from './input-layout.js';
-import type { BatchPart } from './protocol.js';
+import type { SampleSlice } from './protocol.js';
 
 const DTYPES = ['F16', 'BF16', 'F32', 'U8', 'I64'] as const;
 
 /** What a request may hold for an input of a graph. */
-export type PartDtype = (typeof DTYPES)[number];
+export type SliceDtype = (typeof DTYPES)[number];
 
 const SOURCE_BYTES = { F16: 2, BF16: 2, F32: 4, U8: 1, I64: 8 } as const;
 
 /** One input's values in the memory of a part; its shape follows from the probe's inputs. */
-export interface PartTensor {
-  readonly dtype: PartDtype;
+export interface SliceTensor {
+  readonly dtype: SliceDtype;
   readonly byteOffset: number;
   readonly byteLength: number;
 }
 
 /** A part as the worker sees it. */
-export interface RunPart {
+export interface UnpackedSlice {
   readonly first: number;
   readonly samples: number;
   readonly tokens: number;
   readonly bytes: ArrayBufferLike;
   /** In the order of the probe's inputs. */
-  readonly tensors: readonly PartTensor[];
+  readonly tensors: readonly SliceTensor[];
 }
 
-export interface PackedParts {
+export interface PackedSlices {
   /** Of each part in turn: first, samples, tokens, and for each input its dtype's place in DTYPES and its byte offset. */
   readonly numbers: readonly number[];
   /** Of each part. */
@@ -37,10 +37,10 @@ export interface PackedParts {
 }
 
 /** @throws {Error} when a part lacks an input, or has it in a type or size that no graph takes. */
-export function packParts(parts: readonly BatchPart[], layouts: readonly InputLayout[]): PackedParts {
+export function packSlices(slices: readonly SampleSlice[], layouts: readonly InputLayout[]): PackedSlices {
   const numbers: number[] = [];
   const memory: ArrayBufferLike[] = [];
-  for (const { first, samples, bytes, tensors } of parts) {
+  for (const { first, samples, bytes, tensors } of slices) {
     const tokens = tensors.get('token_mask')?.shape[1] ?? 0;
     numbers.push(first, samples, tokens);
     for (const layout of layouts) {
@@ -60,7 +60,10 @@ export function packParts(parts: readonly BatchPart[], layouts: readonly InputLa
   return { numbers, memory };
 }
 
-export function unpackParts({ numbers, memory }: PackedParts, layouts: readonly InputLayout[]): RunPart[] {
+export function unpackSlices(
+  { numbers, memory }: PackedSlices,
+  layouts: readonly InputLayout[],
+): UnpackedSlice[] {
   let at = 0;
   const next = (): number => numbers[at++] ?? 0;
   return memory.map((bytes) => {
@@ -73,7 +76,7 @@ export function unpackParts({ numbers, memory }: PackedParts, layouts: readonly 
   });
 }
 
-function lengthOf(dtype: PartDtype, layout: InputLayout, samples: number, tokens: number): number {
+function lengthOf(dtype: SliceDtype, layout: InputLayout, samples: number, tokens: number): number {
   const elements = (samples * sampleBytes(layout, tokens)) / layout.elementBytes;
   return elements * SOURCE_BYTES[dtype];
 }

@@ -2,7 +2,7 @@
 import type { TensorSlice } from '../../wire/tensor.js';
 import type { Fault } from './fault.js';
 import type { ManifestInput } from '../../probe/manifest.js';
-import type { PackedParts } from './packing.js';
+import type { PackedSlices } from './packing.js';
 import type { Device, Provider } from '../types.js';
 
 /** Given to a worker at its start. */
@@ -13,7 +13,7 @@ export interface WorkerSettings {
 }
 
 /** Samples that belong together: a whole request, or a piece of one, in the memory of the request's body. */
-export interface BatchPart {
+export interface SampleSlice {
   /** The index of its first sample in the request, for what is said of a sample. */
   readonly first: number;
   readonly samples: number;
@@ -32,7 +32,7 @@ export interface LoadOrder {
   readonly allCores?: number | undefined;
 }
 
-export interface RunOrder extends PackedParts {
+export interface RunOrder extends PackedSlices {
   readonly kind: 'run';
   readonly key: number;
 }
@@ -68,7 +68,7 @@ export interface RunScores {
   /** One per sample of all parts, in order. Plain numbers: so few are cloned faster than a typed array and its memory. */
   readonly scores: readonly number[];
   /** By the index of the part, whose scores then mean nothing. */
-  readonly faults: readonly (readonly [part: number, fault: Fault])[];
+  readonly faults: readonly (readonly [slice: number, fault: Fault])[];
 }
 
 export interface RunReply extends RunScores {
@@ -77,7 +77,7 @@ export interface RunReply extends RunScores {
 }
 
 /** What became of one part: scores in order, or why it could not be scored. */
-export type PartResult = { readonly scores: readonly number[] } | { readonly fault: Fault };
+export type SliceResult = { readonly scores: readonly number[] } | { readonly fault: Fault };
 
 export interface Request<O extends Order = Order> {
   readonly call: number;

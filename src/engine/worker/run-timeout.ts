@@ -1,15 +1,18 @@
 /** Owns how long a run may take, and what one is called that takes longer. */
-import type { RunResult } from './thread.js';
+import type { RunResult } from './worker-thread.js';
 
 /** A run that has not ended in time. Its thread cannot be stopped: that would abort the process. */
-export class RunHangs extends Error {}
+export class RunTimeoutError extends Error {}
 
-/** The run's reply. @throws {RunHangs} when there is none within `limitMs`; left out: it is waited for for ever. */
-export async function inTime(run: Promise<RunResult>, limitMs = Infinity): Promise<RunResult> {
+/** The run's reply. @throws {RunTimeoutError} when there is none within `limitMs`; left out: it is waited for for ever. */
+export async function withTimeout(run: Promise<RunResult>, limitMs = Infinity): Promise<RunResult> {
   if (limitMs === Infinity) return run;
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new RunHangs(`a run has taken longer than ${limitMs} ms`)), limitMs);
+    timer = setTimeout(
+      () => reject(new RunTimeoutError(`a run has taken longer than ${limitMs} ms`)),
+      limitMs,
+    );
   });
   try {
     return await Promise.race([run, tooLong]);

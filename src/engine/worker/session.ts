@@ -7,13 +7,13 @@ import { InferenceSession, env } from 'onnxruntime-node';
 
 import type { Feed } from './batch.js';
 import type { GraphValue, LoadOrder, LoadReply, WorkerSettings } from './protocol.js';
-import { reasonOf } from '../../probe/refusal.js';
+import { messageOf } from '../../probe/refusal.js';
 import type { Device, Provider } from '../types.js';
 
 const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } as const;
 
 /** CUDA was asked for by name and cannot be had, though the probe itself is sound. */
-export class DeviceUnavailable extends Error {}
+export class DeviceUnavailableError extends Error {}
 
 type SessionThreads = Pick<WorkerSettings, 'intraOpThreads'> & Pick<LoadOrder, 'allCores'>;
 export type SessionSettings = SessionThreads & Pick<WorkerSettings, 'device'>;
@@ -35,7 +35,7 @@ env.logLevel = 'fatal';
 
 /**
  * Opens a session on a graph held in memory.
- * @throws {DeviceUnavailable} when the device is CUDA by name and is not there.
+ * @throws {DeviceUnavailableError} when the device is CUDA by name and is not there.
  * @throws {Error} when the graph itself cannot be loaded.
  */
 export async function openSession(
@@ -79,10 +79,10 @@ async function openOn(device: Device, model: Uint8Array, threads: SessionThreads
     return { session: await create(model, cudaProvider(device), threads), provider: 'cuda' };
   } catch (error) {
     const session = await onCpu();
-    const fallback = reasonOf(error);
+    const fallback = messageOf(error);
     if (device === 'auto') return { session, provider: 'cpu', fallback };
     await session.release();
-    throw new DeviceUnavailable(`device ${device} cannot be used: ${fallback}`, { cause: error });
+    throw new DeviceUnavailableError(`device ${device} cannot be used: ${fallback}`, { cause: error });
   }
 }
 

@@ -1,6 +1,6 @@
 /** Owns how large a request is, and cutting it into parts of fewer samples. */
 import type { DecodedBody, TensorSlice } from '../../wire/tensor.js';
-import type { BatchPart } from './protocol.js';
+import type { SampleSlice } from './protocol.js';
 
 /** The samples of a body, by the first axis of its timesteps. */
 export function sampleCount({ tensors }: DecodedBody): number {
@@ -21,12 +21,12 @@ export function usedTokens({ bytes, tensors }: Pick<DecodedBody, 'bytes' | 'tens
 }
 
 /** The whole body as one part. */
-export function wholePart(body: DecodedBody): BatchPart {
+export function wholeSlice(body: DecodedBody): SampleSlice {
   return { first: 0, samples: sampleCount(body), bytes: body.bytes, tensors: body.tensors };
 }
 
 /** `samples` samples from the one at index `first`, in the same memory: nothing is copied. */
-export function partOf({ bytes, tensors }: DecodedBody, first: number, samples: number): BatchPart {
+export function sliceOf({ bytes, tensors }: DecodedBody, first: number, samples: number): SampleSlice {
   const window = ({ dtype, shape, byteOffset, byteLength }: TensorSlice): TensorSlice => {
     const sampleBytes = byteLength / (shape[0] ?? 1);
     return {

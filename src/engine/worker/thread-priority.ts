@@ -13,7 +13,7 @@ const NICEST = 19;
  * Lets other threads go before the one that calls. On Linux a priority belongs to a thread, and /proc knows the caller's number;
  * elsewhere, nothing happens.
  */
-export function stepBack(): void {
+export function lowerThreadPriority(): void {
   try {
     const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
     setPriority(thread, Math.min(NICEST, getPriority(thread) + NICER_BY));

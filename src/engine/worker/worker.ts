@@ -5,7 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { BatchMemory } from './batch-memory.js';
-import { type RunnableGraph, runParts } from './batch-runner.js';
+import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';
 import type {
   LoadOrder,
@@ -17,10 +17,10 @@ import type {
   RunReply,
   WorkerSettings,
 } from './protocol.js';
-import { reasonOf } from '../../probe/refusal.js';
-import { unpackParts } from './packing.js';
-import { DeviceUnavailable, type ProbeSession, openSession } from './session.js';
-import { stepBack } from './thread-priority.js';
+import { messageOf } from '../../probe/refusal.js';
+import { unpackSlices } from './packing.js';
+import { DeviceUnavailableError, type ProbeSession, openSession } from './session.js';
+import { lowerThreadPriority } from './thread-priority.js';
 
 interface LoadedGraph extends RunnableGraph {
   readonly session: ProbeSession;
@@ -32,7 +32,7 @@ const port = parentPort;
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
 const memory = new BatchMemory();
-stepBack();
+lowerThreadPriority();
 
 // One order at a time: a session's run yields to the event loop before it blocks, and the next message must wait.
 let lastOrder = Promise.resolve();
@@ -46,7 +46,7 @@ async function answer({ call, order }: Request): Promise<void> {
     if (order.kind === 'close') port.close();
     else send({ call, value });
   } catch (error) {
-    send({ call, error: reasonOf(error), isDevice: error instanceof DeviceUnavailable });
+    send({ call, error: messageOf(error), isDevice: error instanceof DeviceUnavailableError });
   }
 }
 
@@ -75,7 +75,7 @@ async function run(order: RunOrder): Promise<RunReply> {
   const start = performance.now();
   const graph = graphs.get(order.key);
   if (!graph) throw new Error(`no probe is loaded under ${order.key}`);
-  const { scores, faults } = await runParts(unpackParts(order, graph.layouts), graph, memory);
+  const { scores, faults } = await runBatch(unpackSlices(order, graph.layouts), graph, memory);
   return { scores, faults, ms: performance.now() - start };
 }
 

@@ -2,82 +2,85 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Backlog } from '../../../src/engine/batching/queue.js';
-import { Outlook } from '../../../src/engine/batching/latency-predictor.js';
+import { RequestQueue } from '../../../src/engine/batching/queue.js';
+import { LatencyPredictor } from '../../../src/engine/batching/latency-predictor.js';
 import { MS_PER_RUN, MS_PER_TOKEN, probeWith, requestOf } from '../../support/made-up-probe.js';
 
 const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
 
 test('a request needs its own run, what waits before it and what runs, shared among the threads', () => {
-  const backlog = new Backlog(NO_LIMITS);
-  const outlook = new Outlook(backlog);
+  const requestQueue = new RequestQueue(NO_LIMITS);
+  const predictor = new LatencyPredictor(requestQueue);
   const probe = probeWith(1, 4);
   const request = requestOf(2, probe, 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
-  assert.equal(outlook.needMs(request, 1), own);
-  backlog.add(requestOf(4, probe, 5));
+  assert.equal(predictor.needMs(request, 1), own);
+  requestQueue.add(requestOf(4, probe, 5));
   const ahead = MS_PER_RUN + 20 * MS_PER_TOKEN;
-  const alone = outlook.needMs(request, 1);
+  const alone = predictor.needMs(request, 1);
   assert.ok(alone >= own + ahead && alone < own + 1.2 * ahead, String(alone));
-  const shared = outlook.needMs(request, 4);
+  const shared = predictor.needMs(request, 4);
   assert.ok(shared >= own + ahead / 4 && shared < own + (1.2 * ahead) / 4, String(shared));
 
-  const batch = backlog.take() ?? assert.fail();
-  const end = outlook.begin(batch);
-  const during = outlook.needMs(request, 1);
+  const batch = requestQueue.take() ?? assert.fail();
+  const end = predictor.begin(batch);
+  const during = predictor.needMs(request, 1);
   assert.ok(during > own && during <= alone, String(during));
   end();
-  assert.equal(outlook.needMs(request, 1), own);
+  assert.equal(predictor.needMs(request, 1), own);
 });
 
 test('of a request that is cut, the largest piece counts as its own run', () => {
-  const outlook = new Outlook(new Backlog(NO_LIMITS));
-  assert.equal(outlook.needMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
+  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
+  assert.equal(predictor.needMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
 });
 
-test('what cannot make it is hopeless, but for the last of all', () => {
-  const backlog = new Backlog(NO_LIMITS);
-  const outlook = new Outlook(backlog);
-  assert.deepEqual(outlook.hopeless(), []);
+test('what cannot make it is predictedLate, but for the last of all', () => {
+  const requestQueue = new RequestQueue(NO_LIMITS);
+  const predictor = new LatencyPredictor(requestQueue);
+  assert.deepEqual(predictor.predictedLate(), []);
   const probe = probeWith(1, 8);
   const soon = performance.now() + 1;
   const [first, second, third] = [soon, soon, soon].map((deadline) => requestOf(1, probe, 1, deadline));
   const patient = requestOf(1, probe);
   assert.ok(first && second && third);
-  backlog.add(first);
-  assert.deepEqual(outlook.hopeless(), [], 'an idle thread has nothing better to do');
-  backlog.add(second);
-  assert.deepEqual(outlook.hopeless(), [first]);
-  backlog.add(patient);
-  backlog.add(third);
-  assert.deepEqual(outlook.hopeless(), [first, second, third]);
+  requestQueue.add(first);
+  assert.deepEqual(predictor.predictedLate(), [], 'an idle thread has nothing better to do');
+  requestQueue.add(second);
+  assert.deepEqual(predictor.predictedLate(), [first]);
+  requestQueue.add(patient);
+  requestQueue.add(third);
+  assert.deepEqual(predictor.predictedLate(), [first, second, third]);
 });
 
 test('what came later than predicted lately makes it more careful, and what comes in time less', () => {
-  const outlook = new Outlook(new Backlog(NO_LIMITS));
+  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   const probe = probeWith(1, 4);
-  assert.equal(outlook.mayNeedMs(1, 0), 0);
+  assert.equal(predictor.predictedLatencyMs(1, 0), 0);
   const late = requestOf(1, probe, 1);
-  outlook.expect(late, 1);
+  predictor.expect(late, 1);
   const end = performance.now() + 30;
   while (performance.now() < end);
-  outlook.fulfilled(late);
-  const careful = outlook.mayNeedMs(1, 0);
+  predictor.fulfilled(late);
+  const careful = predictor.predictedLatencyMs(1, 0);
   assert.ok(careful > 10, String(careful));
   for (let count = 0; count < 50; count += 1) {
     const prompt = requestOf(1, probe, 1);
-    outlook.expect(prompt, 1);
-    outlook.fulfilled(prompt);
+    predictor.expect(prompt, 1);
+    predictor.fulfilled(prompt);
   }
   const usual = MS_PER_RUN + MS_PER_TOKEN;
-  assert.ok(outlook.mayNeedMs(1, 0) < careful / 4 + usual, String(outlook.mayNeedMs(1, 0)));
+  assert.ok(
+    predictor.predictedLatencyMs(1, 0) < careful / 4 + usual,
+    String(predictor.predictedLatencyMs(1, 0)),
+  );
 });
 
 test('requests that are still being received count as usual ones, shared among the threads', () => {
-  const outlook = new Outlook(new Backlog(NO_LIMITS));
+  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   const request = requestOf(2, probeWith(1, 4), 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
-  for (let count = 0; count < 100; count += 1) outlook.expect(request, 1);
-  assert.ok(Math.abs(outlook.mayNeedMs(1, 0) - own) < 0.01 * own);
-  assert.ok(Math.abs(outlook.mayNeedMs(2, 9) - 5 * own) < 0.01 * own * 5);
+  for (let count = 0; count < 100; count += 1) predictor.expect(request, 1);
+  assert.ok(Math.abs(predictor.predictedLatencyMs(1, 0) - own) < 0.01 * own);
+  assert.ok(Math.abs(predictor.predictedLatencyMs(2, 9) - 5 * own) < 0.01 * own * 5);
 });

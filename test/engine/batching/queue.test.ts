@@ -4,42 +4,42 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { Backlog } from '../../../src/engine/batching/queue.js';
+import { RequestQueue } from '../../../src/engine/batching/queue.js';
 import type { ScoreRequest } from '../../../src/engine/batching/score-request.js';
 import { probeWith, requestOf } from '../../support/made-up-probe.js';
 
 const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
 
-function samplesOf(backlog: Backlog): number[] {
-  return backlog.take()?.parts.map(({ part }) => part.samples) ?? [];
+function samplesOf(requestQueue: RequestQueue): number[] {
+  return requestQueue.take()?.slices.map(({ slice }) => slice.samples) ?? [];
 }
 
 test('whole requests are taken as long as they fit, in order', () => {
-  const backlog = new Backlog(NO_LIMITS);
+  const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 8);
-  for (const samples of [2, 3, 4, 1]) backlog.add(requestOf(samples, probe));
-  assert.deepEqual(samplesOf(backlog), [2, 3]);
-  assert.deepEqual(samplesOf(backlog), [4, 1]);
-  assert.deepEqual(samplesOf(backlog), []);
+  for (const samples of [2, 3, 4, 1]) requestQueue.add(requestOf(samples, probe));
+  assert.deepEqual(samplesOf(requestQueue), [2, 3]);
+  assert.deepEqual(samplesOf(requestQueue), [4, 1]);
+  assert.deepEqual(samplesOf(requestQueue), []);
 });
 
 test('only a request larger than a batch is cut, and its rest shares a batch', () => {
-  const backlog = new Backlog(NO_LIMITS);
+  const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 4);
-  for (const samples of [1, 10, 2]) backlog.add(requestOf(samples, probe));
-  assert.deepEqual(samplesOf(backlog), [1]);
-  assert.deepEqual(samplesOf(backlog), [4]);
-  assert.equal(backlog.depth().samples, 8);
-  assert.deepEqual(samplesOf(backlog), [4]);
-  assert.deepEqual(samplesOf(backlog), [2, 2]);
-  assert.deepEqual(backlog.depth(), { samples: 0, bytes: 0 });
+  for (const samples of [1, 10, 2]) requestQueue.add(requestOf(samples, probe));
+  assert.deepEqual(samplesOf(requestQueue), [1]);
+  assert.deepEqual(samplesOf(requestQueue), [4]);
+  assert.equal(requestQueue.depth().samples, 8);
+  assert.deepEqual(samplesOf(requestQueue), [4]);
+  assert.deepEqual(samplesOf(requestQueue), [2, 2]);
+  assert.deepEqual(requestQueue.depth(), { samples: 0, bytes: 0 });
 });
 
 test('a request up to twice a batch stays whole where no other thread would take the rest', () => {
-  const backlog = new Backlog(NO_LIMITS);
+  const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 64, 8);
-  const take = (): number[] => backlog.take(true)?.parts.map(({ part }) => part.samples) ?? [];
-  for (const samples of [8, 9, 2, 8, 1]) backlog.add(requestOf(samples, probe, 2));
+  const take = (): number[] => requestQueue.take(true)?.slices.map(({ slice }) => slice.samples) ?? [];
+  for (const samples of [8, 9, 2, 8, 1]) requestQueue.add(requestOf(samples, probe, 2));
   assert.deepEqual(take(), [8]);
   assert.deepEqual(take(), [4], 'one that is larger is cut');
   assert.deepEqual(take(), [4]);
@@ -47,12 +47,12 @@ test('a request up to twice a batch stays whole where no other thread would take
   assert.deepEqual(take(), [8]);
   assert.deepEqual(take(), [1]);
   const limited = probeWith(2, 4);
-  backlog.add(requestOf(5, limited));
+  requestQueue.add(requestOf(5, limited));
   assert.deepEqual(take(), [4], 'the operator’s limit holds');
 });
 
 test('a batch is bounded in padded tokens: a long sample makes all of it long', () => {
-  const backlog = new Backlog(NO_LIMITS);
+  const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 100, 24);
   for (const [samples, tokens] of [
     [2, 3],
@@ -63,10 +63,10 @@ test('a batch is bounded in padded tokens: a long sample makes all of it long', 
     [1, 50],
     [9, 1],
   ] as const)
-    backlog.add(requestOf(samples, probe, tokens));
+    requestQueue.add(requestOf(samples, probe, tokens));
   const batches: [number[], number][] = [];
-  for (let batch = backlog.take(); batch; batch = backlog.take())
-    batches.push([batch.parts.map(({ part }) => part.samples), batch.paddedTokens]);
+  for (let batch = requestQueue.take(); batch; batch = requestQueue.take())
+    batches.push([batch.slices.map(({ slice }) => slice.samples), batch.paddedTokens]);
   assert.deepEqual(batches, [
     [[2, 3, 1], 24],
     [[1], 5],
@@ -78,38 +78,38 @@ test('a batch is bounded in padded tokens: a long sample makes all of it long', 
 });
 
 test('what waits is counted as work, by the cost of each probe and the runs that it takes', () => {
-  const backlog = new Backlog(NO_LIMITS);
-  assert.equal(backlog.workMs(), 0);
-  backlog.add(requestOf(3, probeWith(1, 4), 5));
-  assert.equal(backlog.workMs(), 15 + 10);
-  backlog.add(requestOf(5, probeWith(1, 4), 1));
-  assert.equal(backlog.workMs(), 15 + 5 + 2 * 10);
-  backlog.add(requestOf(10, probeWith(2, 100, 10), 2));
-  assert.equal(backlog.workMs(), 40 + 20 + 2 * 10);
+  const requestQueue = new RequestQueue(NO_LIMITS);
+  assert.equal(requestQueue.workMs(), 0);
+  requestQueue.add(requestOf(3, probeWith(1, 4), 5));
+  assert.equal(requestQueue.workMs(), 15 + 10);
+  requestQueue.add(requestOf(5, probeWith(1, 4), 1));
+  assert.equal(requestQueue.workMs(), 15 + 5 + 2 * 10);
+  requestQueue.add(requestOf(10, probeWith(2, 100, 10), 2));
+  assert.equal(requestQueue.workMs(), 40 + 20 + 2 * 10);
 });
 
 test('the probe whose first request has waited longest is next', () => {
-  const backlog = new Backlog(NO_LIMITS);
+  const requestQueue = new RequestQueue(NO_LIMITS);
   const [one, two] = [probeWith(1, 8), probeWith(2, 8)];
   const late = requestOf(1, one);
   while (performance.now() <= late.arrivedAt);
-  backlog.add(requestOf(1, two));
-  backlog.add(late);
-  assert.equal(backlog.take()?.probe, one);
-  assert.equal(backlog.take()?.probe, two);
+  requestQueue.add(requestOf(1, two));
+  requestQueue.add(late);
+  assert.equal(requestQueue.take()?.probe, one);
+  assert.equal(requestQueue.take()?.probe, two);
 });
 
 test('a request that leaves halfway takes what is left of it along', () => {
-  const backlog = new Backlog(NO_LIMITS);
+  const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 4);
   const large = requestOf(10, probe);
-  backlog.add(large);
-  backlog.add(requestOf(1, probe));
-  backlog.take();
-  backlog.remove(large);
-  backlog.remove(large);
-  assert.equal(backlog.depth().samples, 1);
-  assert.deepEqual(samplesOf(backlog), [1]);
+  requestQueue.add(large);
+  requestQueue.add(requestOf(1, probe));
+  requestQueue.take();
+  requestQueue.remove(large);
+  requestQueue.remove(large);
+  assert.equal(requestQueue.depth().samples, 1);
+  assert.deepEqual(samplesOf(requestQueue), [1]);
 });
 
 test('over any life, the books agree with what is inside and nothing is lost', () => {
@@ -125,37 +125,38 @@ test('over any life, the books agree with what is inside and nothing is lost', (
   fc.assert(
     fc.property(fc.array(event, { maxLength: 60 }), fc.integer({ min: 1, max: 9 }), (events, limit) => {
       const [one, two] = [probeWith(1, limit), probeWith(2, limit)];
-      const backlog = new Backlog({ maxQueueSamples: 30, maxQueueBytes: 2000 });
+      const requestQueue = new RequestQueue({ maxQueueSamples: 30, maxQueueBytes: 2000 });
       let inside: ScoreRequest[] = [];
       for (const step of events) {
         if (step.kind === 'add') {
           const request = requestOf(step.samples, step.probe ? one : two);
           try {
-            backlog.add(request);
+            requestQueue.add(request);
             inside.push(request);
             assert.ok(
-              inside.length === 1 || (backlog.depth().samples <= 30 && backlog.depth().bytes <= 2000),
+              inside.length === 1 ||
+                (requestQueue.depth().samples <= 30 && requestQueue.depth().bytes <= 2000),
             );
           } catch {
             assert.ok(inside.length > 0, 'an empty queue is never full');
           }
         } else if (step.kind === 'take') {
-          const batch = backlog.take();
+          const batch = requestQueue.take();
           assert.equal(batch === undefined, inside.length === 0);
           assert.ok((batch?.samples ?? 0) <= limit);
         } else {
           const gone = inside[step.index];
-          if (gone) backlog.remove(gone);
+          if (gone) requestQueue.remove(gone);
           inside = inside.filter((request) => request !== gone);
         }
         inside = inside.filter((request) => request.waiting > 0);
-        assert.deepEqual(backlog.depth(), {
+        assert.deepEqual(requestQueue.depth(), {
           samples: inside.reduce((sum, request) => sum + request.waiting, 0),
           bytes: inside.reduce((sum, request) => sum + request.bytes, 0),
         });
       }
-      assert.deepEqual(new Set(backlog.clear()), new Set(inside));
-      assert.deepEqual(backlog.depth(), { samples: 0, bytes: 0 });
+      assert.deepEqual(new Set(requestQueue.clear()), new Set(inside));
+      assert.deepEqual(requestQueue.depth(), { samples: 0, bytes: 0 });
     }),
   );
 });

@@ -4,10 +4,10 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
-import type { KeyedProbe } from '../../../src/engine/warm-up/prepare.js';
+import type { KeyedProbe } from '../../../src/engine/warm-up/warm-up.js';
 import { readProbeFolder } from '../../../src/probe/probe-folder.js';
-import { Refusal } from '../../../src/probe/refusal.js';
-import { wholePart } from '../../../src/engine/worker/slice-samples.js';
+import { ProbeRefusedError } from '../../../src/probe/refusal.js';
+import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
 import type { SlotRunResult, WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
 import { SILENT_LOG } from '../../support/engine.js';
 import {
@@ -47,7 +47,7 @@ async function probeOf(t: TestContext, key: number, options: ProbeFolderOptions 
 
 function runBatch(slot: WorkerSlot | undefined, key: number): Promise<SlotRunResult> {
   assert.ok(slot);
-  return slot.run(key, [wholePart(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
+  return slot.run(key, [wholeSlice(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
 }
 
 async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number> {
@@ -73,7 +73,7 @@ test('a probe is brought into threads that run already, and into those that come
 test('a refused probe leaves nothing behind', async (t) => {
   const pool = await poolOf(t, 2);
   const broken = await probeOf(t, 1, { edit: (manifest) => (manifest.selftest.scores = [0, 0]) });
-  await assert.rejects(pool.install(broken), Refusal);
+  await assert.rejects(pool.install(broken), ProbeRefusedError);
   assert.equal(pool.live, 2);
   await assert.rejects(runOn(pool.idle(), 1), /no probe is loaded under 1/);
   await pool.install(await probeOf(t, 2));

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 
 import { allCoresKey, measureAllCores } from '../../../src/engine/warm-up/all-cores.js';
-import { CostLine } from '../../../src/engine/warm-up/cost-model.js';
-import type { MeasuredProbe } from '../../../src/engine/warm-up/prepare.js';
+import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
+import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
 import { readProbeFolder } from '../../../src/probe/probe-folder.js';
-import type { BatchPart } from '../../../src/engine/worker/protocol.js';
-import { wholePart } from '../../../src/engine/worker/slice-samples.js';
-import { EngineThread, type RunResult } from '../../../src/engine/worker/thread.js';
+import type { SampleSlice } from '../../../src/engine/worker/protocol.js';
+import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
+import { WorkerThread, type RunResult } from '../../../src/engine/worker/worker-thread.js';
 import { type SlotRunResult, WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
 import { SILENT_LOG } from '../../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
@@ -17,18 +17,18 @@ import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js'
 const WORKER_URL = new URL('../../../src/engine/worker/worker.js', import.meta.url);
 
 /** A real thread that notes which sessions it is asked for. */
-class NotingThread extends EngineThread {
+class NotingThread extends WorkerThread {
   readonly keys: number[] = [];
 
-  override run(key: number, parts: readonly BatchPart[]): Promise<RunResult> {
+  override run(key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
     this.keys.push(key);
-    return super.run(key, parts);
+    return super.run(key, slices);
   }
 }
 
 async function measuredProbe(t: TestContext, allCoresFrom: number): Promise<MeasuredProbe> {
   const { folder } = await writeProbe(await temporaryModels(t), { work: 2 });
-  const cost = new CostLine(1, 0);
+  const cost = new CostModel(1, 0);
   const plan = { bestSamples: 4, maxSamples: 64, maxTokens: 64, allCoresFrom, cost, measurements: [] };
   return { key: 7, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }), plan };
 }
@@ -53,7 +53,7 @@ async function slotOf(t: TestContext, probe: MeasuredProbe, isAlone: () => boole
 }
 
 function run(slot: WorkerSlot, key: number, samples: number): Promise<SlotRunResult> {
-  return slot.run(key, [wholePart(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 3, samples))))]);
+  return slot.run(key, [wholeSlice(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 3, samples))))]);
 }
 
 function scoresOf({ results: [result] }: RunResult): readonly number[] {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 
 import { measureBatches, samplesThatFit } from '../../../src/engine/warm-up/batch-plan.js';
-import { CostLine } from '../../../src/engine/warm-up/cost-model.js';
+import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
 
 const TOKENS = 12;
 
@@ -82,7 +82,7 @@ test('the operator’s size stands, and is run too', async () => {
 });
 
 test('the line goes through what was measured', () => {
-  const cost = CostLine.through(
+  const cost = CostModel.through(
     [1, 2, 4, 8].map((samples) => ({ samples, ms: 3 + samples * TOKENS * 0.25 })),
     TOKENS,
   );
@@ -92,7 +92,7 @@ test('the line goes through what was measured', () => {
 
 test('a measurement that was disturbed does not bend the line', () => {
   const times = [1.3, 2.1, 3.9, 7.3, 16.9, 374];
-  const { slopeMs, baseMs } = CostLine.through(
+  const { slopeMs, baseMs } = CostModel.through(
     times.map((ms, index) => ({ samples: 2 ** index, ms })),
     1,
   );
@@ -104,14 +104,14 @@ test('no line falls or begins below zero, whatever was measured', () => {
   fc.assert(
     fc.property(measured, (times) => {
       const measurements = times.map((ms, index) => ({ samples: 2 ** index, ms }));
-      const { slopeMs, baseMs } = CostLine.through(measurements, TOKENS);
+      const { slopeMs, baseMs } = CostModel.through(measurements, TOKENS);
       assert.ok(slopeMs >= 0 && baseMs >= -1e-9 && Number.isFinite(slopeMs + baseMs));
     }),
   );
 });
 
 test('the pace follows the runs, in both directions, and one run does not turn it over', () => {
-  const cost = new CostLine(1, 10);
+  const cost = new CostModel(1, 10);
   cost.learn(10, 20_000);
   assert.ok(cost.predict(10) < 1.5 * 20);
   for (const factor of [5, 0.2]) {

@@ -129,7 +129,7 @@ test('a mass is cleared up to the bound and never beyond it, at any position and
   }
 });
 
-test('many tokens whose smallest parts would be lost in rounding are never cleared beyond the bound', () => {
+test('many tokens whose smallest slices would be lost in rounding are never cleared beyond the bound', () => {
   const tokens = 20_000;
   // The first takes nearly all; each of the others is lost when added to it as float32 one by one.
   const tiny = 1;

@@ -8,9 +8,9 @@ import { type LaidBatch, layBatch } from '../../../src/engine/worker/batch.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
 import type { ManifestInput } from '../../../src/probe/manifest.js';
-import { type ReadyPart, readyPart } from '../../../src/engine/worker/part.js';
-import { type RunPart, packParts, unpackParts } from '../../../src/engine/worker/packing.js';
-import { wholePart } from '../../../src/engine/worker/slice-samples.js';
+import { type ReadySlice, readySlice } from '../../../src/engine/worker/slice.js';
+import { type UnpackedSlice, packSlices, unpackSlices } from '../../../src/engine/worker/packing.js';
+import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
 import type { TensorData } from '../../../src/wire/safetensors-writer.js';
 import { tinyInputs } from '../../support/onnx.js';
 import { decodedBody, padded, randomSamples, tensorsOf } from '../../support/samples.js';
@@ -19,24 +19,30 @@ const SIZE = { layers: 2, height: 1, width: 2 };
 const INPUTS = tinyInputs(SIZE.layers, SIZE.height, SIZE.width, 'F32');
 
 /** A part as it arrives in the worker. */
-function arrived(tensors: Record<string, TensorData>, inputs: readonly ManifestInput[] = INPUTS): RunPart {
+function arrived(
+  tensors: Record<string, TensorData>,
+  inputs: readonly ManifestInput[] = INPUTS,
+): UnpackedSlice {
   const layouts = inputs.map(layoutOf);
-  const [part] = unpackParts(packParts([wholePart(decodedBody(tensors))], layouts), layouts);
-  assert.ok(part);
-  return part;
+  const [slice] = unpackSlices(packSlices([wholeSlice(decodedBody(tensors))], layouts), layouts);
+  assert.ok(slice);
+  return slice;
 }
 
-function ready(tensors: Record<string, TensorData>, inputs: readonly ManifestInput[] = INPUTS): ReadyPart {
-  const part = readyPart(arrived(tensors, inputs), inputs.map(layoutOf));
-  assert.ok('values' in part, JSON.stringify(part));
-  return part;
+function ready(tensors: Record<string, TensorData>, inputs: readonly ManifestInput[] = INPUTS): ReadySlice {
+  const slice = readySlice(arrived(tensors, inputs), inputs.map(layoutOf));
+  assert.ok('values' in slice, JSON.stringify(slice));
+  return slice;
 }
 
 /** Laid into memory that holds something else before, as that of earlier runs does. */
-function feedsOf(parts: readonly ReadyPart[], inputs: readonly ManifestInput[] = INPUTS): LaidBatch['feeds'] {
+function feedsOf(
+  slices: readonly ReadySlice[],
+  inputs: readonly ManifestInput[] = INPUTS,
+): LaidBatch['feeds'] {
   const memory = new BatchMemory();
   new Uint8Array(memory.reserve(1)).fill(0xff);
-  return layBatch(parts, inputs.map(layoutOf), memory).feeds;
+  return layBatch(slices, inputs.map(layoutOf), memory).feeds;
 }
 
 test('batches are laid into the same memory, which grows when it must', () => {
@@ -53,7 +59,7 @@ test('batches are laid into the same memory, which grows when it must', () => {
   assert.equal(memory.reserve(1).byteLength % 65_536, 0);
 });
 
-test('values stand in order of part, sample, layer and token, padding is zero', () => {
+test('values stand in order of slice, sample, layer and token, padding is zero', () => {
   const [first] = randomSamples(SIZE, 1, 1);
   const [second] = randomSamples(SIZE, 2, 1);
   assert.ok(first && second);
@@ -87,7 +93,7 @@ test('masked tokens are zeroed in every tensor that has tokens, and their values
   const [sample] = randomSamples(SIZE, 3, 1);
   assert.ok(sample);
   const holed = { ...sample, mask: Uint8Array.of(1, 0, 1) };
-  const part = ready(
+  const slice = ready(
     {
       ...tensorsOf([holed], 'F32'),
       token_ids: { dtype: 'I64', shape: [1, 3], data: BigInt64Array.of(7n, 8n, 9n) },
@@ -95,7 +101,7 @@ test('masked tokens are zeroed in every tensor that has tokens, and their values
     },
     inputs,
   );
-  const feeds = feedsOf([part], inputs);
+  const feeds = feedsOf([slice], inputs);
   assert.deepEqual(feeds['token_ids']?.data, BigInt64Array.of(7n, 0n, 9n));
   assert.deepEqual(feeds['embedding']?.data, Float32Array.of(1, 2, 0, 0, 5, 6));
 });
@@ -109,9 +115,9 @@ test('a signal that is not finite, or not as a half, is told by name', () => {
     [70_000, 70_000],
   ] as const) {
     const preview: TensorData = { dtype: 'F32', shape: [2, 2], data: Float32Array.of(0, 0, 0, value) };
-    const part = readyPart(arrived({ ...tensors, preview }, inputs), inputs.map(layoutOf));
-    assert.ok('fault' in part);
-    assert.deepEqual(part.fault, {
+    const slice = readySlice(arrived({ ...tensors, preview }, inputs), inputs.map(layoutOf));
+    assert.ok('fault' in slice);
+    assert.deepEqual(slice.fault, {
       code: 'value_not_finite',
       detail: `The tensor "preview" of sample 1 holds ${value}, which is not finite as F16.`,
       field: 'preview',
@@ -123,13 +129,13 @@ test('a signal that is not finite, or not as a half, is told by name', () => {
 
 test('a timestep that is not finite is told', () => {
   const samples = randomSamples(SIZE, 1, 1).map((sample) => ({ ...sample, timestep: NaN }));
-  const part = readyPart(arrived(tensorsOf(samples)), INPUTS.map(layoutOf));
-  assert.ok('fault' in part);
-  assert.equal(part.fault.code, 'value_not_finite');
-  assert.equal(part.fault.field, 'timestep');
+  const slice = readySlice(arrived(tensorsOf(samples)), INPUTS.map(layoutOf));
+  assert.ok('fault' in slice);
+  assert.equal(slice.fault.code, 'value_not_finite');
+  assert.equal(slice.fault.field, 'timestep');
 });
 
-test('whatever the parts, each real value can be found again in its place', () => {
+test('whatever the slices, each real value can be found again in its place', () => {
   const shape = fc.record({
     tokens: fc.integer({ min: 1, max: 4 }),
     samples: fc.integer({ min: 1, max: 3 }),
@@ -139,7 +145,7 @@ test('whatever the parts, each real value can be found again in its place', () =
   fc.assert(
     fc.property(fc.array(shape, { minLength: 1, maxLength: 4 }), (shapes) => {
       const groups = shapes.map(({ tokens, samples, seed }) => randomSamples(SIZE, tokens, samples, seed));
-      const parts = groups.map((samples, index) =>
+      const slices = groups.map((samples, index) =>
         ready(
           tensorsOf(
             samples.map((sample) => padded(sample, shapes[index]?.padding ?? 0, 1)),
@@ -147,7 +153,7 @@ test('whatever the parts, each real value can be found again in its place', () =
           ),
         ),
       );
-      const batch = feedsOf(parts)['attention'];
+      const batch = feedsOf(slices)['attention'];
       const tokens = Math.max(...shapes.map((each) => each.tokens));
       const expected = groups
         .flat()

@@ -7,10 +7,10 @@ import { test } from 'node:test';
 import { layBatch } from '../../../src/engine/worker/batch.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
-import { readyPart } from '../../../src/engine/worker/part.js';
-import { packParts, unpackParts } from '../../../src/engine/worker/packing.js';
+import { readySlice } from '../../../src/engine/worker/slice.js';
+import { packSlices, unpackSlices } from '../../../src/engine/worker/packing.js';
 import { openSession } from '../../../src/engine/worker/session.js';
-import { wholePart } from '../../../src/engine/worker/slice-samples.js';
+import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
 import { sharedCopy } from '../../../src/wire/body-memory.js';
 import { tinyInputs, tinyOnnx } from '../../support/onnx.js';
 import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
@@ -50,9 +50,9 @@ test('shared memory is not taken as input on every Node, so a body in it is copi
   const layouts = tinyInputs(1, 1, 2).map(layoutOf);
   const body = decodedBody(tensorsOf(randomSamples({ layers: 1, height: 1, width: 2 }, 3, 1)));
   const shared = { ...body, bytes: sharedCopy(new Uint8Array(body.bytes)) };
-  const [part] = unpackParts(packParts([wholePart(shared)], layouts), layouts);
-  assert.ok(part?.bytes instanceof SharedArrayBuffer);
-  const ready = readyPart(part, layouts);
+  const [slice] = unpackSlices(packSlices([wholeSlice(shared)], layouts), layouts);
+  assert.ok(slice?.bytes instanceof SharedArrayBuffer);
+  const ready = readySlice(slice, layouts);
   assert.ok('values' in ready);
   for (const { data } of Object.values(layBatch([ready], layouts, new BatchMemory()).feeds))
     assert.ok(!(data.buffer instanceof SharedArrayBuffer));

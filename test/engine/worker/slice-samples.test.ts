@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { partOf, sampleCount, wholePart } from '../../../src/engine/worker/slice-samples.js';
+import { sliceOf, sampleCount, wholeSlice } from '../../../src/engine/worker/slice-samples.js';
 import { decodedBody } from '../../support/samples.js';
 
 const body = decodedBody({
@@ -13,23 +13,23 @@ const body = decodedBody({
 
 test('a whole body is handed on without a copy', () => {
   assert.equal(sampleCount(body), 3);
-  assert.equal(wholePart(body).bytes, body.bytes);
+  assert.equal(wholeSlice(body).bytes, body.bytes);
 });
 
 test('a piece is a window into the same memory, with shapes of its own', () => {
-  const part = partOf(body, 1, 2);
-  assert.equal(part.bytes, body.bytes);
-  assert.equal(part.first, 1);
-  assert.equal(part.samples, 2);
+  const slice = sliceOf(body, 1, 2);
+  assert.equal(slice.bytes, body.bytes);
+  assert.equal(slice.first, 1);
+  assert.equal(slice.samples, 2);
   const at = (name: string): [ArrayBufferLike, number] => [
-    part.bytes,
-    part.tensors.get(name)?.byteOffset ?? NaN,
+    slice.bytes,
+    slice.tensors.get(name)?.byteOffset ?? NaN,
   ];
   assert.deepEqual(new BigInt64Array(...at('ids'), 4), BigInt64Array.of(3n, 4n, 5n, 6n));
   assert.deepEqual(new Uint8Array(...at('mask'), 2), Uint8Array.of(8, 9));
   assert.deepEqual(new Float32Array(...at('timestep'), 2), Float32Array.of(11, 12));
   assert.deepEqual(
-    [...part.tensors.values()].map(({ shape }) => shape[0]),
+    [...slice.tensors.values()].map(({ shape }) => shape[0]),
     [2, 2, 2],
   );
 });

@@ -1,7 +1,7 @@
 /** Owns how long a request is worth answering: until its deadline passes or its client leaves. */
 import type { ServerResponse } from 'node:http';
 
-import type { PredictionError } from '../engine/prediction-error.js';
+import type { PredictionMargin } from '../engine/prediction-margin.js';
 import { problem } from '../errors.js';
 
 const CLIENT_CLOSED_REQUEST = 499;
@@ -19,7 +19,7 @@ export class ClientGoneError extends Error {
  * A request that is being watched. "Keep everything" must be there in time too, so it is said before the caller's deadline
  * by as much as a busy event loop made such timers late recently.
  */
-export class Lifetime {
+export class RequestDeadline {
   /** When an answer must go out, on the clock of performance.now(), ms; undefined when the caller waits as long as it takes. */
   readonly deadline: number | undefined;
   readonly #response: ServerResponse;
@@ -35,7 +35,7 @@ export class Lifetime {
     response: ServerResponse,
     deadlineMs: number | undefined,
     startedAt: number,
-    lateness: PredictionError,
+    lateness: PredictionMargin,
   ) {
     this.#response = response;
     if (deadlineMs !== undefined) {
@@ -77,14 +77,14 @@ export class Lifetime {
   }
 }
 
-function reserve(deadlineMs: number, { marginMs }: PredictionError): number {
+function reserve(deadlineMs: number, { marginMs }: PredictionMargin): number {
   return Math.min(marginMs, Math.max(0, deadlineMs) * LARGEST_RESERVE);
 }
 
 function startTimer(
   deadline: number,
   expire: () => void,
-  lateness: PredictionError,
+  lateness: PredictionMargin,
 ): NodeJS.Timeout | undefined {
   const delayMs = deadline - performance.now();
   if (delayMs <= 0) {

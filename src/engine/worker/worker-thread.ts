@@ -3,24 +3,24 @@ import { Worker } from 'node:worker_threads';
 
 import { type InputLayout, layoutOf } from './input-layout.js';
 import type {
-  BatchPart,
+  SampleSlice,
   LoadOrder,
   LoadReply,
   Order,
-  PartResult,
+  SliceResult,
   Reply,
   Request,
   RunReply,
   WorkerSettings,
 } from './protocol.js';
-import { reasonOf } from '../../probe/refusal.js';
-import { packParts } from './packing.js';
+import { messageOf } from '../../probe/refusal.js';
+import { packSlices } from './packing.js';
 
 /** The thread ended while it owed an answer, or without being told to. */
-export class ThreadDied extends Error {}
+export class WorkerDiedError extends Error {}
 
 /** The worker's own words for an order it could not carry out. */
-export class OrderFailed extends Error {
+export class OrderFailedError extends Error {
   /** The device asked for is not there; the probe itself is sound. */
   readonly isDevice: boolean;
 
@@ -37,12 +37,12 @@ interface Owed {
 
 /** What became of a run's parts, in their order. */
 export interface RunResult {
-  readonly results: readonly PartResult[];
+  readonly results: readonly SliceResult[];
   /** Checks, assembly and inference, ms. */
   readonly ms: number;
 }
 
-export class EngineThread {
+export class WorkerThread {
   /** Settles when the thread has ended, with the reason unless it was told to. */
   readonly ended: Promise<string | undefined>;
   readonly #worker: Worker;
@@ -56,7 +56,7 @@ export class EngineThread {
     this.#worker = new Worker(url, { workerData: settings });
     this.#worker.on('message', (reply: Reply) => this.#settle(reply));
     this.#worker.on('error', (error) => {
-      this.#deathReason = reasonOf(error);
+      this.#deathReason = messageOf(error);
     });
     this.ended = new Promise((resolve) => {
       this.#worker.once('exit', (code) => resolve(this.#bury(code)));
@@ -72,11 +72,11 @@ export class EngineThread {
   }
 
   /** Runs one batch. */
-  async run(key: number, parts: readonly BatchPart[]): Promise<RunResult> {
-    const packed = packParts(parts, this.#layouts.get(key) ?? []);
+  async run(key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
+    const packed = packSlices(slices, this.#layouts.get(key) ?? []);
     const value = await this.#call({ kind: 'run', key, ...packed });
     if (!value || !('scores' in value)) throw new TypeError('a run was answered by something else');
-    return { results: resultsOf(parts, value), ms: value.ms };
+    return { results: resultsOf(slices, value), ms: value.ms };
   }
 
   async unload(key: number): Promise<void> {
@@ -101,7 +101,7 @@ export class EngineThread {
     const call = this.#calls;
     return new Promise((resolve, reject) => {
       if (this.#deathReason !== undefined) {
-        reject(new ThreadDied(this.#deathReason));
+        reject(new WorkerDiedError(this.#deathReason));
         return;
       }
       this.#worker.postMessage({ call, order } satisfies Request, []);
@@ -112,22 +112,22 @@ export class EngineThread {
   #settle(reply: Reply): void {
     const owed = this.#owed.get(reply.call);
     this.#owed.delete(reply.call);
-    if ('error' in reply) owed?.reject(new OrderFailed(reply.error, reply.isDevice));
+    if ('error' in reply) owed?.reject(new OrderFailedError(reply.error, reply.isDevice));
     else owed?.resolve(reply.value);
   }
 
   #bury(exitCode: number): string | undefined {
     const reason = this.#deathReason ?? `the worker thread ended with code ${exitCode}`;
     this.#deathReason = reason;
-    for (const owed of this.#owed.values()) owed.reject(new ThreadDied(reason));
+    for (const owed of this.#owed.values()) owed.reject(new WorkerDiedError(reason));
     this.#owed.clear();
     return this.#isClosing ? undefined : reason;
   }
 }
 
-function resultsOf(parts: readonly BatchPart[], { scores, faults }: RunReply): PartResult[] {
+function resultsOf(slices: readonly SampleSlice[], { scores, faults }: RunReply): SliceResult[] {
   let start = 0;
-  const results: PartResult[] = parts.map(({ samples }) => {
+  const results: SliceResult[] = slices.map(({ samples }) => {
     const own = scores.slice(start, start + samples);
     start += samples;
     return { scores: own };

@@ -7,7 +7,7 @@ import { bestFirst } from './ranking.js';
 /** Decimal fractions such as 0.07 times 100 miss the whole number by less than this. */
 const ROUNDING_SLACK = 1e-9;
 
-export const VERDICT_REASONS = [
+export const DECISION_REASONS = [
   'above_threshold',
   'below_threshold',
   'top_k',
@@ -16,12 +16,12 @@ export const VERDICT_REASONS = [
   'uncalibrated',
 ] as const;
 
-export type VerdictReason = (typeof VERDICT_REASONS)[number];
+export type DecisionReason = (typeof DECISION_REASONS)[number];
 
 /** What a policy says about one sample. */
-export interface Verdict {
+export interface PolicyResult {
   readonly wouldDrop: boolean;
-  readonly reason: VerdictReason;
+  readonly reason: DecisionReason;
   /** The score below which the policy drops; null where it has no such score. */
   readonly threshold: number | null;
 }
@@ -37,7 +37,7 @@ export interface ScoredSamples {
 }
 
 /** Judges the samples of one group: one verdict per sample, in the same order. */
-export function judge(policy: Policy, samples: ScoredSamples): Verdict[] {
+export function applyPolicy(policy: Policy, samples: ScoredSamples): PolicyResult[] {
   const { scores } = samples;
   switch (policy.name) {
     case 'max_false_drop':
@@ -53,25 +53,28 @@ export function judge(policy: Policy, samples: ScoredSamples): Verdict[] {
   }
 }
 
-function judgeByAlpha(policy: MaxFalseDropPolicy, { scores, step, calibration }: ScoredSamples): Verdict[] {
+function judgeByAlpha(
+  policy: MaxFalseDropPolicy,
+  { scores, step, calibration }: ScoredSamples,
+): PolicyResult[] {
   const alpha = alphaAt(policy, step);
   if (alpha === undefined) return keepAll(scores, 'score_only');
   const threshold = calibration && conformalThreshold(calibration, alpha);
   return threshold === undefined ? keepAll(scores, 'uncalibrated') : judgeByThreshold(scores, threshold);
 }
 
-function keepAll(scores: readonly number[], reason: VerdictReason): Verdict[] {
+function keepAll(scores: readonly number[], reason: DecisionReason): PolicyResult[] {
   return scores.map(() => ({ wouldDrop: false, reason, threshold: null }));
 }
 
-function judgeByThreshold(scores: readonly number[], threshold: number): Verdict[] {
+function judgeByThreshold(scores: readonly number[], threshold: number): PolicyResult[] {
   return scores.map((score) => {
     const wouldDrop = score < threshold;
     return { wouldDrop, reason: wouldDrop ? 'below_threshold' : 'above_threshold', threshold };
   });
 }
 
-function judgeByRank(scores: readonly number[], keep: number): Verdict[] {
+function judgeByRank(scores: readonly number[], keep: number): PolicyResult[] {
   const kept = new Set(bestFirst(scores).slice(0, keep));
   return scores.map((_, index) => {
     const wouldDrop = !kept.has(index);

@@ -5,28 +5,28 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
-import { Lifetime } from '../../src/api/lifetime.js';
-import { PredictionError } from '../../src/engine/prediction-error.js';
+import { RequestDeadline } from '../../src/api/request-deadline.js';
+import { PredictionMargin } from '../../src/engine/prediction-margin.js';
 
 const FAR_MS = 60_000;
 
-function watch(t: TestContext, deadlineMs: number | undefined, lateness: PredictionError) {
+function watch(t: TestContext, deadlineMs: number | undefined, lateness: PredictionMargin) {
   const response = new ServerResponse(new IncomingMessage(new Socket()));
   const startedAt = performance.now();
-  const life = new Lifetime(response, deadlineMs, startedAt, lateness);
+  const life = new RequestDeadline(response, deadlineMs, startedAt, lateness);
   t.after(() => life.end());
   return { life, leftMs: (life.deadline ?? Infinity) - startedAt };
 }
 
 /** Timers that came late by so much, again and again. */
-function lateBy(ms: number): PredictionError {
-  const lateness = new PredictionError();
+function lateBy(ms: number): PredictionMargin {
+  const lateness = new PredictionMargin();
   for (let timer = 0; timer < 100; timer += 1) lateness.learn(ms);
   return lateness;
 }
 
 test('an answer must go out by the deadline, and no earlier while timers are in time', (t) => {
-  assert.equal(Math.round(watch(t, FAR_MS, new PredictionError()).leftMs), FAR_MS);
+  assert.equal(Math.round(watch(t, FAR_MS, new PredictionMargin()).leftMs), FAR_MS);
   assert.equal(watch(t, undefined, lateBy(5)).life.deadline, undefined);
 });
 
@@ -42,7 +42,7 @@ test('however late timers were, nine tenths of the time remain', (t) => {
 });
 
 test('a busy event loop teaches how late timers are', async (t) => {
-  const lateness = new PredictionError();
+  const lateness = new PredictionMargin();
   const { life } = watch(t, 10, lateness);
   const aborted = once(life.signal, 'abort');
   const freeAt = performance.now() + 40;

@@ -4,11 +4,11 @@ import { type Fault, printable } from './fault.js';
 import { bf16ToF32, f16ToF32, f32ToF16 } from '../../wire/float-convert.js';
 import type { InputLayout } from './input-layout.js';
 import type { ManifestInput } from '../../probe/manifest.js';
-import type { PartTensor, RunPart } from './packing.js';
+import type { SliceTensor, UnpackedSlice } from './packing.js';
 import { type TokenRun, runsOfReal } from './token-runs.js';
 
 /** A part whose values are good, but for attention that is still to be checked. */
-export interface ReadyPart {
+export interface ReadySlice {
   readonly samples: number;
   readonly tokens: number;
   /** Tokens up to the last one that any sample has; what follows is padding and needs no room in the batch. */
@@ -18,54 +18,60 @@ export interface ReadyPart {
   /** Each input's values in the graph's dtype, in the order of the graph's inputs. */
   readonly values: readonly Uint8Array[];
   /** Set where the attention goes to the graph as it came: it can be checked where it lies in the batch. */
-  readonly unchecked: RunPart | undefined;
+  readonly unchecked: UnpackedSlice | undefined;
 }
 
 /** Checks a part's values and converts them; the first fault stands for all. */
-export function readyPart(part: RunPart, layouts: readonly InputLayout[]): ReadyPart | { fault: Fault } {
-  const mask = maskOf(part, layouts);
-  const maskFault = checkMask(mask, part.tokens, part.first);
+export function readySlice(
+  slice: UnpackedSlice,
+  layouts: readonly InputLayout[],
+): ReadySlice | { fault: Fault } {
+  const mask = maskOf(slice, layouts);
+  const maskFault = checkMask(mask, slice.tokens, slice.first);
   if (maskFault) return { fault: maskFault };
 
-  let unchecked: RunPart | undefined;
+  let unchecked: UnpackedSlice | undefined;
   const values: Uint8Array[] = [];
   for (const [index, layout] of layouts.entries()) {
-    const tensor = part.tensors[index]!;
-    const asItIs = new Uint8Array(part.bytes, tensor.byteOffset, tensor.byteLength);
+    const tensor = slice.tensors[index]!;
+    const asItIs = new Uint8Array(slice.bytes, tensor.byteOffset, tensor.byteLength);
     if (layout.input.name === 'attention' && tensor.dtype === 'F16' && layout.input.dtype === 'F16') {
-      unchecked = part;
+      unchecked = slice;
       values.push(asItIs);
       continue;
     }
-    const floats = floatsOf(part.bytes, tensor);
-    const fault = floats && checkFloats(part, layout, floats, mask);
+    const floats = floatsOf(slice.bytes, tensor);
+    const fault = floats && checkFloats(slice, layout, floats, mask);
     if (fault) return { fault };
     values.push(tensor.dtype === layout.input.dtype ? asItIs : converted(floats, layout.input));
   }
-  const { samples, tokens } = part;
+  const { samples, tokens } = slice;
   return { samples, tokens, ...runsOfReal(mask, tokens), values, unchecked };
 }
 
-/** What readyPart has left out. */
+/** What readySlice has left out. */
 export function uncheckedFault(
-  { unchecked: part }: ReadyPart,
+  { unchecked: slice }: ReadySlice,
   layouts: readonly InputLayout[],
 ): Fault | undefined {
-  if (!part) return undefined;
+  if (!slice) return undefined;
   const index = layouts.findIndex(({ input }) => input.name === 'attention');
-  const floats = floatsOf(part.bytes, part.tensors[index]!);
-  return floats && checkFloats(part, layouts[index]!, floats, maskOf(part, layouts));
+  const floats = floatsOf(slice.bytes, slice.tensors[index]!);
+  return floats && checkFloats(slice, layouts[index]!, floats, maskOf(slice, layouts));
 }
 
 /** [samples, tokens] */
-function maskOf({ bytes, tensors }: RunPart, layouts: readonly InputLayout[]): Uint8Array {
+function maskOf({ bytes, tensors }: UnpackedSlice, layouts: readonly InputLayout[]): Uint8Array {
   const index = layouts.findIndex(({ input }) => input.name === 'token_mask');
   const { byteOffset, byteLength } = tensors[index]!;
   return new Uint8Array(bytes, byteOffset, byteLength);
 }
 
 /** BF16 becomes float32 at once: nothing later knows of it. Undefined for integers. */
-function floatsOf(bytes: ArrayBufferLike, { dtype, byteOffset, byteLength }: PartTensor): Floats | undefined {
+function floatsOf(
+  bytes: ArrayBufferLike,
+  { dtype, byteOffset, byteLength }: SliceTensor,
+): Floats | undefined {
   switch (dtype) {
     case 'F16':
       return new Uint16Array(...aligned(bytes, byteOffset, byteLength, 2));
@@ -104,7 +110,7 @@ function toGraphFloats(floats: Floats, { name, dtype }: ManifestInput): Floats {
 }
 
 function checkFloats(
-  { first, samples, tokens }: RunPart,
+  { first, samples, tokens }: UnpackedSlice,
   layout: InputLayout,
   floats: Floats,
   mask: Uint8Array,

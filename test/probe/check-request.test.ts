@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type ErrorCode, ProblemError } from '../../src/errors.js';
-import { checkCapture, checkTensors } from '../../src/probe/request-contract.js';
+import { checkCapture, checkTensors } from '../../src/probe/check-request.js';
 import type { TensorData } from '../../src/wire/safetensors-writer.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';

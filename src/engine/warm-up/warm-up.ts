@@ -1,13 +1,18 @@
 /** Owns what a probe goes through in a thread before it may serve: loaded, compared, tested, warmed up, measured. */
 import { type TimedRun, allCoresKey, measureAllCores } from './all-cores.js';
 import { type BatchPlan, measureBatches, warmSizes } from './batch-plan.js';
-import { graphMismatches } from './graph-contract.js';
-import { RunHangs } from '../worker/run-timeout.js';
+import { graphMismatches } from './check-graph.js';
+import { RunTimeoutError } from '../worker/run-timeout.js';
 import type { ProbeFiles } from '../../probe/probe-folder.js';
-import type { BatchPart, LoadReply } from '../worker/protocol.js';
-import { Refusal, reasonOf } from '../../probe/refusal.js';
-import { partOf, usedTokens } from '../worker/slice-samples.js';
-import { type EngineThread, OrderFailed, type RunResult, ThreadDied } from '../worker/thread.js';
+import type { SampleSlice, LoadReply } from '../worker/protocol.js';
+import { ProbeRefusedError, messageOf } from '../../probe/refusal.js';
+import { sliceOf, usedTokens } from '../worker/slice-samples.js';
+import {
+  type WorkerThread,
+  OrderFailedError,
+  type RunResult,
+  WorkerDiedError,
+} from '../worker/worker-thread.js';
 
 /** A probe under the key by which the threads know it. */
 export interface KeyedProbe {
@@ -24,28 +29,28 @@ export interface RunSettings {
 }
 
 /** What a probe proves itself in. */
-export type ProvingThread = Pick<EngineThread, 'load' | 'run' | 'unload'>;
+export type ProvingThread = Pick<WorkerThread, 'load' | 'run' | 'unload'>;
 
 /** A probe that has been measured in one thread: the others are warmed up by the same plan. */
 export interface MeasuredProbe extends KeyedProbe {
   readonly plan: BatchPlan;
 }
 
-export interface Prepared {
+export interface WarmUpResult {
   readonly about: LoadReply;
   readonly plan: BatchPlan;
 }
 
 /**
  * Loads a probe into one thread and proves that it works there. What fails is unloaded again.
- * @throws {Refusal} when the probe is at fault.
- * @throws {OrderFailed} with isDevice when the device is; {ThreadDied | RunHangs} when the thread did not survive it.
+ * @throws {ProbeRefusedError} when the probe is at fault.
+ * @throws {OrderFailedError} with isDevice when the device is; {WorkerDiedError | RunTimeoutError} when the thread did not survive it.
  */
 export function measureProbe(
   thread: ProvingThread,
   probe: KeyedProbe,
   { maxBatchSamples, allCores }: RunSettings,
-): Promise<Prepared> {
+): Promise<WarmUpResult> {
   return prove(thread, probe, async (about) => {
     const run: TimedRun = (samples) => timedRun(thread, probe, samples);
     const plan = await measureBatches(run, tokensOf(probe), maxBatchSamples);
@@ -102,8 +107,8 @@ async function load(thread: ProvingThread, { key, files, allCores }: SessionProb
   try {
     return await thread.load({ key, model, inputs: manifest.inputs, output: manifest.output.name, allCores });
   } catch (error) {
-    if (error instanceof OrderFailed && !error.isDevice) {
-      throw new Refusal(`model.onnx cannot be loaded: ${error.message}`, { cause: error });
+    if (error instanceof OrderFailedError && !error.isDevice) {
+      throw new ProbeRefusedError(`model.onnx cannot be loaded: ${error.message}`, { cause: error });
     }
     throw error;
   }
@@ -112,47 +117,51 @@ async function load(thread: ProvingThread, { key, files, allCores }: SessionProb
 function refuseMismatches({ inputs, outputs }: LoadReply, { files }: KeyedProbe): void {
   const mismatches = graphMismatches(files.manifest, inputs, outputs);
   if (mismatches.length > 0)
-    throw new Refusal(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
+    throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
 }
 
 async function selftest(thread: ProvingThread, { key, files }: KeyedProbe): Promise<void> {
   const { scores: expected, tolerance } = files.manifest.selftest;
-  const scores = await scoresOf(thread, key, partOf(files.selftest, 0, expected.length));
+  const scores = await scoresOf(thread, key, sliceOf(files.selftest, 0, expected.length));
   for (const [sample, score] of scores.entries()) {
     const wanted = expected[sample] ?? NaN;
     if (!(Math.abs(score - wanted) <= tolerance)) {
-      throw new Refusal(`selftest: sample ${sample} scored ${score}, not ${wanted} ± ${tolerance}`);
+      throw new ProbeRefusedError(`selftest: sample ${sample} scored ${score}, not ${wanted} ± ${tolerance}`);
     }
   }
 }
 
-async function scoresOf(thread: ProvingThread, key: number, part: BatchPart): Promise<readonly number[]> {
-  const [result] = (await runTest(thread, key, [part])).results;
+async function scoresOf(thread: ProvingThread, key: number, slice: SampleSlice): Promise<readonly number[]> {
+  const [result] = (await runTest(thread, key, [slice])).results;
   if (result && 'scores' in result) return result.scores;
   const reason = result ? result.fault.detail : 'no result';
-  throw new Refusal(`selftest: ${reason}`);
+  throw new ProbeRefusedError(`selftest: ${reason}`);
 }
 
 /** Runs the selftest's first sample as a batch of its copies; how long it took, ms. */
 async function timedRun(thread: ProvingThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
-  const copies = Array.from({ length: samples }, () => partOf(files.selftest, 0, 1));
+  const copies = Array.from({ length: samples }, () => sliceOf(files.selftest, 0, 1));
   return (await runTest(thread, key, copies)).ms;
 }
 
 function tokensOf({ files }: KeyedProbe): number {
-  return usedTokens(partOf(files.selftest, 0, 1));
+  return usedTokens(sliceOf(files.selftest, 0, 1));
 }
 
-async function runTest(thread: ProvingThread, key: number, parts: readonly BatchPart[]): Promise<RunResult> {
+async function runTest(
+  thread: ProvingThread,
+  key: number,
+  slices: readonly SampleSlice[],
+): Promise<RunResult> {
   try {
-    return await thread.run(key, parts);
+    return await thread.run(key, slices);
   } catch (error) {
     if (isLost(error)) throw error;
-    throw new Refusal(`selftest: the graph cannot be run: ${reasonOf(error)}`, { cause: error });
+    throw new ProbeRefusedError(`selftest: the graph cannot be run: ${messageOf(error)}`, { cause: error });
   }
 }
 
 /** The thread takes no order any more. */
 function isLost(error: unknown): boolean {
-  return error instanceof ThreadDied || error instanceof RunHangs;
+  return error instanceof WorkerDiedError || error instanceof RunTimeoutError;
 }

@@ -13,7 +13,7 @@ const ruleSchema = z.strictObject({
     .describe('Whether a request may bring its own policy; true when left out'),
 });
 
-const policyBookSchema = z.strictObject({
+const policiesSchema = z.strictObject({
   default: ruleSchema.optional().describe('For probes that are not listed'),
   models: z.record(z.string(), ruleSchema).default({}).describe('By the probe’s name'),
 });
@@ -21,7 +21,7 @@ const policyBookSchema = z.strictObject({
 export type PolicyRule = z.infer<typeof ruleSchema>;
 
 /** The rules of all probes. */
-export type PolicyBook = z.infer<typeof policyBookSchema>;
+export type Policies = z.infer<typeof policiesSchema>;
 
 const SHIPPED_RULE: PolicyRule = {
   policy: { name: 'max_false_drop', alpha: DEFAULT_ALPHA },
@@ -29,17 +29,17 @@ const SHIPPED_RULE: PolicyRule = {
 };
 
 /** What holds without a file. */
-export const SHIPPED_POLICIES: PolicyBook = { default: SHIPPED_RULE, models: {} };
+export const DEFAULT_POLICIES: Policies = { default: SHIPPED_RULE, models: {} };
 
 /** The rule of a probe. */
-export function ruleFor(book: PolicyBook, model: string): PolicyRule {
+export function ruleFor(book: Policies, model: string): PolicyRule {
   // Not by plain access: "constructor" is a valid name of a probe.
   const own = Object.hasOwn(book.models, model) ? book.models[model] : undefined;
   return own ?? book.default ?? SHIPPED_RULE;
 }
 
 /** The policy of requests to a probe that bring none. */
-export function policyFor(book: PolicyBook, model: string): Policy {
+export function policyFor(book: Policies, model: string): Policy {
   return ruleFor(book, model).policy;
 }
 
@@ -47,8 +47,8 @@ export function policyFor(book: PolicyBook, model: string): Policy {
  * Reads the text of a policies file.
  * @throws {Error} that says what is wrong, and where.
  */
-export function parsePolicies(text: string): PolicyBook {
-  const parsed = policyBookSchema.safeParse(parseStrictJson(text));
+export function parsePolicies(text: string): Policies {
+  const parsed = policiesSchema.safeParse(parseStrictJson(text));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);

@@ -8,7 +8,7 @@ const DEVIATION_GAIN = 1 / 4;
 /** Next to nothing comes later than that. */
 const DEVIATIONS = 4;
 
-export class PredictionError {
+export class PredictionMargin {
   readonly #deviations: number;
   #mean = 0;
   #deviation = 0;

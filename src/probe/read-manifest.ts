@@ -3,13 +3,13 @@ import type { z } from 'zod';
 
 import { manifestContradictions } from './manifest-rules.js';
 import { type Manifest, manifestSchema } from './manifest.js';
-import { Refusal, reasonOf } from './refusal.js';
+import { ProbeRefusedError, messageOf } from './refusal.js';
 
 const MAX_REASONS = 5;
 
 /**
  * Reads the text of a probe.json.
- * @throws {Refusal} when it is not JSON, breaks the schema, or contradicts itself; the message names the fields.
+ * @throws {ProbeRefusedError} when it is not JSON, breaks the schema, or contradicts itself; the message names the fields.
  */
 export function parseManifest(text: string): Manifest {
   const parsed = manifestSchema.safeParse(parseJson(text), { reportInput: true });
@@ -23,7 +23,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Refusal(`probe.json is not JSON: ${reasonOf(error)}`, { cause: error });
+    throw new ProbeRefusedError(`probe.json is not JSON: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -33,8 +33,8 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   return `${where}: ${issue.message}${plain ? `, not ${JSON.stringify(issue.input)}` : ''}`;
 }
 
-function refusalFor(reasons: readonly string[]): Refusal {
+function refusalFor(reasons: readonly string[]): ProbeRefusedError {
   const more = reasons.length - MAX_REASONS;
   const told = reasons.slice(0, MAX_REASONS).join('; ');
-  return new Refusal(`probe.json is not valid: ${told}${more > 0 ? `; and ${more} more` : ''}`);
+  return new ProbeRefusedError(`probe.json is not valid: ${told}${more > 0 ? `; and ${more} more` : ''}`);
 }

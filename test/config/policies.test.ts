@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { parsePolicies, policyFor, ruleFor, SHIPPED_POLICIES } from '../../src/config/policy-book.js';
+import { parsePolicies, policyFor, ruleFor, DEFAULT_POLICIES } from '../../src/config/policies.js';
 
 const FILE = JSON.stringify({
   default: { policy: { name: 'score_only' } },
@@ -17,7 +17,7 @@ test('a probe has its own rule, else the default one, else the shipped one', () 
   });
   assert.deepEqual(ruleFor(book, 'other'), { policy: { name: 'score_only' }, allow_override: true });
   assert.deepEqual(policyFor(parsePolicies('{}'), 'other'), { name: 'max_false_drop', alpha: 0.05 });
-  assert.deepEqual(policyFor(SHIPPED_POLICIES, 'other'), { name: 'max_false_drop', alpha: 0.05 });
+  assert.deepEqual(policyFor(DEFAULT_POLICIES, 'other'), { name: 'max_false_drop', alpha: 0.05 });
 });
 
 test('a probe may be called like something that every object has', () => {
