@@ -1,0 +1,133 @@
+/** Each folder imports only what the table allows, and the table allows no circle. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+/** A folder, or a single file where the folder's other files may import more. Each may import only entries above it. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  'src/errors.ts': [],
+  'src/wire': ['src/errors.ts'],
+  'src/probe': ['src/errors.ts', 'src/wire'],
+  'src/decision': ['src/probe'],
+  'src/feedback': ['src/wire', 'src/decision'],
+  'src/config': ['src/wire', 'src/decision', 'src/feedback'],
+  'src/engine/types.ts': ['src/wire', 'src/probe'],
+  'src/engine/worker': ['src/errors.ts', 'src/wire', 'src/probe', 'src/engine/types.ts'],
+  'src/engine/warm-up': ['src/probe', 'src/engine/worker'],
+  'src/engine/pool': ['src/probe', 'src/engine/types.ts', 'src/engine/worker', 'src/engine/warm-up'],
+  'src/engine/repository': [
+    'src/errors.ts',
+    'src/probe',
+    'src/engine/types.ts',
+    'src/engine/warm-up',
+    'src/engine/pool',
+  ],
+  'src/engine/prediction-margin.ts': [],
+  'src/engine/batching': [
+    'src/errors.ts',
+    'src/wire',
+    'src/probe',
+    'src/engine/types.ts',
+    'src/engine/worker',
+    'src/engine/warm-up',
+    'src/engine/pool',
+    'src/engine/repository',
+    'src/engine/prediction-margin.ts',
+  ],
+  'src/engine': [
+    'src/errors.ts',
+    'src/wire',
+    'src/probe',
+    'src/engine/types.ts',
+    'src/engine/pool',
+    'src/engine/repository',
+    'src/engine/batching',
+  ],
+  'src/telemetry': [
+    'src/errors.ts',
+    'src/probe',
+    'src/decision',
+    'src/feedback',
+    'src/config',
+    'src/engine/types.ts',
+  ],
+  'src/api': [
+    'src/errors.ts',
+    'src/wire',
+    'src/probe',
+    'src/decision',
+    'src/feedback',
+    'src/config',
+    'src/engine/types.ts',
+    'src/engine/prediction-margin.ts',
+    'src/telemetry',
+  ],
+  'src/server': [
+    'src/errors.ts',
+    'src/feedback',
+    'src/config',
+    'src/engine/types.ts',
+    'src/telemetry',
+    'src/api',
+  ],
+  'src/main.ts': ['src/config', 'src/engine', 'src/telemetry', 'src/api', 'src/server'],
+  'clients/typescript/src': [],
+  'demo/world': ['src/wire', 'src/probe', 'clients/typescript/src'],
+  demo: ['clients/typescript/src', 'demo/world'],
+};
+
+const PLACES = Object.keys(MAY_IMPORT);
+const IMPORT = /(?:from|import\() ?'(\.[^']+)'|^import '(\.[^']+)'/gm;
+
+/** The most specific entry of the table that a file belongs to. */
+function placeOf(file: string): string | undefined {
+  const holds = (place: string): boolean => file === place || file.startsWith(`${place}/`);
+  return PLACES.filter(holds).toSorted((left, right) => right.length - left.length)[0];
+}
+
+/** All arrows between two places, each with the import that makes it. */
+function arrows(): { from: string; to: string; file: string; target: string }[] {
+  const files = ['src', 'clients', 'demo'].flatMap((root) =>
+    readdirSync(root, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts') && !file.includes('node_modules') && !file.includes('dist'))
+      .map((file) => path.posix.join(root, file)),
+  );
+  return files.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(IMPORT)].flatMap(([, named, bare]) => {
+      const target = path.posix.join(path.posix.dirname(file), named ?? bare ?? '').replace(/\.js$/, '.ts');
+      const [from, to] = [placeOf(file), placeOf(target)];
+      assert.ok(from !== undefined, `${file} belongs to no folder of the table`);
+      assert.ok(to !== undefined, `${file} imports ${target}, which belongs to no folder of the table`);
+      return from === to ? [] : [{ from, to, file, target }];
+    }),
+  );
+}
+
+test('every import is one that the table allows', () => {
+  const wrong = arrows().filter(({ from, to }) => !MAY_IMPORT[from]?.includes(to));
+  assert.deepEqual(
+    wrong.map(({ file, target }) => `${file} -> ${target}`),
+    [],
+  );
+});
+
+test('the table allows nothing that is not used', () => {
+  const used = new Set(arrows().map(({ from, to }) => `${from} -> ${to}`));
+  const allowed = PLACES.flatMap((from) => (MAY_IMPORT[from] ?? []).map((to) => `${from} -> ${to}`));
+  assert.deepEqual(
+    allowed.filter((arrow) => !used.has(arrow)),
+    [],
+  );
+});
+
+test('a place may import only what stands above it, so there is no circle', () => {
+  for (const [index, place] of PLACES.entries())
+    for (const other of MAY_IMPORT[place] ?? [])
+      assert.ok(PLACES.indexOf(other) < index && PLACES.includes(other), `${place} -> ${other}`);
+});
+
+test('few files lie flat in src/engine', () => {
+  const files = readdirSync('src/engine', { withFileTypes: true }).filter((entry) => entry.isFile());
+  assert.ok(files.length <= 8, files.map(({ name }) => name).join(', '));
+});
