@@ -24,12 +24,14 @@ export async function withTables(readme: string): Promise<string> {
 }
 
 function settingsTable(): string {
-  const rows = describeSettings().map(({ name, description, default: preset }) => [
+  const rows = describeSettings().map(({ name, flag, description, unit, default: preset }) => [
     `\`${name}\``,
+    `\`${flag}\``,
     preset === 'unset' ? 'unset' : `\`${preset}\``,
+    unit,
     description,
   ]);
-  return markdownTable(['setting', 'default', 'meaning'], rows);
+  return markdownTable(['setting', 'flag', 'default', 'unit', 'meaning'], rows);
 }
 
 async function metricsTable(): Promise<string> {

@@ -1,19 +1,33 @@
-/** Owns what a person at a terminal reads: the table of settings and the welcome. */
+/** The texts for a person at a terminal: the answer to --help, and what to try once the service listens. */
 import type { SettingDescription } from './settings.js';
 
 const COLUMN_GAP = 2;
+const HEADINGS = ['SETTING', 'FLAG', 'DEFAULT', 'UNIT', 'MEANING'];
 
-/** The answer to --help. */
+/** The answer to --help: the table of settings, by groups. */
 export function helpText(settings: readonly SettingDescription[]): string {
-  const rows = settings.map((setting) => [setting.name, setting.default, setting.description] as const);
-  const table = columns([['SETTING', 'DEFAULT', 'MEANING'], ...rows]);
-  return `Diffusion Probe: scores samples mid-denoise and decides which are worth finishing.
+  const rows = settings.map((setting) => [
+    setting.name,
+    setting.flag,
+    setting.default,
+    setting.unit,
+    setting.description,
+  ]);
+  const [headings = '', ...lines] = columns([HEADINGS, ...rows]);
+  const table = lines.map((line, index) => {
+    const group = settings[index]?.group;
+    return group === settings[index - 1]?.group ? line : `\n${group}\n${line}`;
+  });
+  return `Diffusion Probe scores samples mid-denoise and decides which are worth finishing.
 
-Usage: npm start [-- --help]
+Usage: diffusion-probe-server [--flag value ...] [--help]
+       npm start [-- --flag value ...]
 
-All settings come from the environment, for example PORT=9000 DEVICE=cpu npm start.
+Every setting is a flag and an environment variable: --port 9000, --port=9000 and PORT=9000 mean the same.
+A flag wins over its variable, and the variable over the default. An empty value means the default.
 
-${table}
+${headings}
+${table.join('\n')}
 `;
 }
 
@@ -35,14 +49,12 @@ export function welcomeText(
 `;
 }
 
-function columns(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => (row[column] ?? '').length)),
-  );
-  const line = (row: readonly string[]): string =>
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  return rows.map((row) =>
     row
       .map((cell, column) => cell.padEnd((widths[column] ?? 0) + COLUMN_GAP))
       .join('')
-      .trimEnd();
-  return rows.map(line).join('\n');
+      .trimEnd(),
+  );
 }

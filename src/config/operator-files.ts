@@ -1,22 +1,22 @@
-/** Owns the files through which an operator steers the running service: the policies, the keys of receipts and the API keys. */
+/** The files that an operator can edit while the service runs: the policies, the receipt keys and the API keys. */
 import { parsePolicies, type Policies, DEFAULT_POLICIES } from './policies.js';
-import { type KeyRing, parseKeys, randomKeys } from '../feedback/keys.js';
-import { type ApiKeys, parseApiKeys } from './api-keys.js';
+import { type KeyRing, randomKeys } from '../feedback/keys.js';
+import { type ApiKeys, parseApiKeys, parseReceiptKeys } from './key-files.js';
 import { ReloadingFile } from './reloading-file.js';
 
 const KEYS_WARNING =
-  'FEEDBACK_KEYS_FILE is not set: receipts are signed by a key that no other replica knows and that ends with this process';
+  'FEEDBACK_KEYS_FILE is not set: receipts are signed with a random key, so neither other replicas nor the next start can check them';
 
 export interface OperatorFiles {
-  /** What holds now. */
+  /** The policies now in force. */
   policies(): Policies;
-  /** Why the policies file as it stands does not hold; undefined when it does or there is none. */
+  /** Why the current policies file was refused; undefined when it is in force or there is none. */
   policiesRefusal(): string | undefined;
-  /** What signs and checks receipts now. */
+  /** The keys that now sign and check receipts. */
   keys(): KeyRing;
-  /** The keys that callers must show now; undefined where they need none. */
+  /** The keys of which callers must now send one; undefined when none is needed. */
   apiKeys(): ApiKeys | undefined;
-  /** Stops looking at the files. */
+  /** Stops polling the files. */
   close(): void;
 }
 
@@ -26,7 +26,7 @@ export const RELOAD_OUTCOMES = ['loaded', 'refused'] as const;
 export type OperatorFile = (typeof OPERATOR_FILES)[number];
 export type ReloadOutcome = (typeof RELOAD_OUTCOMES)[number];
 
-/** The part of a logger that is needed here; pino's fits. */
+/** The methods of a logger that are needed here; pino's logger has them. */
 export interface OperatorLog {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
@@ -34,69 +34,57 @@ export interface OperatorLog {
 }
 
 export interface OperatorFilesOptions {
-  /** The policies as shipped, and keys of this process alone, where there is no file. */
+  /** When omitted, the shipped policies apply. */
   readonly policiesFile?: string;
+  /** When omitted, receipts are signed with a random key. */
   readonly feedbackKeysFile?: string;
-  /** Everybody may ask where there is no file. */
+  /** When omitted, callers need no key. */
   readonly apiKeysFile?: string;
   readonly log: OperatorLog;
   readonly onReload: (file: OperatorFile, outcome: ReloadOutcome) => void;
-  /** How often the files are looked at, ms. */
+  /** Time between two reads of each file, ms; 2000 when omitted. */
   readonly intervalMs?: number;
 }
 
 /**
- * Reads the files and keeps up with them.
- * @throws {Error} when a file cannot be used: the service must not start on other policies than it was given.
+ * Reads the files, and reloads each one that changes.
+ * @throws {Error} when a file cannot be used: the service must not start with other policies than it was given.
  */
 export async function openOperatorFiles(options: OperatorFilesOptions): Promise<OperatorFiles> {
-  const { policiesFile, feedbackKeysFile, apiKeysFile, log } = options;
-  const policies = policiesFile
-    ? await ReloadingFile.open({
-        path: policiesFile,
-        parse: parsePolicies,
-        ...reporting(options, 'policies', policiesFile),
-      })
-    : undefined;
-  const keys = feedbackKeysFile
-    ? await ReloadingFile.open({
-        path: feedbackKeysFile,
-        parse: parseKeys,
-        ...reporting(options, 'feedback_keys', feedbackKeysFile),
-      })
-    : undefined;
-  const apiKeys = apiKeysFile
-    ? await ReloadingFile.open({
-        path: apiKeysFile,
-        parse: parseApiKeys,
-        ...reporting(options, 'api_keys', apiKeysFile),
-      })
-    : undefined;
+  const policies = await open(options, 'policies', options.policiesFile, parsePolicies);
+  const keys = await open(options, 'feedback_keys', options.feedbackKeysFile, parseReceiptKeys);
+  const apiKeys = await open(options, 'api_keys', options.apiKeysFile, parseApiKeys);
   const ownKeys = randomKeys();
-  if (!keys) log.warn({ key: ownKeys.currentId }, KEYS_WARNING);
+  if (!keys) options.log.warn({ key: ownKeys.currentId }, KEYS_WARNING);
   return {
     policies: () => policies?.content ?? DEFAULT_POLICIES,
     policiesRefusal: () => policies?.refusal,
     keys: () => keys?.content ?? ownKeys,
     apiKeys: () => apiKeys?.content,
     close: () => {
-      policies?.close();
-      keys?.close();
-      apiKeys?.close();
+      for (const file of [policies, keys, apiKeys]) file?.close();
     },
   };
 }
 
-function reporting({ log, onReload, intervalMs }: OperatorFilesOptions, file: OperatorFile, path: string) {
-  return {
+async function open<Content>(
+  { log, onReload, intervalMs }: OperatorFilesOptions,
+  file: OperatorFile,
+  path: string | undefined,
+  parse: (text: string) => Content,
+): Promise<ReloadingFile<Content> | undefined> {
+  if (path === undefined) return undefined;
+  return ReloadingFile.open({
+    path,
+    parse,
     ...(intervalMs !== undefined && { intervalMs }),
     onLoad: () => {
-      log.info({ file, path }, 'a changed file was taken over');
+      log.info({ file, path }, 'a changed file was loaded');
       onReload(file, 'loaded');
     },
-    onRefuse: (reason: string) => {
-      log.error({ file, path, reason }, 'a changed file was refused; what held before still holds');
+    onRefuse: (reason) => {
+      log.error({ file, path, reason }, 'a changed file was refused; the previous version stays in force');
       onReload(file, 'refused');
     },
-  };
+  });
 }

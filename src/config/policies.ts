@@ -1,16 +1,16 @@
-/** Owns which policy holds for which probe: what the operator's file says, and what holds where it says nothing. */
+/** Which policy applies to which probe: the rules of the operator's policies file, or the shipped rule. */
 import * as z from 'zod';
 
 import { DEFAULT_ALPHA, type Policy, policySchema } from '../decision/policy.js';
-import { parseStrictJson } from '../wire/strict-json.js';
+import { parseJsonFile } from './reloading-file.js';
 
-/** What holds for one probe. */
+/** The rule of one probe. */
 const ruleSchema = z.strictObject({
-  policy: policySchema.describe('The policy of requests that bring none'),
+  policy: policySchema.describe('The policy of requests without one'),
   allow_override: z
     .boolean()
     .default(true)
-    .describe('Whether a request may bring its own policy; true when left out'),
+    .describe('Whether a request may bring its own policy; true when omitted'),
 });
 
 const policiesSchema = z.strictObject({
@@ -28,28 +28,25 @@ const SHIPPED_RULE: PolicyRule = {
   allow_override: true,
 };
 
-/** What holds without a file. */
+/** The rules without a policies file. */
 export const DEFAULT_POLICIES: Policies = { default: SHIPPED_RULE, models: {} };
 
 /** The rule of a probe. */
-export function ruleFor(book: Policies, model: string): PolicyRule {
-  // Not by plain access: "constructor" is a valid name of a probe.
-  const own = Object.hasOwn(book.models, model) ? book.models[model] : undefined;
-  return own ?? book.default ?? SHIPPED_RULE;
+export function ruleFor(policies: Policies, model: string): PolicyRule {
+  // hasOwn, because "constructor" is a valid name of a probe.
+  const own = Object.hasOwn(policies.models, model) ? policies.models[model] : undefined;
+  return own ?? policies.default ?? SHIPPED_RULE;
 }
 
-/** The policy of requests to a probe that bring none. */
-export function policyFor(book: Policies, model: string): Policy {
-  return ruleFor(book, model).policy;
+/** The policy of requests to a probe that do not bring their own. */
+export function policyFor(policies: Policies, model: string): Policy {
+  return ruleFor(policies, model).policy;
 }
 
 /**
  * Reads the text of a policies file.
- * @throws {Error} that says what is wrong, and where.
+ * @throws {Error} with the place and the mistake.
  */
 export function parsePolicies(text: string): Policies {
-  const parsed = policiesSchema.safeParse(parseStrictJson(text));
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
+  return parseJsonFile(policiesSchema, text);
 }

@@ -1,27 +1,31 @@
 /**
- * Owns a file that the operator edits while the service runs: read at the start, looked at again and again, and taken
- * over when its text has changed. What cannot be used is told, and what held before goes on to hold.
+ * A file that is read at the start and again at intervals, and loaded when its text has changed. A text that cannot be
+ * used is reported, and the previous version stays in force.
  *
- * It is read and not watched: events go missing on network file systems and where a ConfigMap swaps a folder beneath.
+ * It polls, because file events get lost on network file systems and when a ConfigMap replaces a folder.
  */
 import { readFile } from 'node:fs/promises';
+
+import type * as z from 'zod';
+
+import { parseStrictJson } from '../wire/strict-json.js';
 
 const DEFAULT_INTERVAL_MS = 2000;
 
 export interface ReloadingFileOptions<Content> {
   readonly path: string;
-  /** Reads the text; what it throws is the reason to refuse it. */
+  /** Reads the text; the message of an error that it throws is the reason of the refusal. */
   readonly parse: (text: string) => Content;
-  /** Told of every new content but the first. */
-  readonly onLoad?: (content: Content) => void;
-  /** Told once of every text that is refused. */
+  /** Called with every new content except the first. */
+  readonly onLoad?: () => void;
+  /** Called once for every text that is refused. */
   readonly onRefuse?: (reason: string) => void;
-  /** 2000 when left out. */
+  /** Time between two reads, ms; 2000 when omitted. */
   readonly intervalMs?: number;
 }
 
-/** What one look at the file showed. */
-interface Sight {
+/** The result of one read. */
+interface ReadResult {
   readonly text?: string;
   readonly failure?: string;
 }
@@ -31,20 +35,20 @@ export class ReloadingFile<Content> {
   readonly #timer: NodeJS.Timeout;
   #content: Content;
   #refusal: string | undefined;
-  /** The text that was last judged; undefined when there was none to read. */
-  #taken: string | undefined;
-  #lastSeen: Sight;
-  #looking = false;
+  /** The last text that was loaded or refused; undefined when the file could not be read. */
+  #lastText: string | undefined;
+  #lastRead: ReadResult;
+  #isPolling = false;
 
   private constructor(options: ReloadingFileOptions<Content>, text: string, content: Content) {
     this.#options = options;
-    this.#taken = text;
-    this.#lastSeen = { text };
+    this.#lastText = text;
+    this.#lastRead = { text };
     this.#content = content;
-    this.#timer = setInterval(() => void this.#look(), options.intervalMs ?? DEFAULT_INTERVAL_MS).unref();
+    this.#timer = setInterval(() => void this.#poll(), options.intervalMs ?? DEFAULT_INTERVAL_MS).unref();
   }
 
-  /** @throws {Error} when the file cannot be read or used: at the start there is nothing to fall back on. */
+  /** @throws {Error} when the file cannot be read or used: at the start there is no previous version. */
   static async open<Content>(options: ReloadingFileOptions<Content>): Promise<ReloadingFile<Content>> {
     try {
       const text = await readFile(options.path, 'utf8');
@@ -54,12 +58,12 @@ export class ReloadingFile<Content> {
     }
   }
 
-  /** What holds. */
+  /** The content in force. */
   get content(): Content {
     return this.#content;
   }
 
-  /** Why the file as it stands is not what holds; undefined when it is. */
+  /** Why the current file was refused; undefined when its content is in force. */
   get refusal(): string | undefined {
     return this.#refusal;
   }
@@ -68,18 +72,18 @@ export class ReloadingFile<Content> {
     clearInterval(this.#timer);
   }
 
-  async #look(): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
-    const seen = await this.#read();
-    this.#looking = false;
-    // Editors write in several steps: only what looks the same twice is what the operator meant.
-    const isSettled = seen.text === this.#lastSeen.text && seen.failure === this.#lastSeen.failure;
-    this.#lastSeen = seen;
-    if (isSettled) this.#take(seen);
+  async #poll(): Promise<void> {
+    if (this.#isPolling) return;
+    this.#isPolling = true;
+    const result = await this.#read();
+    this.#isPolling = false;
+    // Editors write in several steps, so a text counts only when two reads in a row agree.
+    const isSettled = result.text === this.#lastRead.text && result.failure === this.#lastRead.failure;
+    this.#lastRead = result;
+    if (isSettled) this.#apply(result);
   }
 
-  async #read(): Promise<Sight> {
+  async #read(): Promise<ReadResult> {
     try {
       return { text: await readFile(this.#options.path, 'utf8') };
     } catch (error) {
@@ -87,9 +91,9 @@ export class ReloadingFile<Content> {
     }
   }
 
-  #take({ text, failure }: Sight): void {
-    const isNew = text !== this.#taken;
-    this.#taken = text;
+  #apply({ text, failure }: ReadResult): void {
+    const isNew = text !== this.#lastText;
+    this.#lastText = text;
     if (text === undefined) return this.#refuse(failure ?? 'cannot be read');
     if (!isNew) return;
     try {
@@ -98,7 +102,7 @@ export class ReloadingFile<Content> {
       return this.#refuse(messageOf(error));
     }
     this.#refusal = undefined;
-    this.#options.onLoad?.(this.#content);
+    this.#options.onLoad?.();
   }
 
   #refuse(reason: string): void {
@@ -106,6 +110,17 @@ export class ReloadingFile<Content> {
     this.#refusal = reason;
     this.#options.onRefuse?.(reason);
   }
+}
+
+/**
+ * Reads the text of a JSON file by a schema.
+ * @throws {Error} with the place and the mistake.
+ */
+export function parseJsonFile<Content>(schema: z.ZodType<Content>, text: string): Content {
+  const parsed = schema.safeParse(parseStrictJson(text));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
 }
 
 function messageOf(error: unknown): string {

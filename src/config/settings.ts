@@ -1,90 +1,119 @@
 /**
- * Owns the settings: one schema over the environment, with the description, unit and default of each.
- * It is handed the environment and reads nothing by itself.
+ * The settings of the service: one schema with the group, description, unit, default and limits of each.
+ * A command-line flag wins over the environment variable, and the variable over the default.
  */
+import { parseArgs } from 'node:util';
+
 import * as z from 'zod';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const DEVICE = /^(?:auto|cpu|cuda|cuda:\d+)$/;
-/** What stands before the path of a socket. */
-const UNIX_ADDRESS = /^unix:(?=\/.)/;
+const UNIX_PREFIX = /^unix:(?=\/.)/;
 const MAX_PORT = 65_535;
+/** A setting's name says its unit. */
+const UNIT_IN_NAME = /_(MS|US|SECONDS|BYTES|SAMPLES|THREADS)(?:_|$)/;
+const UNITS: Readonly<Record<string, string>> = { MS: 'ms', US: 'µs', SECONDS: 's' };
+
+const GROUPS = {
+  Listening: {
+    HOST: text('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
+    PORT: whole(8080, 0, MAX_PORT).describe('Port to listen on; 0 takes any free one'),
+    LISTEN: z
+      .string()
+      .regex(UNIX_PREFIX, 'unix: and a path from the root, such as unix:/run/diffusion-probe.sock')
+      .transform((value) => value.replace(UNIX_PREFIX, ''))
+      .exactOptional()
+      .describe(
+        'A Unix domain socket to listen on beside HOST and PORT, such as unix:/run/diffusion-probe.sock',
+      ),
+    METRICS_PORT: wholeNumber(0, MAX_PORT)
+      .exactOptional()
+      .describe('A separate port for /metrics, which PORT then does not serve; unset: PORT serves /metrics'),
+  },
+  Probes: {
+    MODELS_DIR: text('models').describe('The model repository: <name>/<version>/probe.json'),
+    MODELS_POLL_MS: whole(2000, 0).describe(
+      'Time between two looks at the model repository for changes; 0: only at the start and on POST /models/reload',
+    ),
+    DEFAULT_MODEL: z
+      .string()
+      .exactOptional()
+      .describe(
+        'The probe for requests that name none, as name or name@version; unset: the only probe, or of several the one named like its backbone',
+      ),
+  },
+  Inference: {
+    DEVICE: z
+      .string()
+      .regex(DEVICE, 'auto, cpu, cuda or cuda:<number>')
+      .transform((value) => value as 'auto' | 'cpu' | 'cuda' | `cuda:${number}`)
+      .prefault('auto')
+      .describe('Where inference runs: auto tries CUDA and falls back to the CPU, cuda never falls back'),
+    WORKERS: optionalWhole(1).describe('Inference threads; unset: one per core on the CPU, one on CUDA'),
+    INTRA_OP_THREADS: optionalWhole(1).describe(
+      'Threads within one inference; unset: the cores shared among the workers, and all cores for a lone request that gains much from them',
+    ),
+    MAX_BATCH_SAMPLES: optionalWhole(1).describe(
+      'Maximum samples in one inference; unset: the best size, measured for each probe when it is loaded',
+    ),
+    MAX_QUEUE_DELAY_US: whole(0, 0).describe(
+      'Time that an idle worker waits for a fuller batch; 0: it never waits, which is best on the CPU',
+    ),
+    INFERENCE_TIMEOUT_MS: whole(10_000, 1).describe('An inference that takes longer counts as hung'),
+  },
+  Limits: {
+    MAX_QUEUE_SAMPLES: whole(512, 1).describe('Maximum samples that wait for inference'),
+    MAX_QUEUE_BYTES: whole(268_435_456, 1).describe('Maximum size of the bodies that wait for inference'),
+    MAX_BODY_BYTES: whole(67_108_864, 1).describe('Maximum size of a binary body'),
+    MAX_JSON_BODY_BYTES: whole(2_097_152, 1).describe('Maximum size of a JSON body'),
+    MAX_SAMPLES_PER_REQUEST: whole(64, 1).describe('Maximum samples in one request'),
+    REQUEST_TIMEOUT_MS: whole(60_000, 1).describe(
+      'Maximum time from the first byte of a request to its last; slower connections are closed',
+    ),
+  },
+  'Decisions and feedback': {
+    POLICIES_FILE: z
+      .string()
+      .exactOptional()
+      .describe(
+        'JSON file of the policies per probe, reloaded when edited; unset: max_false_drop at 0.05 for all',
+      ),
+    FEEDBACK_KEYS_FILE: z
+      .string()
+      .exactOptional()
+      .describe(
+        'JSON file of the keys that sign receipts, the same for all replicas, reloaded when edited; unset: a random key',
+      ),
+    RECEIPT_LIFETIME_SECONDS: whole(86_400, 1).describe('Maximum time from a decision to its feedback'),
+  },
+  Operation: {
+    API_KEYS_FILE: z
+      .string()
+      .exactOptional()
+      .describe(
+        'JSON file of the API keys that callers must send, reloaded when edited; unset: no key is needed',
+      ),
+    LOG_LEVEL: z
+      .enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` })
+      .prefault('info')
+      .describe('The lowest level of log lines that are written'),
+    DRAIN_DELAY_MS: whole(0, 0).describe('Time from SIGTERM to closing, while /readyz already answers 503'),
+    SHUTDOWN_TIMEOUT_MS: whole(20_000, 1).describe(
+      'Time from closing to a forced exit; at least INFERENCE_TIMEOUT_MS',
+    ),
+  },
+};
 
 const settingsSchema = z.object({
-  HOST: text('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
-  PORT: whole(8080, 0, MAX_PORT).describe('Port to listen on; 0 takes any free one'),
-  LISTEN: z
-    .string()
-    .regex(UNIX_ADDRESS, 'unix: and a path from the root, such as unix:/run/diffusion-probe.sock')
-    .transform((value) => value.replace(UNIX_ADDRESS, ''))
-    .exactOptional()
-    .describe(
-      'A Unix domain socket to listen on beside HOST and PORT, such as unix:/run/diffusion-probe.sock',
-    ),
-  MODELS_DIR: text('models').describe('The model repository: <name>/<version>/probe.json'),
-  MODELS_POLL_MS: whole(2000, 0).describe(
-    'How often the model repository is looked at for changes, ms; 0: at the start and on POST /models/reload alone',
-  ),
-  DEFAULT_MODEL: z
-    .string()
-    .exactOptional()
-    .describe(
-      'The probe that requests mean when they name none: name or name@version; unset: the only one, or of several the one named like its backbone',
-    ),
-  DEVICE: z
-    .string()
-    .regex(DEVICE, 'auto, cpu, cuda or cuda:<number>')
-    .transform((value) => value as 'auto' | 'cpu' | 'cuda' | `cuda:${number}`)
-    .prefault('auto')
-    .describe('Where inference runs: auto tries CUDA and falls back to the CPU, cuda insists'),
-  WORKERS: optionalWhole(1).describe('Inference threads; unset: one per core on the CPU, one on CUDA'),
-  INTRA_OP_THREADS: optionalWhole(1).describe(
-    'Threads within one inference; unset: the cores shared among the workers, and all of them for a lone request that gains much by it',
-  ),
-  MAX_BATCH_SAMPLES: optionalWhole(1).describe(
-    'Samples in one inference at most; unset: the best size, measured for each probe when it is loaded',
-  ),
-  MAX_QUEUE_DELAY_US: whole(0, 0).describe(
-    'How long an idle worker waits for a fuller batch, µs; 0: it never waits, which is best on the CPU',
-  ),
-  MAX_QUEUE_SAMPLES: whole(512, 1).describe('Samples that may wait for inference'),
-  MAX_QUEUE_BYTES: whole(268_435_456, 1).describe('Bytes that may wait for inference'),
-  MAX_BODY_BYTES: whole(67_108_864, 1).describe('Size of a binary body at most, bytes'),
-  MAX_JSON_BODY_BYTES: whole(2_097_152, 1).describe('Size of a JSON body at most, bytes'),
-  MAX_SAMPLES_PER_REQUEST: whole(64, 1).describe('Samples in one request at most'),
-  REQUEST_TIMEOUT_MS: whole(60_000, 1).describe(
-    'From the first byte of a request to its last at most, ms; slower senders are hung up on',
-  ),
-  INFERENCE_TIMEOUT_MS: whole(10_000, 1).describe('An inference that takes longer is taken for hung, ms'),
-  DRAIN_DELAY_MS: whole(0, 0).describe('From SIGTERM to closing, while /readyz already answers 503, ms'),
-  SHUTDOWN_TIMEOUT_MS: whole(20_000, 1).describe(
-    'From closing to a forced exit, ms; at least INFERENCE_TIMEOUT_MS',
-  ),
-  LOG_LEVEL: z
-    .enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` })
-    .prefault('info')
-    .describe('The least severe log lines that are written'),
-  POLICIES_FILE: z
-    .string()
-    .exactOptional()
-    .describe(
-      'JSON file of the policies per probe, reloaded when edited; unset: max_false_drop at 0.05 for all',
-    ),
-  FEEDBACK_KEYS_FILE: z
-    .string()
-    .exactOptional()
-    .describe('JSON file of the keys that sign receipts, the same for all replicas; unset: a random one'),
-  API_KEYS_FILE: z
-    .string()
-    .exactOptional()
-    .describe(
-      'JSON file of the API keys that callers must show, reloaded when edited; unset: everybody may ask',
-    ),
-  METRICS_PORT: wholeNumber(0, MAX_PORT)
-    .exactOptional()
-    .describe('Port for /metrics alone, which PORT then does not answer; unset: /metrics is on PORT'),
-  RECEIPT_LIFETIME_SECONDS: whole(86_400, 1).describe('From a decision to its feedback at most, s'),
+  ...GROUPS.Listening,
+  ...GROUPS.Probes,
+  ...GROUPS.Inference,
+  ...GROUPS.Limits,
+  ...GROUPS['Decisions and feedback'],
+  ...GROUPS.Operation,
 });
+
+const NAME_BY_FLAG = new Map(Object.keys(settingsSchema.shape).map((name) => [flagOf(name), name]));
 
 type Parsed = z.infer<typeof settingsSchema>;
 type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
@@ -101,38 +130,80 @@ export type SettingsResult =
 /** One line of the table of settings. */
 export interface SettingDescription {
   readonly name: string;
+  /** Such as `--max-body-bytes`. */
+  readonly flag: string;
+  readonly group: string;
+  /** Empty for a setting that is no quantity. */
+  readonly unit: string;
   readonly description: string;
+  /** `unset` for a setting without a default. */
   readonly default: string;
 }
 
-/** Reads all settings; an empty variable counts as unset. On mistakes, all of them are given. */
-export function readSettings(environment: Readonly<Record<string, string | undefined>>): SettingsResult {
+/**
+ * Reads all settings. An empty flag or variable means the default. The result lists all mistakes.
+ * @param args the command line after the program's name.
+ */
+export function readSettings(
+  environment: Readonly<Record<string, string | undefined>>,
+  args: readonly string[] = [],
+): SettingsResult {
+  const { flags, mistakes } = readFlags(args);
   const given = Object.fromEntries(
     Object.keys(settingsSchema.shape)
-      .map((name) => [name, environment[name]?.trim()] as const)
+      .map((name) => [name, (flags.get(name) ?? environment[name])?.trim()] as const)
       .filter(([, value]) => value !== undefined && value !== ''),
   );
   const parsed = settingsSchema.safeParse(given);
-  if (!parsed.success) {
-    const mistakes = parsed.error.issues.map((issue) => {
-      const name = String(issue.path[0]);
-      return `${name}: got ${JSON.stringify(given[name])}, expected ${issue.message}`;
-    });
-    return { ok: false, mistakes };
-  }
-  const mistakes = contradictions(parsed.data);
-  if (mistakes.length > 0) return { ok: false, mistakes };
+  if (parsed.success) mistakes.push(...contradictions(parsed.data));
+  else
+    for (const { path, message } of parsed.error.issues) {
+      const name = String(path[0]);
+      const source = flags.has(name) ? flagOf(name) : name;
+      mistakes.push(`${source}: got ${JSON.stringify(given[name])}, expected ${message}`);
+    }
+  if (!parsed.success || mistakes.length > 0) return { ok: false, mistakes };
   const entries = Object.entries(parsed.data).map(([name, value]) => [camelCase(name), value]);
   return { ok: true, settings: Object.freeze(Object.fromEntries(entries) as Settings) };
 }
 
-/** Every setting with its description and default, in the order of the schema. */
+/** Every setting, in the order of the schema. */
 export function describeSettings(): SettingDescription[] {
-  return Object.entries(settingsSchema.shape).map(([name, schema]) => ({
-    name,
-    description: schema.description ?? '',
-    default: schema instanceof z.ZodPrefault ? schema.def.defaultValue : 'unset',
-  }));
+  return Object.entries(GROUPS).flatMap(([group, settings]) =>
+    Object.entries<z.ZodType>(settings).map(([name, schema]) => {
+      const [, unit = ''] = UNIT_IN_NAME.exec(name) ?? [];
+      return {
+        name,
+        flag: flagOf(name),
+        group,
+        unit: UNITS[unit] ?? unit.toLowerCase(),
+        description: schema.description ?? '',
+        default: schema instanceof z.ZodPrefault ? String(schema.def.defaultValue) : 'unset',
+      };
+    }),
+  );
+}
+
+/** The values of `--flag value` and `--flag=value` by the settings' names; the last of a repeated flag counts. */
+function readFlags(args: readonly string[]): { flags: Map<string, string>; mistakes: string[] } {
+  const options = Object.fromEntries(
+    [...NAME_BY_FLAG.keys()].map((flag) => [flag.slice(2), { type: 'string' as const }]),
+  );
+  // Not strict: parseArgs would throw at the first mistake.
+  const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
+  const flags = new Map<string, string>();
+  const mistakes: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === 'positional') mistakes.push(`${token.value}: this argument is unknown`);
+    if (token.kind !== 'option') continue;
+    const { rawName, value, inlineValue } = token;
+    const name = NAME_BY_FLAG.get(rawName);
+    if (name === undefined) mistakes.push(`${rawName}: this flag is unknown`);
+    else if (value === undefined || (!inlineValue && value.startsWith('--')))
+      mistakes.push(`${rawName}: the value is missing`);
+    else flags.set(name, value);
+  }
+  return { flags, mistakes };
 }
 
 /** Limits that would refuse every request which another limit allows. */
@@ -167,6 +238,10 @@ function wholeNumber(min: number, max: number) {
     .regex(/^\d+$/, { error, abort: true })
     .transform(Number)
     .pipe(z.int({ error, abort: true }).min(min, { error }).max(max, { error }));
+}
+
+function flagOf(name: string): string {
+  return `--${name.toLowerCase().replaceAll('_', '-')}`;
 }
 
 function camelCase(name: string): string {

@@ -1,26 +1,8 @@
 /** Owns the keys that sign receipts: shared by all replicas through a file, or made up by a process for itself. */
 import { createHmac, randomBytes } from 'node:crypto';
 
-import * as z from 'zod';
-
-import { parseStrictJson } from '../wire/strict-json.js';
-
-const MIN_SECRET_BYTES = 32;
-
-const keysFileSchema = z.strictObject({
-  keys: z
-    .array(
-      z.strictObject({
-        id: z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'must be 1 to 32 letters, digits, "_" or "-"'),
-        secret: z
-          .base64('must be base64')
-          .transform((text) => Buffer.from(text, 'base64'))
-          .refine(({ length }) => length >= MIN_SECRET_BYTES, `must hold ${MIN_SECRET_BYTES} bytes or more`),
-      }),
-    )
-    .min(1)
-    .refine((keys) => new Set(keys.map(({ id }) => id)).size === keys.length, 'must have different ids'),
-});
+/** The shortest secret that a key may have. */
+export const MIN_SECRET_BYTES = 32;
 
 interface Key {
   readonly id: string;
@@ -55,17 +37,6 @@ export class KeyRing {
     const secret = this.#secrets.get(id);
     return secret && hmac(secret, text);
   }
-}
-
-/**
- * Reads the text of a keys file: `{"keys": [{"id": "2026-11", "secret": "<32 bytes or more as base64>"}]}`.
- * @throws {Error} that says what is wrong, and shows no secret.
- */
-export function parseKeys(text: string): KeyRing {
-  const parsed = keysFileSchema.safeParse(parseStrictJson(text));
-  if (parsed.success) return new KeyRing(parsed.data.keys);
-  const [issue] = parsed.error.issues;
-  throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
 }
 
 /** A ring that no other process has. */

@@ -1,4 +1,4 @@
-/** Owns the proof that edits of the operator's files are taken over, and that a broken edit changes nothing but is told. */
+/** Tests that edits of the operator's files are loaded, and that a broken edit is reported and changes nothing. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
@@ -28,38 +28,38 @@ async function open(
   files: { policiesFile?: string; feedbackKeysFile?: string; apiKeysFile?: string },
   intervalMs = INTERVAL_MS,
 ) {
-  const told: string[] = [];
+  const reports: string[] = [];
   const log = {
-    info: (_fields: object, message: string) => told.push(`info: ${message}`),
-    warn: (_fields: object, message: string) => told.push(`warn: ${message}`),
-    error: (_fields: object, message: string) => told.push(`error: ${message}`),
+    info: (_fields: object, message: string) => reports.push(`info: ${message}`),
+    warn: (_fields: object, message: string) => reports.push(`warn: ${message}`),
+    error: (_fields: object, message: string) => reports.push(`error: ${message}`),
   };
-  const onReload = (file: string, outcome: string) => told.push(`${file} ${outcome}`);
+  const onReload = (file: string, outcome: string) => reports.push(`${file} ${outcome}`);
   const opened = await openOperatorFiles({ ...files, log, onReload, intervalMs });
   t.after(() => opened.close());
-  return { opened, told };
+  return { opened, reports };
 }
 
 async function until(holds: () => boolean): Promise<void> {
   const giveUpAt = performance.now() + PATIENCE_MS;
   while (!holds()) {
-    assert.ok(performance.now() < giveUpAt, 'it did not come about');
+    assert.ok(performance.now() < giveUpAt, 'timed out');
     await delay(INTERVAL_MS);
   }
 }
 
-test('without files the shipped policies hold, and a warning tells of the random key', async (t) => {
-  const { opened, told } = await open(t, {});
+test('without files the shipped policies apply, and the random key is logged as a warning', async (t) => {
+  const { opened, reports } = await open(t, {});
   assert.deepEqual(policyFor(opened.policies(), 'any'), { name: 'max_false_drop', alpha: 0.05 });
   assert.match(opened.keys().currentId, /^own-/);
   assert.equal(opened.keys(), opened.keys());
-  assert.match(told.join(), /^warn: FEEDBACK_KEYS_FILE is not set/);
+  assert.match(reports.join(), /^warn: FEEDBACK_KEYS_FILE is not set/);
 });
 
-test('an edit of the policies is taken over; a broken one is told once and changes nothing', async (t) => {
+test('an edit of the policies is loaded; a broken one is reported once and changes nothing', async (t) => {
   const file = path.join(await temporaryFolder(t), 'policies.json');
   await writeFile(file, policies('score_only'));
-  const { opened, told } = await open(t, { policiesFile: file, feedbackKeysFile: await someKeys(t) });
+  const { opened, reports } = await open(t, { policiesFile: file, feedbackKeysFile: await someKeys(t) });
   const name = () => policyFor(opened.policies(), 'any').name;
   assert.equal(name(), 'score_only');
 
@@ -73,17 +73,17 @@ test('an edit of the policies is taken over; a broken one is told once and chang
   await until(() => name() === 'top_k');
   assert.equal(opened.policiesRefusal(), undefined);
   assert.deepEqual(
-    told.filter((line) => line.startsWith('policies')),
+    reports.filter((line) => line.startsWith('policies')),
     ['policies refused', 'policies loaded'],
   );
 });
 
-test('a file that is still being written is left alone', async (t) => {
+test('a file that is being written is not loaded', async (t) => {
   const file = path.join(await temporaryFolder(t), 'policies.json');
   await writeFile(file, policies('score_only'));
   const files = { policiesFile: file, feedbackKeysFile: await someKeys(t) };
-  // Far longer than between two writes: a machine that pauses would show the same half twice.
-  const { opened, told } = await open(t, files, 30 * INTERVAL_MS);
+  // Far longer than between two writes, so that a pause of the machine does not make two reads agree.
+  const { opened, reports } = await open(t, files, 30 * INTERVAL_MS);
   const whole = policies('max_false_drop').replace('}', ',"alpha":0.1}');
   for (let length = 1; length < whole.length; length += 1) {
     await writeFile(file, whole.slice(0, length));
@@ -92,12 +92,12 @@ test('a file that is still being written is left alone', async (t) => {
   await writeFile(file, whole);
   await until(() => policyFor(opened.policies(), 'any').name === 'max_false_drop');
   assert.deepEqual(
-    told.filter((line) => line.startsWith('policies')),
+    reports.filter((line) => line.startsWith('policies')),
     ['policies loaded'],
   );
 });
 
-test('a file that goes away and comes back, even the same, holds again', async (t) => {
+test('a file that disappears and returns unchanged is in force again', async (t) => {
   const file = path.join(await temporaryFolder(t), 'policies.json');
   await writeFile(file, policies('score_only'));
   const { opened } = await open(t, { policiesFile: file, feedbackKeysFile: await someKeys(t) });
@@ -109,7 +109,7 @@ test('a file that goes away and comes back, even the same, holds again', async (
   await until(() => opened.policiesRefusal() === undefined);
 });
 
-test('keys are changed while the service runs', async (t) => {
+test('receipt keys can be changed while the service runs', async (t) => {
   const file = path.join(await temporaryFolder(t), 'keys.json');
   await writeFile(file, keysFile('old'));
   const { opened } = await open(t, { feedbackKeysFile: file });
@@ -118,7 +118,7 @@ test('keys are changed while the service runs', async (t) => {
   await until(() => opened.keys().currentId === 'new');
 });
 
-test('a file that cannot be used at the start ends it', async (t) => {
+test('a file that cannot be used at the start is an error', async (t) => {
   const folder = await temporaryFolder(t);
   const file = path.join(folder, 'policies.json');
   await assert.rejects(open(t, { policiesFile: file }), /policies\.json cannot be used: ENOENT/);
@@ -132,7 +132,7 @@ async function someKeys(t: TestContext): Promise<string> {
   return file;
 }
 
-test('API keys are needed where there is a file, and an edit changes who may ask', async (t) => {
+test('a file of API keys makes keys necessary, and an edit changes them', async (t) => {
   assert.equal((await open(t, {})).opened.apiKeys(), undefined);
   const file = path.join(await temporaryFolder(t), 'api-keys.json');
   const withKey = (key: string) =>

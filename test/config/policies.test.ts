@@ -1,4 +1,4 @@
-/** Owns the proof that a policies file is read as its operator means it, or refused with the place of the mistake. */
+/** Tests how a policies file is read, and that mistakes are refused with their place. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -9,18 +9,18 @@ const FILE = JSON.stringify({
   models: { pictogram: { policy: { name: 'top_k', k: 2, min_keep: 1 }, allow_override: false } },
 });
 
-test('a probe has its own rule, else the default one, else the shipped one', () => {
-  const book = parsePolicies(FILE);
-  assert.deepEqual(ruleFor(book, 'pictogram'), {
+test('a probe has its own rule, else the default rule, else the shipped rule', () => {
+  const policies = parsePolicies(FILE);
+  assert.deepEqual(ruleFor(policies, 'pictogram'), {
     policy: { name: 'top_k', k: 2, min_keep: 1 },
     allow_override: false,
   });
-  assert.deepEqual(ruleFor(book, 'other'), { policy: { name: 'score_only' }, allow_override: true });
+  assert.deepEqual(ruleFor(policies, 'other'), { policy: { name: 'score_only' }, allow_override: true });
   assert.deepEqual(policyFor(parsePolicies('{}'), 'other'), { name: 'max_false_drop', alpha: 0.05 });
   assert.deepEqual(policyFor(DEFAULT_POLICIES, 'other'), { name: 'max_false_drop', alpha: 0.05 });
 });
 
-test('a probe may be called like something that every object has', () => {
+test('a probe may have the name of a property of every object', () => {
   for (const name of ['constructor', 'tostring', 'valueOf'])
     assert.deepEqual(policyFor(parsePolicies(FILE), name), { name: 'score_only' });
 });

@@ -1,16 +1,21 @@
-/** Owns the proof that settings are read right and refused all at once. */
+/** Tests how settings are read from flags and the environment, and how --help shows them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { helpText, welcomeText } from '../../src/config/help.js';
-import { describeSettings, readSettings } from '../../src/config/settings.js';
+import { describeSettings, readSettings, type Settings } from '../../src/config/settings.js';
 
-function mistakes(environment: Record<string, string>): readonly string[] {
-  const result = readSettings(environment);
+function mistakes(environment: Record<string, string>, ...args: string[]): readonly string[] {
+  const result = readSettings(environment, args);
   return result.ok ? assert.fail('it was accepted') : result.mistakes;
 }
 
-test('nothing has to be set', () => {
+function settingsOf(environment: Record<string, string>, ...args: string[]): Settings {
+  const result = readSettings(environment, args);
+  return result.ok ? result.settings : assert.fail(result.mistakes.join());
+}
+
+test('every setting is optional', () => {
   const result = readSettings({});
   assert.ok(result.ok);
   const { settings } = result;
@@ -20,7 +25,7 @@ test('nothing has to be set', () => {
   assert.ok(Object.isFrozen(settings));
 });
 
-test('what is set is taken, what is empty counts as unset, what is unknown is left alone', () => {
+test('a variable is read, an empty one counts as unset, an unknown one is ignored', () => {
   const result = readSettings({
     PORT: ' 0 ',
     HOST: '',
@@ -39,7 +44,7 @@ test('what is set is taken, what is empty counts as unset, what is unknown is le
   assert.ok(!('path' in settings));
 });
 
-test('all mistakes are told at once, with what came and what was expected', () => {
+test('all mistakes are reported at once, with the received and the expected value', () => {
   assert.deepEqual(
     mistakes({
       PORT: '80a',
@@ -56,7 +61,7 @@ test('all mistakes are told at once, with what came and what was expected', () =
   );
 });
 
-test('numbers are whole, plain and within their range', () => {
+test('numbers are whole, decimal and within their range', () => {
   for (const value of ['-1', '1.5', '1e3', '0x10', '65536', '99999999999999999999']) {
     assert.deepEqual(mistakes({ PORT: value }), [
       `PORT: got "${value}", expected a whole number from 0 to 65535`,
@@ -74,6 +79,39 @@ test('LISTEN takes a path from the root', () => {
     );
 });
 
+test('every setting is a flag, which wins over the environment', () => {
+  for (const args of [
+    ['--port', '9001', '--max-queue-samples', '256'],
+    ['--port=9001', '--max-queue-samples=256'],
+    ['--port', '9000', '--max-queue-samples=256', '--port=9001'],
+  ]) {
+    const { port, maxQueueSamples, host } = settingsOf({ PORT: '80', HOST: '0.0.0.0' }, ...args);
+    assert.deepEqual([port, maxQueueSamples, host], [9001, 256, '0.0.0.0']);
+  }
+  for (const { name, flag } of describeSettings())
+    assert.equal(flag, `--${name.toLowerCase().replaceAll('_', '-')}`);
+});
+
+test('an empty flag means the default, in spite of the environment', () => {
+  assert.equal(settingsOf({ PORT: '80' }, '--port=').port, 8080);
+  assert.ok(!('policiesFile' in settingsOf({ POLICIES_FILE: 'policies.json' }, '--policies-file', '')));
+});
+
+test('unknown flags and arguments, missing and bad values of flags are reported together', () => {
+  assert.deepEqual(
+    mistakes({ WORKERS: '0' }, 'serve', '--port', '80a', '-p', '--prot=80', '--device', '--host'),
+    [
+      'serve: this argument is unknown',
+      '-p: this flag is unknown',
+      '--prot: this flag is unknown',
+      '--device: the value is missing',
+      '--port: got "80a", expected a whole number from 0 to 65535',
+      'WORKERS: got "0", expected a whole number from 1',
+    ],
+  );
+  assert.deepEqual(mistakes({}, '--port'), ['--port: the value is missing']);
+});
+
 test('limits that contradict each other are refused', () => {
   assert.match(
     mistakes({ MAX_SAMPLES_PER_REQUEST: '1000' })[0] ?? '',
@@ -82,14 +120,17 @@ test('limits that contradict each other are refused', () => {
   assert.match(mistakes({ SHUTDOWN_TIMEOUT_MS: '10' })[0] ?? '', /^INFERENCE_TIMEOUT_MS: got 10000/);
 });
 
-test('--help shows every setting with its default and meaning', () => {
+test('--help shows every setting with its flag, default, unit and meaning, by groups', () => {
   const help = helpText(describeSettings());
   for (const { name, description } of describeSettings()) {
     assert.ok(description.length > 10, name);
     assert.match(help, new RegExp(`^${name} .*${description.slice(0, 20).replaceAll(/[^\w ]/g, '.')}`, 'm'));
   }
-  assert.match(help, /^WORKERS +unset /m);
-  assert.match(help, /^PORT +8080 /m);
+  assert.match(help, /^WORKERS +--workers +unset /m);
+  assert.match(help, /^PORT +--port +8080 /m);
+  assert.match(help, /^MAX_QUEUE_DELAY_US +--max-queue-delay-us +0 +µs /m);
+  assert.match(help, /^MAX_SAMPLES_PER_REQUEST +--max-samples-per-request +64 +samples /m);
+  assert.match(help, /^\nInference\nDEVICE .*\nWORKERS /m);
 });
 
 test('the welcome shows the address and the probes', () => {

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { KeyRing, parseKeys, randomKeys } from '../../src/feedback/keys.js';
+import { parseReceiptKeys } from '../../src/config/key-files.js';
+import { KeyRing, randomKeys } from '../../src/feedback/keys.js';
 import { openReceipt, type Receipt, signReceipt } from '../../src/feedback/receipt.js';
 
 const secret = (fill: number) => Buffer.alloc(32, fill);
@@ -123,7 +124,7 @@ test('processes without a file do not know each other’s receipts', () => {
 test('a keys file is read, or refused without showing a secret', () => {
   const good = secret(3).toString('base64');
   const file = (...all: unknown[]) => JSON.stringify({ keys: all });
-  assert.equal(parseKeys(file({ id: 'a', secret: good }, { id: 'b', secret: good })).currentId, 'a');
+  assert.equal(parseReceiptKeys(file({ id: 'a', secret: good }, { id: 'b', secret: good })).currentId, 'a');
   for (const [content, place] of [
     [file(), /^keys: /],
     [file({ id: 'a' }), /^keys\.0\.secret: /],
@@ -134,7 +135,7 @@ test('a keys file is read, or refused without showing a secret', () => {
     ['{', /not valid JSON/],
   ] as const) {
     assert.throws(
-      () => parseKeys(content),
+      () => parseReceiptKeys(content),
       ({ message }: Error) => place.test(message) && !message.includes(good) && !message.includes('c2hvcnQ'),
       content,
     );
