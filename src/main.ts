@@ -1,106 +1,84 @@
+#!/usr/bin/env node
 /**
- * Owns the process: the environment, the signals, standard output and the exit code; no other file touches them.
- * Settings, engine, app, listen; then drain on SIGTERM or SIGINT.
+ * The program: reads the settings, starts the service, and ends it on a signal (server/shutdown.ts).
+ * Only this file reads the service's settings from the environment. Libraries read their own variables: OpenTelemetry
+ * OTEL_*, ONNX Runtime ORT_*.
  */
 import { readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 
 import type { FastifyInstance } from 'fastify';
 
-import { readExamples } from './api/examples.js';
-import { createApp } from './server/app.js';
+import { readExamples } from './api/docs.js';
 import { helpText, welcomeText } from './config/help.js';
-import type { Engine } from './engine/engine.js';
-import { letHeapGrow } from './server/heap-growth.js';
-import { createMetricsApp, type MetricsAppOptions } from './server/metrics-app.js';
 import { openOperatorFiles } from './config/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './config/settings.js';
+import type { Engine } from './engine/engine.js';
+import { createApp, createMetricsApp, type MetricsAppOptions } from './server/app.js';
+import { EXIT_FAILURE, type RunningService, Shutdown } from './server/shutdown.js';
+import { listenOnUnixSocket } from './server/unix-socket.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
 import { isTracingAsked, type Tracing } from './telemetry/tracing.js';
-import { listenOnUnixSocket, type UnixSocket } from './server/unix-socket.js';
 
-interface Service {
-  readonly engine: Engine;
-  readonly app: FastifyInstance;
-  readonly socket: UnixSocket | undefined;
-  /** Undefined where the metrics have no port of their own. */
-  readonly metricsApp: FastifyInstance | undefined;
-  /** Undefined where none is asked for. */
-  readonly tracing: Tracing | undefined;
-}
-
-const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
-const LAST_WORDS_MS = 200;
-const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+/** Fewer full garbage collections under load. See docs/adr/0020-heap-growth.md. */
+const HEAP_GROWING_PERCENT = 300;
 
 // ONNX Runtime 1.29 and later sends telemetry on Linux unless this is set before its library loads.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
-letHeapGrow();
+setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
 
-const settings = settingsOrExit();
+const settings = settingsOrExit(process.argv.slice(2));
 const log = createLog(settings.logLevel);
-let draining = false;
-const hurry = new AbortController();
-const stopSignal = listenForSignals();
-const hang = listenForHang();
+const shutdown = new Shutdown(log);
 
 try {
   const service = await start();
-  const cause = await Promise.race([stopSignal, hang.comes]);
-  log.info({ ...cause, drain_delay_ms: settings.drainDelayMs }, 'draining');
-  await stop(service);
+  const reason = await shutdown.requested;
+  log.info({ ...reason, drain_delay_ms: settings.drainDelayMs }, 'draining');
+  await shutdown.close(service, settings);
   log.info('stopped');
 } catch (error) {
   log.fatal({ err: error }, 'failed');
   process.exitCode = EXIT_FAILURE;
 }
 
-function settingsOrExit(): Settings {
-  const { values, positionals } = parseArgs({
-    options: { help: { type: 'boolean', short: 'h', default: false } },
-    allowPositionals: true,
-    strict: false,
-  });
-  if (values['help']) {
+function settingsOrExit(args: readonly string[]): Settings {
+  if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(helpText(describeSettings()));
     process.exit();
   }
-  if (positionals.length > 0)
-    refuse([`there is no argument ${positionals.join(' ')}: all settings come from the environment`]);
-  const result = readSettings(process.env);
-  return result.ok ? result.settings : refuse(result.mistakes);
-}
-
-function refuse(mistakes: readonly string[]): never {
+  const result = readSettings(process.env, args);
+  if (result.ok) return result.settings;
+  const mistakes = result.mistakes.join('\n  ');
   process.stderr.write(
-    `Cannot start, the settings have mistakes (--help lists them all):\n  ${mistakes.join('\n  ')}\n`,
+    `Cannot start: the settings have mistakes (--help lists all settings):\n  ${mistakes}\n`,
   );
   process.exit(EXIT_USAGE);
 }
 
-async function start(): Promise<Service> {
-  // Only now, when the environment is set.
+async function start(): Promise<RunningService> {
+  // Imported here, because this loads ONNX Runtime, which reads the environment.
   const { createEngine } = await import('./engine/engine.js');
   const version = packageVersion();
   const metrics = createMetrics();
   metrics.describe({ ...settings, version, nodeVersion: process.version });
   const operatorFiles = await openOperatorFiles({
     ...settings,
-    log: log.child({ part: 'operator' }),
+    log: log.child({ component: 'operator' }),
     onReload: (file, outcome) => metrics.fileReloaded(file, outcome),
   });
-  const tracing = isTracingAsked(process.env) ? await beginTracing(version) : undefined;
+  const tracing = isTracingAsked(process.env) ? await startTracing(version) : undefined;
   const engine = await createEngine({
     ...settings,
-    log: log.child({ part: 'engine' }),
+    log: log.child({ component: 'engine' }),
     observer: metrics.engineObserver,
     onRun: tracing && ((run) => tracing.recordRun(run)),
-    onHang: hang.tell,
+    onHang: shutdown.onHang,
   });
   metrics.watchEngine(engine);
+  const { isDraining } = shutdown;
   let app: FastifyInstance | undefined;
   let metricsApp: FastifyInstance | undefined;
   try {
@@ -112,35 +90,29 @@ async function start(): Promise<Service> {
       tracing,
       operatorFiles,
       log,
-      isDraining: () => draining,
+      isDraining,
       examples: readExamples(),
       version,
     });
-    metricsApp = await listenForMetrics({
-      metrics,
-      engine,
-      policies: () => operatorFiles.policies(),
-      log,
-      isDraining: () => draining,
-    });
+    metricsApp = await listenForMetrics({ ...operatorFiles, metrics, engine, log, isDraining });
     const url = await app.listen({ host: settings.host, port: settings.port });
     const { listen } = settings;
     const socket = listen === undefined ? undefined : await listenOnUnixSocket(listen, app.server);
-    welcome(url, engine);
+    announce(url, engine);
     return { engine, app, socket, metricsApp, tracing };
   } catch (error) {
-    // What listens, and the engine's threads, would keep the process alive.
+    // Open ports and the engine's threads would keep the process alive.
     await Promise.all([app?.close(), metricsApp?.close()]);
     await engine.close();
     throw error;
   }
 }
 
-async function beginTracing(version: string): Promise<Tracing> {
-  // Only now: most services do without these libraries.
-  const { startTracing } = await import('./telemetry/otlp.js');
+async function startTracing(version: string): Promise<Tracing> {
+  // Imported here, because most services do not need these libraries.
+  const otlp = await import('./telemetry/otlp.js');
   log.info('requests are traced');
-  return startTracing(version);
+  return otlp.startTracing(version);
 }
 
 async function listenForMetrics(options: MetricsAppOptions): Promise<FastifyInstance | undefined> {
@@ -151,71 +123,12 @@ async function listenForMetrics(options: MetricsAppOptions): Promise<FastifyInst
   return metricsApp;
 }
 
-function welcome(url: string, engine: Engine): void {
+function announce(url: string, engine: Engine): void {
   const serving = engine.probes().filter((probe) => probe.state === 'serving');
   const { ready, reason } = engine.readiness();
   const models = serving.map(({ name, version, provider = 'cpu' }) => ({ name, version, provider }));
   log.info({ url, socket: settings.listen, docs: `${url}/docs`, models, ready, reason }, 'listening');
   if (process.stdout.isTTY) process.stdout.write(welcomeText(url, models));
-}
-
-/**
- * Resolves with the first signal to stop, even one that comes during the start. A second signal stops waiting for
- * clients, but nothing breaks off a running inference.
- */
-function listenForSignals(): Promise<{ signal: NodeJS.Signals }> {
-  return new Promise((resolve) => {
-    for (const signal of STOP_SIGNALS) {
-      process.on(signal, () => {
-        if (draining) hurry.abort();
-        draining = true;
-        resolve({ signal });
-      });
-    }
-  });
-}
-
-/** A run that hangs cannot be stopped, so the process ends once the rest has drained, for a supervisor to start anew. */
-function listenForHang(): { comes: Promise<{ reason: string }>; tell: (reason: string) => void } {
-  let tell: (reason: string) => void = () => {};
-  const comes = new Promise<{ reason: string }>((resolve) => {
-    tell = (reason) => {
-      log.fatal({ reason }, 'a run hangs: the process will end');
-      process.exitCode = EXIT_FAILURE;
-      draining = true;
-      resolve({ reason });
-    };
-  });
-  return { comes, tell };
-}
-
-async function stop({ engine, app, socket, metricsApp, tracing }: Service): Promise<void> {
-  // Unref'd: a process that has nothing left to do ends by itself before.
-  setTimeout(
-    () => void kill('stopping took too long'),
-    settings.drainDelayMs + settings.shutdownTimeoutMs,
-  ).unref();
-
-  await delay(settings.drainDelayMs, undefined, { signal: hurry.signal }).catch(() => {});
-  const hangUp = (): void => app.server.closeAllConnections();
-  hurry.signal.addEventListener('abort', hangUp);
-  if (hurry.signal.aborted) hangUp();
-  // Node looks after the timeouts of requests no more once a server closes: slow senders would hold it up.
-  const { shutdownTimeoutMs, inferenceTimeoutMs } = settings;
-  setTimeout(hangUp, Math.max(shutdownTimeoutMs / 2, shutdownTimeoutMs - inferenceTimeoutMs)).unref();
-  await Promise.all([socket?.close(), app.close()]);
-  const leftBehind = await engine.close();
-  if (leftBehind > 0) await kill('a run still hangs');
-  await metricsApp?.close();
-  await tracing?.close();
-}
-
-/** Nothing gentler ends a process that has a thread in native code: exit() aborts it, or waits for the thread for ever. */
-async function kill(reason: string): Promise<void> {
-  log.fatal({ reason }, 'killed');
-  // The log is written in the background, and offers no way to wait for it.
-  await delay(LAST_WORDS_MS);
-  process.kill(process.pid, 'SIGKILL');
 }
 
 function packageVersion(): string {

@@ -1,8 +1,9 @@
-/** Owns the proof that the process starts, tells its mistakes, and stops by itself: the real program, real signals. */
+/** Tests the real program as a process: its start, its command line, its signals and its exit codes. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, symlink, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -14,7 +15,7 @@ import { temporaryModels, TINY_SIZE, writeProbe } from './support/probe-folder.j
 import { runProcess, startProcess } from './support/process.js';
 import { randomSamples, scoreBody, tensorsOf } from './support/samples.js';
 
-/** The outcome of a request; undefined when it is refused. */
+/** Sends a request; resolves with its outcome, or undefined when the answer is an error. */
 async function score(origin: string, timestep = 778.7): Promise<string | undefined> {
   const headers = { 'content-type': 'application/octet-stream' };
   const samples = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep }));
@@ -22,7 +23,7 @@ async function score(origin: string, timestep = 778.7): Promise<string | undefin
   return ((await response.json()) as { outcome?: string }).outcome;
 }
 
-test('it starts, scores, drains on SIGTERM and ends by itself with code 0', async (t) => {
+test('it starts, scores, drains on SIGTERM and exits with code 0', async (t) => {
   const { child, lines, ended, origin } = await startProcess(t, { DRAIN_DELAY_MS: '300' });
   assert.equal(await score(origin), 'scored');
   assert.equal((await fetch(`${origin}/readyz`)).status, 200);
@@ -37,7 +38,7 @@ test('it starts, scores, drains on SIGTERM and ends by itself with code 0', asyn
   );
 });
 
-test('a second signal cuts the drain short', async (t) => {
+test('a second signal ends the drain at once', async (t) => {
   const { child, origin } = await startProcess(t, { DRAIN_DELAY_MS: '60000' });
   assert.equal(await score(origin), 'scored');
   child.kill('SIGINT');
@@ -48,7 +49,7 @@ test('a second signal cuts the drain short', async (t) => {
   assert.ok(performance.now() - started < 5000);
 });
 
-test('it listens on a Unix domain socket too, and leaves no file behind', async (t) => {
+test('it also listens on a Unix domain socket, and removes the socket file', async (t) => {
   const socket = path.join(await temporaryModels(t), 'probe.sock');
   const { child, origin } = await startProcess(t, { LISTEN: `unix:${socket}` });
   const client = new ProbeClient(`unix:${socket}`);
@@ -85,11 +86,11 @@ test('a socket that a killed process has left behind is taken over, anything els
   const refused = runProcess(t, { LISTEN: `unix:${file}` });
   const [[code], shown] = await Promise.all([once(refused, 'exit'), text(refused.stdout ?? assert.fail())]);
   assert.equal(code, 1);
-  assert.match(shown, /is there already and no socket/);
+  assert.match(shown, /exists and is not a socket/);
   assert.equal(await readFile(file, 'utf8'), 'precious');
 });
 
-test('a run that hangs makes it unready and ends it with another code than 0, once the rest is answered', async (t) => {
+test('a hung batch run makes it unready and ends it, not with code 0, once the other requests are answered', async (t) => {
   const { child, lines, ended, origin } = await startProcess(
     t,
     { WORKERS: '2', INFERENCE_TIMEOUT_MS: '2000', DRAIN_DELAY_MS: '60000' },
@@ -101,13 +102,13 @@ test('a run that hangs makes it unready and ends it with another code than 0, on
   const others = await Promise.all(Array.from({ length: 10 }, () => score(origin)));
   assert.deepEqual(new Set(others), new Set(['scored']));
   assert.equal(await hanging, undefined);
-  // The rest is answered: no need to wait for the whole delay.
+  // All other requests are answered, so the test does not wait for the whole delay.
   child.kill('SIGTERM');
   assert.deepEqual(await ended, [null, 'SIGKILL']);
   assert.equal(lines.at(-1)?.['reason'], 'a run still hangs');
 });
 
-test('clients that send nothing, or half of a request, do not hold up the end for ever', async (t) => {
+test('clients that send nothing or half of a request do not prevent the exit', async (t) => {
   const { child, origin } = await startProcess(t, { SHUTDOWN_TIMEOUT_MS: '10500' });
   const { port, hostname } = new URL(origin);
   const sockets = ['', 'POST /score HTTP/1.1\r\nhost: a\r\n'].map((bytes) => {
@@ -121,7 +122,7 @@ test('clients that send nothing, or half of a request, do not hold up the end fo
   assert.deepEqual(await once(child, 'exit'), [0, null]);
 });
 
-test('a device that is asked for by name and is not there ends the start', async (t) => {
+test('a device that is set explicitly and not available fails the start', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const child = runProcess(t, { MODELS_DIR: models, DEVICE: 'cuda' });
@@ -131,21 +132,47 @@ test('a device that is asked for by name and is not there ends the start', async
   assert.match(shown, /device cuda cannot be used: /);
 });
 
-test('mistakes in the settings are told all at once, with exit code 2', async (t) => {
+test('all mistakes in the settings are reported at once, with exit code 2', async (t) => {
   const child = runProcess(t, { PORT: 'x', WORKERS: 'y' });
   const [[code], errors] = await Promise.all([once(child, 'exit'), text(child.stderr ?? assert.fail())]);
   assert.equal(code, 2);
   assert.match(errors, /PORT: got "x".*\n.*WORKERS: got "y"/);
 });
 
-test('a policies file that cannot be used ends the start: other policies would be no better', async (t) => {
+test('a policies file that cannot be used fails the start', async (t) => {
   const child = runProcess(t, { POLICIES_FILE: 'nowhere.json' });
   const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout ?? assert.fail())]);
   assert.equal(code, 1);
   assert.match(shown, /nowhere\.json cannot be used/);
 });
 
-test('an argument that does not exist is refused, --help is answered', async (t) => {
+test('a flag wins over its environment variable', async (t) => {
+  const child = runProcess(t, { POLICIES_FILE: 'a.json' }, '--policies-file', 'b.json', '--workers=1');
+  const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout ?? assert.fail())]);
+  assert.equal(code, 1);
+  assert.match(shown, /b\.json cannot be used/);
+});
+
+test('unknown flags and bad values of flags are reported with exit code 2', async (t) => {
+  const child = runProcess(t, {}, '--prot=80', '--port', 'x');
+  const [[code], errors] = await Promise.all([once(child, 'exit'), text(child.stderr ?? assert.fail())]);
+  assert.equal(code, 2);
+  assert.match(errors, /--help.*\n +--prot: this flag is unknown\n +--port: got "x"/);
+});
+
+test('the bin of the package is executable through a symbolic link, as npm installs it', async (t) => {
+  const { bin } = JSON.parse(await readFile('package.json', 'utf8')) as { bin: Record<string, string> };
+  const program = path.resolve(bin['diffusion-probe-server'] ?? assert.fail());
+  await chmod(program, 0o755);
+  const link = path.join(await temporaryModels(t), 'diffusion-probe-server');
+  await symlink(program, link);
+  const child = spawn(link, ['--help'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout)]);
+  assert.equal(code, 0);
+  assert.match(shown, /^Usage: diffusion-probe-server /m);
+});
+
+test('an unknown argument is refused, and --help is answered', async (t) => {
   const [code] = (await once(runProcess(t, {}, 'serve'), 'exit')) as [number];
   assert.equal(code, 2);
   const help = runProcess(t, { PORT: 'x' }, '--help');
@@ -154,7 +181,7 @@ test('an argument that does not exist is refused, --help is answered', async (t)
   assert.match(shown, /MAX_BODY_BYTES/);
 });
 
-test('a port that is taken ends the process with code 1, its threads included', async (t) => {
+test('a port in use ends the process and its threads with code 1', async (t) => {
   const { origin } = await startProcess(t);
   const models = await temporaryModels(t);
   await writeProbe(models);
@@ -164,7 +191,7 @@ test('a port that is taken ends the process with code 1, its threads included', 
   assert.match(shown, /EADDRINUSE/);
 });
 
-test('the metrics have a port of their own where one is set, until the engine has ended', async (t) => {
+test('metrics have a separate port when one is set, until the engine has ended', async (t) => {
   const { child, lines, ended, origin } = await startProcess(t, {
     METRICS_PORT: '0',
     DRAIN_DELAY_MS: '200',

@@ -1,17 +1,16 @@
-/** Owns the composition of the HTTP app: its routes, hooks and timeouts. It does not listen. */
+/** Builds the HTTP apps from their routes, hooks and timeouts: the service, and the separate one for metrics. Neither listens. */
 import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { createSerializerCompiler, validatorCompiler } from 'fastify-zod-openapi';
 
 import { requireApiKey } from '../api/access.js';
-import { answerBrokenRequest } from './broken-requests.js';
-import { collectDocument, registerDocs } from '../api/docs.js';
-import type { ScoreExamples } from '../api/examples.js';
+import { collectDocument, registerDocs, type ScoreExamples } from '../api/docs.js';
 import { registerFeedback } from '../api/feedback.js';
 import { registerHealth } from '../api/health.js';
-import { registerMetrics } from '../api/metrics.js';
+import { type MetricsRouteOptions, registerMetrics } from '../api/metrics.js';
 import { registerModels } from '../api/models.js';
-import { answerFrameworkError, installProblemHandlers } from '../api/problems.js';
-import { createScorePipeline, type ScoreLimits } from '../api/score-pipeline.js';
+import { answerBrokenRequest, answerFrameworkError, installProblemHandlers } from '../api/problems.js';
+import { CLIENT_CLOSED_REQUEST } from '../api/request-deadline.js';
+import { type ScoreLimits, ScorePipeline } from '../api/score-pipeline.js';
 import { registerScore } from '../api/score.js';
 import type { Engine } from '../engine/types.js';
 import { FeedbackIntake } from '../feedback/intake.js';
@@ -19,17 +18,16 @@ import type { OperatorFiles } from '../config/operator-files.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
 
-/** Above the idle timeouts of common load balancers, so that they close idle connections and not we. */
+/** Longer than the idle timeouts of common load balancers, so that they and not the service close idle connections. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 const HEADERS_TIMEOUT_MS = 15_000;
-/** How often Node looks for requests that take too long to arrive, ms. */
+/** How often Node checks for requests that take too long to arrive, ms. */
 const TIMEOUT_CHECK_MS = 5000;
-const CLIENT_CLOSED_REQUEST = 499;
 const REMEMBERED_RECEIPTS = 100_000;
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** When the request came in, on the clock of performance.now(), ms. */
+    /** When the request arrived, on the clock of performance.now(), ms. */
     arrivedAt: number;
   }
 }
@@ -37,26 +35,26 @@ declare module 'fastify' {
 export interface AppOptions {
   readonly engine: Engine;
   readonly metrics: Metrics;
-  /** Left out: nothing is traced. */
+  /** When omitted, nothing is traced. */
   readonly tracing?: Tracing | undefined;
   readonly log: FastifyBaseLogger;
   readonly limits: ScoreLimits;
-  /** The policies, the keys of receipts and the API keys. */
+  /** The policies, the receipt keys and the API keys. */
   readonly operatorFiles: Pick<OperatorFiles, 'policies' | 'policiesRefusal' | 'keys' | 'apiKeys'>;
-  /** From a request's first byte to its last at most, ms. */
+  /** Maximum time from a request's first byte to its last, ms. */
   readonly requestTimeoutMs: number;
-  /** Where the metrics are instead of here, if they have a port of their own. */
+  /** When set, the service has no /metrics: createMetricsApp() serves it on this port. */
   readonly metricsPort?: number;
-  /** From a decision to its feedback at most, s. */
+  /** Maximum time from a decision to its feedback, s. */
   readonly receiptLifetimeSeconds: number;
-  /** True from the first signal to stop on. */
+  /** True from the first signal to stop. */
   readonly isDraining: () => boolean;
   readonly examples: ScoreExamples;
-  /** Of this service, for the OpenAPI document. */
+  /** The service's version, for the OpenAPI document. */
   readonly version: string;
 }
 
-/** Builds the app; close it to end its connections. The engine remains the caller's. */
+/** Builds the service's app. Closing the app ends its connections and leaves the engine open. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { engine, metrics, examples, isDraining, operatorFiles } = options;
   const { policies, policiesRefusal, keys, apiKeys } = operatorFiles;
@@ -69,14 +67,14 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, options.requestTimeoutMs),
       connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, options.requestTimeoutMs),
     },
-    // What is on its way while the app closes is still answered: a refusal would cost images.
+    // A request that arrives while the app closes is still answered, because refusing it would cost its images.
     return503OnClosing: false,
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: answerFrameworkError(metrics),
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(createSerializerCompiler({ stringify: JSON.stringify }));
-  // No route but /score and /feedback takes a body; elsewhere it is left unread, so that 404 and 405 come before 415.
+  // Only /score and /feedback parse bodies. Other routes leave them unread, so that 404 and 405 come before 415.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   installProblemHandlers(app, metrics);
@@ -84,7 +82,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   requireApiKey(app, apiKeys);
 
   await collectDocument(app, options.version, examples);
-  const pipeline = createScorePipeline({ ...options, policies, keys });
+  const pipeline = new ScorePipeline({ ...options, policies, keys });
   const intake = new FeedbackIntake({
     keys,
     observer: metrics.feedbackObserver,
@@ -101,18 +99,38 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   return app;
 }
 
+export interface MetricsAppOptions extends MetricsRouteOptions {
+  readonly log: FastifyBaseLogger;
+  readonly isDraining: () => boolean;
+}
+
+/** Builds the app of the separate metrics port: /metrics and the health routes, without API keys. */
+export async function createMetricsApp(options: MetricsAppOptions): Promise<FastifyInstance> {
+  const app: FastifyInstance = fastify({
+    loggerInstance: options.log,
+    logController: new LogController({ disableRequestLogging: true }),
+  });
+  app.setSerializerCompiler(createSerializerCompiler({ stringify: JSON.stringify }));
+  app.removeAllContentTypeParsers();
+  installProblemHandlers(app, options.metrics);
+  await app.register(registerMetrics, options);
+  await app.register(registerHealth, options);
+  await app.ready();
+  return app;
+}
+
 function installHooks(app: FastifyInstance, metrics: Metrics, isDraining: () => boolean): void {
   app.decorateRequest('arrivedAt', 0);
   app.addHook('onRequest', async (request, reply) => {
     request.arrivedAt = performance.now();
-    // Not onResponse: it stays away when the client has left.
+    // The onResponse hook is not called when the client has left.
     reply.raw.once('close', () => {
       const route = request.routeOptions.url ?? 'unknown';
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
       metrics.requestFinished(route, request.method, status);
     });
   });
-  // A kept connection would hold app.close() for the whole keep-alive timeout (fastify/fastify#7044).
+  // A connection that is kept alive would delay app.close() by the keep-alive timeout (fastify/fastify#7044).
   app.addHook('onSend', async (_request, reply) => {
     if (isDraining()) reply.header('connection', 'close');
   });

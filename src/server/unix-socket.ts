@@ -1,6 +1,6 @@
 /**
- * Owns the Unix domain socket beside TCP: for backends on the same host, for which it is cheaper. Its connections are
- * handed to the one HTTP server, so that routes, limits and timeouts are the same on both.
+ * Listens on a Unix domain socket beside TCP, which costs backends on the same host less. The HTTP server of the app
+ * takes its connections, so that routes, limits and timeouts are the same on both.
  */
 import { once } from 'node:events';
 import { lstat, unlink } from 'node:fs/promises';
@@ -9,13 +9,13 @@ import { connect, createServer } from 'node:net';
 
 export interface UnixSocket {
   readonly path: string;
-  /** Takes no more connections and removes the file; resolves when the connections there are have ended. */
+  /** Stops listening and removes the file; resolves when all connections have ended. */
   close(): Promise<void>;
 }
 
 /**
- * Listens on a path. A file that a process which is no more has left there is removed.
- * @throws {Error} when another process listens there, or the path belongs to something else.
+ * Listens on a path. Removes the socket file of a process that has ended without removing it.
+ * @throws {Error} when another process listens there, or when the path is not a socket.
  */
 export async function listenOnUnixSocket(path: string, server: HttpServer): Promise<UnixSocket> {
   await removeStale(path);
@@ -27,7 +27,7 @@ export async function listenOnUnixSocket(path: string, server: HttpServer): Prom
     path,
     close: async () => {
       const closed = once(listener, 'close');
-      // This removes the file too.
+      // close() also removes the file.
       listener.close();
       await closed;
     },
@@ -37,7 +37,7 @@ export async function listenOnUnixSocket(path: string, server: HttpServer): Prom
 async function removeStale(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (!found) return;
-  if (!found.isSocket()) throw new Error(`${path} is there already and no socket`);
+  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket`);
   if (await isAnswered(path)) throw new Error(`another process listens on ${path}`);
   await unlink(path);
 }
