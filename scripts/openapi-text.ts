@@ -1,7 +1,7 @@
 /** Owns the OpenAPI document as text, made from the app itself without a probe or a port. */
 import { readFileSync } from 'node:fs';
 
-import { readExamples } from '../src/api/examples.js';
+import { readExamples } from '../src/api/docs.js';
 import { createApp } from '../src/server/app.js';
 import { DEFAULT_POLICIES } from '../src/config/policies.js';
 import type { Engine } from '../src/engine/types.js';

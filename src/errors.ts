@@ -1,6 +1,6 @@
 /**
- * Owns the one table of errors: every way a request can fail, with its HTTP status and its title.
- * The api turns a ProblemError into an RFC 9457 document; every other part only throws it.
+ * The table of errors: every way in which a request can fail, with its HTTP status and its title.
+ * The API answers a ProblemError with an RFC 9457 problem document.
  */
 
 interface ErrorKind {
@@ -9,7 +9,7 @@ interface ErrorKind {
 }
 
 export const ERRORS = {
-  // The request as such.
+  // The request itself.
   malformed_request: { status: 400, title: 'The request could not be read' },
   malformed_body: { status: 400, title: 'The body does not follow its format' },
   invalid_header: { status: 400, title: 'A header has an invalid value' },
@@ -41,14 +41,14 @@ export const ERRORS = {
   step_mismatch: { status: 422, title: 'The step does not belong to the timestep' },
   invalid_metadata: { status: 422, title: 'A metadata field has an invalid value' },
   invalid_policy: { status: 422, title: 'The policy is not valid' },
-  invalid_feedback: { status: 422, title: 'The feedback is not of the form that is taken' },
+  invalid_feedback: { status: 422, title: 'The feedback does not follow its schema' },
   policy_override_forbidden: { status: 422, title: 'This service does not let a request choose its policy' },
   attention_not_finite: { status: 422, title: 'The attention holds a value that is not finite' },
   attention_out_of_range: { status: 422, title: 'An attention probability lies outside [0, 1]' },
   attention_mass: { status: 422, title: 'The attention of one position sums to more than one' },
-  invalid_token_mask: { status: 422, title: 'The token mask holds something else than 0 and 1' },
+  invalid_token_mask: { status: 422, title: 'The token mask holds a value other than 0 and 1' },
   value_not_finite: { status: 422, title: 'A tensor holds a value that is not finite' },
-  invalid_value: { status: 422, title: 'A tensor holds a value that the probe cannot take' },
+  invalid_value: { status: 422, title: 'A tensor holds a value that the probe does not accept' },
 
   // The service itself. /score answers these with `failed_open` when the caller gave a deadline.
   internal: { status: 500, title: 'The service failed' },
@@ -59,7 +59,7 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** The failures that keep every image when the caller has given a deadline. */
+/** The failures that mean "keep every sample" when the caller gave a deadline. */
 export const FAIL_OPEN_REASONS = [
   'deadline',
   'overloaded',
@@ -73,20 +73,20 @@ export function isFailOpenReason(code: ErrorCode): code is FailOpenReason {
   return (FAIL_OPEN_REASONS as readonly ErrorCode[]).includes(code);
 }
 
-/** What a problem can say beyond its code and sentence. */
+/** The optional members of a problem. */
 export interface ProblemExtra {
-  /** The part of the request at fault: a tensor, metadata field, header or parameter. */
+  /** The tensor, metadata field, header or parameter at fault. */
   readonly field?: string;
   readonly received?: unknown;
   readonly expected?: unknown;
   readonly retryAfterSeconds?: number;
-  /** The error underneath, for the log alone. */
+  /** The original error, only for the log. */
   readonly cause?: unknown;
 }
 
 /**
- * A failure with a code of the table; safe to show to the caller except for `cause`. Only `internal` has a stack trace: the
- * others say what is wrong by themselves, and under overload, traces are an eighth of what turning requests down costs.
+ * A failure with a code of the table. Everything except `cause` may be shown to the caller. Only `internal` has a stack
+ * trace. See docs/adr/0021-cheap-refusals.md.
  */
 export class ProblemError extends Error {
   readonly code: ErrorCode;
@@ -115,7 +115,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** Makes the error to throw: `throw problem('wrong_shape', 'attention has 3 layers', {field: 'attention', ...})`. */
+/** Creates the error to throw: `throw problem('wrong_shape', 'attention has 3 layers', {field: 'attention', ...})`. */
 export function problem(code: ErrorCode, detail: string, extra?: ProblemExtra): ProblemError {
   return new ProblemError(code, detail, extra);
 }

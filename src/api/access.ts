@@ -1,31 +1,31 @@
-/** Owns who may ask: callers with an API key, where the operator has set any. */
+/** Refuses requests without a valid API key, when the operator has set keys. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 import { problem } from '../errors.js';
-import type { ApiKeys } from '../config/api-keys.js';
-import { closeIfMuchIsUnread } from './unread-body.js';
+import type { ApiKeys } from '../config/key-files.js';
+import { closeIfMuchIsUnread } from './receive-body.js';
 
-/** Supervisors have no key, and what the pages of the API show is no secret. */
+/** Health checks have no key, and the documentation is public. */
 const OPEN_ROUTES = /^(?:\/livez|\/readyz|\/openapi\.json|\/|\/docs(?:\/.*)?)$/;
 const BEARER = /^Bearer +(\S+) *$/i;
 
-/** @param apiKeys those that hold now; undefined: everybody may ask. */
+/** @param apiKeys returns the keys now in force; undefined when no key is needed. */
 export function requireApiKey(app: FastifyInstance, apiKeys: () => ApiKeys | undefined): void {
   app.addHook('onRequest', async (request, reply) => {
     const keys = apiKeys();
     const route = request.routeOptions.url;
-    // An address that does not exist is told as such.
+    // An unknown address is answered with 404.
     if (!keys || route === undefined || OPEN_ROUTES.test(route)) return;
-    if (keys.ownerOf(shownKey(request)) !== undefined) return;
+    if (keys.ownerOf(sentKey(request)) !== undefined) return;
     closeIfMuchIsUnread(request, reply);
     reply.header('www-authenticate', 'Bearer');
-    throw problem('unauthorized', 'The request shows no API key that is known here.', {
+    throw problem('unauthorized', 'The request has no valid API key.', {
       field: 'authorization',
       expected: 'Bearer and an API key',
     });
   });
 }
 
-function shownKey({ headers }: FastifyRequest): string {
+function sentKey({ headers }: FastifyRequest): string {
   return BEARER.exec(headers.authorization ?? '')?.[1] ?? '';
 }

@@ -1,7 +1,6 @@
 /**
- * Owns what is let in before it is read: that a request cannot be in time is known when its headers have come; that the
- * queue is full, from the announced bytes and from the samples that the body's header tells. That spares both sides the
- * transfer.
+ * Admission control: refuses a request before its body is read. Its headers are enough to see that it would miss its
+ * deadline or that the queue is full, and the header of its body announces the samples. So refused bodies are not transferred.
  */
 import type { Engine } from '../engine/types.js';
 import { problem, type ProblemError } from '../errors.js';
@@ -16,8 +15,8 @@ type WatchedEngine = Pick<Engine, 'queueDepth' | 'predictedLatencyMs'>;
 export class Admission {
   readonly #engine: WatchedEngine;
   readonly #limits: AdmissionLimits;
-  #comingBytes = 0;
-  #coming = 0;
+  #arrivingBytes = 0;
+  #arrivingRequests = 0;
 
   constructor(engine: WatchedEngine, limits: AdmissionLimits) {
     this.#engine = engine;
@@ -25,35 +24,36 @@ export class Admission {
   }
 
   /**
-   * Keeps room for a body that is about to come; memory for it is held from now on, as for one that waits.
-   * @returns to be called when it has come, or will not.
+   * Reserves room in the queue for a body that is about to arrive, because its memory is allocated now.
+   * @returns the function that ends the reservation, to be called once the body has arrived or has failed.
    * @throws {ProblemError} overloaded
    */
   reserve(bytes: number): () => void {
     const { samples, bytes: waitingBytes } = this.#engine.queueDepth();
     const { maxQueueSamples, maxQueueBytes } = this.#limits;
-    const heldBytes = waitingBytes + this.#comingBytes;
+    const heldBytes = waitingBytes + this.#arrivingBytes;
     const isFull = samples >= maxQueueSamples || heldBytes + bytes > maxQueueBytes;
     if (isFull && samples + heldBytes > 0) throw full(samples, heldBytes);
-    this.#comingBytes += bytes;
-    this.#coming += 1;
+    this.#arrivingBytes += bytes;
+    this.#arrivingRequests += 1;
     return () => {
-      this.#comingBytes -= bytes;
-      this.#coming -= 1;
+      this.#arrivingBytes -= bytes;
+      this.#arrivingRequests -= 1;
     };
   }
 
   /**
-   * Turns away a request that may well be late. The engine looks again when it knows what is in it.
-   * @param leftMs until its deadline. @throws {ProblemError} deadline
+   * Refuses a request that is likely to miss its deadline. The engine predicts again once it knows the samples.
+   * @param leftMs time until the deadline.
+   * @throws {ProblemError} deadline
    */
   refuseLate(leftMs: number): void {
-    const needMs = this.#engine.predictedLatencyMs(this.#coming);
-    if (needMs <= leftMs) return;
-    throw problem('deadline', `With the work that is ahead, the scores may take ${Math.ceil(needMs)} ms.`);
+    const predictedMs = this.#engine.predictedLatencyMs(this.#arrivingRequests);
+    if (predictedMs <= leftMs) return;
+    throw problem('deadline', `The queue is so long that the scores may take ${Math.ceil(predictedMs)} ms.`);
   }
 
-  /** Whether a request of so many samples would be turned away for them. */
+  /** Whether a request of so many samples would be refused. */
   isFullFor(samples: number): boolean {
     const waiting = this.#engine.queueDepth().samples;
     return waiting > 0 && waiting + samples > this.#limits.maxQueueSamples;
@@ -63,10 +63,10 @@ export class Admission {
   refuseSamples(samples: number): void {
     if (!this.isFullFor(samples)) return;
     const { samples: waiting, bytes } = this.#engine.queueDepth();
-    throw full(waiting, bytes + this.#comingBytes);
+    throw full(waiting, bytes + this.#arrivingBytes);
   }
 }
 
 function full(samples: number, bytes: number): ProblemError {
-  return problem('overloaded', `${samples} samples are waiting already, and ${bytes} bytes are held.`);
+  return problem('overloaded', `${samples} samples are waiting, and bodies take ${bytes} bytes.`);
 }

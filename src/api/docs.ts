@@ -1,20 +1,36 @@
-/** Owns the OpenAPI document, at /openapi.json, and the pages that show it, at /docs. */
+/** The OpenAPI document at /openapi.json, the pages that show it at /docs, and how routes describe their responses for it. */
+import { readFileSync } from 'node:fs';
+
 import swagger, { type SwaggerTransformObject } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
+import * as z from 'zod';
+import type { oas31, ZodOpenApiResponseObject, ZodOpenApiResponsesObject } from 'zod-openapi';
 
-import type { ScoreExamples } from './examples.js';
+import { ERRORS, type ErrorCode } from '../errors.js';
+import { PROBLEM_TYPE, problemSchema } from './problems.js';
+
+const EXAMPLES_FILE = new URL('../../../openapi/examples.json', import.meta.url);
+
+const examplesSchema = z.object({
+  requests: z.record(z.string(), z.object({ summary: z.string(), value: z.record(z.string(), z.unknown()) })),
+});
+
+/** Named examples of JSON bodies for POST /score, each of which is answered with 200 `scored`. */
+export type ScoreExamples = z.infer<typeof examplesSchema>;
+
+const RETRY_AFTER = responseHeaders({ 'retry-after': 'Seconds after which another try may succeed' });
 
 const TAGS = [
   { name: 'score', description: 'Scores and decisions' },
-  { name: 'feedback', description: 'What became of the samples' },
+  { name: 'feedback', description: 'True qualities of finished images' },
   { name: 'models', description: 'The probes' },
   { name: 'health', description: 'For load balancers and supervisors' },
   { name: 'telemetry', description: 'For Prometheus' },
 ];
 
-/** All that the pages need comes from this service; Swagger UI sets styles on elements. */
+/** The pages load only from this service. Swagger UI needs inline styles. */
 const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -27,7 +43,42 @@ const PAGE_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** Begins to collect the document; to be called before the routes are added. */
+/** Reads openapi/examples.json. */
+export function readExamples(): ScoreExamples {
+  return examplesSchema.parse(JSON.parse(readFileSync(EXAMPLES_FILE, 'utf8')));
+}
+
+/** The responses of a route that can fail with these codes: one per status, which lists its codes. */
+export function problemResponses(codes: readonly ErrorCode[]): ZodOpenApiResponsesObject {
+  const statuses = new Set(codes.map((code) => ERRORS[code].status));
+  return Object.fromEntries(
+    [...statuses].map((status) => {
+      const alike = codes.filter((code) => ERRORS[code].status === status);
+      const response = {
+        description: alike.map((code) => `\`${code}\`: ${ERRORS[code].title}`).join('; '),
+        content: { [PROBLEM_TYPE]: { schema: problemSchema } },
+        ...(status === ERRORS.overloaded.status && { headers: RETRY_AFTER }),
+      };
+      return [String(status), response];
+    }),
+  );
+}
+
+/**
+ * Response headers by name, each a text with this description. They are bare schemas in spite of the type, because
+ * @fastify/swagger nests every header under `schema`, and would nest a complete header object twice.
+ */
+export function responseHeaders(
+  descriptions: Readonly<Record<string, string>>,
+): ZodOpenApiResponseObject['headers'] & object {
+  const bare = Object.entries(descriptions).map(([name, description]) => [
+    name,
+    { type: 'string', description },
+  ]);
+  return Object.fromEntries(bare) as Record<string, oas31.HeaderObject>;
+}
+
+/** Starts to collect the document; must be called before the routes are added. */
 export async function collectDocument(
   app: FastifyInstance,
   version: string,
@@ -47,7 +98,11 @@ export async function collectDocument(
       tags: TAGS,
       components: {
         securitySchemes: {
-          apiKey: { type: 'http', scheme: 'bearer', description: 'Where the operator has set API keys' },
+          apiKey: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'Needed when the operator has set API keys',
+          },
         },
       },
       security: [{}, { apiKey: [] }],
@@ -61,7 +116,7 @@ export async function collectDocument(
   });
 }
 
-/** @fastify/swagger keeps a body's schema alone, so its examples are put beside it afterwards. */
+/** @fastify/swagger drops the examples of a body, so they are added afterwards. */
 function addExamples(document: ReturnType<SwaggerTransformObject>, examples: ScoreExamples): void {
   const operation = document.paths?.['/score']?.post;
   if (!operation || !('requestBody' in operation)) return;
@@ -78,7 +133,7 @@ export async function registerDocs(app: FastifyInstance): Promise<void> {
   await app.register(registerPages);
 }
 
-/** In a scope of its own, with the headers that pages for browsers should have. */
+/** A scope of its own, because of the security headers that only pages in a browser need. */
 async function registerPages(app: FastifyInstance): Promise<void> {
   app.addHook('onSend', async (_request, reply) => {
     reply.headers({

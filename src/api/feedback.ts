@@ -1,4 +1,4 @@
-/** Owns POST /feedback: receipts come back with the true quality of their images. */
+/** POST /feedback: takes receipts with the true quality of their images. */
 import type { FastifyInstance } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
@@ -6,20 +6,20 @@ import * as z from 'zod';
 import { problem } from '../errors.js';
 import { type FeedbackIntake, type FeedbackItem, FEEDBACK_REFUSALS } from '../feedback/intake.js';
 import { parseStrictJson } from '../wire/strict-json.js';
-import { problemResponses } from './problem-responses.js';
+import { problemResponses } from './docs.js';
 
 const JSON_TYPE = 'application/json';
 const MAX_ITEMS = 1000;
-/** Room for as many of the longest receipts. */
+/** Enough for the maximum number of the longest receipts. */
 const MAX_BODY_BYTES = 4_194_304;
 
 const REFUSAL_MEANINGS: Readonly<Record<(typeof FEEDBACK_REFUSALS)[number], string>> = {
-  malformed: 'it is no receipt',
-  foreign: 'signed by a key that this replica does not know',
-  tampered: 'the signature does not fit',
-  expired: 'older than receipts live',
-  repeated: 'it has come before',
-  dropped: 'the sample was dropped, so there should be no image; in shadow mode nothing is dropped',
+  malformed: 'not a receipt',
+  foreign: 'signed with a key that this replica does not know',
+  tampered: 'the signature is wrong',
+  expired: 'older than the lifetime of receipts',
+  repeated: 'received before',
+  dropped: 'the sample was dropped, so it should have no image; shadow mode drops nothing',
   invalid_quality: 'the quality is not a finite number',
 };
 
@@ -28,34 +28,38 @@ const requestSchema = z
     feedback: z
       .array(
         z.object({
-          receipt: z.string().describe('As /score gave it'),
-          quality: z.number().describe('Of the finished image, in the units of the probe’s metric'),
+          receipt: z.string().describe('The receipt from the answer of /score'),
+          quality: z
+            .number()
+            .describe('The quality of the finished image, in the units of the probe’s metric'),
         }),
       )
       .min(1)
       .max(MAX_ITEMS)
-      .describe('All receipts of one sample, where it was judged at several steps, belong into one request'),
+      .describe(
+        'A sample with decisions at several steps has several receipts; send all of them in one request',
+      ),
   })
-  .meta({ id: 'Feedback', description: 'What became of samples that were finished.' });
+  .meta({ id: 'Feedback', description: 'The true qualities of finished images.' });
 
-/** What is checked of the whole; the items are checked one by one. */
+/** The request as a whole; the intake checks each item. */
 const looseRequestSchema = z.strictObject({
   feedback: z.array(z.unknown()).min(1).max(MAX_ITEMS),
 });
 
 const answerSchema = z
   .object({
-    accepted: z.int().min(0).describe('How many count'),
+    accepted: z.int().min(0).describe('How many receipts were counted'),
     refused: z
       .array(
         z.object({
-          index: z.int().min(0).describe('The place in the request'),
+          index: z.int().min(0).describe('The index in the request'),
           reason: z
             .enum(FEEDBACK_REFUSALS)
             .describe(FEEDBACK_REFUSALS.map((reason) => `${reason}: ${REFUSAL_MEANINGS[reason]}`).join('; ')),
         }),
       )
-      .describe('The others; sending them again changes nothing'),
+      .describe('The other receipts; sending them again has the same result'),
   })
   .meta({ id: 'FeedbackAnswer' });
 
@@ -63,7 +67,7 @@ export interface FeedbackRouteOptions {
   readonly intake: FeedbackIntake;
 }
 
-/** Adds POST /feedback in a scope of its own, which takes JSON. */
+/** Adds POST /feedback in a scope of its own, which parses JSON. */
 export async function registerFeedback(app: FastifyInstance, { intake }: FeedbackRouteOptions) {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
@@ -73,7 +77,7 @@ export async function registerFeedback(app: FastifyInstance, { intake }: Feedbac
   );
   app.post('/feedback', {
     schema: routeSchema(),
-    // The schema describes; an item that does not follow it must not cost the others.
+    // The schema is documentation: an invalid item must not make the others fail.
     validatorCompiler: () => (value) => ({ value }),
     handler: async (request) => intake.take(readItems(request.body)),
   });
@@ -85,7 +89,7 @@ function readItems(body: unknown): FeedbackItem[] {
   const [issue] = parsed.error.issues;
   throw problem('invalid_feedback', `The feedback is not valid: ${issue?.message}.`, {
     field: issue?.path.join('.') || 'body',
-    expected: `{"feedback": [{"receipt", "quality"}, ...]}, 1 to ${MAX_ITEMS} of them`,
+    expected: `{"feedback": [{"receipt", "quality"}, ...]} with 1 to ${MAX_ITEMS} items`,
   });
 }
 
@@ -108,14 +112,17 @@ function readJson(body: unknown): unknown {
 function routeSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'feedback',
-    summary: 'Tell the true quality of finished images',
+    summary: 'Report the true quality of finished images',
     description:
-      'Turns into the live correlation and the live false-drop rate in the metrics. ' +
-      'Each receipt is taken or refused by itself.',
+      'The metrics show the live correlation and the live false-drop rate. ' +
+      'Each receipt is accepted or refused separately.',
     tags: ['feedback'],
     body: { required: true, content: { [JSON_TYPE]: { schema: requestSchema } } },
     response: {
-      '200': { description: 'How many count', content: { [JSON_TYPE]: { schema: answerSchema } } },
+      '200': {
+        description: 'Which receipts were counted',
+        content: { [JSON_TYPE]: { schema: answerSchema } },
+      },
       ...problemResponses([
         'malformed_request',
         'malformed_body',

@@ -1,11 +1,11 @@
-/** Owns GET /livez and GET /readyz: whether to restart the process, and whether to send it requests. */
+/** GET /livez and GET /readyz: whether a supervisor should restart the process, and whether a load balancer should use it. */
 import type { FastifyInstance } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
 import type { Engine } from '../engine/types.js';
 import { problem } from '../errors.js';
-import { problemResponses } from './problem-responses.js';
+import { problemResponses } from './docs.js';
 
 const liveSchema = z.object({ status: z.literal('live') }).meta({ id: 'Live' });
 
@@ -16,7 +16,7 @@ const readySchema = z
       z.object({
         name: z.string(),
         version: z.int(),
-        provider: z.enum(['cpu', 'cuda']).describe('Where it really runs'),
+        provider: z.enum(['cpu', 'cuda']).describe('Where the probe really runs'),
       }),
     ),
   })
@@ -24,7 +24,7 @@ const readySchema = z
 
 export interface HealthRouteOptions {
   readonly engine: Engine;
-  /** True from SIGTERM on: requests are still answered, but no new ones should come. */
+  /** True from SIGTERM: requests are still answered, but load balancers should send no more. */
   readonly isDraining: () => boolean;
 }
 
@@ -46,19 +46,24 @@ export async function registerHealth(app: FastifyInstance, { engine, isDraining 
 function liveRouteSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'live',
-    summary: 'Tell whether the process lives',
+    summary: 'Report whether the process lives',
     tags: ['health'],
-    response: { '200': { description: 'It does', content: { 'application/json': { schema: liveSchema } } } },
+    response: {
+      '200': { description: 'The process lives', content: { 'application/json': { schema: liveSchema } } },
+    },
   };
 }
 
 function readyRouteSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'ready',
-    summary: 'Tell whether requests can be scored',
+    summary: 'Report whether requests can be scored',
     tags: ['health'],
     response: {
-      '200': { description: 'They can', content: { 'application/json': { schema: readySchema } } },
+      '200': {
+        description: 'Requests can be scored',
+        content: { 'application/json': { schema: readySchema } },
+      },
       ...problemResponses(['unready']),
     },
   };

@@ -1,4 +1,4 @@
-/** Owns GET /metrics. */
+/** GET /metrics: the metrics in the Prometheus text format. */
 import type { FastifyInstance } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
@@ -10,7 +10,7 @@ import type { ExpectedProbe, Metrics } from '../telemetry/metrics.js';
 export interface MetricsRouteOptions {
   readonly metrics: Metrics;
   readonly engine: Engine;
-  /** What holds now. */
+  /** Returns the policies now in force. */
   readonly policies: () => Policies;
 }
 
@@ -24,9 +24,9 @@ export async function registerMetrics(
   });
 }
 
-function expectedProbes(engine: Engine, book: Policies): ExpectedProbe[] {
+function expectedProbes(engine: Engine, policies: Policies): ExpectedProbe[] {
   return engine.probes().flatMap(({ name, version, manifest }): ExpectedProbe[] => {
-    return manifest ? [{ name, version, manifest, policy: policyFor(book, name) }] : [];
+    return manifest ? [{ name, version, manifest, policy: policyFor(policies, name) }] : [];
   });
 }
 

@@ -1,4 +1,4 @@
-/** Owns GET /models and POST /models/reload: which probes there are, what they take, how good they are, and what is new. */
+/** GET /models and POST /models/reload: the probes, their contracts and evaluations, and the changes of a reload. */
 import type { FastifyInstance } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
@@ -7,26 +7,26 @@ import { policySchema } from '../decision/policy.js';
 import { type Policies, ruleFor } from '../config/policies.js';
 import { manifestSchema } from '../probe/manifest.js';
 import type { BatchingStatus, Engine, ProbeStatus } from '../engine/types.js';
-import { problemResponses } from './problem-responses.js';
+import { problemResponses } from './docs.js';
 
 const { backbone, capture, capture_id, metric, inputs, decision_points, evaluation } = manifestSchema.shape;
 
 const batchingSchema = z
   .object({
-    best_samples: z.int().describe('The size from which larger batches bring next to nothing'),
+    best_samples: z.int().describe('The size above which larger batches gain almost nothing'),
     max_padded_tokens: z
       .int()
       .nullable()
       .describe(
-        'Samples times the tokens of the longest, in one batch at most; null where MAX_BATCH_SAMPLES is set',
+        'Maximum of samples · tokens of the longest sample in one batch; null when MAX_BATCH_SAMPLES is set',
       ),
     ms_per_padded_token: z.number(),
     ms_per_run: z
       .number()
-      .describe('A batch takes ms_per_padded_token · samples · tokens + ms_per_run, measured at warm-up'),
-    pace: z.number().describe('How much slower runs are now than at warm-up'),
+      .describe('A batch takes ms_per_padded_token · samples · tokens + ms_per_run, as measured at warm-up'),
+    pace: z.number().describe('The duration of a batch now, relative to warm-up'),
   })
-  .meta({ id: 'Batching', description: 'What was found out about a probe’s batches by running some.' });
+  .meta({ id: 'Batching', description: 'What was measured about a probe’s batches.' });
 
 const modelSchema = z
   .object({
@@ -34,18 +34,18 @@ const modelSchema = z
     version: z.int(),
     state: z
       .enum(['serving', 'available', 'refused'])
-      .describe('serving: what the bare name means; available: by name@version; refused: see reason'),
+      .describe('serving: answers to the bare name; available: answers to name@version; refused: see reason'),
     reason: z
       .string()
       .nullable()
       .describe(
-        'Why what lies in the folder was refused; where state is not refused, what was loaded before goes on',
+        'Why the present content of the folder was refused; unless state is refused, the version loaded before is in use',
       ),
     provider: z.enum(['cpu', 'cuda']).nullable(),
-    fallback: z.string().nullable().describe('Why CUDA was not taken although DEVICE is auto'),
+    fallback: z.string().nullable().describe('Why CUDA is not used although DEVICE is auto'),
     batching: batchingSchema.nullable(),
-    sha256: z.string().nullable().describe('Of model.onnx'),
-    policy: policySchema.nullable().describe('The policy of requests that bring none'),
+    sha256: z.string().nullable().describe('The hash of model.onnx'),
+    policy: policySchema.nullable().describe('The policy of requests without one'),
     policy_override: z
       .enum(['allowed', 'forbidden'])
       .nullable()
@@ -53,9 +53,7 @@ const modelSchema = z
     contract: z
       .object({ backbone, capture, capture_id, metric, inputs, decision_points, evaluation })
       .nullable()
-      .describe(
-        'What the probe takes and what it was found to be worth; null where its probe.json could not be read',
-      ),
+      .describe('The inputs of the probe and its evaluation; null when its probe.json could not be read'),
   })
   .meta({ id: 'Model', description: 'One version of a probe.' });
 
@@ -65,7 +63,7 @@ const modelsSchema = z
     policies_refusal: z
       .string()
       .nullable()
-      .describe('Why the policies file as it stands does not hold, but what it said before'),
+      .describe('Why the current policies file was refused; the version before it is in force'),
   })
   .meta({ id: 'Models' });
 
@@ -77,16 +75,16 @@ const reloadSchema = modelsSchema
           name: z.string(),
           version: z.int(),
           change: z.enum(['loaded', 'replaced', 'refused', 'unloaded']),
-          reason: z.string().nullable().describe('Of a refusal'),
+          reason: z.string().nullable().describe('Why it was refused'),
         }),
       )
-      .describe('What this look has changed; a refused version changes nothing that is loaded'),
+      .describe('The changes of this reload; a refused version changes nothing that is loaded'),
   })
   .meta({ id: 'Reloaded' });
 
 export interface ModelsRouteOptions {
   readonly engine: Engine;
-  /** What holds now. */
+  /** Returns the policies now in force. */
   readonly policies: () => Policies;
   readonly policiesRefusal: () => string | undefined;
 }
@@ -111,10 +109,10 @@ export async function registerModels(
   });
 }
 
-function describeModel(probe: ProbeStatus, book: Policies): z.input<typeof modelSchema> {
+function describeModel(probe: ProbeStatus, policies: Policies): z.input<typeof modelSchema> {
   const { name, version, state, reason = null, provider = null, sha256 = null, manifest = null } = probe;
   const { fallback = null, batching } = probe;
-  const rule = state === 'refused' ? undefined : ruleFor(book, name);
+  const rule = state === 'refused' ? undefined : ruleFor(policies, name);
   return {
     name,
     version,
@@ -157,14 +155,14 @@ function listRouteSchema(): FastifyZodOpenApiSchema {
 function reloadRouteSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'reloadModels',
-    summary: 'Take over what has changed in the model repository, at once',
+    summary: 'Load the changes in the model repository now',
     description:
-      'The service looks for changes by itself every MODELS_POLL_MS; this spares the wait, and tells what was refused. ' +
-      'It answers when every new version is loaded, tested and warmed up in every worker. Scoring goes on meanwhile.',
+      'The service looks for changes every MODELS_POLL_MS; a reload avoids the wait and reports what was refused. ' +
+      'It answers when every new version is loaded, tested and warmed up in every worker. Scoring continues meanwhile.',
     tags: ['models'],
     response: {
       '200': {
-        description: 'What has changed, and every version of every probe',
+        description: 'The changes, and every version of every probe',
         content: { 'application/json': { schema: reloadSchema } },
       },
       ...problemResponses(['internal', 'unready']),

@@ -1,4 +1,7 @@
-/** Owns how failures leave the service: every one as an RFC 9457 problem document. */
+/** Turns every failure into an RFC 9457 problem document. */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import * as z from 'zod';
 
@@ -10,7 +13,7 @@ export const PROBLEM_TYPE = 'application/problem+json';
 const DEFAULT_RETRY_AFTER_SECONDS = 1;
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
-/** What Fastify calls its own refusals, and what they are in our table. */
+/** Fastify's own error codes, and ours for them. */
 const FASTIFY_CODES: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
@@ -22,19 +25,19 @@ export const problemSchema = z
     type: z.string().describe('A URN that names the kind of problem'),
     title: z.string().describe('The kind of problem in words'),
     status: z.int().describe('The HTTP status'),
-    detail: z.string().describe('What is wrong with this request'),
+    detail: z.string().describe('The mistake in this request'),
     code: z
       .enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]])
-      .describe('The kind of problem for programs'),
-    field: z.string().optional().describe('The part of the request at fault'),
-    received: z.unknown().optional().describe('What came'),
-    expected: z.unknown().optional().describe('What was expected'),
+      .describe('The kind of problem, for programs'),
+    field: z.string().optional().describe('The tensor, metadata field, header or parameter at fault'),
+    received: z.unknown().optional().describe('The value that was received'),
+    expected: z.unknown().optional().describe('The value that was expected'),
   })
   .meta({ id: 'Problem', description: 'A problem document as in RFC 9457.' });
 
 export type ProblemDocument = z.infer<typeof problemSchema>;
 
-/** Reports failures to the log and the metrics. */
+/** Counts failures. */
 export interface ProblemObserver {
   problem(code: ErrorCode): void;
 }
@@ -53,17 +56,17 @@ export function problemDocument(error: ProblemError): ProblemDocument {
   };
 }
 
-/** The table's view of anything that was thrown. What is not known becomes `internal`, its message kept for the log. */
+/** The problem for anything that was thrown. An unknown error becomes `internal`, and only the log shows its message. */
 export function toProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
   const { code = '', statusCode = 500, message = '' } = error as Partial<FastifyError>;
   const known = FASTIFY_CODES[code];
   if (known) return problem(known, message, { cause: error });
   if (statusCode >= 400 && statusCode < 500) return problem('malformed_request', message, { cause: error });
-  return problem('internal', 'The service failed in a way that it does not know.', { cause: error });
+  return problem('internal', 'The service failed unexpectedly.', { cause: error });
 }
 
-/** Makes every error, unknown address and wrong method of an app answer with a problem document. */
+/** Makes an app answer every error, unknown address and wrong method with a problem document. */
 export function installProblemHandlers(app: FastifyInstance, observer: ProblemObserver): void {
   app.setErrorHandler((error, request, reply) => {
     if (error instanceof ClientGoneError) return reply.code(error.status).send();
@@ -74,11 +77,35 @@ export function installProblemHandlers(app: FastifyInstance, observer: ProblemOb
   );
 }
 
-/** Answers what fails before a route is found, such as an address that can't be decoded. */
+/** Answers failures before a route is found, such as an address that cannot be decoded. */
 export function answerFrameworkError(observer: ProblemObserver) {
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     void sendProblem(toProblem(error), request, reply, observer);
   };
+}
+
+/** Answers bytes that Node cannot parse as a request: there is no request object, so the response is written by hand. */
+export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const document = problemDocument(brokenRequest(error.code));
+  const body = JSON.stringify(document);
+  const head = [
+    `HTTP/1.1 ${document.status} ${STATUS_CODES[document.status]}`,
+    `content-type: ${PROBLEM_TYPE}`,
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+function brokenRequest(code: string | undefined): ProblemError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return problem('request_timeout', 'The request took too long to arrive.');
+  if (code === 'HPE_HEADER_OVERFLOW') return problem('headers_too_large', 'The headers are too large.');
+  return problem('malformed_request', 'The bytes are not an HTTP/1.1 request.');
 }
 
 function sendProblem(
@@ -94,7 +121,7 @@ function sendProblem(
   if (error.status === ERRORS.overloaded.status) {
     reply.header('retry-after', error.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS);
   }
-  // Without a serializer: the failure of a serializer must itself be answered.
+  // JSON.stringify instead of the route's serializer, because the serializer itself may have failed.
   return reply
     .code(error.status)
     .type(PROBLEM_TYPE)

@@ -1,11 +1,16 @@
 /**
- * Owns how a body comes in: once, into memory that the workers read it from.
- * Fastify's bodyLimit does not hold for bodies read as streams, so the limit is kept here.
+ * Receives the body of a request directly into the memory that the workers read.
+ * Fastify's bodyLimit does not apply to bodies that are read as streams, so the limit is checked here.
  */
 import type { Readable } from 'node:stream';
 
+import type { FastifyReply, FastifyRequest } from 'fastify';
+
 import { problem } from '../errors.js';
 import { ClientGoneError } from './request-deadline.js';
+
+/** Above this many unread bytes, closing the connection is cheaper than reading the rest of the body. */
+const MAX_UNREAD_BYTES = 262_144;
 
 /**
  * The size that a request announces.
@@ -13,7 +18,7 @@ import { ClientGoneError } from './request-deadline.js';
  */
 export function announcedLength(header: string | undefined, maxBytes: number): number {
   if (header === undefined || !/^\d+$/.test(header)) {
-    throw problem('length_required', 'The request has no Content-Length; a chunked body is not taken.', {
+    throw problem('length_required', 'The request has no Content-Length; chunked bodies are not accepted.', {
       field: 'content-length',
       expected: `a number of bytes up to ${maxBytes}`,
     });
@@ -27,13 +32,13 @@ export function announcedLength(header: string | undefined, maxBytes: number): n
   });
 }
 
-/** Looks at a body of which so many bytes have come, and throws to receive no more of it. */
+/** Inspects a body of which so many bytes have arrived; throws to refuse the rest of it. */
 export type LookAhead = (received: number) => void;
 
 /**
- * Receives a body that fills `memory` exactly. When it fails, nothing is written into the memory any more.
- * @param lookAhead called with the bytes so far whenever more has come, but for the last time.
- * @throws {ProblemError} `malformed_body` when more or fewer bytes come; the signal's reason once it fires.
+ * Receives a body that fills `memory` exactly. After a failure, nothing more is written into the memory.
+ * @param lookAhead called after each chunk except the last.
+ * @throws {ProblemError} `malformed_body` when more or fewer bytes arrive; the signal's reason once it fires.
  */
 export function receiveBody(
   stream: Readable,
@@ -66,7 +71,7 @@ export function receiveBody(
     const onAbort = (): void => fail(signal.reason as Error);
     const fail = (error: Error): void => {
       stopListening();
-      // What still comes is thrown away; a paused stream would hold the connection.
+      // The rest is discarded, because a paused stream would keep the connection open.
       stream.resume();
       reject(error);
     };
@@ -82,13 +87,19 @@ export function receiveBody(
   });
 }
 
-/** A connection that breaks after its request failed is no further event. */
+/** Once a request has failed, a broken connection needs no handling. */
 function ignore(): void {}
 
 function wrongLength(received: number, announced: number): Error {
-  return problem('malformed_body', 'The body is not as long as its Content-Length says.', {
+  return problem('malformed_body', 'The length of the body differs from its Content-Length.', {
     field: 'body',
     received: `${received} bytes or more`,
     expected: `${announced} bytes`,
   });
+}
+
+/** Closes the connection after an answer that was sent before a large body was read. */
+export function closeIfMuchIsUnread(request: FastifyRequest, reply: FastifyReply): void {
+  const announced = Number(request.headers['content-length'] ?? Infinity);
+  if (!request.raw.readableEnded && announced > MAX_UNREAD_BYTES) reply.header('connection', 'close');
 }

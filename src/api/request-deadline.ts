@@ -1,54 +1,55 @@
-/** Owns how long a request is worth answering: until its deadline passes or its client leaves. */
+/** The deadline of one request: it ends when the caller's time is up or when the client leaves. */
 import type { ServerResponse } from 'node:http';
 
 import type { PredictionMargin } from '../engine/prediction-margin.js';
 import { problem } from '../errors.js';
 
-const CLIENT_CLOSED_REQUEST = 499;
+/** The status of a request whose client has left. Never sent: only metrics show it. */
+export const CLIENT_CLOSED_REQUEST = 499;
 const MAX_DEADLINE_MS = 3_600_000;
-/** Of the time until a deadline, what may be kept for timers that come late. */
-const LARGEST_RESERVE = 0.1;
+/** At most this share of the caller's time is reserved for late timers. */
+const MAX_RESERVED_SHARE = 0.1;
 
-/** Nobody is there any more to read an answer. */
+/** The client has left before the answer. */
 export class ClientGoneError extends Error {
-  /** Never sent: it only shows in metrics. */
   readonly status = CLIENT_CLOSED_REQUEST;
 }
 
 /**
- * A request that is being watched. "Keep everything" must be there in time too, so it is said before the caller's deadline
- * by as much as a busy event loop made such timers late recently.
+ * Watches one request. Fail-open answers must arrive in time too, so the timer is set earlier than the caller's deadline, by
+ * as much as timers were late recently.
  */
 export class RequestDeadline {
-  /** When an answer must go out, on the clock of performance.now(), ms; undefined when the caller waits as long as it takes. */
-  readonly deadline: number | undefined;
+  /** When the answer must be sent, on the clock of performance.now(), ms; undefined when the caller gave no deadline. */
+  readonly answerBy: number | undefined;
   readonly #response: ServerResponse;
   readonly #timer: NodeJS.Timeout | undefined;
   #controller: AbortController | undefined;
   #reason: Error | undefined;
 
   /**
-   * @param deadlineMs time left from `startedAt` on, or undefined. @param startedAt on the clock of performance.now(), ms.
-   * @param lateness of the timers of all requests: learns from this one's.
+   * @param deadlineMs the caller's time from `startedAt`; undefined when it gave no deadline.
+   * @param startedAt on the clock of performance.now(), ms.
+   * @param timerLateness of the timers of all requests; this one's is added to it.
    */
   constructor(
     response: ServerResponse,
     deadlineMs: number | undefined,
     startedAt: number,
-    lateness: PredictionMargin,
+    timerLateness: PredictionMargin,
   ) {
     this.#response = response;
     if (deadlineMs !== undefined) {
-      const expire = (): void => this.#abort(problem('deadline', `No answer within ${deadlineMs} ms.`));
-      this.deadline = startedAt + deadlineMs - reserve(deadlineMs, lateness);
-      this.#timer = startTimer(this.deadline, expire, lateness);
+      const onDeadline = (): void => this.#end(problem('deadline', `No answer within ${deadlineMs} ms.`));
+      this.answerBy = startedAt + deadlineMs - reservedMs(deadlineMs, timerLateness);
+      this.#timer = startTimer(this.answerBy, onDeadline, timerLateness);
     }
     response.once('close', this.#onClose);
   }
 
   /**
-   * Fires when the answer is worthless; its reason is a `deadline` ProblemError or a ClientGoneError. Made when it is asked
-   * for: under overload most requests are turned down before, and signals are dear.
+   * Aborted when no answer is needed any more; its reason is a `deadline` ProblemError or a ClientGoneError.
+   * Created on first use. See docs/adr/0021-cheap-refusals.md.
    */
   get signal(): AbortSignal {
     if (!this.#controller) {
@@ -58,47 +59,46 @@ export class RequestDeadline {
     return this.#controller.signal;
   }
 
-  /** To be called when the request is answered. */
-  end(): void {
+  /** Stops watching; must be called when the request is answered. */
+  stop(): void {
     clearTimeout(this.#timer);
     this.#response.off('close', this.#onClose);
   }
 
-  // request.signal and request.raw 'close' both fire as soon as a body was read (fastify/fastify#6725);
-  // the response's 'close' before it was written is the one sign of a client that has left.
+  // request.signal and the 'close' event of request.raw fire as soon as the body was read (fastify/fastify#6725).
+  // Only the 'close' event of an unfinished response means that the client has left.
   readonly #onClose = (): void => {
-    if (!this.#response.writableFinished)
-      this.#abort(new ClientGoneError('the client left before the answer'));
+    if (!this.#response.writableFinished) this.#end(new ClientGoneError('the client left before the answer'));
   };
 
-  #abort(reason: Error): void {
+  #end(reason: Error): void {
     this.#reason ??= reason;
     this.#controller?.abort(this.#reason);
   }
 }
 
-function reserve(deadlineMs: number, { marginMs }: PredictionMargin): number {
-  return Math.min(marginMs, Math.max(0, deadlineMs) * LARGEST_RESERVE);
+function reservedMs(deadlineMs: number, { marginMs }: PredictionMargin): number {
+  return Math.min(marginMs, Math.max(0, deadlineMs) * MAX_RESERVED_SHARE);
 }
 
 function startTimer(
-  deadline: number,
-  expire: () => void,
-  lateness: PredictionMargin,
+  answerBy: number,
+  onDeadline: () => void,
+  timerLateness: PredictionMargin,
 ): NodeJS.Timeout | undefined {
-  const delayMs = deadline - performance.now();
+  const delayMs = answerBy - performance.now();
   if (delayMs <= 0) {
-    expire();
+    onDeadline();
     return undefined;
   }
   return setTimeout(() => {
-    lateness.learn(performance.now() - deadline);
-    expire();
+    timerLateness.learn(performance.now() - answerBy);
+    onDeadline();
   }, delayMs);
 }
 
 /**
- * Reads the header `x-deadline-ms`: a number of milliseconds; zero or less means that it has passed already.
+ * Reads the header `x-deadline-ms`: a number of milliseconds. Zero or less is a deadline that has passed.
  * @throws {ProblemError} `invalid_header`
  */
 export function readDeadline(header: string | string[] | undefined): number | undefined {

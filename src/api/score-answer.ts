@@ -1,4 +1,4 @@
-/** Owns how scores become the answer: decisions by the policy, what each score means, and the receipts. */
+/** Builds the answer from the scores: decisions, percentiles, probabilities, ranks and receipts. */
 import { percentile, probabilityGood } from '../decision/calibration.js';
 import { decide, type SampleDecision } from '../decision/decide.js';
 import { alphaAt, type Policy } from '../decision/policy.js';
@@ -10,11 +10,11 @@ import { drawExploration } from '../feedback/exploration.js';
 import { newNonce, signReceipt } from '../feedback/receipt.js';
 import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 
-/** Estimates from some hundred samples: more digits would only pretend. */
+/** The estimates come from some hundred samples, so more digits would carry no information. */
 const PERCENTILE_DIGITS = 2;
 const PROBABILITY_DIGITS = 4;
 
-export interface ScoredGroup {
+export interface GroupScores {
   readonly probe: ServedProbe;
   readonly policy: Policy;
   /** The decision point's step. */
@@ -25,13 +25,13 @@ export interface ScoredGroup {
   readonly sampleIds: readonly string[] | undefined;
 }
 
-/** @param keys sign the receipts and draw the lots of exploration. */
-export function scoredAnswer(scored: ScoredGroup, keys: KeyRing): Scored {
+/** @param keys sign the receipts and make the exploration draws. */
+export function scoredAnswer(scored: GroupScores, keys: KeyRing): Scored {
   const { probe, policy, step, scores, group, sampleIds } = scored;
   const calibration = probe.manifest.calibration.find((candidate) => candidate.step === step);
-  const places = ranks(scores);
-  const lots = scores.map((_, index) => drawExploration(keys, group, sampleIds?.[index]));
-  const isExplored = (index: number, rate: number): boolean => (lots[index]?.draw ?? 1) < rate;
+  const rankOf = ranks(scores);
+  const draws = scores.map((_, index) => drawExploration(keys, group, sampleIds?.[index]));
+  const isExplored = (index: number, rate: number): boolean => (draws[index]?.draw ?? 1) < rate;
   const decisions = decide(policy, { scores, step, calibration }, isExplored);
   const receiptFor = receiptWriter(scored, keys);
 
@@ -43,25 +43,25 @@ export function scoredAnswer(scored: ScoredGroup, keys: KeyRing): Scored {
       score,
       percentile: calibration ? rounded(percentile(calibration, score), PERCENTILE_DIGITS) : null,
       p_good: calibration ? rounded(probabilityGood(calibration, score), PROBABILITY_DIGITS) : null,
-      rank: places[index] ?? NaN,
+      rank: rankOf[index] ?? NaN,
       threshold: decision.threshold,
       would_drop: decision.wouldDrop,
       override: decision.override,
       decision: decision.decision,
       reason: decision.reason,
-      receipt: receiptFor(decision, score, lots[index]?.tag ?? null),
+      receipt: receiptFor(decision, score, draws[index]?.tag ?? null),
     };
   });
   const { name: model, version, provider } = probe;
   return { outcome: 'scored', model, version, provider, policy, results };
 }
 
-function receiptWriter({ probe, policy, step }: ScoredGroup, keys: KeyRing) {
+function receiptWriter({ probe, policy, step }: GroupScores, keys: KeyRing) {
   const { name: model, version, manifest } = probe;
   const { good_at: goodAt, range } = manifest.metric;
   const issuedAt = Date.now();
   const alpha = alphaAt(policy, step) ?? null;
-  // Field by field: spreading objects took as long as signing.
+  // Not spread, because that is slow. See docs/adr/0021-cheap-refusals.md.
   return (decision: SampleDecision, score: number, sample: string | null): string =>
     signReceipt(keys, {
       nonce: newNonce(),
@@ -84,7 +84,7 @@ function receiptWriter({ probe, policy, step }: ScoredGroup, keys: KeyRing) {
     });
 }
 
-/** The answer that costs no image. */
+/** The answer that means "keep every sample". */
 export function failedOpenAnswer(reason: FailOpenReason, probe?: ServedProbe, policy?: Policy): FailedOpen {
   return {
     outcome: 'failed_open',

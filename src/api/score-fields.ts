@@ -1,4 +1,4 @@
-/** Owns a request's metadata: the texts beside its tensors, and what they must be. */
+/** Reads and checks the metadata of a request: the texts beside its tensors. */
 import * as z from 'zod';
 
 import { type Policy, policySchema } from '../decision/policy.js';
@@ -22,7 +22,7 @@ const fieldsSchema = z.object({
   capture_id: shortText.optional(),
 });
 
-/** What libraries write into a safetensors header by themselves; it says nothing to us. */
+/** Fields that safetensors libraries add by themselves. */
 const IGNORED = new Set(['format']);
 
 export interface ScoreFields {
@@ -37,8 +37,8 @@ export interface ScoreFields {
 
 /**
  * Reads a request's metadata.
- * @param policyHeader takes the place of the policy in the metadata, where there is one.
- * @throws {ProblemError} `invalid_policy` or `invalid_metadata`, with the field, what came and what was expected.
+ * @param policyHeader replaces the policy in the metadata, when it is given.
+ * @throws {ProblemError} `invalid_policy` or `invalid_metadata`, with the field, the received and the expected value.
  */
 export function readScoreFields(
   inBody: ReadonlyMap<string, string>,
@@ -61,7 +61,7 @@ export function readScoreFields(
 }
 
 /**
- * Makes sure that there is one id per sample, where there are ids.
+ * Checks that there is one id per sample, when there are ids.
  * @throws {ProblemError} `invalid_metadata`
  */
 export function checkSampleIds(sampleIds: readonly string[] | undefined, samples: number): void {
@@ -101,7 +101,7 @@ function invalidField(
   );
 }
 
-/** A text that is the JSON of something; the issues of what it holds are passed on with their paths. */
+/** A text that holds JSON; issues keep their paths within it. */
 function jsonText<Schema extends z.ZodType>(schema: Schema) {
   return z.string().transform((text, context): z.infer<Schema> => {
     let value: unknown;

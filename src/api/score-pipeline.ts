@@ -1,31 +1,30 @@
 /**
- * Owns the path of one request from bytes to decisions: receive, decode, check against the probe, score, decide.
- * It throws on every failure; what a failure costs the caller is decided in score.ts.
+ * The stages of one request to /score, from bytes to decisions: receive, decode, check, score, decide.
+ * Every failure is thrown; score.ts turns it into an answer.
  */
 import type { Readable } from 'node:stream';
 
-import { locateRequest } from '../probe/decision-point.js';
-import { type Policy, stepsNamed } from '../decision/policy.js';
 import { type Policies, ruleFor } from '../config/policies.js';
-import type { DecisionPoint } from '../probe/manifest.js';
-import type { Engine, ServedProbe } from '../engine/types.js';
+import { type Policy, stepsNamed } from '../decision/policy.js';
+import type { Engine, EngineResult, ServedProbe } from '../engine/types.js';
 import { ProblemError, problem } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
-import { BodyMemory } from '../wire/body-memory.js';
 import { checkCapture, checkTensors } from '../probe/check-request.js';
+import { locateRequest } from '../probe/decision-point.js';
+import { BodyMemory } from '../wire/body-memory.js';
 import { decodeJson } from '../wire/json.js';
 import type { ListDtype } from '../wire/nested-lists.js';
 import { announcedSamples, decodeSafetensors } from '../wire/safetensors.js';
 import type { DecodedBody } from '../wire/tensor.js';
 import { Admission } from './admission.js';
-import type { RequestDeadline } from './request-deadline.js';
 import { announcedLength, receiveBody } from './receive-body.js';
-import { scoredAnswer } from './score-answer.js';
+import type { RequestDeadline } from './request-deadline.js';
+import { type GroupScores, scoredAnswer } from './score-answer.js';
+import type { Findings, ScoreContext } from './score-context.js';
 import { checkSampleIds, readScoreFields, type ScoreFields } from './score-fields.js';
 import type { Scored } from './score-schemas.js';
-import type { StageClock } from './stage-clock.js';
 
-/** Memory of bodies that is kept for the next ones: enough for a busy service, and no burst is held for ever. */
+/** Limit of the body memory that is kept for reuse; memory of larger bursts is released. */
 const MAX_KEPT_BYTES = 67_108_864;
 
 export interface ScoreLimits {
@@ -39,107 +38,117 @@ export interface ScoreLimits {
 export interface ScorePipelineOptions {
   readonly engine: Engine;
   readonly limits: ScoreLimits;
-  /** What holds now. */
+  /** Returns the policies now in force. */
   readonly policies: () => Policies;
-  /** Sign the receipts now. */
+  /** Returns the keys that now sign receipts. */
   readonly keys: () => KeyRing;
 }
 
-/** Where a request's bytes come from. */
+/** The bytes of a request, and how to read them. */
 export interface ScoreSource {
   readonly stream: Readable;
   readonly contentLength: string | undefined;
   readonly format: 'safetensors' | 'json';
-  /** The policy as JSON, where it does not come in the body. */
+  /** A policy as JSON, which replaces the one in the body. */
   readonly policyHeader: string | undefined;
 }
 
-/** What has been found out about a request; filled as it goes, so that a failure can still tell. */
-export interface Findings {
-  probe?: ServedProbe;
-  policy?: Policy;
-  point?: DecisionPoint;
-  samples?: number;
-}
+export class ScorePipeline {
+  readonly #options: ScorePipelineOptions;
+  readonly #admission: Admission;
+  readonly #bodyMemory: BodyMemory;
 
-export type ScorePipeline = (
-  source: ScoreSource,
-  life: RequestDeadline,
-  clock: StageClock,
-  findings: Findings,
-  /** What the engine's runs for it are reported with, see EngineOptions.onRun. */
-  origin?: object,
-) => Promise<Scored>;
+  constructor(options: ScorePipelineOptions) {
+    const { engine, limits } = options;
+    this.#options = options;
+    this.#admission = new Admission(engine, limits);
+    this.#bodyMemory = new BodyMemory(Math.min(MAX_KEPT_BYTES, limits.maxQueueBytes));
+  }
 
-export function createScorePipeline({ engine, limits, policies, keys }: ScorePipelineOptions): ScorePipeline {
-  const admission = new Admission(engine, limits);
-  const bodyMemory = new BodyMemory(Math.min(MAX_KEPT_BYTES, limits.maxQueueBytes));
-
-  return async (source, life, clock, findings, origin) => {
-    const memory = await receive(source, life);
-    clock.lap('receive');
-
-    const body = decode(memory, source.format);
+  /** Takes one request through all stages, and fills the context's findings and clock on the way. */
+  async answer(source: ScoreSource, context: ScoreContext): Promise<Scored> {
+    const { clock, deadline, findings } = context;
+    const memory = await this.#receive(source, deadline);
+    clock.endStage('receive');
+    const body = this.#decode(memory, source.format);
     const fields = readScoreFields(body.metadata, source.policyHeader);
-    const probe = resolve(fields.model);
-    findings.probe = probe;
-    const policy = choosePolicy(probe, fields);
-    findings.policy = policy;
-    const { point, samples } = check(body, fields, probe);
-    findings.point = point;
-    findings.samples = samples;
-    clock.lap('decode');
-
-    const { scores, queueMs, inferenceMs } = await engine.score(probe, body, {
-      signal: life.signal,
-      ...(life.deadline !== undefined && { deadline: life.deadline }),
-      ...(origin && { origin }),
-    });
-    clock.record({ queue: queueMs, inference: inferenceMs });
-    // Only now: of a request that failed, a worker may still be reading.
-    bodyMemory.give(memory);
-
+    const { probe, policy, step } = this.#check(body, fields, findings);
+    clock.endStage('decode');
+    const { scores, queueMs, inferenceMs } = await this.#score(probe, body, context);
+    clock.addStages({ queue: queueMs, inference: inferenceMs });
+    // Not after a failure, because a worker may still be reading the memory.
+    this.#bodyMemory.give(memory);
     const { group, sampleIds } = fields;
-    const answer = scoredAnswer(
-      { probe, policy, step: point.step, scores: [...scores], group, sampleIds },
-      keys(),
-    );
-    clock.lap('decision');
+    const answer = this.#decide({ probe, policy, step, scores: [...scores], group, sampleIds });
+    clock.endStage('decision');
     return answer;
-  };
+  }
 
-  async function receive(
+  async #receive(
     { stream, contentLength, format }: ScoreSource,
-    life: RequestDeadline,
+    deadline: RequestDeadline,
   ): Promise<SharedArrayBuffer> {
-    const maxBytes = format === 'json' ? limits.maxJsonBodyBytes : limits.maxBodyBytes;
-    const length = announcedLength(contentLength, maxBytes);
-    if (life.deadline !== undefined) admission.refuseLate(life.deadline - performance.now());
-    const release = admission.reserve(length);
-    const memory = bodyMemory.take(length);
-    const look = (received: number): void => lookAhead(memory, received);
+    const { maxBodyBytes, maxJsonBodyBytes } = this.#options.limits;
+    const length = announcedLength(contentLength, format === 'json' ? maxJsonBodyBytes : maxBodyBytes);
+    if (deadline.answerBy !== undefined) this.#admission.refuseLate(deadline.answerBy - performance.now());
+    const release = this.#admission.reserve(length);
+    const memory = this.#bodyMemory.take(length);
+    const lookAhead = (received: number): void => this.#refuseSamples(memory, received);
     try {
-      await receiveBody(stream, memory, life.signal, format === 'safetensors' ? look : undefined);
+      await receiveBody(stream, memory, deadline.signal, format === 'safetensors' ? lookAhead : undefined);
       return memory;
     } finally {
       release();
     }
   }
 
-  /** Too many samples for the queue are refused on the header's word, before the tensors come. */
-  function lookAhead(memory: ArrayBufferLike, received: number): void {
-    // Only where it could matter: the header will be read again with the whole body.
-    if (!admission.isFullFor(limits.maxSamplesPerRequest)) return;
+  /** Refuses too many samples for the queue as soon as the body's header has arrived. */
+  #refuseSamples(memory: ArrayBufferLike, received: number): void {
+    // Parses the header only when the queue is nearly full, because it is parsed again with the whole body.
+    if (!this.#admission.isFullFor(this.#options.limits.maxSamplesPerRequest)) return;
     const samples = announcedSamples(memory, received);
-    if (samples !== undefined) admission.refuseSamples(samples);
+    if (samples !== undefined) this.#admission.refuseSamples(samples);
   }
 
-  function decode(memory: ArrayBufferLike, format: ScoreSource['format']): DecodedBody {
+  #decode(memory: ArrayBufferLike, format: ScoreSource['format']): DecodedBody {
     if (format === 'safetensors') return decodeSafetensors(memory);
-    return decodeJson(memory, (model, tensor) => listDtype(resolve(model), tensor));
+    return decodeJson(memory, (model, tensor) => listDtype(this.#resolve(model), tensor));
   }
 
-  function resolve(reference: string | undefined): ServedProbe {
+  #check(
+    body: DecodedBody,
+    fields: ScoreFields,
+    findings: Findings,
+  ): { probe: ServedProbe; policy: Policy; step: number } {
+    const { limits, policies } = this.#options;
+    const probe = this.#resolve(fields.model);
+    findings.probe = probe;
+    const policy = choosePolicy(policies(), probe, fields.policy);
+    findings.policy = policy;
+    const { manifest } = probe;
+    checkCapture(fields.captureId, manifest);
+    const { samples, timesteps } = checkTensors(body, manifest, limits.maxSamplesPerRequest);
+    checkSampleIds(fields.sampleIds, samples);
+    const point = locateRequest(manifest, timesteps, fields);
+    findings.point = point;
+    findings.samples = samples;
+    return { probe, policy, step: point.step };
+  }
+
+  #score(probe: ServedProbe, body: DecodedBody, { deadline, trace }: ScoreContext): Promise<EngineResult> {
+    return this.#options.engine.score(probe, body, {
+      signal: deadline.signal,
+      ...(deadline.answerBy !== undefined && { deadline: deadline.answerBy }),
+      ...(trace && { origin: trace }),
+    });
+  }
+
+  #decide(scores: GroupScores): Scored {
+    return scoredAnswer(scores, this.#options.keys());
+  }
+
+  #resolve(reference: string | undefined): ServedProbe {
+    const { engine } = this.#options;
     try {
       return engine.resolve(reference);
     } catch (error) {
@@ -149,32 +158,20 @@ export function createScorePipeline({ engine, limits, policies, keys }: ScorePip
       throw error;
     }
   }
-
-  function choosePolicy(probe: ServedProbe, fields: ScoreFields): Policy {
-    const rule = ruleFor(policies(), probe.name);
-    if (fields.policy === undefined) return rule.policy;
-    if (rule.allow_override) return withKnownSteps(fields.policy, probe);
-    throw problem('policy_override_forbidden', 'Leave the policy out: this service sets it.', {
-      field: 'policy',
-      received: fields.policy,
-      expected: 'no policy',
-    });
-  }
-
-  function check(
-    body: DecodedBody,
-    fields: ScoreFields,
-    { manifest }: ServedProbe,
-  ): { point: DecisionPoint; samples: number } {
-    checkCapture(fields.captureId, manifest);
-    const { samples, timesteps } = checkTensors(body, manifest, limits.maxSamplesPerRequest);
-    checkSampleIds(fields.sampleIds, samples);
-    const point = locateRequest(manifest, timesteps, { step: fields.step, totalSteps: fields.totalSteps });
-    return { point, samples };
-  }
 }
 
-/** A step that the probe does not know is a mistake; in the operator's file it must not cost requests. */
+function choosePolicy(policies: Policies, probe: ServedProbe, own: Policy | undefined): Policy {
+  const rule = ruleFor(policies, probe.name);
+  if (own === undefined) return rule.policy;
+  if (rule.allow_override) return withKnownSteps(own, probe);
+  throw problem('policy_override_forbidden', 'This service sets the policy; omit it from the request.', {
+    field: 'policy',
+    received: own,
+    expected: 'no policy',
+  });
+}
+
+/** In a request, an unknown step is a mistake. In the operator's policies file it is ignored, so that no request fails. */
 function withKnownSteps(policy: Policy, { manifest }: ServedProbe): Policy {
   const known = manifest.decision_points.map(({ step }) => step);
   const unknown = stepsNamed(policy).find((step) => !known.includes(step));

@@ -1,4 +1,4 @@
-/** Owns the shapes of what POST /score takes and answers, as the OpenAPI document shows them. */
+/** The schemas of POST /score's requests and answers for the OpenAPI document. */
 import * as z from 'zod';
 
 import { OVERRIDES } from '../decision/decide.js';
@@ -8,7 +8,7 @@ import { ERRORS, FAIL_OPEN_REASONS } from '../errors.js';
 
 const resultSchema = z
   .object({
-    index: z.int().min(0).describe('The sample’s place in the request'),
+    index: z.int().min(0).describe('The sample’s index in the request'),
     id: z.string().nullable().describe('The id that the request gave the sample'),
     score: z
       .number()
@@ -18,28 +18,26 @@ const resultSchema = z
       .min(0)
       .max(100)
       .nullable()
-      .describe('Where the score stands among the calibration scores; null without calibration'),
+      .describe('The percentile of the score among the calibration scores; null without calibration'),
     p_good: z
       .number()
       .min(0)
       .max(1)
       .nullable()
       .describe('The probability that the finished image is good; null without calibration'),
-    rank: z.int().min(1).describe('The place among the request’s samples, 1 is the best'),
+    rank: z.int().min(1).describe('The rank among the request’s samples; 1 is the best'),
     threshold: z
       .number()
       .nullable()
-      .describe('The score below which the policy drops; null where it has none'),
-    would_drop: z.boolean().describe('What the policy says, before any override'),
+      .describe('The score below which the policy drops; null when the policy has no threshold'),
+    would_drop: z.boolean().describe('Whether the policy drops the sample, before any override'),
     override: z
       .enum(OVERRIDES)
       .nullable()
       .describe('Why the sample is kept although the policy would drop it'),
     decision: z.enum(['keep', 'drop']),
     reason: z.enum(DECISION_REASONS),
-    receipt: z
-      .string()
-      .describe('To be returned to POST /feedback with the true quality of the finished image'),
+    receipt: z.string().describe('Send it to POST /feedback with the true quality of the finished image'),
   })
   .meta({ id: 'ScoreResult', description: 'Score and decision of one sample.' });
 
@@ -66,7 +64,7 @@ const failedOpenSchema = z
     policy: policySchema.nullable(),
     results: z.array(resultSchema).length(0),
   })
-  .meta({ id: 'FailedOpen', description: 'There is no answer in time: keep every sample.' });
+  .meta({ id: 'FailedOpen', description: 'The service could not answer in time: keep every sample.' });
 
 export const scoreAnswerSchema = z
   .discriminatedUnion('outcome', [scoredSchema, failedOpenSchema])
@@ -82,13 +80,13 @@ const jsonTensorSchema = z
     z.object({
       dtype: z.string().describe('As in safetensors: F16, BF16, F32, U8, I64 ...'),
       shape: z.array(z.int().min(0)),
-      data: z.string().describe('The elements row-major and little-endian, as base64'),
+      data: z.string().describe('The elements as base64, row-major and little-endian'),
     }),
     z.array(z.unknown()).describe('Nested lists of numbers'),
   ])
   .meta({ id: 'JsonTensor', description: 'A tensor as base64, or as nested lists.' });
 
-/** The JSON body. Documentation alone: what comes is read by wire/json.ts and score-fields.ts. */
+/** The JSON body, for the document; wire/json.ts and score-fields.ts read the real ones. */
 export const jsonRequestSchema = z
   .object({
     tensors: z
@@ -100,20 +98,20 @@ export const jsonRequestSchema = z
         timestep: jsonTensorSchema.describe('[batch] F32: the backbone’s own number'),
       })
       .catchall(jsonTensorSchema)
-      .describe('By the names that the probe declares'),
-    model: z.string().optional().describe('`name` or `name@version`; the default probe when left out'),
-    policy: policySchema.optional().describe('The service’s policy for the probe when left out'),
+      .describe('The tensors by the names that the probe declares'),
+    model: z.string().optional().describe('`name` or `name@version`; the default probe when omitted'),
+    policy: policySchema.optional().describe('the service’s policy for the probe when omitted'),
     group: z
       .string()
       .optional()
       .describe(
-        'A name for the candidates of one prompt; needed where sample_ids are unique within it alone',
+        'A name for the candidates of one prompt; needed when sample_ids are unique only within the group',
       ),
     sample_ids: z
       .array(z.string())
       .optional()
-      .describe('One per sample, the same at every step: exploration goes by them'),
-    step: z.int().min(1).optional().describe('Which call of the denoiser this is, from 1'),
+      .describe('One per sample, the same at every step; they decide which samples are explored'),
+    step: z.int().min(1).optional().describe('The number of this call of the denoiser, from 1'),
     total_steps: z.int().min(1).optional(),
     capture_id: z
       .string()

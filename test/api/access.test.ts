@@ -1,12 +1,12 @@
-/** Who may ask, where the operator has set API keys, and what nobody gets to see. */
+/** Tests access: API keys, the headers of the documentation pages, and what answers must not reveal. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import type { ProblemDocument } from '../../src/api/problems.js';
 import { ProbeClient } from '../../clients/typescript/src/index.js';
-import { createMetricsApp } from '../../src/server/metrics-app.js';
-import { parseApiKeys } from '../../src/config/api-keys.js';
+import { createMetricsApp } from '../../src/server/app.js';
+import { parseApiKeys } from '../../src/config/key-files.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { createMetrics } from '../../src/telemetry/metrics.js';
 import { fakeEngine, operatorFiles, startApp, startRealApp } from '../support/app.js';
@@ -35,7 +35,7 @@ const SCORE = {
 for (const [what, authorization] of [
   ['no key', undefined],
   ['an unknown key', 'Bearer nonsense'],
-  ['a key that is cut short', `Bearer ${KEY.slice(0, -1)}`],
+  ['a truncated key', `Bearer ${KEY.slice(0, -1)}`],
   ['another scheme', `Basic ${KEY}`],
 ] as const) {
   test(`with ${what}: 401 unauthorized, deadline or not`, async (t) => {
@@ -46,11 +46,11 @@ for (const [what, authorization] of [
     assert.equal(response.headers['www-authenticate'], 'Bearer');
     const document = response.json<ProblemDocument>();
     assert.deepEqual([document.code, document.field], ['unauthorized', 'authorization']);
-    assert.ok(!response.body.includes(KEY.slice(0, -1)), 'what was shown is not told back');
+    assert.ok(!response.body.includes(KEY.slice(0, -1)), 'the answer does not repeat the key');
   });
 }
 
-test('any of the keys opens /score, /feedback, /models and /metrics', async (t) => {
+test('each of the keys gives access to /score, /feedback, /models and /metrics', async (t) => {
   const { app } = await startApp(t, fakeEngine(), guarded);
   for (const key of [KEY, OTHER_KEY]) {
     const headers = { authorization: `Bearer ${key}` };
@@ -63,14 +63,14 @@ test('any of the keys opens /score, /feedback, /models and /metrics', async (t) 
   assert.equal((await app.inject({ method: 'POST', url: '/feedback', payload: {} })).statusCode, 401);
 });
 
-test('supervisors and readers of the documentation need no key; an unknown address is told as such', async (t) => {
+test('health checks and the documentation need no key; an unknown address is a 404', async (t) => {
   const { app } = await startApp(t, fakeEngine(), guarded);
   for (const url of ['/livez', '/readyz', '/docs', '/openapi.json'])
     assert.equal((await app.inject(url)).statusCode, 200, url);
   assert.equal((await app.inject('/nowhere')).statusCode, 404);
 });
 
-test('the client shows its key', async (t) => {
+test('the client sends its key', async (t) => {
   const { listen } = await startRealApp(t, guarded);
   const origin = await listen();
   const { attention } = tensorsOf(randomSamples(TINY_SIZE, 3, 2), 'F16');
@@ -87,7 +87,7 @@ test('the client shows its key', async (t) => {
   }
 });
 
-test('a keys file that cannot be used says why, without the hashes', () => {
+test('an invalid file of API keys is refused with the reason, without the hashes', () => {
   for (const [text, reason] of [
     ['{"keys": []}', /keys/],
     ['{"keys": [{"id": "a", "sha256": "abc"}]}', /keys\.0\.sha256: must be a SHA-256/],
@@ -97,7 +97,7 @@ test('a keys file that cannot be used says why, without the hashes', () => {
     assert.throws(() => parseApiKeys(text), reason);
 });
 
-test('the pages of the documentation load nothing from elsewhere and cannot be framed', async (t) => {
+test('the documentation pages load nothing from other hosts and cannot be framed', async (t) => {
   const { app } = await startApp(t, fakeEngine());
   for (const url of ['/docs', '/docs/static/index.css']) {
     const { headers } = await app.inject(url);
@@ -112,7 +112,7 @@ test('the pages of the documentation load nothing from elsewhere and cannot be f
   );
 });
 
-test('a failure tells the caller neither its message nor its stack', async (t) => {
+test('the answer to a failure shows neither its message nor its stack', async (t) => {
   const score = () => Promise.reject(new TypeError('at /secret/place.js:1:1'));
   const { app } = await startApp(t, fakeEngine({ score }));
   const response = await app.inject(SCORE);
@@ -120,7 +120,7 @@ test('a failure tells the caller neither its message nor its stack', async (t) =
   assert.doesNotMatch(response.body, /secret|TypeError|\.js/);
 });
 
-test('metrics on a port of their own are not on the other', async (t) => {
+test('metrics on a separate port are not served by the main port', async (t) => {
   const engine = fakeEngine();
   const metrics = createMetrics();
   const { app } = await startApp(t, engine, { ...guarded, metrics, metricsPort: 0 });

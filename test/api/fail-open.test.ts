@@ -1,4 +1,4 @@
-/** Owns the proof that with a deadline no failure of the service costs an image. */
+/** Tests that, with a deadline, no failure of the service costs an image. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ function request(deadlineMs: number) {
   return { method: 'POST', url: '/score', headers, payload } as const;
 }
 
-/** An engine that answers only when the request is given up. */
+/** The score() of an engine that never answers before the request is aborted. */
 const stuck: Engine['score'] = (_probe, _body, options) =>
   new Promise((_resolve, reject) => {
     const { signal } = options ?? {};
@@ -25,7 +25,7 @@ const stuck: Engine['score'] = (_probe, _body, options) =>
   });
 
 for (const reason of ['overloaded', 'unready', 'internal', 'deadline'] as const) {
-  test(`an engine that is ${reason} means: keep everything`, async (t) => {
+  test(`an engine that is ${reason} fails open`, async (t) => {
     const score = () => Promise.reject(problem(reason, 'it fails'));
     const { app, metrics } = await startApp(t, fakeEngine({ score }));
     const response = await app.inject(request(1000));
@@ -48,7 +48,7 @@ test('an unknown failure is internal', async (t) => {
   assert.equal((await app.inject(request(1000))).json<FailedOpen>().reason, 'internal');
 });
 
-test('the answer comes at the deadline, whatever the engine does', async (t) => {
+test('the answer comes at the deadline when the engine does not answer', async (t) => {
   const { app } = await startApp(t, fakeEngine({ score: stuck }));
   await app.inject({ url: '/livez' });
   const started = performance.now();
@@ -58,7 +58,7 @@ test('the answer comes at the deadline, whatever the engine does', async (t) => 
   assert.ok(tookMs >= 40 && tookMs < 500, String(tookMs));
 });
 
-test('a deadline that has passed is answered at once, before anything is read', async (t) => {
+test('a deadline that has passed is answered at once, before the body is read', async (t) => {
   const { app } = await startApp(t, fakeEngine());
   for (const deadlineMs of [0, -3.5]) {
     const answer = (await app.inject(request(deadlineMs))).json<FailedOpen>();
@@ -66,7 +66,7 @@ test('a deadline that has passed is answered at once, before anything is read', 
   }
 });
 
-test('the engine is told the deadline, counted from the request’s arrival', async (t) => {
+test('the engine gets the deadline, counted from the request’s arrival', async (t) => {
   let deadline: number | undefined;
   const fake = fakeEngine();
   const score: Engine['score'] = (probe, body, options) => {
@@ -79,7 +79,7 @@ test('the engine is told the deadline, counted from the request’s arrival', as
   assert.ok(deadline !== undefined && deadline >= before + 700 && deadline <= performance.now() + 700);
 });
 
-test('a full queue is known before the body is read', async (t) => {
+test('a full queue refuses requests before their bodies are read', async (t) => {
   const queueDepth = () => ({ samples: LIMITS.maxQueueSamples, bytes: 0 });
   const { app } = await startApp(t, fakeEngine({ queueDepth }));
   assert.equal((await app.inject(request(1000))).json<FailedOpen>().reason, 'overloaded');
@@ -87,14 +87,14 @@ test('a full queue is known before the body is read', async (t) => {
   assert.equal((await app.inject({ ...request(1), headers })).statusCode, 503);
 });
 
-test('that a request would be late is known before the body is read', async (t) => {
+test('a request that would miss its deadline is refused before its body is read', async (t) => {
   const { app } = await startApp(t, fakeEngine({ predictedLatencyMs: () => 500 }));
   const answer = (await app.inject(request(400))).json<FailedOpen>();
   assert.deepEqual([answer.reason, answer.model], ['deadline', null]);
   assert.equal((await app.inject(request(2000))).json<{ outcome: string }>().outcome, 'scored');
 });
 
-test('bad requests are no failure of the service: they are refused, deadline or not', async (t) => {
+test('bad requests are refused, with and without a deadline', async (t) => {
   const { app } = await startApp(t, fakeEngine());
   const response = await app.inject({ ...request(1000), payload: Buffer.from('junk') });
   assert.equal(response.statusCode, 400);

@@ -1,4 +1,4 @@
-/** Owns the proof that receipts find their way back: from a decision of one replica to the metrics of another. */
+/** Tests feedback from the decision of one replica to the metrics of another. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 
@@ -11,7 +11,7 @@ import { randomSamples, scoreBody } from '../support/samples.js';
 
 const KEYS = new KeyRing([{ id: 'shared', secret: Buffer.alloc(32, 3) }]);
 const BINARY = { 'content-type': 'application/octet-stream' };
-/** The metric of the tiny probe goes from 0 to 2, and is good from 1 on. */
+/** The metric of the tiny probe has the range 0 to 2, and is good from 1. */
 const LOW_SCORE = 0.5;
 
 function replica(t: TestContext): Promise<TestApp> {
@@ -43,9 +43,9 @@ async function metric({ app }: TestApp, line: string): Promise<number> {
 const labels = (policy: string, verdict: string, good: boolean): string =>
   `{model="tiny",version="1",step="5",policy="${policy}",alpha="",verdict="${verdict}",good="${good}"}`;
 
-test('what one replica decided, another counts, weighed by its chance', async (t) => {
+test('one replica counts the decisions of another, weighted by their probability', async (t) => {
   const [one, other] = [await replica(t), await replica(t)];
-  // At rate 1 everything that would be dropped is explored, whatever lots are drawn.
+  // At rate 1, every sample that would be dropped is explored.
   const results = await decided(one, { name: 'threshold', value: 1, explore: { rate: 1 } });
   assert.deepEqual(
     results.map(({ would_drop, override, decision }) => [would_drop, override, decision]),
@@ -66,7 +66,7 @@ test('what one replica decided, another counts, weighed by its chance', async (t
   );
 });
 
-test('bad receipts are refused by their places, and the rest counts', async (t) => {
+test('bad receipts are refused with their index, and the others count', async (t) => {
   const app = await replica(t);
   const [dropped, kept] = await decided(app, { name: 'threshold', value: 1, explore: { rate: 0 } });
   const answer = await returned(app, [
@@ -91,7 +91,7 @@ test('bad receipts are refused by their places, and the rest counts', async (t) 
   assert.equal(await metric(app, 'feedback_refused_total{reason="malformed"}'), 2);
 });
 
-test('in shadow mode everything comes back and counts once', async (t) => {
+test('in shadow mode every sample comes back and counts once', async (t) => {
   const app = await replica(t);
   const results = await decided(app, { name: 'threshold', value: 1, mode: 'shadow' });
   assert.deepEqual(

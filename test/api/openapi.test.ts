@@ -1,10 +1,10 @@
-/** Owns the proof that the OpenAPI document is fresh and true: its examples work as they stand. */
+/** Tests that the OpenAPI document is up to date and its examples work. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { openApiText } from '../../scripts/openapi-text.js';
-import { readExamples } from '../../src/api/examples.js';
+import { readExamples } from '../../src/api/docs.js';
 import { ERRORS } from '../../src/errors.js';
 import { startRealApp, startShippedApp } from '../support/app.js';
 
@@ -30,11 +30,11 @@ function operations(): [string, Operation][] {
   );
 }
 
-test('openapi/openapi.json is fresh; `npm run openapi` writes it', async () => {
+test('openapi/openapi.json is up to date; `npm run openapi` writes it', async () => {
   assert.equal(readFileSync(DOCUMENT, 'utf8'), await openApiText());
 });
 
-test('the app shows the same document', async (t) => {
+test('the app serves the same document', async (t) => {
   const { app } = await startRealApp(t, { examples: readExamples() });
   const shown = (await app.inject('/openapi.json')).json<{ openapi: string; paths: object }>();
   const kept = JSON.parse(readFileSync(DOCUMENT, 'utf8')) as { openapi: string; paths: object };
@@ -54,7 +54,7 @@ test('every example is answered with 200 scored by the probe of this repository'
   }
 });
 
-test('/score tells of both bodies and of each failure in the table that it can meet', () => {
+test('/score documents both bodies and each failure that it can answer', () => {
   const score = operations().find(([name]) => name === 'post /score')?.[1];
   assert.deepEqual(Object.keys(score?.requestBody?.content ?? {}), [
     'application/octet-stream',
@@ -74,7 +74,7 @@ test('/score tells of both bodies and of each failure in the table that it can m
   }
 });
 
-test('response headers are described by a plain schema, which @fastify/swagger is prone to nest twice', () => {
+test('response headers have a plain schema, not one that @fastify/swagger has nested twice', () => {
   for (const [name, { responses }] of operations()) {
     for (const header of Object.values(responses).flatMap((response) =>
       Object.values(response.headers ?? {}),

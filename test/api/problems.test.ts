@@ -1,4 +1,4 @@
-/** Owns the proof that every failure is a problem document with the right status, wherever it happens. */
+/** Tests that every failure is answered with a problem document and the right status. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -63,22 +63,22 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'unsupported_media_type',
     'content-encoding',
   ],
-  ['a body that is no safetensors', { payload: 'not safetensors' }, 'malformed_body', 'body'],
+  ['a body that is not safetensors', { payload: 'not safetensors' }, 'malformed_body', 'body'],
   [
-    'JSON that is none',
+    'invalid JSON',
     { payload: '{', headers: { 'content-type': 'application/json' } },
     'malformed_body',
     'body',
   ],
   [
-    'a deadline that is no number',
+    'a deadline that is not a number',
     { headers: { ...BINARY, 'x-deadline-ms': 'soon' } },
     'invalid_header',
     'x-deadline-ms',
   ],
   ['an empty deadline', { headers: { ...BINARY, 'x-deadline-ms': '' } }, 'invalid_header', 'x-deadline-ms'],
   [
-    'an endless deadline',
+    'an infinite deadline',
     { headers: { ...BINARY, 'x-deadline-ms': 'Infinity' } },
     'invalid_header',
     'x-deadline-ms',
@@ -90,7 +90,7 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'model_not_found',
   ],
   ['a foreign capture', withMetadata({ capture_id: '0123456789abcdef' }), 'foreign_capture', 'capture_id'],
-  ['a policy that is no JSON', withMetadata({ policy: 'top_k' }), 'invalid_policy', 'policy'],
+  ['a policy that is not JSON', withMetadata({ policy: 'top_k' }), 'invalid_policy', 'policy'],
   [
     'a policy out of range',
     withMetadata({ policy: '{"name":"max_false_drop","alpha":2}' }),
@@ -125,14 +125,14 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'policy_override_forbidden',
     'policy',
   ],
-  ['ids that are no list', withMetadata({ sample_ids: '"a"' }), 'invalid_metadata', 'sample_ids'],
-  ['an id that is no text', withMetadata({ sample_ids: '["a",1]' }), 'invalid_metadata', 'sample_ids.1'],
+  ['ids that are not a list', withMetadata({ sample_ids: '"a"' }), 'invalid_metadata', 'sample_ids'],
+  ['an id that is not a text', withMetadata({ sample_ids: '["a",1]' }), 'invalid_metadata', 'sample_ids.1'],
   ['too few ids', withMetadata({ sample_ids: '["a"]' }), 'invalid_metadata', 'sample_ids'],
-  ['a step that is no number', withMetadata({ step: 'five' }), 'invalid_metadata', 'step'],
+  ['a step that is not a number', withMetadata({ step: 'five' }), 'invalid_metadata', 'step'],
   ['a step that does not fit', withMetadata({ step: '6' }), 'step_mismatch', 'step'],
   ['an unknown field', withMetadata({ polcy: '{}' }), 'invalid_metadata', 'polcy'],
   [
-    'feedback that is no JSON',
+    'feedback that is not JSON',
     { url: '/feedback', headers: JSON_TYPE, payload: Buffer.from('{') },
     'malformed_body',
     'body',
@@ -144,7 +144,7 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'feedback',
   ],
   [
-    'feedback with something beside it',
+    'feedback with an unknown member',
     { url: '/feedback', headers: JSON_TYPE, payload: Buffer.from('{"feedback":[{}],"model":"tiny"}') },
     'invalid_feedback',
     'body',
@@ -196,7 +196,7 @@ for (const [what, sent, code, field] of CASES) {
   });
 }
 
-test('a wrong method is told the right ones', async (t) => {
+test('a wrong method is answered with the allowed ones', async (t) => {
   const response = await answerTo(t, { method: 'DELETE', url: '/models' });
   assert.equal(response.headers.allow, 'GET, HEAD');
 });
@@ -207,7 +207,7 @@ test('problems are counted by their code', async (t) => {
   assert.match(await metrics.registry.metrics(), /problems_total\{code="not_found"\} 1/);
 });
 
-/** What a bare connection answers to bytes that may not be HTTP. */
+/** The answer of a plain connection to bytes that may not be HTTP. */
 async function answerToBytes(t: TestContext, bytes: string): Promise<string> {
   const { listen } = await startApp(t, fakeEngine());
   const { port, hostname } = new URL(await listen());
@@ -217,7 +217,7 @@ async function answerToBytes(t: TestContext, bytes: string): Promise<string> {
   return text(socket);
 }
 
-test('a chunked body is refused: its size is not known beforehand', async (t) => {
+test('a chunked body is refused, because its size is unknown', async (t) => {
   const head =
     'POST /score HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\nconnection: close\r\n';
   const answer = await answerToBytes(t, `${head}transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n`);
@@ -225,7 +225,7 @@ test('a chunked body is refused: its size is not known beforehand', async (t) =>
   assert.match(answer, /"code":"length_required"/);
 });
 
-test('what is no HTTP gets a problem document too', async (t) => {
+test('bytes that are not HTTP get a problem document too', async (t) => {
   const answer = await answerToBytes(t, 'hello\r\n\r\n');
   assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\ncontent-type: application\/problem\+json\r\n/);
   assert.match(answer, /"code":"malformed_request"/);

@@ -1,4 +1,4 @@
-/** Tests how long a request is worth answering. */
+/** Tests when the deadline of a request ends it. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { IncomingMessage, ServerResponse } from 'node:http';
@@ -10,44 +10,44 @@ import { PredictionMargin } from '../../src/engine/prediction-margin.js';
 
 const FAR_MS = 60_000;
 
-function watch(t: TestContext, deadlineMs: number | undefined, lateness: PredictionMargin) {
+function watch(t: TestContext, deadlineMs: number | undefined, timerLateness: PredictionMargin) {
   const response = new ServerResponse(new IncomingMessage(new Socket()));
   const startedAt = performance.now();
-  const life = new RequestDeadline(response, deadlineMs, startedAt, lateness);
-  t.after(() => life.end());
-  return { life, leftMs: (life.deadline ?? Infinity) - startedAt };
+  const deadline = new RequestDeadline(response, deadlineMs, startedAt, timerLateness);
+  t.after(() => deadline.stop());
+  return { deadline, leftMs: (deadline.answerBy ?? Infinity) - startedAt };
 }
 
-/** Timers that came late by so much, again and again. */
+/** The margin after many timers that were late by so much. */
 function lateBy(ms: number): PredictionMargin {
   const lateness = new PredictionMargin();
   for (let timer = 0; timer < 100; timer += 1) lateness.learn(ms);
   return lateness;
 }
 
-test('an answer must go out by the deadline, and no earlier while timers are in time', (t) => {
+test('while timers are punctual, the answer is due at the caller’s deadline', (t) => {
   assert.equal(Math.round(watch(t, FAR_MS, new PredictionMargin()).leftMs), FAR_MS);
-  assert.equal(watch(t, undefined, lateBy(5)).life.deadline, undefined);
+  assert.equal(watch(t, undefined, lateBy(5)).deadline.answerBy, undefined);
 });
 
-test('an answer goes out as much earlier as timers were late recently', (t) => {
+test('the answer is due earlier by as much as timers were late recently', (t) => {
   const { leftMs } = watch(t, FAR_MS, lateBy(5));
   assert.equal(Math.round(FAR_MS - leftMs), 5);
 });
 
-test('however late timers were, nine tenths of the time remain', (t) => {
+test('at least nine tenths of the time remain, however late timers were', (t) => {
   const { leftMs } = watch(t, FAR_MS, lateBy(FAR_MS));
   assert.equal(Math.round(leftMs), FAR_MS * 0.9);
-  assert.equal(watch(t, -1, lateBy(5)).life.signal.aborted, true);
+  assert.equal(watch(t, -1, lateBy(5)).deadline.signal.aborted, true);
 });
 
-test('a busy event loop teaches how late timers are', async (t) => {
+test('a timer that a busy event loop delays increases the margin', async (t) => {
   const lateness = new PredictionMargin();
-  const { life } = watch(t, 10, lateness);
-  const aborted = once(life.signal, 'abort');
+  const { deadline } = watch(t, 10, lateness);
+  const aborted = once(deadline.signal, 'abort');
   const freeAt = performance.now() + 40;
   while (performance.now() < freeAt) {
-    // Nothing else runs meanwhile.
+    // Blocks the event loop.
   }
   await aborted;
   assert.ok(lateness.marginMs > 20);

@@ -1,4 +1,4 @@
-/** Owns the proof that the reading routes tell what they should. */
+/** Tests the health, model, metrics and documentation routes. */
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -22,7 +22,7 @@ interface Listed {
   } | null;
 }
 
-test('/livez answers whatever the engine does', async (t) => {
+test('/livez answers even when the engine is not ready', async (t) => {
   const { app } = await startApp(t, fakeEngine({ readiness: () => ({ ready: false }) }), {
     isDraining: () => true,
   });
@@ -30,7 +30,7 @@ test('/livez answers whatever the engine does', async (t) => {
   assert.deepEqual([response.statusCode, response.json()], [200, { status: 'live' }]);
 });
 
-test('/readyz tells where probes really run, or why they do not', async (t) => {
+test('/readyz reports where probes really run, or why the service is not ready', async (t) => {
   const { app } = await startRealApp(t);
   const ready = await app.inject('/readyz');
   assert.deepEqual(ready.json(), {
@@ -45,7 +45,7 @@ test('/readyz tells where probes really run, or why they do not', async (t) => {
   assert.deepEqual([response.statusCode, response.json<{ detail: string }>().detail], [503, 'loading tiny']);
 });
 
-test('/models lists what a probe takes, without its calibration, and refused probes with their reason', async (t) => {
+test('/models lists the contract of a probe without its calibration, and refused probes with their reason', async (t) => {
   const serving = fakeEngine().probes();
   const refused = {
     name: 'bad',
@@ -73,7 +73,7 @@ test('/models lists what a probe takes, without its calibration, and refused pro
   ]);
 });
 
-test('/models/reload takes over what has changed and tells it, and /models says what was measured', async (t) => {
+test('/models/reload loads and reports changes, and /models reports what was measured', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models, { maxBatchSamples: undefined });
@@ -103,7 +103,7 @@ test('/models/reload takes over what has changed and tells it, and /models says 
   assert.equal(batching.pace, 1);
 });
 
-test('where CUDA is not there, auto says so in /models, the metrics and every answer', async (t) => {
+test('when CUDA is not available, auto says so in /models, the metrics and every answer', async (t) => {
   const { app } = await startRealApp(t, {}, { device: 'auto' });
   const { models } = (await app.inject('/models')).json<{ models: Record<string, string>[] }>();
   if (models[0]?.['provider'] === 'cuda') return t.skip('CUDA works here');
@@ -117,14 +117,14 @@ test('where CUDA is not there, auto says so in /models, the metrics and every an
   assert.match(body, /execution_provider_info\{model="tiny",version="1",provider="cpu"\} 1/);
 });
 
-test('/models/reload says unready where the repository cannot be read', async (t) => {
+test('/models/reload answers unready when the repository cannot be read', async (t) => {
   const reload = () => Promise.reject(problem('unready', 'it cannot be read'));
   const { app } = await startApp(t, fakeEngine({ reload }));
   const response = await app.inject({ method: 'POST', url: '/models/reload' });
   assert.deepEqual([response.statusCode, response.headers['retry-after']], [503, '1']);
 });
 
-test('/metrics forgets the version that was loaded, not what it has counted', async (t) => {
+test('/metrics drops the info of an unloaded version and keeps its counters', async (t) => {
   const models = await temporaryModels(t);
   const { folder } = await writeProbe(models, { version: 2 });
   await writeProbe(models);
@@ -142,7 +142,7 @@ test('/metrics forgets the version that was loaded, not what it has counted', as
   assert.equal(await infos(), 2);
 });
 
-test('/metrics counts what /score does', async (t) => {
+test('/metrics counts the requests to /score', async (t) => {
   const { listen } = await startRealApp(t);
   const origin = await listen();
   const headers = { 'content-type': 'application/octet-stream' };
@@ -201,7 +201,7 @@ test('/metrics counts what /score does', async (t) => {
   assert.match(metrics, /diffusion_probe_model_info\{model="tiny",version="1",sha256="[0-9a-f]{64}"\} 1\n/);
 });
 
-test('/docs works without the network, and / leads there', async (t) => {
+test('/docs works without the network, and / redirects to it', async (t) => {
   const { app } = await startApp(t, fakeEngine());
   const root = await app.inject('/');
   assert.deepEqual([root.statusCode, root.headers.location], [302, '/docs']);

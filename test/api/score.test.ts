@@ -1,4 +1,4 @@
-/** Owns the proof that POST /score answers right: real bytes, real engine. */
+/** Tests the answers of POST /score with real bytes and a real engine. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 
@@ -84,7 +84,7 @@ test('the JSON form gives the same answer as the binary form', async (t) => {
   assert.deepEqual(withoutReceipts(json.answer), withoutReceipts(binary.answer));
 });
 
-test('the default policy is the service’s, the model’s own comes first', async (t) => {
+test('the policy of the probe wins over the default policy of the service', async (t) => {
   const plain = await score(t, scoreBody(samples));
   assert.equal(plain.answer.policy.name, 'max_false_drop');
   assert.ok(plain.answer.results.every((result) => typeof result.threshold === 'number'));
@@ -97,7 +97,7 @@ test('the default policy is the service’s, the model’s own comes first', asy
   );
 });
 
-test('an edit of the policies holds from the next request on', async (t) => {
+test('an edit of the policies applies from the next request', async (t) => {
   let rule: PolicyRule = { policy: { name: 'score_only' }, allow_override: true };
   const files = operatorFiles({ policies: () => ({ default: rule, models: {} }) });
   const { app } = await startRealApp(t, { operatorFiles: files });
@@ -108,14 +108,14 @@ test('an edit of the policies holds from the next request on', async (t) => {
   assert.equal((await ask()).json<Scored>().policy.name, 'top_k');
 });
 
-test('a policy in the header takes the place of the one in the body', async (t) => {
+test('a policy in the header replaces the one in the body', async (t) => {
   const body = scoreBody(samples, { policy: '{"name":"top_k","k":1}' });
   const { answer } = await score(t, body, { ...BINARY, 'x-policy': '{"name":"score_only"}' });
   assert.deepEqual(answer.policy, { name: 'score_only' });
   assert.ok(answer.results.every(({ reason }) => reason === 'score_only'));
 });
 
-test('the stages are timed', async (t) => {
+test('Server-Timing lists the duration of every stage', async (t) => {
   const { response } = await score(t, scoreBody(samples));
   const stages = String(response.headers['server-timing']).matchAll(/(\w+);dur=(\d+\.\d+)/g);
   assert.deepEqual(
@@ -124,7 +124,7 @@ test('the stages are timed', async (t) => {
   );
 });
 
-test('a safetensors media type and a charset beside JSON are understood', async (t) => {
+test('the safetensors media type and JSON with a charset are accepted', async (t) => {
   const { app } = await startRealApp(t);
   const binary = { method: 'POST', url: '/score', payload: Buffer.from(scoreBody(samples)) } as const;
   const named = await app.inject({ ...binary, headers: { 'content-type': 'application/vnd.safetensors' } });
@@ -137,7 +137,7 @@ test('a safetensors media type and a charset beside JSON are understood', async 
   assert.equal(json.json<{ field: string }>().field, 'tensors');
 });
 
-test('values that the worker finds bad are refused with their kind', async (t) => {
+test('bad values that a worker finds are refused with their error code', async (t) => {
   const broken = (value: number) => {
     const [sample] = randomSamples(TINY_SIZE, 3, 1);
     assert.ok(sample);

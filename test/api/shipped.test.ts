@@ -1,4 +1,4 @@
-/** What a new user meets first: the files of examples/ on a real socket, with the real probe and the default policy. */
+/** Tests the files of examples/ on a real socket, with the shipped probe and the default policy. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -39,7 +39,7 @@ test('examples/ holds a sample that is kept, one that is dropped, and a group wi
   assert.deepEqual(new Set(group), new Set(['keep', 'drop']));
 });
 
-test('a file of the Python library is read, and its scores are those that PyTorch gave', async (t) => {
+test('a file of the Python library is scored as PyTorch scored it', async (t) => {
   const { listen } = await startShippedApp(t);
   const folder = 'models/pictogram/1';
   const manifest = JSON.parse(await readFile(`${folder}/probe.json`, 'utf8')) as {

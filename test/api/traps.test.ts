@@ -1,4 +1,4 @@
-/** Owns the traps of Node and Fastify that only a real socket shows: lengths, limits, clients that leave, shutdown. */
+/** Tests behaviour of Node and Fastify that only a real socket shows: lengths, limits, clients that leave, shutdown. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request as httpRequest } from 'node:http';
@@ -33,7 +33,7 @@ function head(length: number, more = ''): string {
   return `POST /score HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\ncontent-length: ${length}\r\n${more}\r\n`;
 }
 
-/** An engine that tells when it was asked, and answers when told. */
+/** An engine whose score() resolves `asked` when it is called, and answers when it is released. */
 function heldEngine() {
   const asked = withResolvers<AbortSignal>();
   const released = withResolvers<void>();
@@ -68,7 +68,7 @@ async function post(
   return { status: response.statusCode ?? 0, connection: response.headers.connection };
 }
 
-test('a client that waits is not taken for gone once its body is read (fastify/fastify#6725)', async (t) => {
+test('a waiting client does not count as gone once its body is read (fastify/fastify#6725)', async (t) => {
   const { engine, asked, release } = heldEngine();
   const { listen } = await startApp(t, engine);
   const answer = post(t, await listen());
@@ -108,7 +108,7 @@ test('a client that leaves in the middle of its body ends the request', async (t
   assert.match(await testApp.metrics.registry.metrics(), /status="499"\} 1/);
 });
 
-test('a body above the limit is refused while most of it is still with the client', async (t) => {
+test('a body above the limit is refused before most of it is sent', async (t) => {
   const socket = await openSocket(await startApp(t, fakeEngine()));
   socket.write(head(LIMITS.maxBodyBytes + 1));
   socket.write(Buffer.alloc(1000));
@@ -117,7 +117,7 @@ test('a body above the limit is refused while most of it is still with the clien
   assert.match(answer, /connection: close/i);
 });
 
-test('more samples than the queue has room for are refused on the header’s word, before the tensors', async (t) => {
+test('too many samples for the queue are refused after the body’s header, before the tensors', async (t) => {
   const queueDepth = () => ({ samples: LIMITS.maxQueueSamples - 1, bytes: 1 });
   const many = Buffer.from(scoreBody(randomSamples({ layers: 2, height: 64, width: 64 }, 3, 2)));
   const socket = await openSocket(await startApp(t, fakeEngine({ queueDepth })));
@@ -135,7 +135,7 @@ test('more samples than the queue has room for are refused on the header’s wor
   assert.match(await text(one), /^HTTP\/1\.1 200 /);
 });
 
-test('bodies that are still coming count for the bound in bytes, until they have come or their clients left', async (t) => {
+test('bodies that are arriving count toward the limit in bytes until they have arrived or their clients have left', async (t) => {
   const limits = { ...LIMITS, maxQueueBytes: LIMITS.maxBodyBytes };
   const { listen } = await startApp(t, fakeEngine(), { limits });
   const origin = await listen();
@@ -149,7 +149,7 @@ test('bodies that are still coming count for the bound in bytes, until they have
   while ((await post(t, origin)).status !== 200) await delay(5);
 });
 
-test('the deadline passes while the body is still coming', async (t) => {
+test('the deadline passes while the body is arriving', async (t) => {
   const socket = await openSocket(await startApp(t, fakeEngine()));
   socket.write(head(payload.length, 'x-deadline-ms: 40\r\nconnection: close\r\n'));
   socket.write(payload.subarray(0, 100));
@@ -158,7 +158,7 @@ test('the deadline passes while the body is still coming', async (t) => {
   assert.match(answer, /"outcome":"failed_open","reason":"deadline"/);
 });
 
-test('closing does not wait for a connection that was busy and is kept alive (fastify/fastify#7044)', async (t) => {
+test('closing does not wait for a busy connection that is kept alive (fastify/fastify#7044)', async (t) => {
   const { engine, asked, release } = heldEngine();
   let draining = false;
   const { app, listen } = await startApp(t, engine, { isDraining: () => draining });
@@ -174,7 +174,7 @@ test('closing does not wait for a connection that was busy and is kept alive (fa
   assert.ok(performance.now() - started < 2000);
 });
 
-test('a body is received into the memory given, whatever pieces it comes in', async () => {
+test('a body that arrives in pieces is received into the given memory', async () => {
   const stream = new PassThrough();
   const memory = new SharedArrayBuffer(6);
   const received = receiveBody(stream, memory, new AbortController().signal);

@@ -1,0 +1,70 @@
+/** What the service keeps about one request to /score while it answers it. */
+import type { Policy } from '../decision/policy.js';
+import type { ServedProbe } from '../engine/types.js';
+import type { DecisionPoint } from '../probe/manifest.js';
+import type { Stage, StageInterval } from '../telemetry/stages.js';
+import type { RequestTrace } from '../telemetry/tracing.js';
+import type { RequestDeadline } from './request-deadline.js';
+
+export interface ScoreContext {
+  readonly deadline: RequestDeadline;
+  readonly clock: StageClock;
+  /** Undefined when the request is not traced. */
+  readonly trace: RequestTrace | undefined;
+  readonly findings: Findings;
+}
+
+/** The results of the stages so far, so that a failure can be reported with them. */
+export interface Findings {
+  probe?: ServedProbe;
+  policy?: Policy;
+  point?: DecisionPoint;
+  samples?: number;
+}
+
+/** Measures the stages of one request, for the Server-Timing header, the metrics and the traces. */
+export class StageClock {
+  /** When the request arrived, on the clock of performance.now(), ms. */
+  readonly startedAt: number;
+  readonly #intervals: StageInterval[] = [];
+  #stageStartedAt: number;
+
+  constructor(startedAt: number) {
+    this.startedAt = startedAt;
+    this.#stageStartedAt = startedAt;
+  }
+
+  /** Ends a stage, which began when the one before it ended. */
+  endStage(stage: Stage): void {
+    const now = performance.now();
+    this.#intervals.push({ stage, from: this.#stageStartedAt, to: now });
+    this.#stageStartedAt = now;
+  }
+
+  /** Adds stages that were measured elsewhere, one after the other, ms. The next stage begins now. */
+  addStages(durations: Partial<Record<Stage, number>>): void {
+    let from = this.#stageStartedAt;
+    for (const [stage, ms] of Object.entries(durations)) {
+      this.#intervals.push({ stage: stage as Stage, from, to: from + ms });
+      from += ms;
+    }
+    this.#stageStartedAt = performance.now();
+  }
+
+  /** Ends the request; its last interval is the total. */
+  stop(): number {
+    const now = performance.now();
+    this.#intervals.push({ stage: 'total', from: this.startedAt, to: now });
+    return now;
+  }
+
+  /** The stages so far, in order. */
+  intervals(): readonly StageInterval[] {
+    return this.#intervals;
+  }
+
+  /** The Server-Timing header: https://www.w3.org/TR/server-timing/ */
+  header(): string {
+    return this.#intervals.map(({ stage, from, to }) => `${stage};dur=${(to - from).toFixed(3)}`).join(', ');
+  }
+}
