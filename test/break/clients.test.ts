@@ -1,4 +1,4 @@
-/** Owns the proof that clients may leave, dawdle and send too much at any moment: the others notice nothing, nothing is kept. */
+/** Tests that clients that leave, are slow or send too much affect no other client and leave no memory behind. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -23,13 +23,13 @@ async function open(origin: string): Promise<Socket> {
   return socket.on('error', () => {});
 }
 
-/** What a connection answers until it is closed or reset. */
+/** The bytes that a connection receives until it is closed or reset. */
 async function answerOf(socket: Socket): Promise<string> {
   let answer = '';
   socket.on('data', (chunk: Buffer) => {
     answer += chunk.toString('latin1');
   });
-  // Not once(): a reset comes with an error, and the answer may have come before it.
+  // Not once(), which rejects on the error of a reset, while the answer may have come before it.
   await new Promise((resolve) => socket.on('close', resolve));
   return answer;
 }
@@ -39,7 +39,7 @@ function head(length: number | 'chunked'): string {
   return `POST /score HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\n${framing}\r\n\r\n`;
 }
 
-test('clients that hang up in the middle of their head, their body or their wait disturb nobody', async (t) => {
+test('clients that leave during their headers, their body or their wait affect no other client', async (t) => {
   const { listen, engine, metrics } = await startRealApp(t, {}, { maxQueueSamples: 10_000 }, { work: 10 });
   const origin = await listen();
   const whole = Buffer.concat([Buffer.from(head(body.length)), body]);
@@ -69,7 +69,7 @@ test('clients that hang up in the middle of their head, their body or their wait
   assert.doesNotMatch(counted, /status="5/);
 });
 
-test('slow senders are hung up on, and keep nobody waiting meanwhile', async (t) => {
+test('slow senders are disconnected, and do not delay other clients meanwhile', async (t) => {
   const { listen, engine } = await startRealApp(t, { requestTimeoutMs: 1000 });
   const origin = await listen();
   const slow = await Promise.all(Array.from({ length: 20 }, () => open(origin)));
@@ -90,7 +90,7 @@ for (const [how, framing, status] of [
   ['announced', LIMITS.maxBodyBytes + 1, 413],
   ['in chunks', 'chunked', 411],
 ] as const) {
-  test(`a body over the limit, ${how}, is refused and not taken in`, async (t) => {
+  test(`a body over the limit, ${how}, is refused and not received`, async (t) => {
     const { listen } = await startRealApp(t);
     const origin = await listen();
     const socket = await open(origin);
@@ -103,7 +103,7 @@ for (const [how, framing, status] of [
     socket.write(head(framing));
     const answer = answerOf(socket);
     await once(socket, 'data');
-    // A client that goes on sending is cut off.
+    // A client that continues to send is disconnected.
     const sending = setInterval(send, 1);
     t.after(() => clearInterval(sending));
     assert.match(await answer, new RegExp(`^HTTP/1\\.1 ${status} `));

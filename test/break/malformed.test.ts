@@ -1,4 +1,4 @@
-/** Owns the proof that whatever is wrong with a body, it is refused as the client's mistake, and costs nobody else anything. */
+/** Tests that malformed bodies of every kind are refused as the client's mistake and affect no other request. */
 import assert from 'node:assert/strict';
 import { Agent } from 'node:http';
 import { test } from 'node:test';
@@ -28,12 +28,12 @@ const CLIENT_MISTAKES = new Set([400, 422]);
 const manifest = testManifest();
 const layouts = manifest.inputs.map(layoutOf);
 const memory = new BatchMemory();
-/** What the checks let through gets as many scores as it has samples. */
+/** Gives each body that passes the checks one score per sample. */
 const session: RunnableGraph['session'] = {
   run: async ({ timestep }) => new Float32Array(timestep?.data.length ?? 0),
 };
 
-/** The whole way of a body to the graph, without threads. @throws {ProblemError} */
+/** Takes a body through all checks up to the graph, without threads. @throws {ProblemError} */
 async function check(body: Buffer): Promise<void> {
   const decoded = decodeSafetensors(new Uint8Array(body).buffer);
   const { timesteps } = checkTensors(decoded, manifest, LIMITS.maxSamplesPerRequest);
@@ -59,7 +59,7 @@ test(`${CHECKED} malformed bodies of every kind are all refused as the client’
   assert.equal(kinds.size, 19);
 });
 
-test(`${SENT} of them through the service, beside good requests: no crash, no failure, no memory kept`, async (t) => {
+test(`${SENT} of them sent to the service beside good requests cause no crash, no failure and no memory growth`, async (t) => {
   const { listen, engine, metrics } = await startRealApp(t, {}, { workers: 2 });
   const origin = await listen();
   const agent = new Agent({ keepAlive: true, maxSockets: 4 });

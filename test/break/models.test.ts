@@ -1,4 +1,4 @@
-/** Owns the proof that nothing done to the model repository under load costs an answer, mixes up two versions or keeps memory. */
+/** Tests that changes of the model repository under load lose no answer, confuse no versions and leave no memory behind. */
 import assert from 'node:assert/strict';
 import { cp, mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -13,7 +13,7 @@ import { temporaryModels, writeProbe } from '../support/probe-folder.js';
 
 const POLL_MS = 20;
 const SWAPS = 24;
-/** Every session of a tiny probe holds some megabytes: those of all swaps, if they were kept, are twice as much. */
+/** Each session of a tiny probe takes some megabytes; the sessions of all swaps together would take twice as much. */
 const MOST_GROWTH_BYTES = 28 * 1024 * 1024;
 
 async function untilServing(engine: Engine, version: number, isRefused = false): Promise<void> {
@@ -24,7 +24,7 @@ async function untilServing(engine: Engine, version: number, isRefused = false):
   while (!isSo()) await pause(5);
 }
 
-test('versions are added, corrupted, half-written, mended and deleted under load', async (t) => {
+test('versions are added, corrupted, half-written, repaired and deleted under load', async (t) => {
   const { listen, engine, modelsDir } = await startRealApp(
     t,
     {},
@@ -69,11 +69,11 @@ test('versions are added, corrupted, half-written, mended and deleted under load
   assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
 });
 
-test('a version swapped again and again under load releases what it held', async (t) => {
+test('a version that is replaced repeatedly under load releases its memory', async (t) => {
   const { listen, modelsDir, app } = await startRealApp(t, {}, { workers: 1 });
   const origin = await listen();
   const swap = async (bias: number): Promise<void> => {
-    // A new graph each time, the same scores.
+    // A new graph with the same scores.
     await writeProbe(modelsDir, { edit: (manifest) => (manifest.backbone = `tiny ${bias}`) });
     const response = await app.inject({ method: 'POST', url: '/models/reload' });
     assert.match(response.body, /"change":"replaced"/);

@@ -1,4 +1,4 @@
-/** Owns the proof that SIGTERM under load loses no request: the real program, with clients as behind a load balancer. */
+/** Tests that SIGTERM under load loses no request: the real program, with clients as behind a load balancer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { underLoad } from '../support/load.js';
 import { startProcess } from '../support/process.js';
 
-test('every request that is under way at SIGTERM, or comes before the close, is scored', async (t) => {
+test('every request that is open at SIGTERM, or arrives before the close, is scored', async (t) => {
   const { child, origin, lines, ended } = await startProcess(
     t,
     { WORKERS: '2', DRAIN_DELAY_MS: '3000' },
@@ -20,7 +20,7 @@ test('every request that is under way at SIGTERM, or comes before the close, is 
       child.kill('SIGTERM');
       await ended;
     },
-    // The answer that ends its connection tells that the service is leaving, as /readyz tells a load balancer.
+    // A client stops at an answer with `connection: close`, as a load balancer does when /readyz fails.
     { isLast: ({ connection }) => connection === 'close' },
   );
   assert.deepEqual(Object.keys(tally), ['scored'], JSON.stringify(tally));

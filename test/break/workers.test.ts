@@ -1,4 +1,4 @@
-/** Owns the proof that workers which die under load lose no request, and that a full queue answers all the same. */
+/** Tests that workers that die under load lose no request, and that a full queue answers every request. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -17,7 +17,7 @@ for (const [caller, deadlineMs, allowed] of [
   ['with a deadline', 60_000, ['scored', 'failed_open unready']],
   ['without one', undefined, ['scored', '503 unready']],
 ] as const) {
-  test(`workers die again and again under load: callers ${caller} are all answered`, async (t) => {
+  test(`workers die repeatedly under load: all callers ${caller} are answered`, async (t) => {
     const { listen, engine, metrics } = await startRealApp(
       t,
       {},
@@ -49,7 +49,7 @@ for (const [caller, deadlineMs, allowed] of [
   });
 }
 
-test('a full queue: some are scored, the others told to keep everything or to come again, none is lost', async (t) => {
+test('with a full queue some requests are scored, the others fail open or get 503, and none is lost', async (t) => {
   const { listen, engine } = await startRealApp(t, {}, { maxQueueSamples: 8 }, { work: 50 });
   const origin = await listen();
   const answers = await Promise.all(

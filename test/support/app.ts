@@ -1,4 +1,4 @@
-/** Owns running apps for tests: over a fake engine, where the engine is not the matter, or over a real one. */
+/** Starts apps for tests, with a fake or a real engine. */
 import type { TestContext } from 'node:test';
 
 import type { FastifyInstance } from 'fastify';
@@ -28,7 +28,7 @@ import { randomSamples } from './samples.js';
 export interface TestApp {
   readonly app: FastifyInstance;
   readonly metrics: Metrics;
-  /** Origin of the app once it listens. */
+  /** Makes the app listen; resolves with its origin. */
   readonly listen: () => Promise<string>;
 }
 
@@ -40,7 +40,7 @@ export const LIMITS = {
   maxQueueBytes: 2_000_000,
 };
 
-/** The shipped policy, without its chance. */
+/** The shipped policy without exploration, so that decisions are not random. */
 export const TEST_POLICY: Policy = { name: 'max_false_drop', alpha: 0.05, explore: { rate: 0 } };
 
 /** The manifest of the tiny probe, without a folder. */
@@ -55,7 +55,7 @@ export function testManifest(): Manifest {
   );
 }
 
-/** An engine that serves the tiny probe without running it: each sample scores 1, unless told otherwise. */
+/** An engine that serves the tiny probe without running it: each sample scores 1. */
 export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
   const probe: ServedProbe = { name: 'tiny', version: 1, provider: 'cpu', manifest: testManifest() };
   return {
@@ -85,20 +85,22 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
   };
 }
 
-/** The test policy for all and keys of its own, or what is given instead. */
-export function operatorFiles(parts: Partial<AppOptions['operatorFiles']> = {}): AppOptions['operatorFiles'] {
-  const ring = randomKeys();
-  const book: Policies = { default: { policy: TEST_POLICY, allow_override: true }, models: {} };
+/** The test policy for every probe and random receipt keys, unless overridden. */
+export function operatorFiles(
+  overrides: Partial<AppOptions['operatorFiles']> = {},
+): AppOptions['operatorFiles'] {
+  const keys = randomKeys();
+  const policies: Policies = { default: { policy: TEST_POLICY, allow_override: true }, models: {} };
   return {
-    policies: () => book,
+    policies: () => policies,
     policiesRefusal: () => undefined,
-    keys: () => ring,
+    keys: () => keys,
     apiKeys: () => undefined,
-    ...parts,
+    ...overrides,
   };
 }
 
-/** An app over an engine, closed after the test. */
+/** Starts an app with an engine; it is closed after the test. */
 export async function startApp(
   t: TestContext,
   engine: Engine,
@@ -128,7 +130,7 @@ export interface RealApp extends TestApp {
   readonly modelsDir: string;
 }
 
-/** An app over a real engine with the tiny probe, or one like it. */
+/** Starts an app with a real engine and the tiny probe, or a variant of it. */
 export async function startRealApp(
   t: TestContext,
   options: Partial<AppOptions> = {},
@@ -142,7 +144,7 @@ export async function startRealApp(
   return { ...(await startApp(t, engine, { metrics, ...options })), engine, modelsDir };
 }
 
-/** The app as `npm start` runs it: the probes of this repository, the default limits and policy. */
+/** Starts an app as `npm start` does: the probes of this repository, the default limits and policy. */
 export async function startShippedApp(t: TestContext): Promise<TestApp> {
   const result = readSettings({});
   if (!result.ok) throw new Error(result.mistakes.join());

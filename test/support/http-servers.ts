@@ -1,10 +1,10 @@
-/** Owns small servers for the load generator to talk to. */
+/** Small servers for tests of the load generator. */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
-/** Starts an HTTP server on a free port; gives its URL. */
+/** Starts an HTTP server on a free port; resolves with its URL. */
 export async function httpServer(t: TestContext, listener: RequestListener): Promise<string> {
   const server = createHttpServer(listener);
   t.after(() => {
@@ -14,7 +14,7 @@ export async function httpServer(t: TestContext, listener: RequestListener): Pro
   return listen(server);
 }
 
-/** Starts a server of bare connections on a free port; gives its URL. */
+/** Starts a TCP server on a free port; resolves with its URL. */
 export async function socketServer(t: TestContext, onConnection: (socket: Socket) => void): Promise<string> {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {

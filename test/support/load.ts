@@ -1,4 +1,4 @@
-/** Owns load for tests: clients over real connections that send one request after the other and keep account of every answer. */
+/** Load for tests: clients on real connections that send one request after the other and count every kind of answer. */
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { json } from 'node:stream/consumers';
@@ -21,7 +21,7 @@ export interface Answer {
   readonly body: Partial<Scored> & { readonly reason?: string; readonly code?: string };
 }
 
-/** One request over the agent's connections; rejects when there is no answer. */
+/** Sends one request; rejects when there is no answer. */
 export async function ask(
   origin: string,
   { agent, body = BODY, deadlineMs }: { agent?: Agent; body?: Buffer; deadlineMs?: number | undefined } = {},
@@ -50,15 +50,15 @@ export async function ask(
 export type Tally = Readonly<Record<string, number>>;
 
 export interface LoadOptions {
-  /** Left out: none, so that a failure is a status. */
+  /** When omitted, requests have no deadline, so that a failure is an error status. */
   readonly deadlineMs?: number;
-  /** The bias of each version that may answer; version 1 without one by default. */
+  /** The bias of each version that may answer; version 1 with bias 0 when omitted. */
   readonly biases?: ReadonlyMap<number, number>;
-  /** True when a client should send no more; by default they send until the load has ended. */
+  /** True when a client should stop; when omitted, clients send until `during` has settled. */
   readonly isLast?: (answer: Answer) => boolean;
 }
 
-/** Keeps clients busy until `during` has settled and the last answers are in. */
+/** Keeps clients sending until `during` has settled and the last answers have arrived. */
 export async function underLoad(
   t: TestContext,
   origin: string,

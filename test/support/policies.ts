@@ -1,4 +1,4 @@
-/** Owns a calibration of which thresholds can be told by heart, and every policy with parameters that suit it. */
+/** A calibration with obvious thresholds, and every policy with parameters that fit it. */
 
 /** The good scores are 0.01, 0.02 ... 0.99. */
 export const calibration = {
@@ -10,7 +10,7 @@ export const calibration = {
   p_good: { score: [0, 1], probability: [0, 1] },
 };
 
-/** Each drops some and keeps some of scores spread over [0, 1]; score_only drops none. */
+/** Of scores spread over [0, 1], each policy drops some and keeps some; score_only drops none. */
 export const EVERY_RULE = [
   { name: 'max_false_drop', alpha: 0.3 },
   { name: 'max_false_drop', alphas: { 5: 0.3 } },

@@ -1,4 +1,4 @@
-/** Owns the real program as a process of its own, for tests. */
+/** Starts the real program as a separate process for tests. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ const MAIN = new URL('../../src/main.js', import.meta.url).pathname;
 /** Code and signal of a process that has ended. */
 export type ExitStatus = [number | null, NodeJS.Signals | null];
 
-/** The program with these settings on a free port; killed after the test. */
+/** Starts the program with these settings on a free port; it is killed after the test. */
 export function runProcess(
   t: TestContext,
   environment: Record<string, string>,
@@ -28,11 +28,11 @@ export function runProcess(
 
 export interface ServiceProcess {
   readonly child: ChildProcess;
-  /** Of its log, so far. */
+  /** The lines of its log so far. */
   readonly lines: readonly Record<string, unknown>[];
   readonly ended: Promise<ExitStatus>;
   readonly origin: string;
-  /** Drains it and waits for its end. */
+  /** Sends SIGTERM and waits for the end. */
   readonly stop: () => Promise<void>;
 }
 
@@ -44,7 +44,7 @@ export async function startService(
   const child = runProcess(t, environment);
   child.stderr?.pipe(process.stderr);
   const lines: Record<string, unknown>[] = [];
-  // Unlike 'exit', this waits for the last of what it has written.
+  // Unlike 'exit', this event comes after all output.
   const ended = once(child, 'close') as Promise<ExitStatus>;
   const origin = await new Promise<string>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`the service ended with ${code}`)));
