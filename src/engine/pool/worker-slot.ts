@@ -25,7 +25,6 @@ import {
   RunTimeoutError,
   WorkerDiedError,
   type WorkerThread,
-  withTimeout,
 } from '../worker/worker-thread.js';
 
 const FIRST_PAUSE_MS = 100;
@@ -133,12 +132,12 @@ export class WorkerSlot {
     const hadAllCores = this.#getsAllCores(key, slices);
     try {
       const session = hadAllCores ? allCoresKey(key) : key;
-      const result = await this.#runInTime(thread, session, slices, this.#options.inferenceTimeoutMs);
+      const result = await thread.run(session, slices, this.#options.inferenceTimeoutMs);
       this.#failures = 0;
       this.#finish('busy', 'idle');
       return { ...result, hadAllCores };
     } catch (error) {
-      this.#finish('busy', stateAfter(error));
+      this.#onFailure('busy', error);
       throw error;
     }
   }
@@ -175,7 +174,7 @@ export class WorkerSlot {
         if (!this.#options.probes.has(probe.key)) this.unload(probe.key);
       }
     } catch (error) {
-      if (this.#state === 'hung') return;
+      if (error instanceof RunTimeoutError) return this.#onHang(error);
       if (!(error instanceof WorkerDiedError)) await thread.close();
       this.#onThreadLost(messageOf(error));
       return;
@@ -216,7 +215,7 @@ export class WorkerSlot {
       this.#finish('loading', 'idle');
       return result;
     } catch (error) {
-      this.#finish('loading', stateAfter(error));
+      this.#onFailure('loading', error);
       throw error;
     }
   }
@@ -252,43 +251,29 @@ export class WorkerSlot {
     return {
       load: (command) => thread.load(command),
       unload: (key) => thread.unload(key),
-      run: (key, slices) => this.#runInTime(thread, key, slices, limitMs),
+      run: (key, slices) => thread.run(key, slices, limitMs),
     };
   }
 
-  async #runInTime(
-    thread: WorkerThread,
-    key: number,
-    slices: readonly SampleSlice[],
-    limitMs = Infinity,
-  ): Promise<RunResult> {
-    const run = thread.run(key, slices);
-    try {
-      return await withTimeout(run, limitMs);
-    } catch (error) {
-      if (error instanceof RunTimeoutError) this.#onHang(run, error.message);
-      throw error;
-    }
+  #onFailure(from: 'busy' | 'loading', error: unknown): void {
+    if (error instanceof RunTimeoutError) this.#onHang(error);
+    else this.#finish(from, error instanceof WorkerDiedError ? 'down' : 'idle');
   }
 
-  #onHang(run: Promise<RunResult>, reason: string): void {
+  #onHang({ run, message }: RunTimeoutError): void {
     this.#state = 'hung';
     this.#options.log.error({}, 'a run hangs; its worker thread takes no more work');
-    this.#rejectWaiters(reason);
+    this.#rejectWaiters(message);
     const recover = (): void => {
       if (this.#state !== 'hung') return;
       this.#state = 'idle';
       this.#options.onIdle();
     };
-    this.#options.onHang(reason);
+    this.#options.onHang(message);
     this.#options.onDown();
     // If the thread dies instead, #watch handles it.
     run.then(recover, (error: unknown) => {
       if (!(error instanceof WorkerDiedError)) recover();
     });
   }
-}
-
-function stateAfter(error: unknown): 'idle' | 'down' {
-  return error instanceof WorkerDiedError ? 'down' : 'idle';
 }

@@ -119,7 +119,7 @@ async function load(thread: WarmUpThread, { key, files, allCores }: SessionProbe
 
 async function selftest(thread: WarmUpThread, { key, files }: KeyedProbe): Promise<void> {
   const { scores: expected, tolerance } = files.manifest.selftest;
-  const { results } = await run(thread, key, [sliceOf(files.selftest, 0, expected.length)]);
+  const { results } = await runBatch(thread, key, [sliceOf(files.selftest, 0, expected.length)]);
   const [result] = results;
   if (!result || 'fault' in result)
     throw new ProbeRefusedError(`selftest: ${result ? result.fault.detail : 'no result'}`);
@@ -133,10 +133,14 @@ async function selftest(thread: WarmUpThread, { key, files }: KeyedProbe): Promi
 /** Runs a batch of copies of the selftest's first sample and returns how long it took, ms. */
 async function timedRun(thread: WarmUpThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
   const copies = Array.from({ length: samples }, () => sliceOf(files.selftest, 0, 1));
-  return (await run(thread, key, copies)).ms;
+  return (await runBatch(thread, key, copies)).ms;
 }
 
-async function run(thread: WarmUpThread, key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
+async function runBatch(
+  thread: WarmUpThread,
+  key: number,
+  slices: readonly SampleSlice[],
+): Promise<RunResult> {
   try {
     return await thread.run(key, slices);
   } catch (error) {

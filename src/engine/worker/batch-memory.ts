@@ -6,29 +6,28 @@
 import { ATTENTION_KERNEL } from './attention-kernel.js';
 import { MAX_MASS } from './value-checks.js';
 
-/** The used part of the global WebAssembly; TypeScript declares it in the library for browsers only. */
-declare namespace WebAssembly {
-  class Memory {
-    constructor(descriptor: { readonly initial: number });
-    readonly buffer: ArrayBuffer;
-    grow(pages: number): number;
-  }
-  class Module {
-    constructor(code: Uint8Array);
-  }
-  class Instance {
-    constructor(module: Module, imports: Readonly<Record<string, Readonly<Record<string, Memory>>>>);
-    readonly exports: Readonly<Record<string, unknown>>;
-  }
+type IsSurelyAttention = (at: number, maps: number, tokens: number, area: number, most: number) => number;
+
+interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
 }
+
+/** The used members of WebAssembly, which TypeScript declares only in its library for browsers. */
+declare const WebAssembly: {
+  readonly Memory: new (descriptor: { readonly initial: number }) => WasmMemory;
+  readonly Module: new (code: Uint8Array) => object;
+  readonly Instance: new (
+    module: object,
+    imports: { readonly batch: { readonly memory: WasmMemory } },
+  ) => { readonly exports: { readonly isSurelyAttention: IsSurelyAttention } };
+};
 
 const PAGE_BYTES = 65_536;
 /** The kernel reads this many positions at once and cannot check smaller maps. */
 const KERNEL_POSITIONS = 4;
 /** The kernel sums in float32. Each addition loses at most half of this share of the sum to rounding. */
 const ROUNDING = 2 ** -23;
-
-type IsSurelyAttention = (at: number, maps: number, tokens: number, area: number, most: number) => number;
 
 /** Attention of a whole batch as F16: `maps` times [tokens, area], where samples and layers count together. */
 export interface HalfMaps {
@@ -45,7 +44,7 @@ export class BatchMemory {
   constructor() {
     const kernel = new WebAssembly.Module(Buffer.from(ATTENTION_KERNEL, 'base64'));
     const { exports } = new WebAssembly.Instance(kernel, { batch: { memory: this.#memory } });
-    this.#isSurelyAttention = exports['isSurelyAttention'] as IsSurelyAttention;
+    this.#isSurelyAttention = exports.isSurelyAttention;
   }
 
   /** Grows the memory if needed and returns all of it, with its old contents. Earlier views may be detached. */

@@ -13,7 +13,7 @@ import {
   type SessionInfo,
   type WorkerSettings,
 } from './protocol.js';
-import type { Device, Provider } from '../types.js';
+import type { Device } from '../types.js';
 
 /** CUDA was requested by name and cannot be used, although the probe itself is sound. */
 export class DeviceUnavailableError extends Error {}
@@ -46,10 +46,10 @@ export async function openSession(
   output: string,
   { device, ...threads }: SessionSettings,
 ): Promise<ProbeSession> {
-  const { session, ...where } = await openOn(device, model, threads);
+  const { session, ...placement } = await openOn(device, model, threads);
   return {
     info: {
-      ...where,
+      ...placement,
       inputs: session.inputMetadata.map(graphValue),
       outputs: session.outputMetadata.map(graphValue),
     },
@@ -64,11 +64,7 @@ export async function openSession(
   };
 }
 
-interface OpenedSession {
-  readonly session: InferenceSession;
-  readonly provider: Provider;
-  readonly fallback?: string;
-}
+type OpenedSession = Pick<SessionInfo, 'provider' | 'fallback'> & { readonly session: InferenceSession };
 
 /**
  * ONNX Runtime does not fall back by itself: the providers ['cuda', 'cpu'] throw where CUDA cannot load.

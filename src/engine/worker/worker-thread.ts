@@ -20,8 +20,15 @@ import type { SampleSlice } from './sample-slice.js';
 /** The thread ended unexpectedly or before it had replied. */
 export class WorkerDiedError extends Error {}
 
-/** A run has not ended in time. Its thread cannot be stopped, since that would abort the process. */
-export class RunTimeoutError extends Error {}
+/** A run has not ended in time. It goes on, since stopping its thread would abort the process. */
+export class RunTimeoutError extends Error {
+  readonly run: Promise<RunResult>;
+
+  constructor(limitMs: number, run: Promise<RunResult>) {
+    super(`a run has taken longer than ${limitMs} ms`);
+    this.run = run;
+  }
+}
 
 /** The worker could not execute a command; the message is the worker's own. */
 export class CommandFailedError extends Error {
@@ -73,11 +80,22 @@ export class WorkerThread {
     return (await this.#send({ kind: 'load', ...command })) as SessionInfo;
   }
 
-  /** Runs one batch in the session under this key. */
-  async run(key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
-    const packed = packSlices(slices, this.#layouts.get(key) ?? []);
-    const reply = (await this.#send({ kind: 'run', key, ...packed })) as RunReply;
-    return { results: resultsOf(slices, reply), ms: reply.ms };
+  /**
+   * Runs one batch in the session under this key.
+   * @throws {RunTimeoutError} when there is no result after `limitMs`.
+   */
+  async run(key: number, slices: readonly SampleSlice[], limitMs = Infinity): Promise<RunResult> {
+    const run = this.#run(key, slices);
+    if (limitMs === Infinity) return run;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new RunTimeoutError(limitMs, run)), limitMs);
+    });
+    try {
+      return await Promise.race([run, timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async unload(key: number): Promise<void> {
@@ -95,6 +113,12 @@ export class WorkerThread {
   /** Lets the process end although the thread has not: a hung thread must not be terminated. */
   abandon(): void {
     this.#worker.unref();
+  }
+
+  async #run(key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
+    const packed = packSlices(slices, this.#layouts.get(key) ?? []);
+    const reply = (await this.#send({ kind: 'run', key, ...packed })) as RunReply;
+    return { results: resultsOf(slices, reply), ms: reply.ms };
   }
 
   #send(command: Command): Promise<ReplyValue> {
@@ -120,24 +144,9 @@ export class WorkerThread {
   #onExit(code: number): string | undefined {
     const reason = this.#deathReason ?? `the worker thread ended with code ${code}`;
     this.#deathReason = reason;
-    for (const { reject } of this.#pending.values()) reject(new WorkerDiedError(reason));
+    for (const pending of this.#pending.values()) pending.reject(new WorkerDiedError(reason));
     this.#pending.clear();
     return this.#isClosing ? undefined : reason;
-  }
-}
-
-/** @throws {RunTimeoutError} when the run has no result after `limitMs`. */
-export async function withTimeout(run: Promise<RunResult>, limitMs: number): Promise<RunResult> {
-  if (limitMs === Infinity) return run;
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    const fail = (): void => reject(new RunTimeoutError(`a run has taken longer than ${limitMs} ms`));
-    timer = setTimeout(fail, limitMs);
-  });
-  try {
-    return await Promise.race([run, timeout]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
