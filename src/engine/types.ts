@@ -191,7 +191,7 @@ export interface EngineOptions {
   readonly maxQueueBytes: number;
   /** A run that takes longer is taken for hung, ms; left out: never. */
   readonly inferenceTimeoutMs?: number;
-  /** A run of a warm-up is cold and may take longer: the larger of this and inferenceTimeoutMs, ms; 10,000 when omitted. Only tests set it. */
+  /** The same limit for cold runs at warm-up, if larger, ms; 10,000 when omitted. Only tests set it. */
   readonly warmUpTimeoutMs?: number;
   /** Called when a run hangs: the process should be replaced. */
   readonly onHang?: (reason: string) => void;

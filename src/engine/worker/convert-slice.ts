@@ -29,7 +29,7 @@ export interface ConvertedSlice extends RealTokens {
   readonly tokens: number;
   /** Each input's values in the graph's dtype, in the order of the graph's inputs. */
   readonly values: readonly Uint8Array[];
-  /** Set when the attention needs no conversion. It is cheaper to check in the batch than here. */
+  /** Set when the attention needs no conversion: the batch as a whole is then checked at less cost. */
   readonly isAttentionUnchecked: boolean;
 }
 
