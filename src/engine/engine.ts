@@ -33,7 +33,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     isQueueEmpty: () => requestQueue.depth().samples === 0,
     maxBatchSamples: options.maxBatchSamples,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
-    proofTimeoutMs: options.proofTimeoutMs,
+    warmUpTimeoutMs: options.warmUpTimeoutMs,
     log,
     onIdle: () => batcher.pump(),
     onDown: () => {

@@ -191,8 +191,8 @@ export interface EngineOptions {
   readonly maxQueueBytes: number;
   /** A run that takes longer is taken for hung, ms; left out: never. */
   readonly inferenceTimeoutMs?: number;
-  /** A probe's first runs are cold and may take at least so long, ms; 10,000 when left out. */
-  readonly proofTimeoutMs?: number;
+  /** The same limit for cold runs at warm-up, if larger, ms; 10,000 when omitted. Only tests set it. */
+  readonly warmUpTimeoutMs?: number;
   /** Called when a run hangs: the process should be replaced. */
   readonly onHang?: (reason: string) => void;
   /** Told of each run with requests that have an origin, before they are answered; left out: runs are not followed. */

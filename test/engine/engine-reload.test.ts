@@ -216,7 +216,7 @@ test('a version whose first run hangs is refused, and the engine asks to be repl
   const { engine } = await startEngine(t, models, {
     workers: 2,
     inferenceTimeoutMs: 1000,
-    proofTimeoutMs: 1000,
+    warmUpTimeoutMs: 1000,
     onHang: (reason) => hangs.push(reason),
   });
   const late = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep: 2000 }));

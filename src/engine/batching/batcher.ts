@@ -6,11 +6,10 @@
 import { problem } from '../../errors.js';
 import type { RequestQueue, Batch } from './queue.js';
 import { samplesThatFit } from '../warm-up/batch-plan.js';
-import { RunTimeoutError } from '../worker/run-timeout.js';
 import { LatencyPredictor } from './latency-predictor.js';
 import type { RunFacts, ScoreRequest } from './score-request.js';
 import { messageOf } from '../../probe/refusal.js';
-import { WorkerDiedError } from '../worker/worker-thread.js';
+import { RunTimeoutError, WorkerDiedError } from '../worker/worker-thread.js';
 import type { EngineObserver, EngineOptions, SkipReason } from '../types.js';
 import type { SlotRunResult, WorkerSlot } from '../pool/worker-slot.js';
 

@@ -2,9 +2,8 @@
 import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
 import type { LoadedProbe } from '../repository/registry.js';
-import { problemOf } from '../worker/fault.js';
-import type { SampleSlice, SliceResult } from '../worker/protocol.js';
-import { sliceOf, sampleCount, usedTokens, wholeSlice } from '../worker/slice-samples.js';
+import { problemOf, type SliceResult } from '../worker/protocol.js';
+import { type SampleSlice, sliceOf, sampleCount, usedTokens } from '../worker/sample-slice.js';
 import type { EngineResult, ScoreOptions } from '../types.js';
 
 /** A part that was given out, and whom it belongs to. */
@@ -73,8 +72,7 @@ export class ScoreRequest {
     const samples = Math.min(limit, this.waiting);
     this.#taken += samples;
     if (this.waiting === 0) this.#body = undefined;
-    const slice = samples === this.samples ? wholeSlice(body) : sliceOf(body, first, samples);
-    return { request: this, slice };
+    return { request: this, slice: sliceOf(body, first, samples) };
   }
 
   /** Takes in one part's result; the last one settles the request. */

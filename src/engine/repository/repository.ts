@@ -156,8 +156,8 @@ export class Repository {
     }
     this.#keys += 1;
     const key = this.#keys;
-    const { about, plan } = await pool.install({ key, files });
-    const { provider, fallback } = about;
+    const { session, plan } = await pool.install({ key, files });
+    const { provider, fallback } = session;
     const instead = fallback === undefined ? {} : { fallback };
     const probe = { key, name, version, provider, ...instead, sha256, manifestSha256, manifest, plan };
     const before = registry.add(probe);

@@ -1,15 +1,14 @@
 /**
- * Owns the checks of values, element by element, in the worker: what a shape cannot show.
- * Masked tokens are ignored, whatever they hold. Each check gives the first fault it meets, or undefined.
+ * Checks of single values in the worker, which shapes alone cannot guarantee. Values of masked tokens are ignored.
+ * Each check returns the first fault that it finds, or undefined.
  */
-import type { Fault } from './fault.js';
-import { printable } from './fault.js';
 import { F16_VALUES } from '../../wire/float-convert.js';
+import type { Fault } from './protocol.js';
 
-/** What attention may sum to over the tokens at one layer and position: one, and room for rounding. */
+/** The largest sum of attention over the tokens at one layer and position: 1, with an allowance for rounding. */
 export const MAX_MASS = 1.01;
 
-/** 1.0 as a half: every finite half in [0, 1] has bits up to here, but for the negative zero. */
+/** 1.0 in F16: every F16 in [0, 1] except -0 has bits up to this value. */
 const F16_ONE = 0x3c00;
 const F16_NEGATIVE_ZERO = 0x8000;
 const F16_EXPONENT = 0x7c00;
@@ -17,7 +16,7 @@ const NONE = -1;
 
 /** Attention as [samples, layers, tokens, height, width]. */
 export interface AttentionShape {
-  /** The index of the first sample in the request, to name samples by. */
+  /** The index of the first sample in the request; faults count samples from it. */
   readonly first: number;
   readonly samples: number;
   readonly layers: number;
@@ -26,38 +25,33 @@ export interface AttentionShape {
   readonly width: number;
 }
 
-/** The bits of halves, or float32 values. */
+/** The bits of F16 values, or F32 values. */
 export type Floats = Uint16Array | Float32Array;
 
-/** A mask [samples, tokens] of 0 and 1, with a real token in each sample; `first` as in AttentionShape. */
+/** A mask [samples, tokens] of 0 and 1 with at least one real token per sample; `first` as in AttentionShape. */
 export function checkMask(mask: Uint8Array, tokens: number, first: number): Fault | undefined {
   for (let start = 0; start < mask.length; start += tokens) {
     const row = mask.subarray(start, start + tokens);
     const sample = first + start / tokens;
     const wrong = row.findIndex((value) => value > 1);
-    if (wrong !== NONE) {
-      return {
-        code: 'invalid_token_mask',
-        detail: `The token_mask of sample ${sample} is ${row[wrong]} at token ${wrong}.`,
-        field: 'token_mask',
-        received: row[wrong] ?? 0,
-        expected: '0 or 1',
-      };
-    }
-    if (!row.includes(1)) {
-      return {
-        code: 'invalid_token_mask',
-        detail: `The token_mask of sample ${sample} masks all of its ${tokens} tokens.`,
-        field: 'token_mask',
-        received: 0,
-        expected: 'at least one token that is not masked',
-      };
-    }
+    if (wrong !== NONE) return maskFault(sample, `is ${row[wrong]} at token ${wrong}`, row[wrong]!, '0 or 1');
+    if (!row.includes(1))
+      return maskFault(
+        sample,
+        `masks all of its ${tokens} tokens`,
+        0,
+        'at least one token that is not masked',
+      );
   }
   return undefined;
 }
 
-/** Probabilities in [0, 1] that sum, over unmasked tokens at each layer and position, to at most MAX_MASS. */
+function maskFault(sample: number, what: string, received: number, expected: string): Fault {
+  const detail = `The token_mask of sample ${sample} ${what}.`;
+  return { code: 'invalid_token_mask', detail, field: 'token_mask', received, expected };
+}
+
+/** Probabilities in [0, 1] whose sum over unmasked tokens is at most MAX_MASS at each layer and position. */
 export function checkAttention(values: Floats, mask: Uint8Array, shape: AttentionShape): Fault | undefined {
   const { first, samples, layers, tokens, height, width } = shape;
   const area = height * width;
@@ -71,24 +65,26 @@ export function checkAttention(values: Floats, mask: Uint8Array, shape: Attentio
         const wrong =
           values instanceof Uint16Array ? addHalves(values, start, mass) : addFloats(values, start, mass);
         if (wrong !== NONE) {
-          return probabilityFault(valueAt(values, start + wrong), {
-            sample: first + sample,
-            layer,
-            token,
-            position: wrong,
-            width,
-          });
+          const value = valueAt(values, start + wrong);
+          const code = Number.isFinite(value) ? 'attention_out_of_range' : 'attention_not_finite';
+          const detail = `The attention of sample ${first + sample}, layer ${layer}, token ${token} is ${value} ${pixel(wrong, width)}.`;
+          const [received, expected] = [printable(value), 'a probability in [0, 1]'];
+          return { code, detail, field: 'attention', received, expected };
         }
       }
       const heavy = firstHeavy(mass);
-      if (heavy !== NONE)
-        return massFault(mass[heavy] ?? 0, { sample: first + sample, layer, position: heavy, width });
+      if (heavy !== NONE) {
+        const [sum, at] = [mass[heavy]!, pixel(heavy, width)];
+        const detail = `The attention of sample ${first + sample}, layer ${layer} sums to ${sum} over its tokens ${at}.`;
+        const expected = `at most ${MAX_MASS}`;
+        return { code: 'attention_mass', detail, field: 'attention', received: sum, expected };
+      }
     }
   }
   return undefined;
 }
 
-/** The index of the first value that is not finite between two indices, or undefined. */
+/** The index of the first value in [from, to) that is not finite, or undefined. */
 export function firstNotFinite(values: Floats, from: number, to: number): number | undefined {
   const isHalf = values instanceof Uint16Array;
   for (let index = from; index < to; index += 1) {
@@ -98,13 +94,18 @@ export function firstNotFinite(values: Floats, from: number, to: number): number
   return undefined;
 }
 
-/** The number that an element stands for. */
+/** The element as a number. */
 export function valueAt(values: Floats, index: number): number {
   const value = values[index] ?? NaN;
   return values instanceof Uint16Array ? (F16_VALUES[value] ?? NaN) : value;
 }
 
-// The loops below see every element of every request: each reads it once, compares bits where it can, and calls nothing.
+/** A number as JSON can hold it: NaN and infinities become text. */
+export function printable(value: number): number | string {
+  return Number.isFinite(value) ? value : String(value);
+}
+
+// The loops below process every element, so they read each one once, compare bits where possible and make no calls.
 
 function addHalves(values: Uint16Array, start: number, mass: Float64Array): number {
   for (let position = 0; position < mass.length; position += 1) {
@@ -118,7 +119,7 @@ function addHalves(values: Uint16Array, start: number, mass: Float64Array): numb
 function addFloats(values: Float32Array, start: number, mass: Float64Array): number {
   for (let position = 0; position < mass.length; position += 1) {
     const value = values[start + position]!;
-    // Written so that NaN fails too.
+    // The negation makes NaN fail too.
     if (!(value >= 0 && value <= 1)) return position;
     mass[position]! += value;
   }
@@ -132,33 +133,6 @@ function firstHeavy(mass: Float64Array): number {
   return NONE;
 }
 
-interface Place {
-  readonly sample: number;
-  readonly layer: number;
-  readonly position: number;
-  readonly width: number;
-}
-
-function probabilityFault(value: number, place: Place & { readonly token: number }): Fault {
-  return {
-    code: Number.isFinite(value) ? 'attention_out_of_range' : 'attention_not_finite',
-    detail: `The attention of sample ${place.sample}, layer ${place.layer}, token ${place.token} is ${value} ${pixel(place)}.`,
-    field: 'attention',
-    received: printable(value),
-    expected: 'a probability in [0, 1]',
-  };
-}
-
-function massFault(sum: number, place: Place): Fault {
-  return {
-    code: 'attention_mass',
-    detail: `The attention of sample ${place.sample}, layer ${place.layer} sums to ${sum} over its tokens ${pixel(place)}.`,
-    field: 'attention',
-    received: sum,
-    expected: `at most ${MAX_MASS}`,
-  };
-}
-
-function pixel({ position, width }: Place): string {
+function pixel(position: number, width: number): string {
   return `at row ${Math.floor(position / width)}, column ${position % width}`;
 }

@@ -1,4 +1,4 @@
-/** Owns a whole process in which an engine starts, is closed while it is busy, and nothing else keeps the process alive. */
+/** A program that closes a busy engine and must then end by itself. */
 import { createEngine } from '../../src/engine/engine.js';
 import { SILENT_LOG } from './engine.js';
 import { TINY_SIZE } from './probe-folder.js';

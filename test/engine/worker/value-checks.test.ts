@@ -1,4 +1,4 @@
-/** Owns the proof that the value checks find just what a plain reader finds, and say where. */
+/** The value checks find what a simple reference implementation finds, and name the place. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -10,14 +10,14 @@ import {
   checkAttention,
   checkMask,
   firstNotFinite,
-} from '../../../src/engine/worker/check.js';
+} from '../../../src/engine/worker/value-checks.js';
 import { numberToF16, f16ToNumber } from '../../../src/wire/dtype.js';
 
 const SHAPE: AttentionShape = { first: 0, samples: 2, layers: 2, tokens: 3, height: 1, width: 2 };
 const VALUES = SHAPE.samples * SHAPE.layers * SHAPE.tokens * SHAPE.height * SHAPE.width;
 const ALL_REAL = new Uint8Array(SHAPE.samples * SHAPE.tokens).fill(1);
 
-/** Probabilities, their neighbours at the edges, and what is none. */
+/** Probabilities, values close to the bounds, and invalid values. */
 const element = fc.oneof(
   { weight: 30, arbitrary: fc.float({ min: 0, max: Math.fround(0.34), noNaN: true }) },
   {
@@ -28,8 +28,8 @@ const element = fc.oneof(
 const attention = fc.array(element, { minLength: VALUES, maxLength: VALUES });
 const mask = fc.uint8Array({ minLength: ALL_REAL.length, maxLength: ALL_REAL.length, max: 1 });
 
-/** The first code that a reader meets who goes sample by sample, layer by layer, token by token. */
-function plainVerdict(values: readonly number[], kept: Uint8Array): string | undefined {
+/** The code of the first fault, by sample, layer and token. */
+function expectedCode(values: readonly number[], kept: Uint8Array): string | undefined {
   const { samples, layers, tokens, width } = SHAPE;
   for (let map = 0; map < samples * layers; map += 1) {
     const sample = Math.floor(map / layers);
@@ -48,28 +48,28 @@ function plainVerdict(values: readonly number[], kept: Uint8Array): string | und
   return undefined;
 }
 
-test('float32 attention is judged as by a plain reader', () => {
+test('F32 attention gets the expected code', () => {
   fc.assert(
     fc.property(attention, mask, (values, kept) => {
       const fault = checkAttention(Float32Array.from(values), kept, SHAPE);
-      assert.equal(fault?.code, plainVerdict(values, kept));
+      assert.equal(fault?.code, expectedCode(values, kept));
     }),
     { numRuns: 2000 },
   );
 });
 
-test('half-precision attention is judged as by a plain reader', () => {
+test('F16 attention gets the expected code', () => {
   fc.assert(
     fc.property(attention, mask, (values, kept) => {
       const bits = Uint16Array.from(values, numberToF16);
       const fault = checkAttention(bits, kept, SHAPE);
-      assert.equal(fault?.code, plainVerdict(Array.from(bits, f16ToNumber), kept));
+      assert.equal(fault?.code, expectedCode(Array.from(bits, f16ToNumber), kept));
     }),
     { numRuns: 2000 },
   );
 });
 
-test('every half is accepted just when it is a probability', () => {
+test('of all F16 values exactly the probabilities are accepted', () => {
   const shape = { first: 0, samples: 1, layers: 1, tokens: 1, height: 1, width: 1 };
   for (let bits = 0; bits < 65_536; bits += 1) {
     const value = f16ToNumber(bits);
@@ -78,7 +78,7 @@ test('every half is accepted just when it is a probability', () => {
   }
 });
 
-test('a value outside [0, 1] is told with its place', () => {
+test('a value outside [0, 1] is reported with its place', () => {
   const values = new Float32Array(VALUES);
   // Sample 1, layer 0, token 2, column 1.
   values[((1 * 2 + 0) * 3 + 2) * 2 + 1] = -0.5;
@@ -91,7 +91,7 @@ test('a value outside [0, 1] is told with its place', () => {
   });
 });
 
-test('attention that sums to more than one is told with its place and sum', () => {
+test('attention that sums to more than one is reported with its place and sum', () => {
   const values = new Float32Array(VALUES);
   values[0] = 0.75;
   values[2] = 0.5;
@@ -104,14 +104,14 @@ test('attention that sums to more than one is told with its place and sum', () =
   });
 });
 
-test('a mass just within the allowance is accepted', () => {
+test('a sum just within the allowance is accepted', () => {
   const values = new Float32Array(VALUES);
   values[0] = 0.51;
   values[2] = 0.4999;
   assert.equal(checkAttention(values, ALL_REAL, SHAPE), undefined);
 });
 
-test('a mask holds 0 and 1 and a real token per sample', () => {
+test('a mask holds only 0 and 1 and at least one real token per sample', () => {
   assert.equal(checkMask(Uint8Array.of(1, 0, 0, 1), 2, 0), undefined);
   assert.deepEqual(checkMask(Uint8Array.of(1, 0, 1, 2), 2, 4), {
     code: 'invalid_token_mask',
@@ -126,7 +126,7 @@ test('a mask holds 0 and 1 and a real token per sample', () => {
   );
 });
 
-test('what is not finite is found within its bounds', () => {
+test('the first value that is not finite is found between the given indices', () => {
   assert.equal(firstNotFinite(Float32Array.of(NaN, 1, Infinity), 1, 3), 2);
   assert.equal(firstNotFinite(Float32Array.of(NaN, 1), 1, 2), undefined);
   const halves = Uint16Array.from([1, -65_504, -Infinity, NaN], numberToF16);

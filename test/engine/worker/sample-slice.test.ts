@@ -1,8 +1,8 @@
-/** Owns the proof that a piece of a request holds just its samples. */
+/** A slice of a request holds exactly its samples. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { sliceOf, sampleCount, wholeSlice } from '../../../src/engine/worker/slice-samples.js';
+import { sampleCount, sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import { decodedBody } from '../../support/samples.js';
 
 const body = decodedBody({
@@ -11,12 +11,14 @@ const body = decodedBody({
   timestep: { dtype: 'F32', shape: [3], data: Float32Array.of(10, 11, 12) },
 });
 
-test('a whole body is handed on without a copy', () => {
+test('a slice of the whole body has the same memory and tensors', () => {
   assert.equal(sampleCount(body), 3);
-  assert.equal(wholeSlice(body).bytes, body.bytes);
+  const { first, samples, bytes, tensors } = sliceOf(body);
+  assert.equal(bytes, body.bytes);
+  assert.deepEqual({ first, samples, tensors }, { first: 0, samples: 3, tensors: body.tensors });
 });
 
-test('a piece is a window into the same memory, with shapes of its own', () => {
+test('a smaller slice is a window into the same memory with its own shapes', () => {
   const slice = sliceOf(body, 1, 2);
   assert.equal(slice.bytes, body.bytes);
   assert.equal(slice.first, 1);

@@ -1,4 +1,4 @@
-/** Owns the proof that inference threads let the event loop go first. */
+/** Worker threads have a lower priority than the event loop. */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { getPriority } from 'node:os';
@@ -9,20 +9,20 @@ import { temporaryModels, writeProbe } from '../../support/probe-folder.js';
 
 const isLinux = process.platform === 'linux';
 
-function niceThreads(): number {
+function lowPriorityThreads(): number {
   const own = getPriority(process.pid);
   return readdirSync('/proc/self/task').filter((thread) => getPriority(Number(thread)) > own).length;
 }
 
 test(
-  'each worker steps back behind the event loop',
-  { skip: !isLinux && 'threads have no priority' },
+  'each worker lowers the priority of its thread',
+  { skip: !isLinux && 'a thread has no priority of its own' },
   async (t) => {
     const models = await temporaryModels(t);
     await writeProbe(models);
-    assert.equal(niceThreads(), 0);
+    assert.equal(lowPriorityThreads(), 0);
     await startEngine(t, models, { workers: 2 });
     // Threads that ONNX Runtime starts for a worker inherit its priority.
-    assert.ok(niceThreads() >= 2, String(niceThreads()));
+    assert.ok(lowPriorityThreads() >= 2, String(lowPriorityThreads()));
   },
 );
