@@ -33,7 +33,7 @@ export function createInstruments(registry: Registry) {
       'Requests to /score by outcome; the reason is an error code or none',
       ...result,
     ),
-    samples: counter('samples_total', 'Samples of these requests, when their number is known', ...result),
+    samples: counter('samples_total', 'Samples in requests to /score, when their number is known', ...result),
     decisions: counter('decisions_total', 'Decisions on samples', ...decision),
     failedOpen: counter('failed_open_total', 'Requests answered with "keep everything"', 'reason'),
     stepsSaved: counter(
@@ -88,7 +88,7 @@ export function createInstruments(registry: Registry) {
     ),
     fileRefused: gauge(
       'file_refused',
-      '1 while such a file is refused and its last valid content applies',
+      '1 while a file that the operator edits is refused and its last valid content applies',
       'file',
     ),
     queueSamplesLimit: gauge('queue_samples_limit', 'Largest number of samples in the queue'),

@@ -148,7 +148,7 @@ test('a batch run is a span with links to the sampled requests whose samples it 
     OTEL_TRACES_SAMPLER: 'parentbased_always_off',
     // The worker waits until the batch is full, which takes all three requests.
     MAX_BATCH_SAMPLES: '6',
-    MAX_QUEUE_DELAY_US: '60000000',
+    MAX_QUEUE_DELAY_US: '5000000',
   });
   const body = scoreBody(randomSamples(TINY_SIZE, 3, 2));
   const callers = ['01', '01', '00'].map(
