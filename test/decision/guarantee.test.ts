@@ -19,7 +19,7 @@ const ALPHAS = [0.01, 0.02, 0.05, 0.1];
 const CALIBRATION_SHARE = 2 / 3;
 /** The tolerance for sampling error, in standard errors. */
 const ERRORS = 4;
-/** Equal scores reduce the number of drops: the rate may be lower than `promised` by this share. */
+/** Equal scores reduce the number of drops: the rate may be lower than `exactRate` by this share. */
 const TIES = 0.1;
 
 const scores = await committedScores();
@@ -30,7 +30,7 @@ interface Trial {
   readonly good: number;
   readonly dropped: number;
   /** The exact rate if no scores were equal: ⌊alpha(n+1)⌋ / (n+1). */
-  readonly promised: number;
+  readonly exactRate: number;
 }
 
 /** The captions in a random order. */
@@ -85,12 +85,12 @@ function trial(
   return policies.map((policy) => {
     const results = points.map((point) => applyPolicy(policy, point));
     const dropped = traffic.filter((_, index) => results.some((at) => at[index]?.wouldDrop)).length;
-    const promised = steps.map((step) => Math.floor((alphaAt(policy, step) ?? NaN) * ranks + 1e-9) / ranks);
-    return { good: traffic.length, dropped, promised: promised.reduce((sum, rate) => sum + rate, 0) };
+    const exactRate = steps.map((step) => Math.floor((alphaAt(policy, step) ?? NaN) * ranks + 1e-9) / ranks);
+    return { good: traffic.length, dropped, exactRate: exactRate.reduce((sum, rate) => sum + rate, 0) };
   });
 }
 
-/** For each policy: the rate over all trials, its standard error, and the mean of `promised`. */
+/** For each policy: the rate over all trials, its standard error, and the mean of `exactRate`. */
 function realised(policies: readonly MaxFalseDropPolicy[], steps: readonly number[]) {
   const random = uniformNumbers(`calibrations at ${steps.join()}`);
   const all = Array.from({ length: CALIBRATIONS }, () => trial(policies, steps, random));
@@ -100,19 +100,19 @@ function realised(policies: readonly MaxFalseDropPolicy[], steps: readonly numbe
     const good = total((one) => one.good);
     const rate = total((one) => one.dropped) / good;
     const error = Math.sqrt(total((one) => (one.dropped - rate * one.good) ** 2)) / good;
-    return { policy, rate, error, promised: total((one) => one.promised * one.good) / good };
+    return { policy, rate, error, exactRate: total((one) => one.exactRate * one.good) / good };
   });
 }
 
 for (const step of scores.steps) {
   test(`over ${CALIBRATIONS} calibrations, at most alpha of good samples are dropped at step ${step}`, () => {
     const policies = ALPHAS.map((alpha) => ({ name: 'max_false_drop', alpha }) as const);
-    for (const { policy, rate, error, promised } of realised(policies, [step])) {
+    for (const { policy, rate, error, exactRate } of realised(policies, [step])) {
       const { alpha = NaN } = policy;
-      const message = `${rate} ± ${error} at ${alpha}, promised ${promised}`;
+      const message = `${rate} ± ${error} at ${alpha}, exact rate ${exactRate}`;
       assert.ok(rate <= alpha + ERRORS * error, message);
       assert.ok(rate > 0, message);
-      assert.ok(rate >= promised * (1 - TIES) - ERRORS * error, message);
+      assert.ok(rate >= exactRate * (1 - TIES) - ERRORS * error, message);
     }
   });
 }
