@@ -18,7 +18,7 @@ import { openOperatorFiles } from './config/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './config/settings.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
-import { isTracingAsked, type Tracing } from './telemetry/tracing.js';
+import { isTracingEnabled, type Tracing } from './telemetry/tracing.js';
 import { listenOnUnixSocket, type UnixSocket } from './server/unix-socket.js';
 
 interface Service {
@@ -86,13 +86,13 @@ async function start(): Promise<Service> {
   const { createEngine } = await import('./engine/engine.js');
   const version = packageVersion();
   const metrics = createMetrics();
-  metrics.describe({ ...settings, version, nodeVersion: process.version });
+  metrics.setServiceInfo({ ...settings, version, nodeVersion: process.version });
   const operatorFiles = await openOperatorFiles({
     ...settings,
     log: log.child({ part: 'operator' }),
-    onReload: (file, outcome) => metrics.fileReloaded(file, outcome),
+    onReload: (file, outcome) => metrics.countFileReload(file, outcome),
   });
-  const tracing = isTracingAsked(process.env) ? await beginTracing(version) : undefined;
+  const tracing = isTracingEnabled(process.env) ? await beginTracing(version) : undefined;
   const engine = await createEngine({
     ...settings,
     log: log.child({ part: 'engine' }),

@@ -36,7 +36,7 @@ export type ProblemDocument = z.infer<typeof problemSchema>;
 
 /** Reports failures to the log and the metrics. */
 export interface ProblemObserver {
-  problem(code: ErrorCode): void;
+  countProblem(code: ErrorCode): void;
 }
 
 export function problemDocument(error: ProblemError): ProblemDocument {
@@ -87,7 +87,7 @@ function sendProblem(
   reply: FastifyReply,
   observer: ProblemObserver,
 ) {
-  observer.problem(error.code);
+  observer.countProblem(error.code);
   const fields = { code: error.code, field: error.field, detail: error.detail };
   if (error.status >= 500) request.log.error({ ...fields, err: error.cause ?? error }, 'request failed');
   else request.log.info(fields, 'request refused');

@@ -1,8 +1,8 @@
 /** Owns how scores become the answer: decisions by the policy, what each score means, and the receipts. */
+import { ranks } from '../decision/apply-policy.js';
 import { percentile, probabilityGood } from '../decision/calibration.js';
 import { decide, type SampleDecision } from '../decision/decide.js';
 import { alphaAt, type Policy } from '../decision/policy.js';
-import { ranks } from '../decision/ranking.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { FailOpenReason } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
@@ -14,7 +14,7 @@ import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 const PERCENTILE_DIGITS = 2;
 const PROBABILITY_DIGITS = 4;
 
-export interface ScoredGroup {
+export interface ScoredRequest {
   readonly probe: ServedProbe;
   readonly policy: Policy;
   /** The decision point's step. */
@@ -25,13 +25,13 @@ export interface ScoredGroup {
   readonly sampleIds: readonly string[] | undefined;
 }
 
-/** @param keys sign the receipts and draw the lots of exploration. */
-export function scoredAnswer(scored: ScoredGroup, keys: KeyRing): Scored {
+/** @param keys sign the receipts and make the draws of exploration. */
+export function scoredAnswer(scored: ScoredRequest, keys: KeyRing): Scored {
   const { probe, policy, step, scores, group, sampleIds } = scored;
   const calibration = probe.manifest.calibration.find((candidate) => candidate.step === step);
   const places = ranks(scores);
-  const lots = scores.map((_, index) => drawExploration(keys, group, sampleIds?.[index]));
-  const isExplored = (index: number, rate: number): boolean => (lots[index]?.draw ?? 1) < rate;
+  const draws = scores.map((_, index) => drawExploration(keys, group, sampleIds?.[index]));
+  const isExplored = (index: number, rate: number): boolean => (draws[index]?.draw ?? 1) < rate;
   const decisions = decide(policy, { scores, step, calibration }, isExplored);
   const receiptFor = receiptWriter(scored, keys);
 
@@ -49,14 +49,14 @@ export function scoredAnswer(scored: ScoredGroup, keys: KeyRing): Scored {
       override: decision.override,
       decision: decision.decision,
       reason: decision.reason,
-      receipt: receiptFor(decision, score, lots[index]?.tag ?? null),
+      receipt: receiptFor(decision, score, draws[index]?.sampleTag ?? null),
     };
   });
   const { name: model, version, provider } = probe;
   return { outcome: 'scored', model, version, provider, policy, results };
 }
 
-function receiptWriter({ probe, policy, step }: ScoredGroup, keys: KeyRing) {
+function receiptWriter({ probe, policy, step }: ScoredRequest, keys: KeyRing) {
   const { name: model, version, manifest } = probe;
   const { good_at: goodAt, range } = manifest.metric;
   const issuedAt = Date.now();
@@ -78,7 +78,7 @@ function receiptWriter({ probe, policy, step }: ScoredGroup, keys: KeyRing) {
       override: decision.override,
       decision: decision.decision,
       propensity: decision.propensity,
-      survival: decision.survival,
+      lowestPropensity: decision.lowestPropensity,
       goodAt,
       range,
     });

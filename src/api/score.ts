@@ -102,7 +102,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
         const failure = failureOf(error, life);
         ending = failure;
         const { outcome, reason } = failure;
-        metrics.unscored({ outcome, reason, probe: findings.probe, samples: findings.samples });
+        metrics.countUnscored({ outcome, reason, probe: findings.probe, samples: findings.samples });
         return failOpen(error, failure, request, findings);
       } finally {
         life.end();
@@ -121,7 +121,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
     const scored = await pipeline(sourceOf(request), life, clock, findings, trace);
     const { probe, policy, point } = findings;
     if (probe && policy && point)
-      metrics.scored({ probe, policy, step: point.step, results: scored.results });
+      metrics.countScored({ probe, policy, step: point.step, results: scored.results });
     return scored;
   }
 
@@ -135,8 +135,8 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
   ): void {
     const { probe, policy, point, samples } = findings;
     const endedAt = clock.stop();
-    metrics.stages(probe, clock.intervals());
-    if (probe) metrics.waited(probe, endedAt - clock.startedAt);
+    metrics.observeStages(probe, clock.intervals());
+    if (probe) metrics.addWait(probe, endedAt - clock.startedAt);
     trace?.end({
       to: endedAt,
       stages: clock.intervals().filter(({ stage }) => stage !== 'total'),

@@ -1,5 +1,5 @@
 /** Owns the times of one request's stages, as they go into the Server-Timing header, the metrics and the traces. */
-import type { Stage, StageInterval } from '../telemetry/stages.js';
+import type { Stage, StageInterval } from '../telemetry/tracing.js';
 
 export class StageClock {
   /** When the request arrived, on the clock of performance.now(), ms. */

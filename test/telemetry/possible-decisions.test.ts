@@ -1,10 +1,10 @@
-/** Whatever a policy may lead to has been at zero before it is counted: no first increase is lost. */
+/** The decisions that start at zero include every decision of every policy. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { decide } from '../../src/decision/decide.js';
 import { policySchema } from '../../src/decision/policy.js';
-import { outcomesOf } from '../../src/telemetry/decision-outcomes.js';
+import { possibleDecisions } from '../../src/telemetry/possible-decisions.js';
 import { calibration, EVERY_RULE } from '../support/policies.js';
 
 const OPTIONS = [
@@ -16,15 +16,15 @@ const OPTIONS = [
 ];
 
 for (const rule of EVERY_RULE) {
-  test(`the outcomes of ${JSON.stringify(rule)} are those that are expected`, () => {
+  test(`every decision of ${JSON.stringify(rule)} is among the possible ones`, () => {
     for (const option of OPTIONS) {
       const policy = policySchema.parse({ ...rule, ...option });
-      const known = new Set(outcomesOf(policy).map((outcome) => JSON.stringify(outcome)));
+      const known = new Set(possibleDecisions(policy).map((possible) => JSON.stringify(possible)));
       for (const present of [calibration, undefined]) {
         for (const step of [5, 10]) {
           const samples = { scores: [0.1, 0.9, 0.2, 0.4, 0.15], step, calibration: present };
-          for (const lot of [0, 1]) {
-            for (const { decision, reason, override } of decide(policy, samples, (_, rate) => lot < rate)) {
+          for (const draw of [0, 1]) {
+            for (const { decision, reason, override } of decide(policy, samples, (_, rate) => draw < rate)) {
               const outcome = JSON.stringify({ decision, reason, override: override ?? 'none' });
               assert.ok(known.has(outcome), `${outcome} of ${JSON.stringify(policy)}`);
             }

@@ -1,10 +1,10 @@
-/** Owns which decisions a policy can lead to: their label sets start at zero before the first of them is counted. */
+/** Lists the decisions that a policy can lead to, so that their label sets start at zero before the first is counted. */
+import type { DecisionReason } from '../decision/apply-policy.js';
 import type { Override } from '../decision/decide.js';
 import type { Policy } from '../decision/policy.js';
-import type { DecisionReason } from '../decision/apply-policy.js';
 
-/** Labels of one kind of decision. */
-export interface DecisionOutcome {
+/** The labels of one kind of decision. */
+export interface PossibleDecision {
   readonly decision: 'keep' | 'drop';
   readonly reason: DecisionReason;
   readonly override: Override | 'none';
@@ -16,7 +16,7 @@ interface Reasons {
 }
 
 const REASONS: Readonly<Record<Policy['name'], Reasons>> = {
-  // At a step that it does not name it only scores.
+  // score_only: at a step for which `alphas` has no entry.
   max_false_drop: { keep: ['above_threshold', 'uncalibrated', 'score_only'], drop: 'below_threshold' },
   threshold: { keep: ['above_threshold'], drop: 'below_threshold' },
   top_k: { keep: ['top_k'], drop: 'not_top_k' },
@@ -24,17 +24,16 @@ const REASONS: Readonly<Record<Policy['name'], Reasons>> = {
   score_only: { keep: ['score_only'] },
 };
 
-/** The outcomes of a policy: kept, dropped, and saved by what the policy is set to. */
-export function outcomesOf(policy: Policy): DecisionOutcome[] {
+export function possibleDecisions(policy: Policy): PossibleDecision[] {
   const { keep, drop } = REASONS[policy.name];
-  const kept = keep.map((reason) => ({ decision: 'keep', reason, override: 'none' }) as const);
+  const kept = keep.map((reason): PossibleDecision => ({ decision: 'keep', reason, override: 'none' }));
   if (!drop) return kept;
-  const saved = (override: Override) => ({ decision: 'keep', reason: drop, override }) as const;
-  if (policy.mode === 'shadow') return [...kept, saved('shadow')];
+  const keptBy = (override: Override): PossibleDecision => ({ decision: 'keep', reason: drop, override });
+  if (policy.mode === 'shadow') return [...kept, keptBy('shadow')];
   return [
     ...kept,
     { decision: 'drop', reason: drop, override: 'none' },
-    saved('explore'),
-    ...(policy.min_keep === undefined ? [] : [saved('min_keep')]),
+    keptBy('explore'),
+    ...(policy.min_keep === undefined ? [] : [keptBy('min_keep')]),
   ];
 }
