@@ -4,9 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 import { captureId } from '../../src/probe/capture-id.js';
-import { parseManifest } from '../../src/probe/read-manifest.js';
+import { parseManifest } from '../../src/probe/folder.js';
 import { type Manifest, manifestJsonSchema } from '../../src/probe/manifest.js';
-import { ProbeRefusedError } from '../../src/probe/refusal.js';
+import { ProbeRefusedError } from '../../src/probe/folder.js';
 import { tinyInputs } from '../support/onnx.js';
 import { TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
 import { randomSamples } from '../support/samples.js';
@@ -72,7 +72,7 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   [
     'twice',
     (m) => m.inputs.push({ name: 'timestep', dtype: 'F32', shape: ['batch'] }),
-    /"timestep" stands there twice/,
+    /"timestep" is listed twice/,
   ],
   [
     'layers',
@@ -87,7 +87,7 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   [
     'batch axis',
     (m) => m.inputs.push({ name: 'x', dtype: 'F32', shape: [3, 'batch'] }),
-    /x\.shape: "batch" must be its first/,
+    /x\.shape: "batch" must be the first/,
   ],
   [
     'tokens axis',
@@ -97,7 +97,7 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   [
     'step twice',
     (m) => m.decision_points.push({ step: 5, timestep: 1, tolerance: 0 }),
-    /step 5 stands there twice/,
+    /step 5 is listed twice/,
   ],
   [
     'late step',
@@ -109,7 +109,7 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
     (m) => m.decision_points.push({ step: 6, timestep: 780, tolerance: 0.5 }),
     /steps 5 and 6 overlap/,
   ],
-  ['foreign step', (m) => (firstCalibration(m).step = 7), /calibration: step 7 is no decision point/],
+  ['foreign step', (m) => (firstCalibration(m).step = 7), /calibration: step 7 is not a decision point/],
   ['scores', (m) => firstCalibration(m).scores.push(0), /calibration of step 5: scores is not ascending/],
   ['good scores', (m) => firstCalibration(m).good_scores.push(0), /good_scores is not ascending/],
   ['curve', (m) => (firstCalibration(m).p_good.probability[1] = 1), /p_good\.probability is not ascending/],

@@ -1,8 +1,8 @@
 /** Owns made-up samples for tiny probes: random maps whose values every float format holds exactly, and their true score. */
-import { numberToBf16, numberToF16 } from '../../src/wire/dtype.js';
-import { type TensorData, encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { type TensorData, encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
+import { numberToBf16, numberToF16 } from './floats.js';
 
 /** Values per unit of probability: maps are multiples of 1/128, which F32, F16 and BF16 all hold. */
 const UNITS = 128;

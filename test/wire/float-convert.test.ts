@@ -1,13 +1,55 @@
-/** Owns the proof that the fast conversions agree with the plain ones, for every half there is. */
+/** Tests conversions of 16-bit floats: every bit pattern, and the fast conversions against the plain ones. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { F16_VALUES, bf16ToF32, f16ToF32, f32ToF16 } from '../../src/wire/float-convert.js';
-import { bf16ToNumber, f16ToNumber, numberToF16 } from '../../src/wire/dtype.js';
+import { F16_VALUES, bf16ToF32, f16ToF32, f16ToNumber, f32ToF16 } from '../../src/wire/float-convert.js';
+import { bf16ToNumber, numberToBf16, numberToF16 } from '../support/floats.js';
 
-const ALL_BITS = Uint16Array.from({ length: 65_536 }, (_, bits) => bits);
+const ALL_16_BITS = 65_536;
+const ALL_BITS = Uint16Array.from({ length: ALL_16_BITS }, (_, bits) => bits);
+
+test('every half-precision number survives the way there and back', () => {
+  for (let bits = 0; bits < ALL_16_BITS; bits += 1) {
+    const value = f16ToNumber(bits);
+    if (Number.isNaN(value)) continue;
+    assert.equal(numberToF16(value), bits);
+  }
+});
+
+test('every bfloat16 number survives the way there and back', () => {
+  for (let bits = 0; bits < ALL_16_BITS; bits += 1) {
+    const value = bf16ToNumber(bits);
+    if (Number.isNaN(value)) continue;
+    assert.equal(numberToBf16(value), bits);
+  }
+});
+
+test('known values are met', () => {
+  assert.equal(f16ToNumber(0x3c00), 1);
+  assert.equal(f16ToNumber(0x0001), 2 ** -24);
+  assert.equal(f16ToNumber(0xfbff), -65_504);
+  assert.equal(f16ToNumber(0x7c00), Infinity);
+  assert.equal(numberToF16(65_520), 0x7c00);
+  assert.equal(numberToF16(65_519), 0x7bff);
+  assert.equal(bf16ToNumber(0x3f80), 1);
+  assert.ok(Number.isNaN(f16ToNumber(numberToF16(NaN))));
+  assert.ok(Number.isNaN(bf16ToNumber(numberToBf16(NaN))));
+});
+
+test('a value becomes one of its two neighbours, the nearer one', () => {
+  fc.assert(
+    fc.property(fc.double({ min: -65_000, max: 65_000, noNaN: true }), (value) => {
+      const bits = numberToF16(value);
+      const distance = Math.abs(f16ToNumber(bits) - value);
+      for (const other of [bits - 1, bits + 1]) {
+        const neighbour = f16ToNumber(other & 0xffff);
+        if (Number.isFinite(neighbour)) assert.ok(distance <= Math.abs(neighbour - value));
+      }
+    }),
+  );
+});
 
 test('every half widens to its value', () => {
   assert.deepEqual([...f16ToF32(ALL_BITS)], Array.from(ALL_BITS, f16ToNumber));

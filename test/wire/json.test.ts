@@ -68,7 +68,7 @@ test('metadata becomes the texts of the binary form', () => {
 
 const REFUSED: readonly (readonly [string, unknown, string])[] = [
   ['no JSON', '{"tensors":', 'body'],
-  ['a key that stands twice', '{"tensors":{},"step":5,"step":6}', 'body'],
+  ['a key that occurs twice', '{"tensors":{},"step":5,"step":6}', 'body'],
   ['no object', '[1]', 'body'],
   ['no tensors', '{}', 'tensors'],
   ['ragged lists', { tensors: { a: [[1, 2], [3]] } }, 'tensors.a'],

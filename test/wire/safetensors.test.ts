@@ -5,10 +5,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { ProblemError } from '../../src/errors.js';
-import { DTYPE_BYTES, f16ToNumber } from '../../src/wire/dtype.js';
-import { encodeSafetensors, type TensorData } from '../../src/wire/safetensors-writer.js';
+import { f16ToNumber } from '../../src/wire/float-convert.js';
+import { encodeSafetensors, type TensorData } from '../../clients/typescript/src/safetensors.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
-import type { Dtype } from '../../src/wire/tensor.js';
+import { DTYPE_BYTES, type Dtype } from '../../src/wire/tensor.js';
 
 /** Written by the Python library: attention F16 [1,2,3,2,1] = 0/16 ... 11/16, token_mask U8, timestep F32 = 778.7. */
 const WRITTEN_BY_PYTHON =
@@ -146,9 +146,9 @@ const REFUSED: readonly (readonly [string, ArrayBuffer, RegExp])[] = [
   ['a header that is no JSON', body('{"a":}'), /not valid JSON/],
   ['a header that is no UTF-8', body(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d)), /UTF-8/],
   [
-    'a tensor that stands twice',
+    'a tensor that occurs twice',
     body(`${one.slice(0, -1)},${one.slice(1)}`, new Uint8Array(2)),
-    /stands twice/,
+    /occurs twice/,
   ],
   [
     'an unknown dtype',

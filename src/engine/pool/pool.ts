@@ -2,7 +2,8 @@
 import { RunTimeoutError } from '../worker/run-timeout.js';
 import type { KeyedProbe, MeasuredProbe, WarmUpResult } from '../warm-up/warm-up.js';
 import type { WorkerSettings } from '../worker/protocol.js';
-import { ProbePostponedError, ProbeRefusedError, messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
+import { ProbePostponedError, ProbeRefusedError } from '../../probe/folder.js';
 import { WorkerThread, WorkerDiedError } from '../worker/worker-thread.js';
 import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
 

@@ -19,7 +19,7 @@ import {
   type RunSettings,
 } from '../warm-up/warm-up.js';
 import type { SampleSlice } from '../worker/protocol.js';
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import { type WorkerThread, type RunResult, WorkerDiedError } from '../worker/worker-thread.js';
 import type { EngineLog } from '../types.js';
 

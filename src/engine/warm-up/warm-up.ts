@@ -3,9 +3,10 @@ import { type TimedRun, allCoresKey, measureAllCores } from './all-cores.js';
 import { type BatchPlan, measureBatches, warmSizes } from './batch-plan.js';
 import { graphMismatches } from './check-graph.js';
 import { RunTimeoutError } from '../worker/run-timeout.js';
-import type { ProbeFiles } from '../../probe/probe-folder.js';
+import type { ProbeFiles } from '../../probe/folder.js';
 import type { SampleSlice, LoadReply } from '../worker/protocol.js';
-import { ProbeRefusedError, messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
+import { ProbeRefusedError } from '../../probe/folder.js';
 import { sliceOf, usedTokens } from '../worker/slice-samples.js';
 import {
   type WorkerThread,

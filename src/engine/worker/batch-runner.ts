@@ -6,7 +6,7 @@ import { printable } from './fault.js';
 import type { InputLayout } from './input-layout.js';
 import { type ReadySlice, readySlice, uncheckedFault } from './slice.js';
 import type { RunScores } from './protocol.js';
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import type { UnpackedSlice } from './packing.js';
 import type { ProbeSession } from './session.js';
 

@@ -7,7 +7,7 @@ import { InferenceSession, env } from 'onnxruntime-node';
 
 import type { Feed } from './batch.js';
 import type { GraphValue, LoadOrder, LoadReply, WorkerSettings } from './protocol.js';
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import type { Device, Provider } from '../types.js';
 
 const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } as const;

@@ -13,7 +13,7 @@ import type {
   RunReply,
   WorkerSettings,
 } from './protocol.js';
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import { packSlices } from './packing.js';
 
 /** The thread ended while it owed an answer, or without being told to. */

@@ -17,7 +17,7 @@ import type {
   RunReply,
   WorkerSettings,
 } from './protocol.js';
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import { unpackSlices } from './packing.js';
 import { DeviceUnavailableError, type ProbeSession, openSession } from './session.js';
 import { lowerThreadPriority } from './thread-priority.js';

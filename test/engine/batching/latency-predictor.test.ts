@@ -14,28 +14,28 @@ test('a request needs its own run, what waits before it and what runs, shared am
   const probe = probeWith(1, 4);
   const request = requestOf(2, probe, 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
-  assert.equal(predictor.needMs(request, 1), own);
+  assert.equal(predictor.latencyMs(request, 1), own);
   requestQueue.add(requestOf(4, probe, 5));
   const ahead = MS_PER_RUN + 20 * MS_PER_TOKEN;
-  const alone = predictor.needMs(request, 1);
+  const alone = predictor.latencyMs(request, 1);
   assert.ok(alone >= own + ahead && alone < own + 1.2 * ahead, String(alone));
-  const shared = predictor.needMs(request, 4);
+  const shared = predictor.latencyMs(request, 4);
   assert.ok(shared >= own + ahead / 4 && shared < own + (1.2 * ahead) / 4, String(shared));
 
   const batch = requestQueue.take() ?? assert.fail();
-  const end = predictor.begin(batch);
-  const during = predictor.needMs(request, 1);
+  const end = predictor.trackRun(batch);
+  const during = predictor.latencyMs(request, 1);
   assert.ok(during > own && during <= alone, String(during));
   end();
-  assert.equal(predictor.needMs(request, 1), own);
+  assert.equal(predictor.latencyMs(request, 1), own);
 });
 
 test('of a request that is cut, the largest piece counts as its own run', () => {
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
-  assert.equal(predictor.needMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
+  assert.equal(predictor.latencyMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
 });
 
-test('what cannot make it is predictedLate, but for the last of all', () => {
+test('what cannot make it is predicted late, except the last request', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const predictor = new LatencyPredictor(requestQueue);
   assert.deepEqual(predictor.predictedLate(), []);
@@ -58,16 +58,16 @@ test('what came later than predicted lately makes it more careful, and what come
   const probe = probeWith(1, 4);
   assert.equal(predictor.predictedLatencyMs(1, 0), 0);
   const late = requestOf(1, probe, 1);
-  predictor.expect(late, 1);
+  predictor.recordAdmitted(late, 1);
   const end = performance.now() + 30;
   while (performance.now() < end);
-  predictor.fulfilled(late);
+  predictor.recordScored(late);
   const careful = predictor.predictedLatencyMs(1, 0);
   assert.ok(careful > 10, String(careful));
   for (let count = 0; count < 50; count += 1) {
     const prompt = requestOf(1, probe, 1);
-    predictor.expect(prompt, 1);
-    predictor.fulfilled(prompt);
+    predictor.recordAdmitted(prompt, 1);
+    predictor.recordScored(prompt);
   }
   const usual = MS_PER_RUN + MS_PER_TOKEN;
   assert.ok(
@@ -80,7 +80,7 @@ test('requests that are still being received count as usual ones, shared among t
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   const request = requestOf(2, probeWith(1, 4), 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
-  for (let count = 0; count < 100; count += 1) predictor.expect(request, 1);
+  for (let count = 0; count < 100; count += 1) predictor.recordAdmitted(request, 1);
   assert.ok(Math.abs(predictor.predictedLatencyMs(1, 0) - own) < 0.01 * own);
   assert.ok(Math.abs(predictor.predictedLatencyMs(2, 9) - 5 * own) < 0.01 * own * 5);
 });

@@ -149,9 +149,9 @@ test('over any life, the books agree with what is inside and nothing is lost', (
           if (gone) requestQueue.remove(gone);
           inside = inside.filter((request) => request !== gone);
         }
-        inside = inside.filter((request) => request.waiting > 0);
+        inside = inside.filter((request) => request.waitingSamples > 0);
         assert.deepEqual(requestQueue.depth(), {
-          samples: inside.reduce((sum, request) => sum + request.waiting, 0),
+          samples: inside.reduce((sum, request) => sum + request.waitingSamples, 0),
           bytes: inside.reduce((sum, request) => sum + request.bytes, 0),
         });
       }

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { allCoresKey, measureAllCores } from '../../../src/engine/warm-up/all-cores.js';
 import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
 import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
-import { readProbeFolder } from '../../../src/probe/probe-folder.js';
+import { readProbeFolder } from '../../../src/probe/folder.js';
 import type { SampleSlice } from '../../../src/engine/worker/protocol.js';
 import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
 import { WorkerThread, type RunResult } from '../../../src/engine/worker/worker-thread.js';

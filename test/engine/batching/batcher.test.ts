@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import type { EngineResult, ServedProbe } from '../../src/engine/types.js';
-import { sharedCopy } from '../../src/wire/body-memory.js';
-import type { DecodedBody } from '../../src/wire/tensor.js';
-import { type ObservedEngine, startEngine } from '../support/engine.js';
-import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
-import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
+import type { EngineResult, ServedProbe } from '../../../src/engine/types.js';
+import { sharedCopy } from '../../../src/wire/body-memory.js';
+import type { DecodedBody } from '../../../src/wire/tensor.js';
+import { type ObservedEngine, startEngine } from '../../support/engine.js';
+import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
+import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
 
 /** Long enough for a run that everything sent meanwhile finds busy. */
 const SLOW = 100;

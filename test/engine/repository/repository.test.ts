@@ -5,11 +5,11 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import type { Engine } from '../../src/engine/types.js';
-import type { DecodedBody } from '../../src/wire/tensor.js';
-import { SILENT_LOG, startEngine } from '../support/engine.js';
-import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
-import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
+import type { Engine } from '../../../src/engine/types.js';
+import type { DecodedBody } from '../../../src/wire/tensor.js';
+import { SILENT_LOG, startEngine } from '../../support/engine.js';
+import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
+import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../../support/samples.js';
 
 const samples = randomSamples(TINY_SIZE, 3, 1);
 const POLL_MS = 20;
@@ -155,7 +155,7 @@ test('a repository that cannot be read for a while changes nothing, and is told 
   t.after(() => rm(`${models}.away`, { recursive: true, force: true }));
   await until(() => told.length > 0);
   await pause(5 * POLL_MS);
-  assert.deepEqual(told, ['the model repository cannot be looked at']);
+  assert.deepEqual(told, ['the model repository cannot be read']);
   await assert.rejects(engine.reload(), { code: 'unready', detail: /cannot be read/ });
   assert.equal(await biasOf(engine), 1);
   await rename(`${models}.away`, models);
