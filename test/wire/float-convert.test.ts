@@ -10,7 +10,7 @@ import { bf16ToNumber, numberToBf16, numberToF16 } from '../support/floats.js';
 const ALL_16_BITS = 65_536;
 const ALL_BITS = Uint16Array.from({ length: ALL_16_BITS }, (_, bits) => bits);
 
-test('every half-precision number survives the way there and back', () => {
+test('every half-precision number converts to its value and back', () => {
   for (let bits = 0; bits < ALL_16_BITS; bits += 1) {
     const value = f16ToNumber(bits);
     if (Number.isNaN(value)) continue;
@@ -18,7 +18,7 @@ test('every half-precision number survives the way there and back', () => {
   }
 });
 
-test('every bfloat16 number survives the way there and back', () => {
+test('every bfloat16 number converts to its value and back', () => {
   for (let bits = 0; bits < ALL_16_BITS; bits += 1) {
     const value = bf16ToNumber(bits);
     if (Number.isNaN(value)) continue;
@@ -26,7 +26,7 @@ test('every bfloat16 number survives the way there and back', () => {
   }
 });
 
-test('known values are met', () => {
+test('known values are converted correctly', () => {
   assert.equal(f16ToNumber(0x3c00), 1);
   assert.equal(f16ToNumber(0x0001), 2 ** -24);
   assert.equal(f16ToNumber(0xfbff), -65_504);
@@ -38,7 +38,7 @@ test('known values are met', () => {
   assert.ok(Number.isNaN(bf16ToNumber(numberToBf16(NaN))));
 });
 
-test('a value becomes one of its two neighbours, the nearer one', () => {
+test('a value is rounded to the nearer of its two neighbours', () => {
   fc.assert(
     fc.property(fc.double({ min: -65_000, max: 65_000, noNaN: true }), (value) => {
       const bits = numberToF16(value);
@@ -57,11 +57,11 @@ test('every half widens to its value', () => {
 });
 
 test('every bfloat16 widens to its value', () => {
-  // As lists: typed arrays are compared by their bytes, and NaN has many.
+  // As lists: typed arrays are compared by their bytes, and NaN has many representations.
   assert.deepEqual([...bf16ToF32(ALL_BITS)], Array.from(ALL_BITS, bf16ToNumber));
 });
 
-test('every half survives the way to float32 and back', () => {
+test('every half converts to float32 and back', () => {
   for (const [bits, back] of f32ToF16(f16ToF32(ALL_BITS)).entries()) {
     if (Number.isNaN(f16ToNumber(bits))) assert.ok(Number.isNaN(f16ToNumber(back)));
     else assert.equal(back, bits);
@@ -84,7 +84,7 @@ test('values halfway between two halves round to the even one', () => {
   }
 });
 
-test('what is too large for a half becomes infinite, so that it can be told', () => {
+test('a value too large for a half becomes infinite, so that checks find it', () => {
   const halves = [...f32ToF16(Float32Array.of(65_519, 65_520, -1e30, Infinity))];
   assert.deepEqual(halves, [0x7bff, 0x7c00, 0xfc00, 0x7c00]);
 });

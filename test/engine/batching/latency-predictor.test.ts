@@ -1,4 +1,4 @@
-/** Owns the proof that a deadline is judged by the work that is ahead, and never keeps an idle thread idle. */
+/** Tests that latencies are predicted from the work that is ahead, and that an idle worker always gets a request. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -8,7 +8,7 @@ import { MS_PER_RUN, MS_PER_TOKEN, probeWith, requestOf } from '../../support/ma
 
 const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
 
-test('a request needs its own run, what waits before it and what runs, shared among the threads', () => {
+test('the latency of a request is its own run plus what waits and runs, divided by the workers', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const predictor = new LatencyPredictor(requestQueue);
   const probe = probeWith(1, 4);
@@ -23,19 +23,19 @@ test('a request needs its own run, what waits before it and what runs, shared am
   assert.ok(shared >= own + ahead / 4 && shared < own + (1.2 * ahead) / 4, String(shared));
 
   const batch = requestQueue.take() ?? assert.fail();
-  const end = predictor.trackRun(batch);
+  const endTracking = predictor.trackRun(batch);
   const during = predictor.latencyMs(request, 1);
   assert.ok(during > own && during <= alone, String(during));
-  end();
+  endTracking();
   assert.equal(predictor.latencyMs(request, 1), own);
 });
 
-test('of a request that is cut, the largest piece counts as its own run', () => {
+test('the cost of a request that is cut is that of its largest slice', () => {
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   assert.equal(predictor.latencyMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
 });
 
-test('what cannot make it is predicted late, except the last request', () => {
+test('requests that would miss their deadlines are predicted late, but at least one is kept', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const predictor = new LatencyPredictor(requestQueue);
   assert.deepEqual(predictor.predictedLate(), []);
@@ -45,7 +45,7 @@ test('what cannot make it is predicted late, except the last request', () => {
   const patient = requestOf(1, probe);
   assert.ok(first && second && third);
   requestQueue.add(first);
-  assert.deepEqual(predictor.predictedLate(), [], 'an idle thread has nothing better to do');
+  assert.deepEqual(predictor.predictedLate(), [], 'an idle worker runs it all the same');
   requestQueue.add(second);
   assert.deepEqual(predictor.predictedLate(), [first]);
   requestQueue.add(patient);
@@ -53,7 +53,7 @@ test('what cannot make it is predicted late, except the last request', () => {
   assert.deepEqual(predictor.predictedLate(), [first, second, third]);
 });
 
-test('what came later than predicted lately makes it more careful, and what comes in time less', () => {
+test('late scores widen the margin, and scores in time narrow it', () => {
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   const probe = probeWith(1, 4);
   assert.equal(predictor.predictedLatencyMs(1, 0), 0);
@@ -62,21 +62,21 @@ test('what came later than predicted lately makes it more careful, and what come
   const end = performance.now() + 30;
   while (performance.now() < end);
   predictor.recordScored(late);
-  const careful = predictor.predictedLatencyMs(1, 0);
-  assert.ok(careful > 10, String(careful));
+  const afterLate = predictor.predictedLatencyMs(1, 0);
+  assert.ok(afterLate > 10, String(afterLate));
   for (let count = 0; count < 50; count += 1) {
     const prompt = requestOf(1, probe, 1);
     predictor.recordAdmitted(prompt, 1);
     predictor.recordScored(prompt);
   }
-  const usual = MS_PER_RUN + MS_PER_TOKEN;
+  const meanCost = MS_PER_RUN + MS_PER_TOKEN;
   assert.ok(
-    predictor.predictedLatencyMs(1, 0) < careful / 4 + usual,
+    predictor.predictedLatencyMs(1, 0) < afterLate / 4 + meanCost,
     String(predictor.predictedLatencyMs(1, 0)),
   );
 });
 
-test('requests that are still being received count as usual ones, shared among the threads', () => {
+test('requests that are still being received count at the mean cost, divided by the workers', () => {
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   const request = requestOf(2, probeWith(1, 4), 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
