@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 
 const CAPTURE_ID_DIGITS = 16;
 
-/** Canonical JSON of a value that JSON.parse returned: keys sorted, no spaces, numbers as JSON.stringify writes them (3.0 is "3"). */
+/** Canonical JSON of a parsed JSON value: keys sorted, no spaces, numbers as JSON.stringify writes them (3.0 is "3"). */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (value === null || typeof value !== 'object') return JSON.stringify(value);

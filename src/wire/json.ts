@@ -4,7 +4,7 @@
  */
 import { problem, type ProblemError } from '../errors.js';
 import { type ListDtype, NestedListError, tensorFromLists } from './nested-lists.js';
-import { describedBody, type Header, MAX_HEADER_BYTES } from './safetensors.js';
+import { bodyFromHeader, type Header, MAX_HEADER_BYTES } from './safetensors.js';
 import { isRecord, parseStrictJson, StrictJsonError } from './strict-json.js';
 import { type DecodedBody, DTYPE_BYTES, elementCount, isDtype, type TensorData } from './tensor.js';
 
@@ -53,7 +53,7 @@ function bodyOf(tensors: readonly [string, TensorData][], metadata: Record<strin
       'body',
     );
   }
-  return describedBody(header, memory, 0);
+  return bodyFromHeader(header, memory, 0);
 }
 
 function readDocument(bytes: ArrayBufferLike): Record<string, unknown> {

@@ -31,14 +31,14 @@ interface Entry {
  */
 export function decodeSafetensors(bytes: ArrayBufferLike): DecodedBody {
   const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
-  return describedBody(readHeader(bytes, headerEnd), bytes, headerEnd);
+  return bodyFromHeader(readHeader(bytes, headerEnd), bytes, headerEnd);
 }
 
 /**
  * The body that a header describes. Its slices are views into `bytes`, in which the tensors begin at `dataStart`.
  * @throws {ProblemError} `malformed_body`, saying which rule was broken.
  */
-export function describedBody(header: Header, bytes: ArrayBufferLike, dataStart: number): DecodedBody {
+export function bodyFromHeader(header: Header, bytes: ArrayBufferLike, dataStart: number): DecodedBody {
   const { [METADATA_KEY]: metadata, ...described } = header;
   const names = Object.keys(described);
   if (names.length > MAX_TENSORS)

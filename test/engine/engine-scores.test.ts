@@ -1,4 +1,4 @@
-/** Tests scores through real workers and sessions: they are right, whatever else is in the batch. */
+/** Tests scores through real workers and sessions: they are right, no matter what else is in the batch. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 

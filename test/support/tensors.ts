@@ -15,8 +15,8 @@ const tensor = fc
   });
 const name = fc.string({ unit: 'binary' }).filter((text) => text !== '__metadata__' && text !== 'tensors');
 
-export const tensors = fc.dictionary(name, tensor, { maxKeys: 6 });
-export const metadata = fc.dictionary(name, fc.string({ unit: 'grapheme' }), { maxKeys: 4 });
+export const anyTensors = fc.dictionary(name, tensor, { maxKeys: 6 });
+export const anyMetadata = fc.dictionary(name, fc.string({ unit: 'grapheme' }), { maxKeys: 4 });
 
 /** Tensors without elements, of any number. */
 export function emptyTensors(count: number): Record<string, TensorData> {
