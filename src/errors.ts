@@ -73,13 +73,15 @@ export function isFailOpenReason(code: ErrorCode): code is FailOpenReason {
   return (FAIL_OPEN_REASONS as readonly ErrorCode[]).includes(code);
 }
 
+const UNAVAILABLE = 503;
+const RETRY_AFTER_SECONDS = 1;
+
 /** What a problem can say beyond its code and sentence. */
 export interface ProblemExtra {
   /** The part of the request at fault: a tensor, metadata field, header or parameter. */
   readonly field?: string;
   readonly received?: unknown;
   readonly expected?: unknown;
-  readonly retryAfterSeconds?: number;
   /** The error underneath, for the log alone. */
   readonly cause?: unknown;
 }
@@ -96,6 +98,7 @@ export class ProblemError extends Error {
   readonly field?: string;
   readonly received?: unknown;
   readonly expected?: unknown;
+  /** After how long another try may succeed; of the errors with status 503. */
   readonly retryAfterSeconds?: number;
 
   constructor(code: ErrorCode, detail: string, extra: ProblemExtra = {}) {
@@ -111,11 +114,16 @@ export class ProblemError extends Error {
     if (extra.field !== undefined) this.field = extra.field;
     if (extra.received !== undefined) this.received = extra.received;
     if (extra.expected !== undefined) this.expected = extra.expected;
-    if (extra.retryAfterSeconds !== undefined) this.retryAfterSeconds = extra.retryAfterSeconds;
+    if (this.status === UNAVAILABLE) this.retryAfterSeconds = RETRY_AFTER_SECONDS;
   }
 }
 
 /** Makes the error to throw: `throw problem('wrong_shape', 'attention has 3 layers', {field: 'attention', ...})`. */
 export function problem(code: ErrorCode, detail: string, extra?: ProblemExtra): ProblemError {
   return new ProblemError(code, detail, extra);
+}
+
+/** The message of anything that can be thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }

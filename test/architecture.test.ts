@@ -11,11 +11,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/probe': ['src/errors.ts', 'src/wire'],
   'src/decision': ['src/probe'],
   'src/feedback': ['src/wire', 'src/decision'],
-  'src/config': ['src/wire', 'src/decision', 'src/feedback'],
+  'src/config': ['src/errors.ts', 'src/wire', 'src/decision', 'src/feedback'],
   'src/engine/types.ts': ['src/wire', 'src/probe'],
   'src/engine/worker': ['src/errors.ts', 'src/wire', 'src/probe', 'src/engine/types.ts'],
-  'src/engine/warm-up': ['src/probe', 'src/engine/worker'],
-  'src/engine/pool': ['src/probe', 'src/engine/types.ts', 'src/engine/worker', 'src/engine/warm-up'],
+  'src/engine/warm-up': ['src/errors.ts', 'src/probe', 'src/engine/worker'],
+  'src/engine/pool': [
+    'src/errors.ts',
+    'src/probe',
+    'src/engine/types.ts',
+    'src/engine/worker',
+    'src/engine/warm-up',
+  ],
   'src/engine/repository': [
     'src/errors.ts',
     'src/probe',
@@ -27,7 +33,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/engine/batching': [
     'src/errors.ts',
     'src/wire',
-    'src/probe',
     'src/engine/types.ts',
     'src/engine/worker',
     'src/engine/warm-up',
@@ -38,7 +43,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/engine': [
     'src/errors.ts',
     'src/wire',
-    'src/probe',
     'src/engine/types.ts',
     'src/engine/pool',
     'src/engine/repository',

@@ -7,7 +7,6 @@ import { ClientGoneError } from './request-deadline.js';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
-const DEFAULT_RETRY_AFTER_SECONDS = 1;
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /** What Fastify calls its own refusals, and what they are in our table. */
@@ -91,9 +90,7 @@ function sendProblem(
   const fields = { code: error.code, field: error.field, detail: error.detail };
   if (error.status >= 500) request.log.error({ ...fields, err: error.cause ?? error }, 'request failed');
   else request.log.info(fields, 'request refused');
-  if (error.status === ERRORS.overloaded.status) {
-    reply.header('retry-after', error.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS);
-  }
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds);
   // Without a serializer: the failure of a serializer must itself be answered.
   return reply
     .code(error.status)

@@ -6,6 +6,8 @@
  */
 import { readFile } from 'node:fs/promises';
 
+import { messageOf } from '../errors.js';
+
 const DEFAULT_INTERVAL_MS = 2000;
 
 export interface ReloadingFileOptions<Content> {
@@ -106,8 +108,4 @@ export class ReloadingFile<Content> {
     this.#refusal = reason;
     this.#options.onRefuse?.(reason);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,7 +1,7 @@
 /** The committed scores of the test captions: tests resample these real scores. */
 import { readFile } from 'node:fs/promises';
 
-import { parseManifest } from '../../src/probe/read-manifest.js';
+import { parseManifest } from '../../src/probe/folder.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 
 const PROBE = 'models/pictogram/1';

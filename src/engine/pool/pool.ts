@@ -1,5 +1,6 @@
 /** The worker threads of the engine; each holds every probe. */
-import { ProbePostponedError, ProbeRefusedError, messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
+import { ProbePostponedError, ProbeRefusedError } from '../../probe/folder.js';
 import type { KeyedProbe, MeasuredProbe, WarmUpResult } from '../warm-up/warm-up.js';
 import type { WorkerSettings } from '../worker/protocol.js';
 import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';

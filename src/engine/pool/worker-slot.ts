@@ -7,7 +7,7 @@
  *      │                 │                      loading       │                │
  *      └─────────────────┴─────────────────────────┴──────────┴────────────────┴── the thread died; restart after a pause
  */
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import type { EngineLog } from '../types.js';
 import { allCoresKey } from '../warm-up/all-cores.js';
 import {

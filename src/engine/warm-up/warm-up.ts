@@ -1,6 +1,7 @@
 /** The warm-up of a probe in a thread before it may serve: load, compare the graph, selftest, measure or run cold. */
-import type { ProbeFiles } from '../../probe/probe-folder.js';
-import { ProbeRefusedError, messageOf } from '../../probe/refusal.js';
+import type { ProbeFiles } from '../../probe/folder.js';
+import { messageOf } from '../../errors.js';
+import { ProbeRefusedError } from '../../probe/folder.js';
 import type { SessionInfo } from '../worker/protocol.js';
 import { type SampleSlice, sliceOf, usedTokens } from '../worker/sample-slice.js';
 import {

@@ -1,5 +1,5 @@
 /** Runs one batch of several slices in the worker. A slice with bad values gets a fault and does not affect the others. */
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import { type Feeds, assembleBatch } from './batch-assembly.js';
 import type { BatchMemory } from './batch-memory.js';
 import { type ConvertedSlice, attentionFault, convertSlice } from './convert-slice.js';

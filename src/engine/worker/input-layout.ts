@@ -1,6 +1,6 @@
 /** Where each value of a graph's input lies. Computed once per probe and used by every run. */
 import type { ManifestInput } from '../../probe/manifest.js';
-import { DTYPE_BYTES } from '../../wire/dtype.js';
+import { DTYPE_BYTES } from '../../wire/tensor.js';
 
 export interface InputLayout {
   readonly input: ManifestInput;

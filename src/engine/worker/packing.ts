@@ -2,7 +2,7 @@
  * Packs the slices of a run for postMessage: the memory of each, and one flat list of numbers that describes it. Cloning
  * a nested description takes both threads longer than copying the values into the batch.
  */
-import { DTYPE_BYTES } from '../../wire/dtype.js';
+import { DTYPE_BYTES } from '../../wire/tensor.js';
 import { type InputLayout, sampleBytes } from './input-layout.js';
 import type { SampleSlice } from './sample-slice.js';
 

@@ -4,7 +4,7 @@
  */
 import { InferenceSession, env } from 'onnxruntime-node';
 
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import type { Feeds } from './batch-assembly.js';
 import {
   type GraphValue,

@@ -1,7 +1,7 @@
 /** One worker thread as the engine sees it: each command is a promise, and all open ones reject when the thread dies. */
 import { Worker } from 'node:worker_threads';
 
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import { type InputLayout, layoutOf } from './input-layout.js';
 import { packSlices } from './packing.js';
 import type {

@@ -6,7 +6,7 @@ import { readlinkSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { messageOf } from '../../probe/refusal.js';
+import { messageOf } from '../../errors.js';
 import { BatchMemory } from './batch-memory.js';
 import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';

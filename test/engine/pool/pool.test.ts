@@ -5,8 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
 import type { KeyedProbe } from '../../../src/engine/warm-up/warm-up.js';
-import { readProbeFolder } from '../../../src/probe/probe-folder.js';
-import { ProbeRefusedError } from '../../../src/probe/refusal.js';
+import { readProbeFolder } from '../../../src/probe/folder.js';
+import { ProbeRefusedError } from '../../../src/probe/folder.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { SlotRunResult, WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
 import { SILENT_LOG } from '../../support/engine.js';

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { allCoresKey, measureAllCores } from '../../../src/engine/warm-up/all-cores.js';
 import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
 import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
-import { readProbeFolder } from '../../../src/probe/probe-folder.js';
+import { readProbeFolder } from '../../../src/probe/folder.js';
 import { type SampleSlice, sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import { WorkerThread, type RunResult } from '../../../src/engine/worker/worker-thread.js';
 import { type SlotRunResult, WorkerSlot } from '../../../src/engine/pool/worker-slot.js';

@@ -8,7 +8,8 @@ import * as fc from 'fast-check';
 import { attentionKernelText } from '../../../scripts/attention-kernel-text.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { MAX_MASS, checkAttention } from '../../../src/engine/worker/value-checks.js';
-import { f16ToNumber, numberToF16 } from '../../../src/wire/dtype.js';
+import { f16ToNumber } from '../../../src/wire/float-convert.js';
+import { numberToF16 } from '../../support/floats.js';
 
 const MODULE = new URL('../../../../src/engine/worker/attention-kernel.ts', import.meta.url);
 const ONE = 0x3c00;

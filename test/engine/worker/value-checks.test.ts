@@ -11,7 +11,8 @@ import {
   checkMask,
   firstNotFinite,
 } from '../../../src/engine/worker/value-checks.js';
-import { numberToF16, f16ToNumber } from '../../../src/wire/dtype.js';
+import { f16ToNumber } from '../../../src/wire/float-convert.js';
+import { numberToF16 } from '../../support/floats.js';
 
 const SHAPE: AttentionShape = { first: 0, samples: 2, layers: 2, tokens: 3, height: 1, width: 2 };
 const VALUES = SHAPE.samples * SHAPE.layers * SHAPE.tokens * SHAPE.height * SHAPE.width;

@@ -1,28 +1,28 @@
-/** Owns the proof of how requests wait: batches from what is queued, bounds, deadlines, and clients that have gone. */
+/** Tests batching through a running engine: batches of what has queued up, limits, deadlines, and clients that leave. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import type { EngineResult, ServedProbe } from '../../src/engine/types.js';
-import { sharedCopy } from '../../src/wire/body-memory.js';
-import type { DecodedBody } from '../../src/wire/tensor.js';
-import { type ObservedEngine, startEngine } from '../support/engine.js';
-import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
-import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
+import type { EngineResult, ServedProbe } from '../../../src/engine/types.js';
+import { sharedCopy } from '../../../src/wire/body-memory.js';
+import type { DecodedBody } from '../../../src/wire/tensor.js';
+import { type ObservedEngine, startEngine } from '../../support/engine.js';
+import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
+import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
 
-/** Long enough for a run that everything sent meanwhile finds busy. */
+/** Makes a run long enough that all requests sent meanwhile find the worker busy. */
 const SLOW = 100;
 
 function bodyOf(samples: number): DecodedBody {
   return decodedBody(tensorsOf(randomSamples(TINY_SIZE, 3, samples)));
 }
 
-/** Keeps the only worker busy; what is sent until it settles has to wait. */
+/** Keeps the only worker busy: requests that are sent until it settles must wait. */
 function block(engine: ObservedEngine['engine'], probe: ServedProbe): Promise<EngineResult> {
   return engine.score(probe, bodyOf(1));
 }
 
-test('a busy worker takes everything that queued up, whole requests, to the limit of a batch', async (t) => {
+test('a busy worker then takes what has queued up, in whole requests, up to the limit of a batch', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: SLOW });
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 8 });
@@ -44,7 +44,7 @@ test('a busy worker takes everything that queued up, whole requests, to the limi
   assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
 });
 
-test('with a delay set, an idle worker waits for a fuller batch, but not longer, and not for a full one', async (t) => {
+test('with a delay set, an idle worker waits that long for a fuller batch, and does not wait with a full one', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 4, maxQueueDelayUs: 300_000 });
@@ -59,10 +59,10 @@ test('with a delay set, an idle worker waits for a fuller batch, but not longer,
   );
   const last = engine.score(probe, bodyOf(1));
   await engine.close();
-  assert.equal((await last).batchSamples, 1, 'what waits at the end is scored too');
+  assert.equal((await last).batchSamples, 1, 'what waits when the engine closes is scored too');
 });
 
-test('idle workers take one request each at once', async (t) => {
+test('each idle worker takes a request at once', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: SLOW });
   const { engine, heard } = await startEngine(t, models, { workers: 2 });
@@ -74,7 +74,7 @@ test('idle workers take one request each at once', async (t) => {
   );
 });
 
-test('probes share the workers, the longest waiting first, and never a batch', async (t) => {
+test('probes share the workers, the longest waiting first, but never a batch', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { name: 'one', work: SLOW });
   await writeProbe(models, { name: 'two' });
@@ -93,7 +93,7 @@ test('probes share the workers, the longest waiting first, and never a batch', a
   );
 });
 
-test('a full queue turns requests away, in samples and in bytes', async (t) => {
+test('a full queue refuses requests, by samples and by bytes', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: SLOW });
   const bytes = bodyOf(2).bytes.byteLength;
@@ -112,7 +112,7 @@ test('a full queue turns requests away, in samples and in bytes', async (t) => {
   }
 });
 
-test('a request beyond the bounds gets in when nothing waits', async (t) => {
+test('a request beyond the limits is accepted when nothing waits', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models, { maxQueueSamples: 2, maxQueueBytes: 10 });
@@ -120,12 +120,12 @@ test('a request beyond the bounds gets in when nothing waits', async (t) => {
   assert.equal(scores.length, 5);
 });
 
-test('a request whose deadline passes in the queue is answered then, skipped and counted', async (t) => {
+test('a request whose deadline passes in the queue is answered then, and counted as skipped', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { hang: { above: 1000, turns: 1_000_000 } });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
-  // Nothing predicts that this run takes so long.
+  // The cost model does not know that this run takes so long.
   const long = randomSamples(TINY_SIZE, 3, 1).map((sample) => ({ ...sample, timestep: 2000 }));
   const blocker = engine.score(probe, decodedBody(tensorsOf(long)));
   const late = engine.score(probe, bodyOf(2), { deadline: performance.now() + 50 });
@@ -135,7 +135,7 @@ test('a request whose deadline passes in the queue is answered then, skipped and
   assert.deepEqual(heard.skipped, ['deadline']);
 });
 
-test('a request that is predicted not to make it is answered at once, and counted', async (t) => {
+test('a request that is predicted to miss its deadline is answered at once, and counted', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 5 * SLOW });
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 1 });
@@ -149,7 +149,7 @@ test('a request that is predicted not to make it is answered at once, and counte
   assert.deepEqual(heard.skipped, ['predicted']);
 });
 
-test('an idle service refuses nothing for what it predicts', async (t) => {
+test('an idle engine refuses no request because of a prediction', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: SLOW });
   const { engine, heard } = await startEngine(t, models);
@@ -162,7 +162,7 @@ test('an idle service refuses nothing for what it predicts', async (t) => {
   assert.deepEqual(heard.skipped, ['deadline', 'deadline', 'deadline']);
 });
 
-test('a deadline that has passed already is not let in, one far away does no harm', async (t) => {
+test('a deadline that has passed is refused, and one that is far away is accepted', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models);
@@ -174,7 +174,7 @@ test('a deadline that has passed already is not let in, one far away does no har
   assert.deepEqual(heard.skipped, ['deadline']);
 });
 
-test('a request whose client has gone is skipped, its place is free, its batch mates are not disturbed', async (t) => {
+test('a request whose client leaves is skipped, and the others of its batch are scored', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: SLOW });
   const { engine, heard } = await startEngine(t, models);
@@ -196,7 +196,7 @@ test('a request whose client has gone is skipped, its place is free, its batch m
   await assert.rejects(engine.score(probe, bodyOf(1), { signal: client.signal }), { name: 'AbortError' });
 });
 
-test('a client that goes during its run, or after it, does no harm', async (t) => {
+test('a client may leave during its run or after it', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: SLOW });
   const { engine } = await startEngine(t, models);
@@ -211,7 +211,7 @@ test('a client that goes during its run, or after it, does no harm', async (t) =
   await engine.score(probe, bodyOf(1));
 });
 
-test('the event loop goes on during inference', async (t) => {
+test('the event loop is not blocked during inference', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 5 * SLOW });
   const { engine } = await startEngine(t, models);
@@ -236,7 +236,7 @@ test('a body that holds no sample is refused', async (t) => {
   await assert.rejects(engine.score(engine.resolve('tiny'), empty), { code: 'empty_batch' });
 });
 
-test('a body stays the caller’s: it can be scored again, in shared memory or not', async (t) => {
+test('a body can be scored again, in shared memory or not', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);

@@ -1,15 +1,15 @@
-/** Owns the proof that changes of the model repository are taken over while the engine runs, and that no request is lost over it. */
+/** Tests that changes of the model repository are applied while the engine runs, and that no request is lost. */
 import assert from 'node:assert/strict';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import type { Engine } from '../../src/engine/types.js';
-import type { DecodedBody } from '../../src/wire/tensor.js';
-import { SILENT_LOG, startEngine } from '../support/engine.js';
-import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
-import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
+import type { Engine } from '../../../src/engine/types.js';
+import type { DecodedBody } from '../../../src/wire/tensor.js';
+import { SILENT_LOG, startEngine } from '../../support/engine.js';
+import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
+import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../../support/samples.js';
 
 const samples = randomSamples(TINY_SIZE, 3, 1);
 const POLL_MS = 20;
@@ -18,21 +18,21 @@ function body(): DecodedBody {
   return decodedBody(tensorsOf(samples));
 }
 
-/** What the probe that a reference means adds to every score: its bias. */
+/** The bias that the probe for a reference adds to every score. */
 async function biasOf(engine: Engine, reference?: string): Promise<number> {
   const { scores } = await engine.score(engine.resolve(reference), body());
   return Math.round((scores[0] ?? NaN) - expectedScore(samples[0] ?? assert.fail()));
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await pause(5);
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await pause(5);
 }
 
 function states(engine: Engine): string[] {
   return engine.probes().map(({ name, version, state }) => `${name}@${version} ${state}`);
 }
 
-test('a new version takes over, the one before it stays addressable; deleted, it gives way again', async (t) => {
+test('a new version serves, the one before it stays available, and serves again when the new one is deleted', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { version: 1, bias: 1 });
   const { engine, heard } = await startEngine(t, models, { workers: 2 });
@@ -49,7 +49,7 @@ test('a new version takes over, the one before it stays addressable; deleted, it
   assert.deepEqual(await engine.reload(), []);
 });
 
-test('what the old version was given is answered by it, while the new one takes over', async (t) => {
+test('requests of the old version are answered by it while the new one is loaded', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { bias: 1, work: 50 });
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 1 });
@@ -69,13 +69,13 @@ test('what the old version was given is answered by it, while the new one takes 
   assert.deepEqual(
     biases,
     biases.toSorted((left, right) => left - right),
-    'the switch is one moment',
+    'all requests after the switch get the new one',
   );
   assert.deepEqual([biases[0], biases.at(-1)], [1, 2]);
   assert.deepEqual([heard.loaded, heard.unloaded], [['tiny@1', 'tiny@1'], ['tiny@1']]);
 });
 
-test('a probe that is asked for by an object of before the switch is unready, not mixed up', async (t) => {
+test('a request for a probe that has been replaced since it was resolved is unready', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { bias: 1 });
   const { engine } = await startEngine(t, models);
@@ -85,7 +85,7 @@ test('a probe that is asked for by an object of before the switch is unready, no
   await assert.rejects(engine.score(before, body()), { code: 'unready' });
 });
 
-test('a broken one is refused with its reason and the one before it goes on; mended, it is taken', async (t) => {
+test('a broken probe is refused with its reason while the one before it serves; once repaired, it is loaded', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { bias: 1 });
   const { engine, heard } = await startEngine(t, models);
@@ -112,7 +112,7 @@ test('a broken one is refused with its reason and the one before it goes on; men
   assert.equal(await biasOf(engine), 3);
 });
 
-test('put back as it was, a probe is not loaded again and its refusal is gone', async (t) => {
+test('a probe whose old content is restored is not loaded again, and its refusal is cleared', async (t) => {
   const models = await temporaryModels(t);
   const { folder } = await writeProbe(models, { bias: 1 });
   const { engine, heard } = await startEngine(t, models);
@@ -125,7 +125,7 @@ test('put back as it was, a probe is not loaded again and its refusal is gone', 
   assert.deepEqual(heard.loaded, ['tiny@1']);
 });
 
-test('changes are seen without being told; a half-written folder is not broken for ever', async (t) => {
+test('polling finds changes, and a folder that was refused half-written is loaded once complete', async (t) => {
   const models = await temporaryModels(t);
   const { folder: finished } = await writeProbe(await temporaryModels(t), { version: 2, bias: 2 });
   await writeProbe(models, { version: 1, bias: 1 });
@@ -145,17 +145,17 @@ test('changes are seen without being told; a half-written folder is not broken f
   assert.equal(await biasOf(engine), 1);
 });
 
-test('a repository that cannot be read for a while changes nothing, and is told once', async (t) => {
+test('a repository that cannot be read for a while changes nothing, and is logged once', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { bias: 1 });
-  const told: string[] = [];
-  const log = { ...SILENT_LOG, error: (_fields: object, message: string) => told.push(message) };
+  const errors: string[] = [];
+  const log = { ...SILENT_LOG, error: (_fields: object, message: string) => errors.push(message) };
   const { engine } = await startEngine(t, models, { modelsPollMs: POLL_MS, log });
   await rename(models, `${models}.away`);
   t.after(() => rm(`${models}.away`, { recursive: true, force: true }));
-  await until(() => told.length > 0);
+  await until(() => errors.length > 0);
   await pause(5 * POLL_MS);
-  assert.deepEqual(told, ['the model repository cannot be looked at']);
+  assert.deepEqual(errors, ['the model repository cannot be read']);
   await assert.rejects(engine.reload(), { code: 'unready', detail: /cannot be read/ });
   assert.equal(await biasOf(engine), 1);
   await rename(`${models}.away`, models);
@@ -169,7 +169,7 @@ function backboneCalled(name: string): (manifest: { backbone: string }) => void 
   };
 }
 
-test('another name is another probe; the only one is the default as long as it is the only one', async (t) => {
+test('a probe is the default as long as it is the only one', async (t) => {
   const models = await temporaryModels(t);
   const { engine } = await startEngine(t, models);
   assert.deepEqual(engine.readiness(), { ready: false, reason: 'no probe was found' });
@@ -183,7 +183,7 @@ test('another name is another probe; the only one is the default as long as it i
   assert.deepEqual([await biasOf(engine, 'tiny'), await biasOf(engine, 'another')], [1, 2]);
 });
 
-test('of several probes, the one that is named like its backbone is the default', async (t) => {
+test('of several probes, the one with the name of its backbone is the default', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { name: 'sdxl', bias: 1, edit: backboneCalled('sdxl') });
   await writeProbe(models, { name: 'sdxl-preview', bias: 2, edit: backboneCalled('sdxl') });
@@ -194,7 +194,7 @@ test('of several probes, the one that is named like its backbone is the default'
   assert.throws(() => engine.resolve(undefined), { code: 'model_not_found' });
 });
 
-test('many who ask at once are served by one look, and close waits for it', async (t) => {
+test('reloads at the same time share one scan, and close waits for it', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { bias: 1 });
   const { engine, heard } = await startEngine(t, models);
@@ -209,7 +209,7 @@ test('many who ask at once are served by one look, and close waits for it', asyn
   await assert.rejects(engine.reload(), { code: 'unready' });
 });
 
-test('a version whose first run hangs is refused, and the engine asks to be replaced', async (t) => {
+test('a version whose first run hangs is refused, and onHang is called', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { bias: 1 });
   const hangs: string[] = [];
@@ -229,7 +229,7 @@ test('a version whose first run hangs is refused, and the engine asks to be repl
   assert.deepEqual(await engine.reload(), [{ name: 'tiny', version: 2, change: 'refused', reason }]);
   assert.deepEqual(hangs, ['a run has taken longer than 1000 ms']);
   assert.deepEqual(engine.readiness(), { ready: false, reason: '1 of 2 workers hang' });
-  assert.equal(await biasOf(engine), 1, 'the other worker goes on');
-  // The test must outlive the run, or it would be aborted.
+  assert.equal(await biasOf(engine), 1, 'the other worker still serves');
+  // The process would abort if it ended before the run.
   await until(() => engine.readiness().ready);
 });

@@ -1,46 +1,56 @@
 /**
- * Owns how a folder becomes a probe that can be loaded: manifest, hashes and selftest read and checked, nothing run yet.
- * A function of the folder alone, so that a later look at the same folder can be taken at any time.
+ * Reads one folder of the model repository into a probe that can be loaded: manifest, hashes and selftest are checked,
+ * nothing is run.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
+import type { z } from 'zod';
+
+import { messageOf } from '../errors.js';
 import { sharedCopy } from '../wire/body-memory.js';
-import { checkTensors } from './check-request.js';
 import { decodeSafetensors } from '../wire/safetensors.js';
 import type { DecodedBody } from '../wire/tensor.js';
-import { parseManifest } from './read-manifest.js';
-import { MODEL_FILE } from './manifest-rules.js';
-import type { Manifest } from './manifest.js';
-import type { ProbeLocation } from './probe-locations.js';
-import { ProbeRefusedError, messageOf } from './refusal.js';
+import { checkTensors } from './check-request.js';
+import type { ProbeLocation } from './locations.js';
+import { MODEL_FILE, manifestContradictions } from './manifest-rules.js';
+import { type Manifest, manifestSchema } from './manifest.js';
 
 const MANIFEST_FILE = 'probe.json';
-const HASHED_AT_ONCE_BYTES = 1_048_576;
+const HASH_CHUNK_BYTES = 1_048_576;
+const MAX_REASONS = 5;
 
-/** A probe whose files are what its manifest says. The bytes that were hashed are the bytes that will be loaded. */
+/** A probe that must not serve. The message says what is wrong with it, and in which file or field. */
+export class ProbeRefusedError extends Error {
+  override readonly name = 'ProbeRefusedError';
+}
+
+/** A probe that could not be loaded for a reason that does not lie in its files: it is worth another try. */
+export class ProbePostponedError extends ProbeRefusedError {}
+
+/** A probe whose files have the hashes that its manifest gives. `model` holds the very bytes that were hashed. */
 export interface ProbeFiles {
   readonly manifest: Manifest;
   readonly model: Uint8Array;
   /** SHA-256 of `model`, hex. */
   readonly sha256: string;
-  /** SHA-256 of probe.json, which names the hash of every other file. */
+  /** SHA-256 of probe.json, which holds the hash of every other file. */
   readonly manifestSha256: string;
   readonly selftest: DecodedBody;
 }
 
 /**
  * Reads and checks one version of a probe.
- * @throws {ProbeRefusedError} with what is wrong and in which file.
+ * @throws {ProbeRefusedError}
  */
 export async function readProbeFolder({ folder, name, version }: ProbeLocation): Promise<ProbeFiles> {
   const text = await read(folder, MANIFEST_FILE);
   const manifest = parseManifest(text.toString('utf8'));
   if (manifest.name !== name || manifest.version !== version) {
-    const said = `${manifest.name} version ${manifest.version}`;
-    throw new ProbeRefusedError(`probe.json says ${said}, but its folder is ${name}/${version}`);
+    const stated = `${manifest.name} version ${manifest.version}`;
+    throw new ProbeRefusedError(`probe.json says ${stated}, but its folder is ${name}/${version}`);
   }
   const contents = new Map<string, Buffer>();
   for (const [file, sha256] of Object.entries(manifest.files)) {
@@ -48,12 +58,35 @@ export async function readProbeFolder({ folder, name, version }: ProbeLocation):
   }
   return {
     manifest,
-    // In memory of its own: a clone of a view would take all of the memory behind it along.
+    // A copy in memory of its own: a structured clone of a view clones all of the memory behind it.
     model: new Uint8Array(contentOf(contents, MODEL_FILE)),
     sha256: manifest.files[MODEL_FILE] ?? '',
     manifestSha256: await sha256Of(text),
     selftest: decodeSelftest(contentOf(contents, manifest.selftest.input), manifest),
   };
+}
+
+/**
+ * Reads the text of a probe.json.
+ * @throws {ProbeRefusedError} when it is not JSON, breaks the schema, or contradicts itself; the message names the fields.
+ */
+export function parseManifest(text: string): Manifest {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    throw new ProbeRefusedError(`probe.json is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+  const { success, data, error } = manifestSchema.safeParse(document, { reportInput: true });
+  const reasons = success ? manifestContradictions(data) : error.issues.map(describeIssue);
+  if (success && reasons.length === 0) return data;
+  const more = reasons.length > MAX_REASONS ? `; and ${reasons.length - MAX_REASONS} more` : '';
+  throw new ProbeRefusedError(`probe.json is not valid: ${reasons.slice(0, MAX_REASONS).join('; ')}${more}`);
+}
+
+function describeIssue({ path: keys, message, input }: z.core.$ZodIssue): string {
+  const isPlain = input === null || ['string', 'number', 'boolean'].includes(typeof input);
+  return `${keys.join('.') || 'the document'}: ${message}${isPlain ? `, not ${JSON.stringify(input)}` : ''}`;
 }
 
 async function read(folder: string, file: string): Promise<Buffer> {
@@ -71,11 +104,11 @@ async function readVerified(folder: string, file: string, expected: string): Pro
   throw new ProbeRefusedError(`${file} has the SHA-256 ${actual}, but probe.json says ${expected}`);
 }
 
-/** Piece by piece: at once, a large file would hold up the requests that are being answered. */
+/** Hashes in chunks, so that a large file does not block the event loop while requests are answered. */
 async function sha256Of(content: Buffer): Promise<string> {
   const hash = createHash('sha256');
-  for (let start = 0; start < content.length; start += HASHED_AT_ONCE_BYTES) {
-    hash.update(content.subarray(start, start + HASHED_AT_ONCE_BYTES));
+  for (let start = 0; start < content.length; start += HASH_CHUNK_BYTES) {
+    hash.update(content.subarray(start, start + HASH_CHUNK_BYTES));
     await setImmediate();
   }
   return hash.digest('hex');

@@ -1,6 +1,23 @@
-/** Owns the writer of the safetensors layout, for clients, tools and tests. */
-import { DTYPE_BYTES, elementCount } from './dtype.js';
-import type { Dtype } from './tensor.js';
+/** Writes tensors and texts in safetensors layout, https://github.com/huggingface/safetensors#format. */
+
+/** Bytes per element, by the names that safetensors gives the types. */
+const DTYPE_BYTES = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  U16: 2,
+  I16: 2,
+  F16: 2,
+  BF16: 2,
+  U32: 4,
+  I32: 4,
+  F32: 4,
+  U64: 8,
+  I64: 8,
+  F64: 8,
+} as const;
+
+export type Dtype = keyof typeof DTYPE_BYTES;
 
 const LENGTH_BYTES = 8;
 const ALIGNMENT_BYTES = 8;
@@ -46,7 +63,7 @@ function describe(
   if (Object.keys(metadata).length > 0) entries.push(['__metadata__', metadata]);
   let dataBytes = 0;
   for (const [name, { dtype, shape, data }] of ordered) {
-    const expected = (elementCount(shape) ?? NaN) * DTYPE_BYTES[dtype];
+    const expected = elementCount(shape) * DTYPE_BYTES[dtype];
     if (data.byteLength !== expected) {
       throw new RangeError(
         `${name}: ${dtype} [${shape.join(', ')}] needs ${expected} bytes, not ${data.byteLength}`,
@@ -58,4 +75,10 @@ function describe(
   const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
   const padding = (ALIGNMENT_BYTES - (json.length % ALIGNMENT_BYTES)) % ALIGNMENT_BYTES;
   return { header: Buffer.concat([json, Buffer.alloc(padding, ' ')]), dataBytes };
+}
+
+/** NaN when an axis is not a whole number of at least 0. */
+function elementCount(shape: readonly number[]): number {
+  const isPossible = shape.every((axis) => Number.isSafeInteger(axis) && axis >= 0);
+  return isPossible ? shape.reduce((count, axis) => count * axis, 1) : NaN;
 }

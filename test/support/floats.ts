@@ -1,22 +1,4 @@
-/** Owns what is known about element types: their sizes, and the 16-bit floats that JavaScript lacks on older Nodes. */
-import type { Dtype } from './tensor.js';
-
-/** Bytes per element. */
-export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  U16: 2,
-  I16: 2,
-  F16: 2,
-  BF16: 2,
-  U32: 4,
-  I32: 4,
-  F32: 4,
-  U64: 8,
-  I64: 8,
-  F64: 8,
-};
+/** Converts single numbers to 16-bit floats and back: the plain reference for the fast conversions of whole arrays. */
 
 const F16_MIN_NORMAL = 2 ** -14;
 const F16_SUBNORMAL_STEP = 2 ** -24;
@@ -25,34 +7,6 @@ const F16_INFINITY = 0x7c00;
 const F16_NAN = 0x7e00;
 
 const scratch = new DataView(new ArrayBuffer(4));
-
-export function isDtype(value: unknown): value is Dtype {
-  return typeof value === 'string' && Object.hasOwn(DTYPE_BYTES, value);
-}
-
-/**
- * The number of elements of a shape, or undefined when the axes are not whole numbers from 0 up
- * or their product is beyond what a number holds exactly.
- */
-export function elementCount(shape: readonly unknown[]): number | undefined {
-  let count = 1;
-  for (const axis of shape) {
-    if (!Number.isSafeInteger(axis) || (axis as number) < 0) return undefined;
-    count *= axis as number;
-    if (!Number.isSafeInteger(count)) return undefined;
-  }
-  return count;
-}
-
-/** The value of one IEEE 754 half-precision number, given as its 16 bits. */
-export function f16ToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * F16_SUBNORMAL_STEP;
-  if (exponent === 0x1f) return fraction ? NaN : sign * Infinity;
-  return sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
-}
 
 /** The 16 bits of the half-precision number nearest to a value, ties to even; too large becomes infinity. */
 export function numberToF16(value: number): number {
@@ -63,7 +17,7 @@ export function numberToF16(value: number): number {
   if (size < F16_MIN_NORMAL) return sign | roundToEven(size / F16_SUBNORMAL_STEP);
   const exponent = Math.floor(Math.log2(size));
   const scaled = roundToEven((size / 2 ** exponent - 1) * 1024);
-  // A fraction that rounds up to 1024 carries into the exponent, which is just what the addition does.
+  // A fraction that rounds up to 1024 carries into the exponent, which is what the addition does.
   return sign | (((exponent + 15) << 10) + scaled);
 }
 
