@@ -7,8 +7,6 @@ import type { Server } from './processes/server.js';
 import { cpuSeconds } from './processes/usage.js';
 import type { RawResult, RawTalk, RunOrder } from './raw/protocol.js';
 
-const MS_PER_SECOND = 1000;
-
 /** A server under load: the service or a peer. */
 export interface Rival {
   /** As tables call it. */
@@ -65,7 +63,7 @@ export async function measureLoad(
     rival: name,
     load: plan.load,
     arrivals,
-    wallSeconds: (nowMs() - before.wall) / MS_PER_SECOND,
+    wallSeconds: (nowMs() - before.wall) / 1000,
     serverCpuSeconds,
     generatorCpuSeconds: cpuSeconds(generator.pid) - before.generator,
     samplesPerSecond: result.samples / result.seconds,

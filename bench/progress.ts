@@ -1,7 +1,6 @@
 /** Owns how far a run has come, as the user sees it: one line that changes on a terminal, plain lines elsewhere. */
 
 const CLEAR_LINE = '\r\u001B[K';
-const MS_PER_SECOND = 1000;
 
 /** Where progress goes. */
 export interface Output {
@@ -19,7 +18,7 @@ export function showProgress(output: Output): Progress {
   const startedAt = performance.now();
   return {
     tell: (line) => {
-      const seconds = ((performance.now() - startedAt) / MS_PER_SECOND).toFixed(0).padStart(3);
+      const seconds = ((performance.now() - startedAt) / 1000).toFixed(0).padStart(3);
       output.write(output.isTTY ? `${CLEAR_LINE}${seconds} s  ${line}` : `${seconds} s  ${line}\n`);
     },
     end: () => {

@@ -73,13 +73,15 @@ export function isFailOpenReason(code: ErrorCode): code is FailOpenReason {
   return (FAIL_OPEN_REASONS as readonly ErrorCode[]).includes(code);
 }
 
+const UNAVAILABLE = 503;
+const RETRY_AFTER_SECONDS = 1;
+
 /** The optional members of a problem. */
 export interface ProblemExtra {
   /** The tensor, metadata field, header or parameter at fault. */
   readonly field?: string;
   readonly received?: unknown;
   readonly expected?: unknown;
-  readonly retryAfterSeconds?: number;
   /** The original error, only for the log. */
   readonly cause?: unknown;
 }
@@ -96,6 +98,7 @@ export class ProblemError extends Error {
   readonly field?: string;
   readonly received?: unknown;
   readonly expected?: unknown;
+  /** Time after which another try may succeed; set for errors with status 503. */
   readonly retryAfterSeconds?: number;
 
   constructor(code: ErrorCode, detail: string, extra: ProblemExtra = {}) {
@@ -111,11 +114,16 @@ export class ProblemError extends Error {
     if (extra.field !== undefined) this.field = extra.field;
     if (extra.received !== undefined) this.received = extra.received;
     if (extra.expected !== undefined) this.expected = extra.expected;
-    if (extra.retryAfterSeconds !== undefined) this.retryAfterSeconds = extra.retryAfterSeconds;
+    if (this.status === UNAVAILABLE) this.retryAfterSeconds = RETRY_AFTER_SECONDS;
   }
 }
 
 /** Creates the error to throw: `throw problem('wrong_shape', 'attention has 3 layers', {field: 'attention', ...})`. */
 export function problem(code: ErrorCode, detail: string, extra?: ProblemExtra): ProblemError {
   return new ProblemError(code, detail, extra);
+}
+
+/** The message of anything that can be thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -19,7 +19,7 @@ import { EXIT_FAILURE, type RunningService, Shutdown } from './server/shutdown.j
 import { listenOnUnixSocket } from './server/unix-socket.js';
 import { createLog } from './telemetry/log.js';
 import { createMetrics } from './telemetry/metrics.js';
-import { isTracingAsked, type Tracing } from './telemetry/tracing.js';
+import { isTracingEnabled, type Tracing } from './telemetry/tracing.js';
 
 const EXIT_USAGE = 2;
 /** Fewer full garbage collections under load. See docs/adr/0020-heap-growth.md. */
@@ -63,13 +63,13 @@ async function start(): Promise<RunningService> {
   const { createEngine } = await import('./engine/engine.js');
   const version = packageVersion();
   const metrics = createMetrics();
-  metrics.describe({ ...settings, version, nodeVersion: process.version });
+  metrics.setServiceInfo({ ...settings, version, nodeVersion: process.version });
   const operatorFiles = await openOperatorFiles({
     ...settings,
     log: log.child({ component: 'operator' }),
-    onReload: (file, outcome) => metrics.fileReloaded(file, outcome),
+    onReload: (file, outcome) => metrics.countFileReload(file, outcome),
   });
-  const tracing = isTracingAsked(process.env) ? await startTracing(version) : undefined;
+  const tracing = isTracingEnabled(process.env) ? await startTracing(version) : undefined;
   const engine = await createEngine({
     ...settings,
     log: log.child({ component: 'engine' }),

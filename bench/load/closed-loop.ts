@@ -7,7 +7,6 @@ import { type ClosedOrder, type LoadResult, SAMPLES_PER_REQUEST } from './protoc
 import { type NextRequest, SCORED_MARK } from './requests.js';
 import { Tally } from './tally.js';
 
-const MS_PER_SECOND = 1000;
 /** An answer that takes longer than this after the end is given up. */
 const LAST_ANSWERS_MS = 20_000;
 
@@ -43,12 +42,12 @@ export async function runClosedLoop(order: ClosedOrder, nextRequest: NextRequest
 
 function endOf({ until }: ClosedOrder, startedAt: number, tally: Tally): () => boolean {
   if ('requests' in until) return () => tally.sent >= until.requests;
-  const endAt = startedAt + until.seconds * MS_PER_SECOND;
+  const endAt = startedAt + until.seconds * 1000;
   return () => nowMs() >= endAt;
 }
 
 /** A number of requests takes as long as it takes; a time ends. */
 async function giveUp({ until }: ClosedOrder, loops: Promise<unknown>): Promise<void> {
   if ('requests' in until) await loops;
-  else await delay(until.seconds * MS_PER_SECOND + LAST_ANSWERS_MS, undefined, { ref: false });
+  else await delay(until.seconds * 1000 + LAST_ANSWERS_MS, undefined, { ref: false });
 }

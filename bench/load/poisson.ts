@@ -1,7 +1,6 @@
 /** Owns when requests of an open loop are due: Poisson arrivals, the same for the same seed. */
 import { createCipheriv, createHash } from 'node:crypto';
 
-const MS_PER_SECOND = 1000;
 const UINT32 = 2 ** 32;
 const UINT32_BYTES = 4;
 const BLOCK_BYTES = 4096;
@@ -11,9 +10,9 @@ const KEY_BYTES = 16;
 export function poissonArrivals(ratePerSecond: number, seconds: number, seed: number): number[] {
   if (!(ratePerSecond > 0)) throw new RangeError(`a rate must be above 0, not ${ratePerSecond}`);
   const uniform = uniformNumbers(seed);
-  const meanGapMs = MS_PER_SECOND / ratePerSecond;
+  const meanGapMs = 1000 / ratePerSecond;
   const arrivals: number[] = [];
-  const end = seconds * MS_PER_SECOND;
+  const end = seconds * 1000;
   for (let at = gap(uniform, meanGapMs); at < end; at += gap(uniform, meanGapMs)) arrivals.push(at);
   return arrivals;
 }

@@ -4,8 +4,6 @@ import { spreadOf } from '../statistics.js';
 import type { Answer } from './connection.js';
 import type { LoadResult } from './protocol.js';
 
-const MS_PER_SECOND = 1000;
-
 export interface TallyOptions {
   readonly samplesPerRequest: number;
   readonly startedAt: number;
@@ -58,7 +56,7 @@ export class Tally {
     const { samplesPerRequest, startedAt } = this.#options;
     const useful = this.#latencies.length;
     return {
-      seconds: Math.max(scheduledSeconds, (this.#lastAnswerAt - startedAt) / MS_PER_SECOND),
+      seconds: Math.max(scheduledSeconds, (this.#lastAnswerAt - startedAt) / 1000),
       sent: this.#sent,
       useful,
       failedOpen: this.#failedOpen,

@@ -10,8 +10,6 @@ import { median } from '../statistics.js';
 import { feedsOf } from './feeds.js';
 import type { Layout, ThreadOrder, ThreadResult, ThreadSettings } from './protocol.js';
 
-const MS_PER_SECOND = 1000;
-
 /** The second as the service opens its sessions: one thread each, which does not spin while it waits. */
 const OPTIONS: Readonly<Record<Layout, InferenceSession.SessionOptions>> = {
   default: {},
@@ -39,7 +37,7 @@ async function run({ batch, seconds }: ThreadOrder): Promise<ThreadResult> {
   const startedAt = nowMs();
   const times: number[] = [];
   let scores: readonly number[] = [];
-  for (let at = startedAt; at < startedAt + seconds * MS_PER_SECOND || times.length === 0;) {
+  for (let at = startedAt; at < startedAt + seconds * 1000 || times.length === 0;) {
     const results = await session.run(feeds, [output]);
     scores = Array.from(results[output]?.data as Float32Array);
     const endedAt = nowMs();
@@ -48,7 +46,7 @@ async function run({ batch, seconds }: ThreadOrder): Promise<ThreadResult> {
   }
   return {
     samples: times.length * batch,
-    seconds: (nowMs() - startedAt) / MS_PER_SECOND,
+    seconds: (nowMs() - startedAt) / 1000,
     runMs: median(times),
     scores,
   };

@@ -1,7 +1,7 @@
 /** Owns the requests of the scaling measurement: made-up groups of any number of tokens, of the form that a probe wants. */
-import { numberToF16 } from '../../src/wire/dtype.js';
+import { f32ToF16 } from '../../src/wire/float-convert.js';
 import type { Manifest } from '../../src/probe/manifest.js';
-import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 
 /** What the maps of one place sum to; the rest went to padding and the begin token. */
 const MASS = 0.9;
@@ -17,7 +17,7 @@ export function madeExample(contract: ExampleContract, tokens: number): Uint8Arr
   const { layers, height, width } = capture;
   const shape = [SAMPLES, layers.length, tokens, height, width];
   const values = shape.reduce((product, size) => product * size, 1);
-  const attention = new Uint16Array(values).fill(numberToF16(MASS / tokens));
+  const attention = f32ToF16(new Float32Array(values).fill(MASS / tokens));
   const timestep = new Float32Array(SAMPLES).fill(points[0]?.timestep ?? 0);
   return encodeSafetensors(
     {

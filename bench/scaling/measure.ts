@@ -17,7 +17,6 @@ const GENERATOR = new URL('../load/generator.js', import.meta.url);
 const TOKENS = [8, 16, 32, 48, 77];
 const LOADS = ['single', 'group'] as const;
 const CONNECTIONS = 16;
-const MS_PER_SECOND = 1000;
 const SAMPLES_IN_EXAMPLE = 8;
 
 export interface ScalingOptions {
@@ -95,7 +94,7 @@ async function measurePoint(
     if (result.useful === 0) throw new Error(`nothing was scored in ${result.sent} requests`);
     return {
       samplesPerSecond: result.samples / result.seconds,
-      cpuMsPerSample: ((cpuSeconds(server.pid) - before) * MS_PER_SECOND) / result.samples,
+      cpuMsPerSample: ((cpuSeconds(server.pid) - before) * 1000) / result.samples,
       p50Ms: result.latencyMs.p50,
       p99Ms: result.latencyMs.p99,
     };

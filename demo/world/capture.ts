@@ -1,8 +1,8 @@
 /** Owns how a step of the reference world becomes the input of a probe: the layers and signals that its manifest declares. */
 import type { Manifest } from '../../src/probe/manifest.js';
 import type { ScoreInput } from '../../clients/typescript/src/request.js';
-import { numberToF16 } from '../../src/wire/dtype.js';
-import type { TensorData } from '../../src/wire/safetensors-writer.js';
+import { f32ToF16 } from '../../src/wire/float-convert.js';
+import type { TensorData } from '../../clients/typescript/src/safetensors.js';
 import { wholeColour } from './colour.js';
 import type { Description } from './description.js';
 import type { Step } from './sampler.js';
@@ -54,8 +54,7 @@ function chosenLayers(
   for (let row = 0; row < rows; row += 1) {
     for (const index of indices) {
       const from = row * rowSize + index * layerSize;
-      for (let element = 0; element < layerSize; element += 1)
-        data[start + element] = numberToF16(attention[from + element]!);
+      data.set(f32ToF16(attention.subarray(from, from + layerSize)), start);
       start += layerSize;
     }
   }
@@ -79,7 +78,7 @@ function signal(
     return {
       dtype: 'F16',
       shape: [rows, ...image],
-      data: Uint16Array.from(step.preview, (value) => numberToF16(wholeColour(value))),
+      data: f32ToF16(step.preview.map(wholeColour)),
     };
   }
   if (name === 'token_ids') {

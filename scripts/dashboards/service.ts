@@ -1,5 +1,5 @@
 /** Owns the dashboard Service: rate, errors, duration and saturation of /score, over all replicas and one by one. */
-import { STAGES } from '../../src/telemetry/stages.js';
+import { STAGES } from '../../src/telemetry/tracing.js';
 import type { Panel, Section } from './panels.js';
 import { BY_PROBE, BY_REPLICA } from './variables.js';
 

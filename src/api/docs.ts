@@ -5,22 +5,19 @@ import swagger, { type SwaggerTransformObject } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
-import * as z from 'zod';
-import type { oas31, ZodOpenApiResponseObject, ZodOpenApiResponsesObject } from 'zod-openapi';
+import type { oas31, ZodOpenApiResponsesObject } from 'zod-openapi';
 
 import { ERRORS, type ErrorCode } from '../errors.js';
 import { PROBLEM_TYPE, problemSchema } from './problems.js';
 
 const EXAMPLES_FILE = new URL('../../../openapi/examples.json', import.meta.url);
 
-const examplesSchema = z.object({
-  requests: z.record(z.string(), z.object({ summary: z.string(), value: z.record(z.string(), z.unknown()) })),
-});
-
 /** Named examples of JSON bodies for POST /score, each of which is answered with 200 `scored`. */
-export type ScoreExamples = z.infer<typeof examplesSchema>;
+export interface ScoreExamples {
+  readonly requests: Record<string, { readonly summary: string; readonly value: object }>;
+}
 
-const RETRY_AFTER = responseHeaders({ 'retry-after': 'Seconds after which another try may succeed' });
+const RETRY_AFTER = responseHeader('retry-after', 'Seconds after which another try may succeed');
 
 const TAGS = [
   { name: 'score', description: 'Scores and decisions' },
@@ -45,7 +42,7 @@ const PAGE_POLICY = [
 
 /** Reads openapi/examples.json. */
 export function readExamples(): ScoreExamples {
-  return examplesSchema.parse(JSON.parse(readFileSync(EXAMPLES_FILE, 'utf8')));
+  return JSON.parse(readFileSync(EXAMPLES_FILE, 'utf8')) as ScoreExamples;
 }
 
 /** The responses of a route that can fail with these codes: one per status, which lists its codes. */
@@ -65,17 +62,11 @@ export function problemResponses(codes: readonly ErrorCode[]): ZodOpenApiRespons
 }
 
 /**
- * Response headers by name, each a text with this description. They are bare schemas in spite of the type, because
- * @fastify/swagger nests every header under `schema`, and would nest a complete header object twice.
+ * Describes a response header as a bare schema in spite of the type, because @fastify/swagger nests every header under
+ * `schema`, and would nest a complete header object twice.
  */
-export function responseHeaders(
-  descriptions: Readonly<Record<string, string>>,
-): ZodOpenApiResponseObject['headers'] & object {
-  const bare = Object.entries(descriptions).map(([name, description]) => [
-    name,
-    { type: 'string', description },
-  ]);
-  return Object.fromEntries(bare) as Record<string, oas31.HeaderObject>;
+export function responseHeader(name: string, description: string): Record<string, oas31.HeaderObject> {
+  return { [name]: { type: 'string', description } as oas31.HeaderObject };
 }
 
 /** Starts to collect the document; must be called before the routes are added. */

@@ -5,7 +5,8 @@ import * as z from 'zod';
 
 import { type Policies, policyFor } from '../config/policies.js';
 import type { Engine } from '../engine/types.js';
-import type { ExpectedProbe, Metrics } from '../telemetry/metrics.js';
+import type { Metrics } from '../telemetry/metrics.js';
+import type { ExpectedProbe } from '../telemetry/score-metrics.js';
 
 export interface MetricsRouteOptions {
   readonly metrics: Metrics;

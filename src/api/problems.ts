@@ -10,7 +10,6 @@ import { ClientGoneError } from './request-deadline.js';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
-const DEFAULT_RETRY_AFTER_SECONDS = 1;
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /** Fastify's own error codes, and ours for them. */
@@ -39,7 +38,7 @@ export type ProblemDocument = z.infer<typeof problemSchema>;
 
 /** Counts failures. */
 export interface ProblemObserver {
-  problem(code: ErrorCode): void;
+  countProblem(code: ErrorCode): void;
 }
 
 export function problemDocument(error: ProblemError): ProblemDocument {
@@ -114,13 +113,11 @@ function sendProblem(
   reply: FastifyReply,
   observer: ProblemObserver,
 ) {
-  observer.problem(error.code);
+  observer.countProblem(error.code);
   const fields = { code: error.code, field: error.field, detail: error.detail };
   if (error.status >= 500) request.log.error({ ...fields, err: error.cause ?? error }, 'request failed');
   else request.log.info(fields, 'request refused');
-  if (error.status === ERRORS.overloaded.status) {
-    reply.header('retry-after', error.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS);
-  }
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds);
   // JSON.stringify instead of the route's serializer, because the serializer itself may have failed.
   return reply
     .code(error.status)

@@ -1,8 +1,8 @@
 /** Builds the answer from the scores: decisions, percentiles, probabilities, ranks and receipts. */
+import { ranks } from '../decision/apply-policy.js';
 import { percentile, probabilityGood } from '../decision/calibration.js';
 import { decide, type SampleDecision } from '../decision/decide.js';
 import { alphaAt, type Policy } from '../decision/policy.js';
-import { ranks } from '../decision/ranking.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { FailOpenReason } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
@@ -14,7 +14,7 @@ import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 const PERCENTILE_DIGITS = 2;
 const PROBABILITY_DIGITS = 4;
 
-export interface GroupScores {
+export interface ScoredRequest {
   readonly probe: ServedProbe;
   readonly policy: Policy;
   /** The decision point's step. */
@@ -25,8 +25,8 @@ export interface GroupScores {
   readonly sampleIds: readonly string[] | undefined;
 }
 
-/** @param keys sign the receipts and make the exploration draws. */
-export function scoredAnswer(scored: GroupScores, keys: KeyRing): Scored {
+/** @param keys sign the receipts and make the draws of exploration. */
+export function scoredAnswer(scored: ScoredRequest, keys: KeyRing): Scored {
   const { probe, policy, step, scores, group, sampleIds } = scored;
   const calibration = probe.manifest.calibration.find((candidate) => candidate.step === step);
   const rankOf = ranks(scores);
@@ -49,14 +49,14 @@ export function scoredAnswer(scored: GroupScores, keys: KeyRing): Scored {
       override: decision.override,
       decision: decision.decision,
       reason: decision.reason,
-      receipt: receiptFor(decision, score, draws[index]?.tag ?? null),
+      receipt: receiptFor(decision, score, draws[index]?.sampleTag ?? null),
     };
   });
   const { name: model, version, provider } = probe;
   return { outcome: 'scored', model, version, provider, policy, results };
 }
 
-function receiptWriter({ probe, policy, step }: GroupScores, keys: KeyRing) {
+function receiptWriter({ probe, policy, step }: ScoredRequest, keys: KeyRing) {
   const { name: model, version, manifest } = probe;
   const { good_at: goodAt, range } = manifest.metric;
   const issuedAt = Date.now();
@@ -78,7 +78,7 @@ function receiptWriter({ probe, policy, step }: GroupScores, keys: KeyRing) {
       override: decision.override,
       decision: decision.decision,
       propensity: decision.propensity,
-      survival: decision.survival,
+      lowestPropensity: decision.lowestPropensity,
       goodAt,
       range,
     });

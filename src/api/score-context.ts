@@ -2,8 +2,7 @@
 import type { Policy } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { DecisionPoint } from '../probe/manifest.js';
-import type { Stage, StageInterval } from '../telemetry/stages.js';
-import type { RequestTrace } from '../telemetry/tracing.js';
+import type { RequestTrace, Stage, StageInterval } from '../telemetry/tracing.js';
 import type { RequestDeadline } from './request-deadline.js';
 
 export interface ScoreContext {

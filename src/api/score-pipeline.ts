@@ -19,7 +19,7 @@ import type { DecodedBody } from '../wire/tensor.js';
 import { Admission } from './admission.js';
 import { announcedLength, receiveBody } from './receive-body.js';
 import type { RequestDeadline } from './request-deadline.js';
-import { type GroupScores, scoredAnswer } from './score-answer.js';
+import { type ScoredRequest, scoredAnswer } from './score-answer.js';
 import type { Findings, ScoreContext } from './score-context.js';
 import { checkSampleIds, readScoreFields, type ScoreFields } from './score-fields.js';
 import type { Scored } from './score-schemas.js';
@@ -143,7 +143,7 @@ export class ScorePipeline {
     });
   }
 
-  #decide(scores: GroupScores): Scored {
+  #decide(scores: ScoredRequest): Scored {
     return scoredAnswer(scores, this.#options.keys());
   }
 

@@ -7,7 +7,7 @@ import { PredictionMargin } from '../engine/prediction-margin.js';
 import { type ErrorCode, ERRORS, isFailOpenReason, problem } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
-import { problemResponses, responseHeaders } from './docs.js';
+import { problemResponses, responseHeader } from './docs.js';
 import { toProblem } from './problems.js';
 import { closeIfMuchIsUnread } from './receive-body.js';
 import { ClientGoneError, readDeadline, RequestDeadline } from './request-deadline.js';
@@ -19,8 +19,9 @@ import {
   type FailedOpen,
   jsonRequestSchema,
   scoreAnswerSchema,
+  type ScoreResult,
 } from './score-schemas.js';
-import { type Failure, ScoreTelemetry } from './score-telemetry.js';
+import { type Failure, reportScore } from './score-telemetry.js';
 
 const BINARY_TYPES = ['application/octet-stream', 'application/vnd.safetensors'];
 const JSON_TYPE = 'application/json';
@@ -45,7 +46,6 @@ export interface ScoreRouteOptions {
 /** Adds POST /score in a scope of its own, in which bodies stay unread streams. */
 export async function registerScore(app: FastifyInstance, { pipeline, metrics, tracing }: ScoreRouteOptions) {
   const timerLateness = new PredictionMargin();
-  const telemetry = new ScoreTelemetry(metrics, tracing);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser([...BINARY_TYPES, JSON_TYPE], (_request, payload, done) => done(null, payload));
 
@@ -61,21 +61,21 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
       const context: ScoreContext = {
         deadline: new RequestDeadline(reply.raw, deadlineMs, arrivedAt, timerLateness),
         clock: new StageClock(arrivedAt),
-        trace: telemetry.beginTrace(request),
+        trace: tracing?.begin(request.headers, arrivedAt),
         findings: {},
       };
+      let results: readonly ScoreResult[] = [];
       let failure: Failure | undefined;
       try {
         const answer = await pipeline.answer(sourceOf(request), context);
-        telemetry.scored(context.findings, answer.results);
+        results = answer.results;
         return answer;
       } catch (error) {
         failure = failureOf(error, context.deadline);
-        telemetry.unscored(context.findings, failure);
         return failOpen(error, failure, request, context.findings);
       } finally {
         context.deadline.stop();
-        telemetry.end(request, context, failure);
+        reportScore(metrics, request, context, results, failure);
         reply.header('server-timing', context.clock.header());
         closeIfMuchIsUnread(request, reply);
       }
@@ -149,7 +149,7 @@ function scoreRouteSchema(): FastifyZodOpenApiSchema {
     response: {
       '200': {
         description: 'Scores and decisions, or `failed_open`',
-        headers: responseHeaders({ 'server-timing': 'Time per stage, ms' }),
+        headers: responseHeader('server-timing', 'Time per stage, ms'),
         content: { [JSON_TYPE]: { schema: scoreAnswerSchema } },
       },
       ...problemResponses(FAILURES),

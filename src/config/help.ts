@@ -6,13 +6,9 @@ const HEADINGS = ['SETTING', 'FLAG', 'DEFAULT', 'UNIT', 'MEANING'];
 
 /** The answer to --help: the table of settings, by groups. */
 export function helpText(settings: readonly SettingDescription[]): string {
-  const rows = settings.map((setting) => [
-    setting.name,
-    setting.flag,
-    setting.default,
-    setting.unit,
-    setting.description,
-  ]);
+  const rows = settings.map(({ name, flag, default: preset, unit, description }) => {
+    return [name, flag, preset, unit, description];
+  });
   const [headings = '', ...lines] = columns([HEADINGS, ...rows]);
   const table = lines.map((line, index) => {
     const group = settings[index]?.group;

@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises';
 
 import type * as z from 'zod';
 
+import { messageOf } from '../errors.js';
 import { parseStrictJson } from '../wire/strict-json.js';
 
 const DEFAULT_INTERVAL_MS = 2000;
@@ -121,8 +122,4 @@ export function parseJsonFile<Content>(schema: z.ZodType<Content>, text: string)
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -14,9 +14,12 @@ const MAX_PORT = 65_535;
 const UNIT_IN_NAME = /_(MS|US|SECONDS|BYTES|SAMPLES|THREADS)(?:_|$)/;
 const UNITS: Readonly<Record<string, string>> = { MS: 'ms', US: 'µs', SECONDS: 's' };
 
+const optionalText = z.string().exactOptional();
+const optionalCount = wholeNumber(1).exactOptional();
+
 const GROUPS = {
   Listening: {
-    HOST: text('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
+    HOST: z.string().prefault('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
     PORT: whole(8080, 0, MAX_PORT).describe('Port to listen on; 0 takes any free one'),
     LISTEN: z
       .string()
@@ -31,16 +34,13 @@ const GROUPS = {
       .describe('A separate port for /metrics, which PORT then does not serve; unset: PORT serves /metrics'),
   },
   Probes: {
-    MODELS_DIR: text('models').describe('The model repository: <name>/<version>/probe.json'),
+    MODELS_DIR: z.string().prefault('models').describe('The model repository: <name>/<version>/probe.json'),
     MODELS_POLL_MS: whole(2000, 0).describe(
       'Time between two looks at the model repository for changes; 0: only at the start and on POST /models/reload',
     ),
-    DEFAULT_MODEL: z
-      .string()
-      .exactOptional()
-      .describe(
-        'The probe for requests that name none, as name or name@version; unset: the only probe, or of several the one named like its backbone',
-      ),
+    DEFAULT_MODEL: optionalText.describe(
+      'The probe for requests that name none, as name or name@version; unset: the only probe, or of several the one named like its backbone',
+    ),
   },
   Inference: {
     DEVICE: z
@@ -49,11 +49,11 @@ const GROUPS = {
       .transform((value) => value as 'auto' | 'cpu' | 'cuda' | `cuda:${number}`)
       .prefault('auto')
       .describe('Where inference runs: auto tries CUDA and falls back to the CPU, cuda never falls back'),
-    WORKERS: optionalWhole(1).describe('Inference threads; unset: one per core on the CPU, one on CUDA'),
-    INTRA_OP_THREADS: optionalWhole(1).describe(
+    WORKERS: optionalCount.describe('Inference threads; unset: one per core on the CPU, one on CUDA'),
+    INTRA_OP_THREADS: optionalCount.describe(
       'Threads within one inference; unset: the cores shared among the workers, and all cores for a lone request that gains much from them',
     ),
-    MAX_BATCH_SAMPLES: optionalWhole(1).describe(
+    MAX_BATCH_SAMPLES: optionalCount.describe(
       'Maximum samples in one inference; unset: the best size, measured for each probe when it is loaded',
     ),
     MAX_QUEUE_DELAY_US: whole(0, 0).describe(
@@ -72,27 +72,18 @@ const GROUPS = {
     ),
   },
   'Decisions and feedback': {
-    POLICIES_FILE: z
-      .string()
-      .exactOptional()
-      .describe(
-        'JSON file of the policies per probe, reloaded when edited; unset: max_false_drop at 0.05 for all',
-      ),
-    FEEDBACK_KEYS_FILE: z
-      .string()
-      .exactOptional()
-      .describe(
-        'JSON file of the keys that sign receipts, the same for all replicas, reloaded when edited; unset: a random key',
-      ),
+    POLICIES_FILE: optionalText.describe(
+      'JSON file of the policies per probe, reloaded when edited; unset: max_false_drop at 0.05 for all',
+    ),
+    FEEDBACK_KEYS_FILE: optionalText.describe(
+      'JSON file of the keys that sign receipts, the same for all replicas, reloaded when edited; unset: a random key',
+    ),
     RECEIPT_LIFETIME_SECONDS: whole(86_400, 1).describe('Maximum time from a decision to its feedback'),
   },
   Operation: {
-    API_KEYS_FILE: z
-      .string()
-      .exactOptional()
-      .describe(
-        'JSON file of the API keys that callers must send, reloaded when edited; unset: no key is needed',
-      ),
+    API_KEYS_FILE: optionalText.describe(
+      'JSON file of the API keys that callers must send, reloaded when edited; unset: no key is needed',
+    ),
     LOG_LEVEL: z
       .enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` })
       .prefault('info')
@@ -218,19 +209,11 @@ function contradictions(values: Parsed): string[] {
     .map(([low, high]) => `${low}: got ${values[low]}, expected at most ${high}, which is ${values[high]}`);
 }
 
-function text(preset: string) {
-  return z.string().prefault(preset);
-}
-
-function whole(preset: number, min: number, max = Number.MAX_SAFE_INTEGER) {
+function whole(preset: number, min: number, max?: number) {
   return wholeNumber(min, max).prefault(String(preset));
 }
 
-function optionalWhole(min: number) {
-  return wholeNumber(min, Number.MAX_SAFE_INTEGER).exactOptional();
-}
-
-function wholeNumber(min: number, max: number) {
+function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
   const error =
     max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min}` : `a whole number from ${min} to ${max}`;
   return z

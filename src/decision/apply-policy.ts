@@ -1,11 +1,7 @@
-/** Owns what a policy wants: its verdict on each sample of a group, before anything overrides it. */
+/** Applies a policy to the scores of a group, and ranks the scores. decide.ts then applies the overrides. */
 import type { CalibrationPoint } from '../probe/manifest.js';
-import { conformalThreshold } from './calibration.js';
-import { alphaAt, type MaxFalseDropPolicy, type Policy } from './policy.js';
-import { bestFirst } from './ranking.js';
-
-/** Decimal fractions such as 0.07 times 100 miss the whole number by less than this. */
-const ROUNDING_SLACK = 1e-9;
+import { conformalThreshold, ROUNDING_SLACK } from './calibration.js';
+import { alphaAt, type Policy } from './policy.js';
 
 export const DECISION_REASONS = [
   'above_threshold',
@@ -18,11 +14,11 @@ export const DECISION_REASONS = [
 
 export type DecisionReason = (typeof DECISION_REASONS)[number];
 
-/** What a policy says about one sample. */
+/** A policy's result for one sample. */
 export interface PolicyResult {
   readonly wouldDrop: boolean;
   readonly reason: DecisionReason;
-  /** The score below which the policy drops; null where it has no such score. */
+  /** The score below which the policy drops; null when the policy has no such score. */
   readonly threshold: number | null;
 }
 
@@ -30,54 +26,62 @@ export interface PolicyResult {
 export interface ScoredSamples {
   /** One per sample, all finite. */
   readonly scores: readonly number[];
-  /** Of the decision point. */
+  /** The decision point's step. */
   readonly step: number;
-  /** Of the decision point, where the probe has one. */
+  /** The decision point's calibration, if the probe has one. */
   readonly calibration: CalibrationPoint | undefined;
 }
 
-/** Judges the samples of one group: one verdict per sample, in the same order. */
-export function applyPolicy(policy: Policy, samples: ScoredSamples): PolicyResult[] {
-  const { scores } = samples;
+/** Applies the policy to a group: one result per sample, in the same order. */
+export function applyPolicy(policy: Policy, { scores, step, calibration }: ScoredSamples): PolicyResult[] {
   switch (policy.name) {
-    case 'max_false_drop':
-      return judgeByAlpha(policy, samples);
+    case 'max_false_drop': {
+      const alpha = alphaAt(policy, step);
+      if (alpha === undefined) return keepAll(scores, 'score_only');
+      const threshold = calibration && conformalThreshold(calibration, alpha);
+      return threshold === undefined ? keepAll(scores, 'uncalibrated') : dropBelow(scores, threshold);
+    }
     case 'threshold':
-      return judgeByThreshold(scores, policy.value);
+      return dropBelow(scores, policy.value);
     case 'top_k':
-      return judgeByRank(scores, policy.k);
+      return keepBest(scores, policy.k);
     case 'top_fraction':
-      return judgeByRank(scores, Math.ceil(policy.fraction * scores.length - ROUNDING_SLACK));
+      return keepBest(scores, Math.ceil(policy.fraction * scores.length - ROUNDING_SLACK));
     case 'score_only':
       return keepAll(scores, 'score_only');
   }
-}
-
-function judgeByAlpha(
-  policy: MaxFalseDropPolicy,
-  { scores, step, calibration }: ScoredSamples,
-): PolicyResult[] {
-  const alpha = alphaAt(policy, step);
-  if (alpha === undefined) return keepAll(scores, 'score_only');
-  const threshold = calibration && conformalThreshold(calibration, alpha);
-  return threshold === undefined ? keepAll(scores, 'uncalibrated') : judgeByThreshold(scores, threshold);
 }
 
 function keepAll(scores: readonly number[], reason: DecisionReason): PolicyResult[] {
   return scores.map(() => ({ wouldDrop: false, reason, threshold: null }));
 }
 
-function judgeByThreshold(scores: readonly number[], threshold: number): PolicyResult[] {
+function dropBelow(scores: readonly number[], threshold: number): PolicyResult[] {
   return scores.map((score) => {
     const wouldDrop = score < threshold;
     return { wouldDrop, reason: wouldDrop ? 'below_threshold' : 'above_threshold', threshold };
   });
 }
 
-function judgeByRank(scores: readonly number[], keep: number): PolicyResult[] {
-  const kept = new Set(bestFirst(scores).slice(0, keep));
+function keepBest(scores: readonly number[], count: number): PolicyResult[] {
+  const kept = new Set(bestFirst(scores).slice(0, count));
   return scores.map((_, index) => {
     const wouldDrop = !kept.has(index);
     return { wouldDrop, reason: wouldDrop ? 'not_top_k' : 'top_k', threshold: null };
   });
+}
+
+/** The samples' indices from the best score to the worst; equal scores in the order of the request. */
+export function bestFirst(scores: readonly number[]): number[] {
+  return scores
+    .map((score, index) => ({ score, index }))
+    .toSorted((left, right) => right.score - left.score || left.index - right.index)
+    .map(({ index }) => index);
+}
+
+/** The rank of each sample, in the order of the request; 1 is the best. */
+export function ranks(scores: readonly number[]): number[] {
+  const result = scores.map(() => 0);
+  for (const [position, index] of bestFirst(scores).entries()) result[index] = position + 1;
+  return result;
 }

@@ -1,34 +1,39 @@
 /**
- * Owns the step from what a policy wants to what is done: shadow mode, the least that is kept, and exploration may each
- * save a sample that the policy would drop. Nothing drops a sample that the policy keeps.
+ * Turns a policy's results into decisions. Shadow mode, min_keep and exploration can each keep a sample that the policy
+ * would drop; no override drops a sample that the policy keeps.
  */
-import { exploreRate, type Policy } from './policy.js';
-import { bestFirst } from './ranking.js';
-import { applyPolicy, type ScoredSamples, type PolicyResult, type DecisionReason } from './apply-policy.js';
+import {
+  applyPolicy,
+  bestFirst,
+  type DecisionReason,
+  type PolicyResult,
+  type ScoredSamples,
+} from './apply-policy.js';
+import { explorationRate, type Policy } from './policy.js';
 
 export const OVERRIDES = ['explore', 'shadow', 'min_keep'] as const;
 
 export type Override = (typeof OVERRIDES)[number];
 
-/** What is done with one sample, and how likely that was: what feedback needs to be weighed. */
+/** The decision on one sample, with the probabilities by which feedback is weighted. */
 export interface SampleDecision extends PolicyResult {
   /** Why the sample is kept although the policy would drop it. */
   readonly override: Override | null;
   readonly decision: 'keep' | 'drop';
-  /** The chance, over the draw of exploration, that this sample is kept: 0 to 1. */
+  /** The probability, over the exploration draw, that this sample is kept: 0 to 1. */
   readonly propensity: number;
   /**
-   * The chance that a sample of this kind is kept even if the policy would drop it; 1 where the policy drops nothing.
-   * At 0 the dropped ones are never heard of, and no statistic over all samples can be had.
+   * The smallest propensity that a sample can have under this policy here; 1 when nothing can be dropped. At 0, dropped
+   * samples never return feedback, so no statistic over all samples can be estimated.
    */
-  readonly survival: number;
+  readonly lowestPropensity: number;
 }
 
-const DROPS_NOTHING: ReadonlySet<DecisionReason> = new Set(['score_only', 'uncalibrated']);
+const REASONS_WITHOUT_DROPS: ReadonlySet<DecisionReason> = new Set(['score_only', 'uncalibrated']);
 
 /**
  * Decides on the samples of one group.
- * @param isExplored tells whether exploration at this rate saves the sample at this index.
+ * @param isExplored whether exploration at this rate keeps the sample at this index.
  * @returns one decision per sample, in the same order.
  */
 export function decide(
@@ -36,28 +41,28 @@ export function decide(
   samples: ScoredSamples,
   isExplored: (index: number, rate: number) => boolean,
 ): SampleDecision[] {
-  const rate = exploreRate(policy);
-  // The best of all samples and not of the explored ones: whether one sample is explored must not decide on another.
-  const guarded = new Set(policy.min_keep ? bestFirst(samples.scores).slice(0, policy.min_keep) : []);
-  const shadow = policy.mode === 'shadow';
+  const rate = explorationRate(policy);
+  // The best of all samples, explored or not: otherwise the draw of one sample would change the decision on another.
+  const best = new Set(policy.min_keep ? bestFirst(samples.scores).slice(0, policy.min_keep) : []);
+  const isShadow = policy.mode === 'shadow';
 
-  const saves = (index: number): Override | null => {
-    if (shadow) return 'shadow';
-    if (guarded.has(index)) return 'min_keep';
+  const overrideAt = (index: number): Override | null => {
+    if (isShadow) return 'shadow';
+    if (best.has(index)) return 'min_keep';
     return isExplored(index, rate) ? 'explore' : null;
   };
   return applyPolicy(policy, samples).map(({ wouldDrop, reason, threshold }, index): SampleDecision => {
-    const override = wouldDrop ? saves(index) : null;
+    const override = wouldDrop ? overrideAt(index) : null;
     const isDropped = wouldDrop && override === null;
-    const isChance = isDropped || override === 'explore';
+    const isByChance = isDropped || override === 'explore';
     return {
       wouldDrop,
       reason,
       threshold,
       override,
       decision: isDropped ? 'drop' : 'keep',
-      propensity: isChance ? rate : 1,
-      survival: shadow || DROPS_NOTHING.has(reason) ? 1 : rate,
+      propensity: isByChance ? rate : 1,
+      lowestPropensity: isShadow || REASONS_WITHOUT_DROPS.has(reason) ? 1 : rate,
     };
   });
 }

@@ -1,11 +1,11 @@
-/** Owns the policies: what they are called, what they take, and the options that all of them share. */
+/** The schema of policies, and what other modules read from a policy. */
 import * as z from 'zod';
 
-/** The false-drop rate that `max_false_drop` allows, where it does not say. */
+/** The false-drop rate of `max_false_drop` when the policy gives none. */
 export const DEFAULT_ALPHA = 0.05;
 
-/** What is finished of that which a policy would drop, where the policy does not say. */
-export const DEFAULT_EXPLORE_RATE = 0.02;
+/** The share of would-be drops that is finished when the policy gives no rate. */
+export const DEFAULT_EXPLORATION_RATE = 0.02;
 
 const share = z.number().gt(0).lt(1);
 const stepKey = z.string().regex(/^[1-9]\d{0,5}$/, 'must be a step, counted from 1');
@@ -16,23 +16,23 @@ const exploreSchema = z.strictObject({
     .min(0)
     .lte(1)
     .optional()
-    .describe(`${DEFAULT_EXPLORE_RATE} when left out; at 0 nothing is learned about what is dropped`),
+    .describe(`${DEFAULT_EXPLORATION_RATE} when omitted; at 0 the quality of dropped samples stays unknown`),
 });
 
-/** Members that every policy takes. */
+/** The options of every policy. */
 const options = {
   mode: z
     .enum(['enforce', 'shadow'])
     .optional()
-    .describe('shadow: decide and tell, but keep everything; enforce when left out'),
+    .describe('`shadow`: report decisions but keep every sample; `enforce` when omitted'),
   min_keep: z
     .int()
     .min(1)
     .optional()
-    .describe('How many samples of a request are kept at least, the best first'),
+    .describe('Keep at least this many samples of a request, the best first'),
   explore: exploreSchema
     .optional()
-    .describe('The share of what would be dropped that is finished all the same, to learn what became of it'),
+    .describe('Finish a random share of the samples that would be dropped, to learn their quality'),
 };
 
 const maxFalseDropPolicy = z
@@ -41,12 +41,12 @@ const maxFalseDropPolicy = z
     alpha: share
       .optional()
       .describe(
-        `The share of good samples that each decision point may drop; ${DEFAULT_ALPHA} where alphas are left out too`,
+        `The share of good samples that each decision point may drop; ${DEFAULT_ALPHA} when alpha and alphas are omitted`,
       ),
     alphas: z
       .record(stepKey, share)
       .optional()
-      .describe('The same by step, for several decision points; all together lose at most the sum'),
+      .describe('alpha by step, for several decision points; together they lose at most the sum'),
     ...options,
   })
   .refine(({ alpha, alphas }) => alpha === undefined || alphas === undefined, {
@@ -57,7 +57,9 @@ const maxFalseDropPolicy = z
     path: ['alphas'],
     error: 'must sum to less than 1',
   })
-  .describe('Drops what scores below a threshold that loses at most the share `alpha` of good samples');
+  .describe(
+    'Drops samples that score below a threshold which loses at most the share `alpha` of good samples',
+  );
 
 const thresholdPolicy = z
   .strictObject({
@@ -65,7 +67,7 @@ const thresholdPolicy = z
     value: z.number().describe('In the units of the score'),
     ...options,
   })
-  .describe('Drops what scores below `value`');
+  .describe('Drops samples that score below `value`');
 
 const topKPolicy = z
   .strictObject({
@@ -85,9 +87,9 @@ const topFractionPolicy = z
 
 const scoreOnlyPolicy = z
   .strictObject({ name: z.literal('score_only'), ...options })
-  .describe('Keeps everything: scores alone');
+  .describe('Keeps every sample: returns scores only');
 
-/** A policy as requests, files and answers write it. */
+/** A policy as it stands in requests, policy files and answers. */
 export const policySchema = z
   .discriminatedUnion('name', [
     maxFalseDropPolicy,
@@ -99,20 +101,19 @@ export const policySchema = z
   .meta({ id: 'Policy', description: 'The rule that turns scores into decisions.' });
 
 export type Policy = z.infer<typeof policySchema>;
-export type MaxFalseDropPolicy = Extract<Policy, { name: 'max_false_drop' }>;
 
-/** The false-drop rate that a policy allows at a step; undefined where it decides nothing there or promises nothing. */
+/** The false-drop rate that a policy allows at a step; undefined when it has no alpha there. */
 export function alphaAt(policy: Policy, step: number): number | undefined {
   if (policy.name !== 'max_false_drop') return undefined;
   return policy.alphas ? policy.alphas[String(step)] : (policy.alpha ?? DEFAULT_ALPHA);
 }
 
-/** The steps that a policy names; a probe that has no decision point there makes no sense of it. */
+/** The steps for which a policy gives an alpha. The policy is wrong for a probe without a decision point at each of them. */
 export function stepsNamed(policy: Policy): number[] {
   return policy.name === 'max_false_drop' ? Object.keys(policy.alphas ?? {}).map(Number) : [];
 }
 
-/** The share of what the policy would drop that is finished all the same, 0 to 1. */
-export function exploreRate({ explore }: Policy): number {
-  return explore?.rate ?? DEFAULT_EXPLORE_RATE;
+/** The share of would-be drops that is finished, 0 to 1. */
+export function explorationRate({ explore }: Policy): number {
+  return explore?.rate ?? DEFAULT_EXPLORATION_RATE;
 }

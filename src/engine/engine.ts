@@ -1,22 +1,34 @@
-/** Owns the engine as a whole: puts threads, queue and probes together and answers for them. */
+/** Builds the engine from its components: worker pool, request queue, batcher, probe registry and model repository. */
 import { availableParallelism } from 'node:os';
 
-import { RequestQueue } from './batching/queue.js';
-import { ProbeRegistry } from './repository/registry.js';
-import { WorkerPool } from './pool/pool.js';
-import { Repository } from './repository/repository.js';
-import { RunningEngine, unready } from './running-engine.js';
+import { messageOf, problem } from '../errors.js';
+import type { DecodedBody } from '../wire/tensor.js';
 import { Batcher } from './batching/batcher.js';
-import type { Engine, EngineOptions } from './types.js';
+import { RequestQueue } from './batching/queue.js';
+import { ScoreRequest } from './batching/score-request.js';
+import { WorkerPool } from './pool/pool.js';
+import { ProbeRegistry } from './repository/registry.js';
+import { Repository } from './repository/repository.js';
+import type {
+  Engine,
+  EngineOptions,
+  EngineResult,
+  ProbeChange,
+  ProbeStatus,
+  QueueDepth,
+  Readiness,
+  ScoreOptions,
+  ServedProbe,
+} from './types.js';
 
 export type * from './types.js';
 
 const WORKER_URL = new URL('worker/worker.js', import.meta.url);
 
 /**
- * Starts the workers and loads every probe of the repository; resolves when the engine can answer, or when
- * readiness() says why it cannot.
- * @throws {Error} when the models' folder cannot be read, or the device asked for by name cannot be used.
+ * Starts the workers and loads every probe of the repository. Resolves when the engine can score, or when readiness() says
+ * why it cannot.
+ * @throws {Error} when the models' folder cannot be read, or when a device that was set by name cannot be used.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { log, observer, modelsDir, modelsPollMs = 0 } = options;
@@ -28,14 +40,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const pool = new WorkerPool({
     workerUrl: options.workerUrl ?? WORKER_URL,
     settings: { device: options.device, intraOpThreads },
-    // Who sets the threads of a run gets just them.
+    // An operator who sets the threads of a run gets exactly that many.
     allCores: options.intraOpThreads === undefined && intraOpThreads < cores ? cores : undefined,
     isQueueEmpty: () => requestQueue.depth().samples === 0,
     maxBatchSamples: options.maxBatchSamples,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
-    proofTimeoutMs: options.proofTimeoutMs,
+    warmUpTimeoutMs: options.warmUpTimeoutMs,
     log,
-    onIdle: () => batcher.pump(),
+    onIdle: () => batcher.startRuns(),
     onDown: () => {
       if (pool.live === 0) batcher.rejectWaiting(() => unready('no worker can take work'));
     },
@@ -44,27 +56,110 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   });
   const batcher = new Batcher({
     requestQueue,
-    idleSlot: () => pool.idle(),
-    idleThreads: () => pool.idleCount,
-    liveThreads: () => pool.live,
+    pool,
     maxQueueDelayUs: options.maxQueueDelayUs ?? 0,
     observer,
     onRun: options.onRun,
   });
-  const released = (key: number): Promise<void> => batcher.released(key);
-  const repository = new Repository({ modelsDir, pool, registry, released, log, observer });
+  const untilUnused = (key: number): Promise<void> => batcher.untilUnused(key);
+  const repository = new Repository({ modelsDir, pool, registry, untilUnused, log, observer });
   try {
-    // The first thread shows what the device is; only then is it known how many threads are right.
+    // The right number of workers depends on the device, which is known when the first one has loaded a probe.
     await pool.grow(1);
     await repository.loadAll();
     const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
-    // On CUDA the device itself takes one run after the other.
+    // One worker is enough on CUDA: the device runs one batch after the other.
     await pool.grow(options.workers ?? (provider === 'cuda' ? 1 : cores));
-    log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine is up');
+    log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
     await pool.close();
     throw error;
   }
-  if (modelsPollMs > 0) repository.poll(modelsPollMs);
+  if (modelsPollMs > 0) void repository.poll(modelsPollMs);
   return new RunningEngine({ registry, requestQueue, pool, batcher, repository });
+}
+
+interface EngineComponents {
+  readonly registry: ProbeRegistry;
+  readonly requestQueue: RequestQueue;
+  readonly pool: WorkerPool;
+  readonly batcher: Batcher;
+  readonly repository: Repository;
+}
+
+class RunningEngine implements Engine {
+  readonly #components: EngineComponents;
+  #closing: Promise<number> | undefined;
+
+  constructor(components: EngineComponents) {
+    this.#components = components;
+  }
+
+  probes(): ProbeStatus[] {
+    return this.#components.registry.list();
+  }
+
+  resolve(reference: string | undefined): ServedProbe {
+    return this.#components.registry.resolve(reference);
+  }
+
+  async score(probe: ServedProbe, body: DecodedBody, options: ScoreOptions = {}): Promise<EngineResult> {
+    if (this.#closing) throw unready('it is shutting down');
+    const { pool, registry, batcher } = this.#components;
+    if (pool.live === 0) throw unready('no worker can take work');
+    const loaded = registry.loaded(probe);
+    if (!loaded) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
+    const request = new ScoreRequest(loaded, body, options);
+    batcher.submit(request, options.signal);
+    return request.answer;
+  }
+
+  readiness(): Readiness {
+    const reason = this.#reasonNotReady();
+    return reason === undefined ? { ready: true } : { ready: false, reason };
+  }
+
+  predictedLatencyMs(receiving: number): number {
+    return this.#components.batcher.predictedLatencyMs(receiving);
+  }
+
+  queueDepth(): QueueDepth {
+    return this.#components.requestQueue.depth();
+  }
+
+  async reload(): Promise<ProbeChange[]> {
+    if (this.#closing) throw unready('it is shutting down');
+    try {
+      return await this.#components.repository.reload();
+    } catch (error) {
+      throw problem('unready', `The model repository cannot be read: ${messageOf(error)}.`, { cause: error });
+    }
+  }
+
+  close(): Promise<number> {
+    this.#closing ??= this.#drain();
+    return this.#closing;
+  }
+
+  async #drain(): Promise<number> {
+    const { batcher, repository, pool } = this.#components;
+    const scanEnded = repository.close();
+    await batcher.untilIdle();
+    // A scan may be waiting for a worker that hangs.
+    if (pool.hung === 0) await scanEnded;
+    await pool.close();
+    return pool.hung;
+  }
+
+  #reasonNotReady(): string | undefined {
+    const { pool, registry } = this.#components;
+    if (this.#closing) return 'shutting down';
+    if (pool.hung > 0) return `${pool.hung} of ${pool.size} workers hang`;
+    if (pool.live === 0) return 'no worker can take work';
+    return registry.whyUnready();
+  }
+}
+
+function unready(reason: string): Error {
+  return problem('unready', `The engine cannot score now: ${reason}.`);
 }

@@ -1,11 +1,10 @@
 /**
- * Owns how much later than predicted things came lately, as TCP keeps account of its round trips: a running mean
- * and a running deviation. https://www.rfc-editor.org/rfc/rfc6298#section-2
+ * Tracks how much later than predicted things happen, as TCP tracks round-trip times: by a running mean and a running mean
+ * deviation. https://www.rfc-editor.org/rfc/rfc6298#section-2
  */
 
 const MEAN_GAIN = 1 / 8;
 const DEVIATION_GAIN = 1 / 4;
-/** Next to nothing comes later than that. */
 const DEVIATIONS = 4;
 
 export class PredictionMargin {
@@ -13,18 +12,18 @@ export class PredictionMargin {
   #mean = 0;
   #deviation = 0;
 
-  /** @param deviations beyond the mean that the margin allows for: the more, the less comes later. */
+  /** @param deviations beyond the mean that the margin covers: more of them make it wider. 4 when omitted, as in TCP. */
   constructor(deviations = DEVIATIONS) {
     this.#deviations = deviations;
   }
 
-  /** Takes in how much later than predicted something came, ms; negative if earlier. */
+  /** Records how much later than predicted something happened, ms; negative when it was earlier. */
   learn(lateMs: number): void {
     this.#deviation += DEVIATION_GAIN * (Math.abs(lateMs - this.#mean) - this.#deviation);
     this.#mean += MEAN_GAIN * (lateMs - this.#mean);
   }
 
-  /** How much later than predicted something may well come, ms. */
+  /** What to add to a prediction so that it is rarely too early, ms; at least 0. */
   get marginMs(): number {
     return Math.max(0, this.#mean + this.#deviations * this.#deviation);
   }

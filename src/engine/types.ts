@@ -1,64 +1,58 @@
-/**
- * Owns what the engine shows to the rest of the service: its interface, and the hooks it reports through.
- * Nothing here knows of HTTP, of Prometheus or of decisions.
- */
+/** Declares the engine's interface to the rest of the service: its methods, its options, and the hooks that it calls. */
 import type { DecodedBody } from '../wire/tensor.js';
+import type { ProbeVersion } from '../probe/locations.js';
 import type { Manifest } from '../probe/manifest.js';
 
-/** Where inference really runs, whatever was asked for. */
+/** Where inference runs. */
 export type Provider = 'cpu' | 'cuda';
 
-/** Where inference is asked to run; `auto` takes CUDA where it works and the CPU elsewhere. */
+/** Where inference is to run: `auto` takes CUDA if it works, else the CPU. */
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 
-/** A probe that is loaded and answers. */
-export interface ServedProbe {
-  readonly name: string;
-  readonly version: number;
+/** A loaded probe. */
+export interface ServedProbe extends ProbeVersion {
   readonly provider: Provider;
   readonly manifest: Manifest;
 }
 
-/** What was found out about a probe's batches by running some, and since then. */
+/** What is known of a probe's batches from the warm-up and from the runs since. */
 export interface BatchingStatus {
-  /** The size from which larger batches bring next to nothing. */
+  /** The smallest size that is about as fast per sample as any. */
   readonly bestSamples: number;
-  /** Samples times the tokens of the longest, in one batch at most; undefined where the operator has set the size. */
+  /** The most samples times tokens of the longest in one batch; undefined when the operator has set the size. */
   readonly maxPaddedTokens: number | undefined;
-  /** A batch takes msPerPaddedToken · samples · tokens + msPerRun, by the measurements at warm-up. */
+  /** At warm-up a batch took msPerPaddedToken · samples · tokens + msPerRun. */
   readonly msPerPaddedToken: number;
   readonly msPerRun: number;
-  /** How much slower runs are now than at warm-up. */
+  /** How much slower runs are now than at warm-up: 2 is twice the time. */
   readonly pace: number;
 }
 
-/** What became of one folder of the model repository. */
-export interface ProbeStatus {
-  readonly name: string;
-  readonly version: number;
-  /** `serving`: what the bare name means. `available`: older, by `name@version`. `refused`: see `reason`. */
+/** The state of one folder of the model repository. */
+export interface ProbeStatus extends ProbeVersion {
+  /** `serving`: requests by name use it. `available`: requests by `name@version` use it. `refused`: see `reason`. */
   readonly state: 'serving' | 'available' | 'refused';
-  /** Why what lies in the folder was refused. A probe that was loaded from it before goes on. */
+  /** Why the content of the folder was refused. A probe that was loaded from it before still serves. */
   readonly reason?: string;
   readonly provider?: Provider;
-  /** Why CUDA was not taken although the device is `auto`. */
+  /** Why the CPU is used although the device is `auto`. */
   readonly fallback?: string;
   readonly batching?: BatchingStatus;
-  /** SHA-256 of model.onnx, for probes that are loaded. */
+  /** SHA-256 of model.onnx, of a loaded probe. */
   readonly sha256?: string;
   readonly manifest?: Manifest;
 }
 
 export interface ScoreOptions {
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when the answer is not needed any more. */
   readonly signal?: AbortSignal;
-  /** The moment, on the clock of performance.now() in ms, from which the answer is worthless. */
+  /** When the answer becomes useless, on the clock of performance.now(), ms. */
   readonly deadline?: number;
-  /** Handed back with each run that holds samples of this request, to EngineOptions.onRun. */
+  /** Identifies the request in the runs that EngineOptions.onRun reports. */
   readonly origin?: object;
 }
 
-/** One run of a worker, as it is told to somebody who follows single requests. */
+/** One run of a worker, as EngineOptions.onRun reports it. */
 export interface BatchRun {
   readonly probe: ServedProbe;
   readonly samples: number;
@@ -68,18 +62,18 @@ export interface BatchRun {
   readonly from: number;
   readonly to: number;
   readonly isFault: boolean;
-  /** Of the requests whose samples it held, where they have one. */
+  /** The origins of the requests whose samples it held. */
   readonly origins: readonly object[];
 }
 
 export interface EngineResult {
   /** Finite, one per sample, in the order of the request. */
   readonly scores: Float32Array;
-  /** From arrival to the start of the last run that was needed, ms. */
+  /** From arrival to the start of the last run that held its samples, ms. */
   readonly queueMs: number;
-  /** The longest run that was needed, ms; assembly and checks included. */
+  /** The longest run that held its samples, ms; checks and the assembly of the batch included. */
   readonly inferenceMs: number;
-  /** Samples in the largest batch that this request was part of. */
+  /** Samples in the largest batch that held its samples. */
   readonly batchSamples: number;
 }
 
@@ -93,12 +87,10 @@ export interface QueueDepth {
   readonly bytes: number;
 }
 
-/** What a look at the model repository has changed. */
-export interface ProbeChange {
-  readonly name: string;
-  readonly version: number;
+/** A change that a scan of the model repository has found. */
+export interface ProbeChange extends ProbeVersion {
   readonly change: 'loaded' | 'replaced' | 'refused' | 'unloaded';
-  /** Of a refusal. */
+  /** Why it was refused. */
   readonly reason?: string;
 }
 
@@ -106,43 +98,46 @@ export interface Engine {
   /** Every folder of the repository, newest version first within a name. */
   probes(): ProbeStatus[];
   /**
-   * Finds a probe by `name` (its newest valid version) or `name@version`; undefined means the default one.
+   * Finds a probe by `name` (its newest loaded version) or `name@version`; undefined means the default one.
    * @throws {ProblemError} model_not_found
    */
   resolve(reference: string | undefined): ServedProbe;
   /**
-   * Scores one decoded body, whose memory goes to the engine: `body.bytes` must not be used afterwards.
-   * Rejects with a ProblemError (overloaded, unready, internal, deadline, or a 422 for values found bad),
-   * or with the signal's reason once the signal has fired.
+   * Scores one decoded body. `body.bytes` must not be changed before the promise resolves; if it rejects, a worker may still be
+   * reading it.
+   * @throws {ProblemError} overloaded, unready, internal, deadline, or a 422 for a bad value; once the signal has fired, the
+   * signal's reason.
    */
   score(probe: ServedProbe, body: DecodedBody, options?: ScoreOptions): Promise<EngineResult>;
   readiness(): Readiness;
-  /** What waits; what is running has left the queue. */
+  /** The samples and bytes that wait for a batch; those in a run are not counted. */
   queueDepth(): QueueDepth;
   /**
-   * How long it may well take until a request has its scores of which only the headers have come, ms; 0 where a thread is idle.
+   * Predicts, with a margin, how long a request will take of which only the headers have come, ms; 0 when a worker is idle.
    * @param receiving requests that are being received before it.
    */
   predictedLatencyMs(receiving: number): number;
   /**
-   * Looks at the model repository now and takes over what has changed; resolves when that is done.
+   * Scans the model repository now and applies all changes; resolves when they are applied.
    * @throws {ProblemError} unready, when the repository cannot be read
    */
   reload(): Promise<ProbeChange[]>;
   /**
-   * Takes no more work, finishes what it has, then lets the workers end by themselves.
-   * @returns how many are left behind because their run hangs: such a process can only be killed.
+   * Accepts no more requests, answers those that it has, then lets the workers end.
+   * @returns how many workers hang and are left behind: such a process can only be killed.
    */
   close(): Promise<number>;
 }
 
-/**
- * Why an entry was dropped before it ran, or while nobody needed it any more: its client has gone, its deadline has
- * passed, or it was predicted to pass.
- */
+/** Why a request was dropped: its signal was aborted, its deadline has passed, or its deadline was predicted to pass. */
 export type SkipReason = 'aborted' | 'deadline' | 'predicted';
 
-/** Hooks for metrics. They are called often: keep them cheap, and never let them throw. */
+export interface LoadedVersion extends ProbeVersion {
+  readonly provider: Provider;
+  readonly sha256: string;
+}
+
+/** Hooks for metrics. They are called often, so they must be cheap, and they must not throw. */
 export interface EngineObserver {
   batchRun(run: {
     readonly model: string;
@@ -152,22 +147,12 @@ export interface EngineObserver {
   }): void;
   entrySkipped(reason: SkipReason): void;
   workerRestarted(): void;
-  probeLoaded(probe: {
-    readonly name: string;
-    readonly version: number;
-    readonly provider: Provider;
-    readonly sha256: string;
-  }): void;
-  probeUnloaded(probe: {
-    readonly name: string;
-    readonly version: number;
-    readonly provider: Provider;
-    readonly sha256: string;
-  }): void;
-  probeRefused(probe: { readonly name: string; readonly version: number; readonly reason: string }): void;
+  probeLoaded(probe: LoadedVersion): void;
+  probeUnloaded(probe: LoadedVersion): void;
+  probeRefused(probe: ProbeVersion & { readonly reason: string }): void;
 }
 
-/** The part of a logger that the engine needs; pino's fits. */
+/** The methods of a pino logger that the engine calls. */
 export interface EngineLog {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
@@ -177,32 +162,32 @@ export interface EngineLog {
 export interface EngineOptions {
   readonly modelsDir: string;
   readonly device: Device;
-  /** Threads, each with its own sessions; left out: one per core on CPU, one on CUDA. */
+  /** Worker threads, each with its own sessions. When omitted: one per core on the CPU, one on CUDA. */
   readonly workers?: number | undefined;
-  /** Threads inside one run; left out: the cores shared evenly among the workers. */
+  /** Threads inside one run. When omitted: the cores divided by the workers, and all cores for a large batch that runs alone. */
   readonly intraOpThreads?: number | undefined;
-  /** Samples in one run at most; left out: the best size is found out for each probe. */
+  /** The most samples in one run. When omitted: the best size, measured for each probe. */
   readonly maxBatchSamples?: number | undefined;
-  /** How long an idle worker waits for a fuller batch, µs; left out: not at all. */
+  /** How long an idle worker waits for a fuller batch, µs; 0 when omitted. */
   readonly maxQueueDelayUs?: number;
-  /** Samples that may wait, over all probes. */
+  /** The most samples that may wait, over all probes. */
   readonly maxQueueSamples: number;
-  /** Bytes that may wait, over all probes. */
+  /** The most bytes that may wait, over all probes. */
   readonly maxQueueBytes: number;
-  /** A run that takes longer is taken for hung, ms; left out: never. */
+  /** A run that takes longer counts as hung, ms; never when omitted. */
   readonly inferenceTimeoutMs?: number;
-  /** A probe's first runs are cold and may take at least so long, ms; 10,000 when left out. */
-  readonly proofTimeoutMs?: number;
-  /** Called when a run hangs: the process should be replaced. */
+  /** The same limit for cold runs at warm-up, if larger, ms; 10,000 when omitted. Only tests set it. */
+  readonly warmUpTimeoutMs?: number;
+  /** Called when a run hangs. The process should then be replaced. */
   readonly onHang?: (reason: string) => void;
-  /** Told of each run with requests that have an origin, before they are answered; left out: runs are not followed. */
+  /** Called after each run that held requests with an origin, before they are answered. */
   readonly onRun?: ((run: BatchRun) => void) | undefined;
-  /** How often the model repository is looked at for changes, ms; left out or 0: only when told to. */
+  /** How often the model repository is scanned for changes, ms. 0 or omitted: only by reload(). */
   readonly modelsPollMs?: number;
-  /** What an undefined reference means, `name` or `name@version`; left out: the only probe there is. */
+  /** The probe for requests that name none, `name` or `name@version`. When omitted: see ProbeRegistry. */
   readonly defaultModel?: string;
   readonly log: EngineLog;
   readonly observer: EngineObserver;
-  /** The workers' module; another one is of use to tests alone. */
+  /** The module that workers run; only tests set it. */
   readonly workerUrl?: URL;
 }

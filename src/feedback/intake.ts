@@ -1,14 +1,12 @@
 /**
- * Owns what becomes of returned receipts: each is checked by itself, and what passes is weighed and counted.
+ * Takes returned receipts with the true quality of their images: checks each by itself, and weights the accepted ones.
  *
- * The weight is one over the chance that the sample was finished. A sample that was judged at several steps was
- * finished only if it survived all of them, so its chance is the smallest of its receipts': they must come together.
+ * The weight is one over the probability that the sample was finished. A sample with decisions at several steps was
+ * finished only if it was kept at all of them, so its probability is the smallest propensity of its receipts. They must
+ * therefore come in one request. Exploration uses the same draw at all steps, so propensities are not multiplied.
  */
 import type { KeyRing } from './keys.js';
 import { openReceipt, type Receipt } from './receipt.js';
-import { RecentNonces } from './recent-nonces.js';
-
-const MS_PER_SECOND = 1000;
 
 export const FEEDBACK_REFUSALS = [
   'malformed',
@@ -22,25 +20,26 @@ export const FEEDBACK_REFUSALS = [
 
 export type FeedbackRefusal = (typeof FEEDBACK_REFUSALS)[number];
 
-/** A receipt with the true quality of the finished image, in the units of the metric; as it came, unchecked. */
+/** A receipt with the true quality of the finished image, in the metric's units; both unchecked. */
 export interface FeedbackItem {
   readonly receipt: unknown;
   readonly quality: unknown;
 }
 
-/** One sample's outcome that counts. */
-export interface Outcome {
+export interface AcceptedFeedback {
   readonly receipt: Receipt;
-  /** In the units of the metric, finite. */
+  /** In the metric's units, finite. */
   readonly quality: number;
-  /** One over the chance that the sample was finished; undefined where its like may never be finished. */
+  /** One over the probability that the sample was finished; undefined when samples like it may never be finished. */
   readonly weight: number | undefined;
   readonly delaySeconds: number;
 }
 
+type UnweightedFeedback = Omit<AcceptedFeedback, 'weight'>;
+
 export interface FeedbackObserver {
-  accepted(outcome: Outcome): void;
-  refused(reason: FeedbackRefusal): void;
+  onAccepted(feedback: AcceptedFeedback): void;
+  onRefused(reason: FeedbackRefusal): void;
 }
 
 export interface FeedbackResult {
@@ -52,13 +51,11 @@ export interface FeedbackIntakeOptions {
   readonly keys: () => KeyRing;
   readonly observer: FeedbackObserver;
   readonly lifetimeSeconds: number;
-  /** Receipts remembered, so that a repeated one is noticed. */
+  /** How many receipts are remembered to detect repeated ones. */
   readonly remembered: number;
   /** Unix time, ms. */
   readonly now?: () => number;
 }
-
-type Opened = Pick<Outcome, 'receipt' | 'quality' | 'delaySeconds'>;
 
 export class FeedbackIntake {
   readonly #options: FeedbackIntakeOptions;
@@ -71,31 +68,31 @@ export class FeedbackIntake {
     this.#recent = new RecentNonces(options.remembered);
   }
 
-  /** Takes a batch; what is wrong with one item does not touch the others. */
+  /** Takes a list of items; an error in one does not affect the others. */
   take(items: readonly FeedbackItem[]): FeedbackResult {
     const { observer } = this.#options;
-    const opened: Opened[] = [];
+    const accepted: UnweightedFeedback[] = [];
     const refused: { index: number; reason: FeedbackRefusal }[] = [];
     for (const [index, item] of items.entries()) {
-      const result = this.#open(item);
-      if (typeof result !== 'string') opened.push(result);
+      const result = this.#check(item);
+      if (typeof result !== 'string') accepted.push(result);
       else {
         refused.push({ index, reason: result });
-        observer.refused(result);
+        observer.onRefused(result);
       }
     }
-    for (const outcome of weighed(opened)) observer.accepted(outcome);
-    return { accepted: opened.length, refused };
+    for (const feedback of withWeights(accepted)) observer.onAccepted(feedback);
+    return { accepted: accepted.length, refused };
   }
 
-  #open({ receipt: text, quality }: FeedbackItem): Opened | FeedbackRefusal {
+  #check({ receipt: text, quality }: FeedbackItem): UnweightedFeedback | FeedbackRefusal {
     if (typeof text !== 'string') return 'malformed';
     const receipt = openReceipt(this.#options.keys(), text);
     if (typeof receipt === 'string') return receipt;
-    const delaySeconds = Math.max(0, this.#now() - receipt.issuedAt) / MS_PER_SECOND;
+    const delaySeconds = Math.max(0, this.#now() - receipt.issuedAt) / 1000;
     if (delaySeconds > this.#options.lifetimeSeconds) return 'expired';
     if (this.#recent.has(receipt.nonce)) return 'repeated';
-    // Whoever finishes dropped samples by choice would make them count far too much.
+    // Weights assume that only exploration finishes samples that would be dropped.
     if (receipt.decision === 'drop') return 'dropped';
     if (typeof quality !== 'number' || !Number.isFinite(quality)) return 'invalid_quality';
     this.#recent.add(receipt.nonce);
@@ -103,22 +100,46 @@ export class FeedbackIntake {
   }
 }
 
-function weighed(opened: readonly Opened[]): Outcome[] {
-  const samples = new Map<string, { propensity: number; survival: number }>();
-  for (const item of opened) {
-    const known = samples.get(sampleKey(item)) ?? { propensity: 1, survival: 1 };
-    samples.set(sampleKey(item), {
-      propensity: Math.min(known.propensity, item.receipt.propensity),
-      survival: Math.min(known.survival, item.receipt.survival),
+/** The latest nonces, up to a capacity. */
+export class RecentNonces {
+  readonly #capacity: number;
+  readonly #nonces = new Set<string>();
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  has(nonce: string): boolean {
+    return this.#nonces.has(nonce);
+  }
+
+  /** Adds a nonce; beyond the capacity the oldest is removed. */
+  add(nonce: string): void {
+    this.#nonces.add(nonce);
+    if (this.#nonces.size <= this.#capacity) return;
+    // A set iterates in the order of insertion.
+    const [oldest = nonce] = this.#nonces;
+    this.#nonces.delete(oldest);
+  }
+}
+
+function withWeights(feedback: readonly UnweightedFeedback[]): AcceptedFeedback[] {
+  const smallest = new Map<string, Pick<Receipt, 'propensity' | 'lowestPropensity'>>();
+  for (const item of feedback) {
+    const { receipt } = item;
+    const other = smallest.get(sampleKey(item)) ?? receipt;
+    smallest.set(sampleKey(item), {
+      propensity: Math.min(receipt.propensity, other.propensity),
+      lowestPropensity: Math.min(receipt.lowestPropensity, other.lowestPropensity),
     });
   }
-  return opened.map((item): Outcome => {
-    const { propensity = 1, survival = 0 } = samples.get(sampleKey(item)) ?? {};
-    return { ...item, weight: survival > 0 ? 1 / propensity : undefined };
+  return feedback.map((item): AcceptedFeedback => {
+    const { propensity, lowestPropensity } = smallest.get(sampleKey(item)) ?? item.receipt;
+    return { ...item, weight: lowestPropensity > 0 ? 1 / propensity : undefined };
   });
 }
 
-/** Receipts of one sample share it; a sample without an id stands for itself. */
-function sampleKey({ receipt: { model, version, sample, nonce } }: Opened): string {
+/** The same for all receipts of one sample. A sample without an id has one receipt, so its nonce is used. */
+function sampleKey({ receipt: { model, version, sample, nonce } }: UnweightedFeedback): string {
   return JSON.stringify([model, version, sample ?? nonce, sample === null]);
 }

@@ -1,137 +1,97 @@
 /**
- * Owns receipts: what a decision was and how it came about, signed, so that the service need not remember it.
- * Callers pass them back unread. `<key id>.<payload>.<HMAC-SHA-256 of both, 16 bytes>`, the latter two as base64url;
- * the payload is a JSON list, its first element the version of this format.
+ * Signs and opens receipts. A receipt holds a decision and how it was made, so that the service need not store it. Callers
+ * return it unread: `<key id>.<payload>.<first 16 bytes of the HMAC-SHA-256 of both>`, the latter two as base64url. The
+ * payload is a JSON list: the version of the format, then the fields of `receiptFields`, then the two ends of the range.
  */
-import { timingSafeEqual } from 'node:crypto';
+import { randomFillSync, timingSafeEqual } from 'node:crypto';
 
 import * as z from 'zod';
 
-import { OVERRIDES, type SampleDecision } from '../decision/decide.js';
+import { OVERRIDES } from '../decision/decide.js';
 import type { KeyRing } from './keys.js';
-import { freshBytes } from './random-bytes.js';
 
 const FORMAT = 1;
 const NONCE_BYTES = 9;
 const MAC_BYTES = 16;
-/** A float32 has no more to tell. */
+/** Scores are float32 numbers, which have no more significant digits. */
 const SCORE_DIGITS = 8;
 const RECEIPT = /^([A-Za-z0-9_-]{1,32})\.([A-Za-z0-9_-]{1,2048})\.([A-Za-z0-9_-]{22})$/;
 
-const payloadSchema = z.tuple([
-  z.literal(FORMAT),
-  z.string(),
-  z.number(),
-  z.string(),
-  z.int(),
-  z.int(),
-  z.string().nullable(),
-  z.number(),
-  z.string(),
-  z.number().nullable(),
-  z.number().nullable(),
-  z.boolean(),
-  z.enum(OVERRIDES).nullable(),
-  z.enum(['keep', 'drop']),
-  z.number(),
-  z.number(),
-  z.number(),
-  z.number(),
-  z.number(),
-]);
-
-/** What a receipt says. */
-export interface Receipt extends Omit<SampleDecision, 'reason'> {
-  /** Made once: tells a receipt that comes twice. */
-  readonly nonce: string;
+/** In the order of the payload. A change of names, types or order needs a new FORMAT. */
+const receiptFields = {
+  /** Unique: detects a receipt that comes twice. */
+  nonce: z.string(),
   /** Unix time, ms. */
-  readonly issuedAt: number;
-  readonly model: string;
-  readonly version: number;
+  issuedAt: z.number(),
+  model: z.string(),
+  version: z.int(),
   /** The decision point's step. */
-  readonly step: number;
-  /** Tells the sample from others; null where the request gave it no id. */
-  readonly sample: string | null;
-  readonly score: number;
+  step: z.int(),
+  /** The sample's pseudonym; null when the request gave it no id. */
+  sample: z.string().nullable(),
+  score: z.number(),
   /** The policy's name. */
-  readonly policy: string;
-  /** The false-drop rate that the policy allowed at this step; null where it promised none. */
-  readonly alpha: number | null;
+  policy: z.string(),
+  /** The false-drop rate that the policy allowed at this step; null when it had none. */
+  alpha: z.number().nullable(),
+  threshold: z.number().nullable(),
+  wouldDrop: z.boolean(),
+  override: z.enum(OVERRIDES).nullable(),
+  decision: z.enum(['keep', 'drop']),
+  propensity: z.number(),
+  lowestPropensity: z.number(),
   /** The quality from which an image counts as good, in the metric's units. */
-  readonly goodAt: number;
+  goodAt: z.number(),
+};
+const FIELD_NAMES = Object.keys(receiptFields) as (keyof typeof receiptFields)[];
+const receiptSchema = z.object({
+  ...receiptFields,
   /** The metric's lowest and highest value. */
-  readonly range: readonly [number, number];
-}
+  range: z.tuple([z.number(), z.number()]).readonly(),
+});
 
-/** Why a text is no receipt of ours. */
+export type Receipt = Readonly<z.infer<typeof receiptSchema>>;
+
+/** Why a text is not a receipt of this service. */
 export type ReceiptFault = 'malformed' | 'foreign' | 'tampered';
 
+/** Random bytes for several hundred nonces: one system call per nonce is slow. See docs/adr/0030-random-bytes-in-blocks.md. */
+const noncePool = Buffer.alloc(NONCE_BYTES * 512);
+let noncePoolUsed = noncePool.length;
+
 export function newNonce(): string {
-  return freshBytes(NONCE_BYTES).toString('base64url');
+  if (noncePoolUsed === noncePool.length) {
+    randomFillSync(noncePool);
+    noncePoolUsed = 0;
+  }
+  noncePoolUsed += NONCE_BYTES;
+  return noncePool.toString('base64url', noncePoolUsed - NONCE_BYTES, noncePoolUsed);
 }
 
-/** Writes and signs a receipt. */
 export function signReceipt(keys: KeyRing, receipt: Receipt): string {
-  const payload: z.input<typeof payloadSchema> = [
-    FORMAT,
-    receipt.nonce,
-    receipt.issuedAt,
-    receipt.model,
-    receipt.version,
-    receipt.step,
-    receipt.sample,
-    Number(receipt.score.toPrecision(SCORE_DIGITS)),
-    receipt.policy,
-    receipt.alpha,
-    receipt.threshold,
-    receipt.wouldDrop,
-    receipt.override,
-    receipt.decision,
-    receipt.propensity,
-    receipt.survival,
-    receipt.goodAt,
-    ...receipt.range,
-  ];
-  const signed = `${keys.currentId}.${Buffer.from(JSON.stringify(payload)).toString('base64url')}`;
+  const score = Number(receipt.score.toPrecision(SCORE_DIGITS));
+  const fields = FIELD_NAMES.map((name) => (name === 'score' ? score : receipt[name]));
+  const payload = JSON.stringify([FORMAT, ...fields, ...receipt.range]);
+  const signed = `${keys.currentId}.${Buffer.from(payload).toString('base64url')}`;
   return `${signed}.${macText(keys.mac(signed))}`;
 }
 
-/** Checks and reads a receipt; a fault when it is not one of ours as it was given out. */
+/** Verifies and reads a receipt; a fault when this service did not issue the text in this form. */
 export function openReceipt(keys: KeyRing, text: string): Receipt | ReceiptFault {
   const [, id = '', payload = '', mac = ''] = RECEIPT.exec(text) ?? [];
   if (id === '') return 'malformed';
   const expected = keys.macBy(id, `${id}.${payload}`);
   if (!expected) return 'foreign';
   if (!timingSafeEqual(Buffer.from(macText(expected)), Buffer.from(mac))) return 'tampered';
-  // Signed by us, so only a replica of another version can have written something else.
-  const parsed = payloadSchema.safeParse(JSON.parse(Buffer.from(payload, 'base64url').toString()));
-  return parsed.success ? fromPayload(parsed.data) : 'foreign';
+  const list: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString());
+  // The signature is valid, so another format can only come from a replica of another version.
+  if (!Array.isArray(list) || list[0] !== FORMAT) return 'foreign';
+  const values: unknown[] = list.slice(1);
+  const fields = Object.fromEntries(FIELD_NAMES.map((name, index) => [name, values[index]]));
+  const parsed = receiptSchema.safeParse({ ...fields, range: values.slice(FIELD_NAMES.length) });
+  return parsed.success ? parsed.data : 'foreign';
 }
 
 function macText(mac: Buffer): string {
   return mac.toString('base64url', 0, MAC_BYTES);
-}
-
-function fromPayload(payload: z.output<typeof payloadSchema>): Receipt {
-  const [, nonce, issuedAt, model, version, step, sample, score, policy, alpha, threshold, ...rest] = payload;
-  const [wouldDrop, override, decision, propensity, survival, goodAt, low, high] = rest;
-  return {
-    nonce,
-    issuedAt,
-    model,
-    version,
-    step,
-    sample,
-    score,
-    policy,
-    alpha,
-    threshold,
-    wouldDrop,
-    override,
-    decision,
-    propensity,
-    survival,
-    goodAt,
-    range: [low, high],
-  };
 }

@@ -1,15 +1,12 @@
 /**
- * Owns how a capture is named: the same settings give the same id in every language.
- * Shapes cannot reveal that attention came from other layers or another batcher; this id can.
+ * Computes the id of a capture: the same settings give the same id in every language.
+ * The shapes of tensors cannot show that attention comes from other layers or another scheduler; the id does.
  */
 import { createHash } from 'node:crypto';
 
 const CAPTURE_ID_DIGITS = 16;
 
-/**
- * Canonical JSON: keys sorted, no spaces, numbers as JSON.stringify prints them (3.0 is "3").
- * Takes what JSON.parse gives.
- */
+/** Canonical JSON of a parsed JSON value: keys sorted, no spaces, numbers as JSON.stringify writes them (3.0 is "3"). */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (value === null || typeof value !== 'object') return JSON.stringify(value);

@@ -1,26 +1,24 @@
 /**
- * Owns the comparison of a request's tensors with what the probe declares: names, element types, shapes, sizes.
- * It looks at no element but the timesteps, one per sample; the engine's workers look at the values of the rest.
+ * Checks a request's tensors against the inputs that the probe declares: names, element types, shapes, number of samples.
+ * Of the values it reads only the timesteps; the engine's workers check the others.
  */
-import type { Manifest, ManifestInput } from './manifest.js';
 import { problem } from '../errors.js';
-import type { DecodedBody, Dtype, TensorSlice } from '../wire/tensor.js';
+import { type DecodedBody, DTYPE_BYTES, type Dtype, type TensorSlice } from '../wire/tensor.js';
+import type { Manifest, ManifestInput } from './manifest.js';
 
 const FLOATS: readonly Dtype[] = ['F16', 'BF16', 'F32'];
 const TIMESTEP = 'timestep';
-const F32_BYTES = 4;
 
-/** What a request that fits holds. */
 export interface CheckedTensors {
   readonly samples: number;
-  /** Per sample, in the backbone's own numbers. */
+  /** One per sample, in the backbone's own numbers. */
   readonly timesteps: readonly number[];
 }
 
 /**
  * Checks a request's tensors against a probe.
  * @param maxSamples the most samples that one request may hold.
- * @throws {ProblemError} one of the 422 kinds, with the tensor, what came and what was expected.
+ * @throws {ProblemError} with status 422, naming the tensor, what was received and what was expected.
  */
 export function checkTensors(body: DecodedBody, manifest: Manifest, maxSamples: number): CheckedTensors {
   refuseUnknown(body, manifest.inputs);
@@ -43,20 +41,13 @@ export function checkTensors(body: DecodedBody, manifest: Manifest, maxSamples: 
   return { samples, timesteps: readTimesteps(body) };
 }
 
-/**
- * Compares how the request says its attention was captured with how the probe's was.
- * @throws {ProblemError} `foreign_capture`
- */
+/** @throws {ProblemError} `foreign_capture`, when the request states another capture than the probe's. */
 export function checkCapture(captureId: string | undefined, manifest: Manifest): void {
   if (captureId === undefined || captureId === manifest.capture_id) return;
   throw problem(
     'foreign_capture',
     'The request’s attention was captured with other layers or settings than the probe’s.',
-    {
-      field: 'capture_id',
-      received: captureId,
-      expected: manifest.capture_id,
-    },
+    { field: 'capture_id', received: captureId, expected: manifest.capture_id },
   );
 }
 
@@ -88,13 +79,13 @@ function checkDtype(input: ManifestInput, tensor: TensorSlice): void {
   });
 }
 
-/** Backends hold signals in whichever float they compute in; a timestep is too coarse in 16 bits. */
+/** Backends may send the float type that they compute in; for a timestep, 16 bits are too coarse. */
 function acceptedDtypes(input: ManifestInput): readonly Dtype[] {
   const isFloat = FLOATS.includes(input.dtype);
   return isFloat && input.name !== TIMESTEP ? FLOATS : [input.dtype];
 }
 
-/** Fixed axes must agree with the probe, named ones with each other: the first tensor sets them. */
+/** Fixed axes must agree with the probe, and named axes with those of the first tensor that has them. */
 function checkShape(input: ManifestInput, tensor: TensorSlice, axes: Map<string, number>): void {
   const fits =
     tensor.shape.length === input.shape.length &&
@@ -128,7 +119,7 @@ function readTimesteps(body: DecodedBody): number[] {
   const tensor = body.tensors.get(TIMESTEP);
   if (!tensor) return [];
   const view = new DataView(body.bytes, tensor.byteOffset, tensor.byteLength);
-  return Array.from({ length: tensor.byteLength / F32_BYTES }, (_, index) =>
-    view.getFloat32(index * F32_BYTES, true),
+  return Array.from({ length: tensor.byteLength / DTYPE_BYTES.F32 }, (_, index) =>
+    view.getFloat32(index * DTYPE_BYTES.F32, true),
   );
 }

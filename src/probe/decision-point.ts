@@ -1,15 +1,15 @@
-/** Owns which decision point a request stands at: its samples' timesteps decide, a given step must agree. */
-import type { DecisionPoint, Manifest } from './manifest.js';
+/** Finds the decision point of a request by its samples' timesteps. A step that the request states must agree with it. */
 import { problem } from '../errors.js';
+import type { DecisionPoint, Manifest } from './manifest.js';
 
-/** What a request says about its place in the sampler. */
+/** Where a request says that it is in the sampler. */
 export interface ClaimedPlace {
   readonly step?: number | undefined;
   readonly totalSteps?: number | undefined;
 }
 
 /**
- * Finds the one decision point that all samples stand at.
+ * Finds the one decision point that all samples are at.
  * @param timesteps one per sample, in the backbone's own numbers; at least one.
  * @throws {ProblemError} `not_a_decision_point`, `mixed_decision_points` or `step_mismatch`.
  */
@@ -24,12 +24,8 @@ export function locateRequest(
   if (other) {
     throw problem(
       'mixed_decision_points',
-      `The samples stand at step ${point.step} and at step ${other.step}.`,
-      {
-        field: 'timestep',
-        received: timesteps,
-        expected: 'timesteps of one decision point',
-      },
+      `The samples are at different steps: ${point.step} and ${other.step}.`,
+      { field: 'timestep', received: timesteps, expected: 'timesteps of one decision point' },
     );
   }
   checkClaim('step', claimed.step, point.step);
@@ -42,7 +38,7 @@ function locate(points: readonly DecisionPoint[], timestep: number): DecisionPoi
   if (point) return point;
   throw problem(
     'not_a_decision_point',
-    `The timestep ${timestep} lies outside every decision point’s tolerance.`,
+    `The timestep ${timestep} is outside the tolerance of every decision point.`,
     {
       field: 'timestep',
       received: Number.isFinite(timestep) ? timestep : String(timestep),

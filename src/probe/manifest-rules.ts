@@ -1,11 +1,11 @@
-/** Owns how the fields of a probe.json must agree with each other. Pure functions; each gives the sentences of what is wrong. */
+/** Checks that the fields of a probe.json agree with each other. Each rule returns a sentence per contradiction. */
 import { captureId } from './capture-id.js';
 import type { CalibrationPoint, Manifest, ManifestInput } from './manifest.js';
 
-/** The graph's file name, the same in every probe. */
+/** The file of the ONNX graph, in every probe. */
 export const MODEL_FILE = 'model.onnx';
 
-/** All contradictions within a manifest, each "field: what is wrong"; empty when there are none. */
+/** All contradictions of a manifest, each as "field: what is wrong"; empty when there are none. */
 export function manifestContradictions(manifest: Manifest): string[] {
   return [
     ...captureRules(manifest),
@@ -36,7 +36,7 @@ function metricRules({ metric }: Manifest): string[] {
 function inputRules({ inputs, capture }: Manifest): string[] {
   const maps = ['batch', capture.layers.length, 'tokens', capture.height, capture.width];
   return [
-    ...duplicates(inputs.map((input) => input.name)).map((name) => `inputs: "${name}" stands there twice`),
+    ...duplicates(inputs.map(({ name }) => `inputs: "${name}"`)),
     ...inputs.flatMap(axisRules),
     ...requiredInput(inputs, 'attention', ['F16', 'F32'], maps),
     ...requiredInput(inputs, 'token_mask', ['U8'], ['batch', 'tokens']),
@@ -45,13 +45,11 @@ function inputRules({ inputs, capture }: Manifest): string[] {
 }
 
 function axisRules({ name, shape }: ManifestInput): string[] {
-  const [first, ...rest] = shape;
-  if (first !== 'batch' || rest.includes('batch'))
-    return [`inputs.${name}.shape: "batch" must be its first axis alone`];
-  if (duplicates(rest.filter((axis) => axis === 'tokens')).length > 0) {
-    return [`inputs.${name}.shape: "tokens" may stand there once`];
-  }
-  return [];
+  if (shape.indexOf('batch') !== 0 || shape.lastIndexOf('batch') !== 0)
+    return [`inputs.${name}.shape: "batch" must be the first axis and no other`];
+  return shape.indexOf('tokens') === shape.lastIndexOf('tokens')
+    ? []
+    : [`inputs.${name}.shape: "tokens" may be one axis only`];
 }
 
 function requiredInput(
@@ -62,44 +60,40 @@ function requiredInput(
 ): string[] {
   const input = inputs.find((candidate) => candidate.name === name);
   if (!input) return [`inputs: "${name}" is missing`];
-  const wrong: string[] = [];
+  const errors: string[] = [];
   if (!dtypes.includes(input.dtype)) {
-    wrong.push(`inputs.${name}.dtype: must be ${dtypes.join(' or ')}, not ${input.dtype}`);
+    errors.push(`inputs.${name}.dtype: must be ${dtypes.join(' or ')}, not ${input.dtype}`);
   }
   if (input.shape.join() !== shape.join()) {
-    wrong.push(`inputs.${name}.shape: must be [${shape.join(', ')}], not [${input.shape.join(', ')}]`);
+    errors.push(`inputs.${name}.shape: must be [${shape.join(', ')}], not [${input.shape.join(', ')}]`);
   }
-  return wrong;
+  return errors;
 }
 
 function decisionPointRules({ decision_points: points, capture }: Manifest): string[] {
-  const wrong = duplicates(points.map((point) => point.step)).map(
-    (step) => `decision_points: step ${step} stands there twice`,
-  );
+  const errors = duplicates(points.map(({ step }) => `decision_points: step ${step}`));
   for (const { step } of points) {
     if (step > capture.total_steps) {
-      wrong.push(`decision_points: step ${step} lies beyond the ${capture.total_steps} steps of capture`);
+      errors.push(`decision_points: step ${step} lies beyond the ${capture.total_steps} steps of capture`);
     }
   }
   const byTimestep = points.toSorted((left, right) => left.timestep - right.timestep);
   for (const [index, upper] of byTimestep.entries()) {
     const lower = byTimestep[index - 1];
     if (lower && lower.timestep + lower.tolerance >= upper.timestep - upper.tolerance) {
-      wrong.push(`decision_points: steps ${lower.step} and ${upper.step} overlap within their tolerances`);
+      errors.push(`decision_points: steps ${lower.step} and ${upper.step} overlap within their tolerances`);
     }
   }
-  return wrong;
+  return errors;
 }
 
 function calibrationRules({ calibration, decision_points: points }: Manifest): string[] {
   const steps = new Set(points.map((point) => point.step));
   return [
-    ...duplicates(calibration.map((point) => point.step)).map(
-      (step) => `calibration: step ${step} stands there twice`,
-    ),
+    ...duplicates(calibration.map(({ step }) => `calibration: step ${step}`)),
     ...calibration
       .filter((point) => !steps.has(point.step))
-      .map((point) => `calibration: step ${point.step} is no decision point`),
+      .map((point) => `calibration: step ${point.step} is not a decision point`),
     ...calibration.flatMap(curveRules),
   ];
 }
@@ -111,15 +105,15 @@ function curveRules({ step, scores, good_scores: goodScores, p_good: pGood }: Ca
     'p_good.score': pGood.score,
     'p_good.probability': pGood.probability,
   };
-  const wrong = Object.entries(curves)
+  const errors = Object.entries(curves)
     .filter(([, values]) => !isAscending(values))
     .map(([name]) => `calibration of step ${step}: ${name} is not ascending`);
   if (pGood.score.length !== pGood.probability.length) {
-    wrong.push(
+    errors.push(
       `calibration of step ${step}: p_good has ${pGood.score.length} scores but ${pGood.probability.length} probabilities`,
     );
   }
-  return wrong;
+  return errors;
 }
 
 function fileRules({ files, selftest }: Manifest): string[] {
@@ -132,6 +126,7 @@ function isAscending(values: readonly number[]): boolean {
   return values.every((value, index) => index === 0 || value >= (values[index - 1] ?? value));
 }
 
-function duplicates<T>(values: readonly T[]): T[] {
-  return [...new Set(values.filter((value, index) => values.indexOf(value) !== index))];
+function duplicates(entries: readonly string[]): string[] {
+  const repeated = new Set(entries.filter((entry, index) => entries.indexOf(entry) !== index));
+  return [...repeated].map((entry) => `${entry} is listed twice`);
 }

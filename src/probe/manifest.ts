@@ -1,8 +1,11 @@
 /**
- * Owns the form of probe.json, the contract between training and serving: schema, type and JSON Schema.
- * How its fields must agree with each other stands in manifest-rules.ts, how it is read in manifest-reader.ts.
+ * Defines probe.json, the contract between training and serving: schema, type and JSON Schema.
+ * manifest-rules.ts checks that its fields agree with each other; folder.ts reads it.
  */
 import * as z from 'zod';
+
+/** The name of a probe, and of its folder. */
+export const PROBE_NAME = /^[a-z0-9][a-z0-9._-]*$/;
 
 const fileName = z
   .string()
@@ -14,24 +17,29 @@ const step = count.describe('The step-th call of the denoiser, counted from 1');
 
 const capture = z
   .looseObject({
-    layers: z.array(z.string().min(1)).min(1).describe('Cross-attention layers, in the order of the tensor'),
+    layers: z
+      .array(z.string().min(1))
+      .min(1)
+      .describe('The cross-attention layers, in the order of the attention tensor'),
     height: count,
     width: count,
-    heads: z.string().describe('How heads are reduced'),
+    heads: z.string().describe('How the heads are reduced to one map'),
     tokens: z.string().describe('Which tokens are kept'),
-    pooling: z.string().describe('How maps are brought to height × width'),
-    batcher: z.string(),
+    pooling: z.string().describe('How maps are resized to height × width'),
+    scheduler: z.string(),
     total_steps: count,
     guidance: z.number(),
     resolution: z.tuple([count, count]),
   })
-  .describe('How the attention was captured; hashed whole, further members included');
+  .describe(
+    'How the attention was captured. capture_id is the hash of all its members, further ones included',
+  );
 
 const metric = z
   .object({
     name: z.string().min(1),
     range: z.tuple([z.number(), z.number()]),
-    good_at: z.number().describe('From this quality on an image counts as good'),
+    good_at: z.number().describe('An image of at least this quality counts as good'),
   })
   .describe('The quality of the finished image that the score predicts');
 
@@ -45,8 +53,8 @@ const graphInput = z.object({
 
 const decisionPoint = z.object({
   step,
-  timestep: z.number().describe('The number that the backbone itself gives to this call'),
-  tolerance: z.number().nonnegative().describe('How far a timestep may lie from it'),
+  timestep: z.number().describe('The backbone’s own number for this call'),
+  tolerance: z.number().nonnegative().describe('How far the timestep of a request may be from it'),
 });
 
 const calibrationPoint = z.object({
@@ -69,16 +77,16 @@ const calibrationPoint = z.object({
 const selftest = z
   .object({
     input: fileName.describe('A /score body in safetensors layout'),
-    scores: z.array(z.number()).min(1).describe('What the probe must answer to it'),
+    scores: z.array(z.number()).min(1).describe('The scores that the probe must give to it'),
     tolerance: z.number().positive(),
   })
-  .describe('Run whenever the probe is loaded');
+  .describe('Scored whenever the probe is loaded');
 
-/** probe.json, schema_version 1, before the rules that connect its fields. */
+/** probe.json, schema_version 1. It does not check that the fields agree with each other. */
 export const manifestSchema = z
   .object({
     schema_version: z.literal(1),
-    name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, 'must be lower-case letters, digits, ".", "_" or "-"'),
+    name: z.string().regex(PROBE_NAME, 'must be lower-case letters, digits, ".", "_" or "-"'),
     version: count,
     backbone: z.string().min(1),
     capture,
@@ -92,19 +100,19 @@ export const manifestSchema = z
     }),
     decision_points: z.array(decisionPoint).min(1),
     calibration: z.array(calibrationPoint),
-    evaluation: z.record(z.string(), z.unknown()).describe('The headline of the evaluation, for people'),
+    evaluation: z.record(z.string(), z.unknown()).describe('The main figures of the evaluation, for people'),
     selftest,
     files: z.record(fileName, sha256).describe('The SHA-256 of each file of the probe'),
   })
-  .describe('What a probe is, what it takes, and how it was calibrated');
+  .describe('What a probe predicts, which inputs it takes, and how it was calibrated');
 
-/** A valid probe.json, its members named as in the file. */
+/** A valid probe.json. */
 export type Manifest = z.infer<typeof manifestSchema>;
 export type ManifestInput = Manifest['inputs'][number];
 export type DecisionPoint = Manifest['decision_points'][number];
 export type CalibrationPoint = Manifest['calibration'][number];
 
-/** The JSON Schema that describes probe.json to other languages. */
+/** The JSON Schema of probe.json, published as models/probe.schema.json. */
 export function manifestJsonSchema(): Record<string, unknown> {
   return {
     ...z.toJSONSchema(manifestSchema, { io: 'input', target: 'draft-2020-12' }),

@@ -127,7 +127,7 @@ function installHooks(app: FastifyInstance, metrics: Metrics, isDraining: () => 
     reply.raw.once('close', () => {
       const route = request.routeOptions.url ?? 'unknown';
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
-      metrics.requestFinished(route, request.method, status);
+      metrics.countRequest(route, request.method, status);
     });
   });
   // A connection that is kept alive would delay app.close() by the keep-alive timeout (fastify/fastify#7044).

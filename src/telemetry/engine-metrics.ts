@@ -1,13 +1,10 @@
-/** Owns what the engine's reports become in the metrics. */
+/** Counts what the engine reports. */
 import type { EngineObserver, Provider } from '../engine/types.js';
 import type { Instruments } from './instruments.js';
-import { startScoresAtZero } from './score-metrics.js';
+import { startRequestsAtZero } from './score-metrics.js';
 
-const MS_PER_SECOND = 1000;
-
-/** Hooks for the engine. */
 export function observeEngine(instruments: Instruments): EngineObserver {
-  /** A run is reported without its provider, which is known from the load. */
+  /** By `name@version`: reports of runs do not name the provider. */
   const providers = new Map<string, Provider>();
   const labelsOf = (model: string, version: number) => ({
     model,
@@ -18,7 +15,7 @@ export function observeEngine(instruments: Instruments): EngineObserver {
     batchRun: ({ model, version, samples, ms }) => {
       const labels = labelsOf(model, version);
       instruments.batchSize.observe(labels, samples);
-      instruments.batchDuration.observe(labels, ms / MS_PER_SECOND);
+      instruments.batchDuration.observe(labels, ms / 1000);
     },
     entrySkipped: (reason) => instruments.skippedEntries.inc({ reason }),
     workerRestarted: () => instruments.workerRestarts.inc(),
@@ -27,16 +24,16 @@ export function observeEngine(instruments: Instruments): EngineObserver {
       const labels = { ...before, provider };
       providers.set(`${model}@${version}`, provider);
       if (before.provider !== provider) {
-        // Of a version that now runs elsewhere, only what it is now may show.
+        // The info metric must show the current provider only.
         instruments.providerInfo.remove(before);
-        startScoresAtZero(instruments, labels);
+        startRequestsAtZero(instruments, labels);
       }
       instruments.modelInfo.set({ model, version, sha256 }, 1);
       instruments.providerInfo.set(labels, 1);
       instruments.loadedProbes.inc(labels);
       instruments.refusedProbes.inc({ model, version }, 0);
     },
-    // What it has counted stays: a counter that vanishes would take its past from the sums over it. Its last runs still count.
+    // Counters stay: removing one would lower every sum over it, and the last batches of the probe still count.
     probeUnloaded: ({ name: model, version, provider, sha256 }) => {
       instruments.modelInfo.remove({ model, version, sha256 });
       instruments.providerInfo.remove({ model, version: String(version), provider });

@@ -1,9 +1,7 @@
-/** Owns the log: JSON lines by pino, and what never goes into them: nothing of a request's body or metadata. */
+/** The log: JSON lines by pino, without anything from a request's headers, body or metadata. */
 import { type Logger, pino } from 'pino';
 
-/**
- * @param level one of pino's levels. @param destination where lines go; stdout when left out.
- */
+/** @param level one of pino's levels. @param destination stdout when omitted. */
 export function createLog(level: string, destination?: { write(line: string): void }): Logger {
   const options = {
     level,

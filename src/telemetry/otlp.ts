@@ -1,7 +1,6 @@
 /**
- * Owns the traces on their way out: spans by OpenTelemetry's SDK, sent by OTLP over HTTP as JSON. Endpoint, headers,
- * sampler, batches and resource come from OpenTelemetry's standard environment variables, which the SDK reads itself.
- * Loaded only where tracing is asked for.
+ * Makes spans with OpenTelemetry's SDK and sends them by OTLP over HTTP as JSON. The SDK itself reads endpoint, headers,
+ * sampler, batches and resource from OpenTelemetry's standard environment variables. Loaded only when tracing is enabled.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -32,36 +31,35 @@ import type { EndedRequest, RequestTrace, Tracing } from './tracing.js';
 
 const SERVICE_NAME = 'diffusion-probe';
 /**
- * Longer nobody waits at the end for a collector that does not answer. The process still lives until the exporter gives
- * up by itself, after OTEL_EXPORTER_OTLP_TIMEOUT.
+ * How long close() waits for the collector. An unanswered export keeps the process alive until the exporter gives up, after
+ * OTEL_EXPORTER_OTLP_TIMEOUT.
  */
-const LAST_WORDS_MS = 3000;
+const FLUSH_TIMEOUT_MS = 3000;
 
-/** Starts to collect spans. @param version of this service. */
+/** @param version of this service. */
 export function startTracing(version: string): Tracing {
-  const own = resourceFromAttributes({ 'service.name': SERVICE_NAME, 'service.version': version });
-  // What the environment says of the resource goes before what we do.
+  // The later resource takes precedence: the environment can override the name of the service.
   const resource = defaultResource()
-    .merge(own)
+    .merge(resourceFromAttributes({ 'service.name': SERVICE_NAME, 'service.version': version }))
     .merge(detectResources({ detectors: [envDetector] }));
   const spanProcessors = [new BatchSpanProcessor(new OTLPTraceExporter())];
-  const ofRequests = new BasicTracerProvider({ resource, spanProcessors });
-  // Runs are in no caller's trace: one is kept wherever a request in it is, and those have been sampled already.
-  const ofRuns = new BasicTracerProvider({ resource, spanProcessors, sampler: new AlwaysOnSampler() });
-  const requestTracer = ofRequests.getTracer(SERVICE_NAME, version);
-  const runTracer = ofRuns.getTracer(SERVICE_NAME, version);
+  const requestProvider = new BasicTracerProvider({ resource, spanProcessors });
+  // Batch runs have traces of their own and are reported only when one of their requests was sampled: sample all of them.
+  const runProvider = new BasicTracerProvider({ resource, spanProcessors, sampler: new AlwaysOnSampler() });
+  const requestTracer = requestProvider.getTracer(SERVICE_NAME, version);
+  const runTracer = runProvider.getTracer(SERVICE_NAME, version);
   const propagator = new W3CTraceContextPropagator();
   return {
     begin: (headers, from) => {
       const parent = propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
-      const times = { startTime: onTheWall(from) };
+      const times = { startTime: epochMs(from) };
       const span = requestTracer.startSpan('POST /score', { kind: SpanKind.SERVER, ...times }, parent);
       return span.isRecording() ? new TracedRequest(requestTracer, span, parent) : undefined;
     },
     recordRun: (run) => recordRun(runTracer, run),
     close: async () => {
-      const sent = Promise.allSettled([ofRequests.shutdown(), ofRuns.shutdown()]);
-      await Promise.race([sent, delay(LAST_WORDS_MS, undefined, { ref: false })]);
+      const flushed = Promise.allSettled([requestProvider.shutdown(), runProvider.shutdown()]);
+      await Promise.race([flushed, delay(FLUSH_TIMEOUT_MS, undefined, { ref: false })]);
     },
   };
 }
@@ -82,32 +80,32 @@ class TracedRequest implements RequestTrace {
     return { context: this.#span.spanContext() };
   }
 
-  /** Notes a run that held samples of this request. */
-  ranIn(run: Link): void {
+  /** Links a batch run that held samples of this request. */
+  addRun(run: Link): void {
     this.#runs.push(run);
   }
 
-  /** The stages become spans only now, when all their times are known. */
+  /** Makes the spans of the stages too: only now are all their times known. */
   end({ to, stages, attributes, isFault }: EndedRequest): void {
-    this.#span.setAttributes(withoutUnknown(attributes));
+    this.#span.setAttributes(definedOnly(attributes));
     if (isFault) this.#span.setStatus({ code: SpanStatusCode.ERROR });
-    const within = trace.setSpan(this.#parent, this.#span);
+    const context = trace.setSpan(this.#parent, this.#span);
     for (const { stage, from: begun, to: ended } of stages) {
       const links = stage === 'inference' ? this.#runs : [];
-      this.#tracer.startSpan(stage, { startTime: onTheWall(begun), links }, within).end(onTheWall(ended));
+      this.#tracer.startSpan(stage, { startTime: epochMs(begun), links }, context).end(epochMs(ended));
     }
-    this.#span.end(onTheWall(to));
+    this.#span.end(epochMs(to));
   }
 }
 
-/** A run serves several requests, so it has a trace of its own: links lead to each of theirs, and back. */
+/** A batch run serves several requests, so it has a trace of its own, with links to each of theirs and back. */
 function recordRun(tracer: Tracer, run: BatchRun): void {
   const requests = run.origins.filter((origin) => origin instanceof TracedRequest);
   const { name, version, provider } = run.probe;
   const span = tracer.startSpan(
     'batch run',
     {
-      startTime: onTheWall(run.from),
+      startTime: epochMs(run.from),
       links: requests.map(({ link }) => link),
       attributes: {
         'diffusion_probe.model': name,
@@ -120,19 +118,19 @@ function recordRun(tracer: Tracer, run: BatchRun): void {
     ROOT_CONTEXT,
   );
   if (run.isFault) span.setStatus({ code: SpanStatusCode.ERROR });
-  for (const request of requests) request.ranIn({ context: span.spanContext() });
-  span.end(onTheWall(run.to));
+  for (const request of requests) request.addRun({ context: span.spanContext() });
+  span.end(epochMs(run.to));
 }
 
 /**
- * The SDK would take times of performance.now() too, but adjusts them to the clock on the wall for each span anew, so that
- * stages would begin before their request.
+ * Unix time, ms, of a time on the clock of performance.now(). The SDK accepts such times too, but adds the present offset
+ * between the two clocks per span, so that stages could begin before their request.
  */
-function onTheWall(time: number): number {
+function epochMs(time: number): number {
   return performance.timeOrigin + time;
 }
 
-function withoutUnknown(attributes: EndedRequest['attributes']): Attributes {
+function definedOnly(attributes: EndedRequest['attributes']): Attributes {
   const known = Object.entries(attributes).filter(
     (entry): entry is [string, string | number] => entry[1] !== undefined,
   );

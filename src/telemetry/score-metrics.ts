@@ -1,46 +1,51 @@
-/** Owns what becomes of requests to /score in the metrics: their outcome, their samples and their decisions. */
+/** Counts requests to /score: their outcomes, samples and decisions. Label sets start at zero before their first count. */
 import type { Policy } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import { type ErrorCode, ERRORS, FAIL_OPEN_REASONS, isFailOpenReason } from '../errors.js';
+import type { Manifest } from '../probe/manifest.js';
+import { possibleDecisions } from './possible-decisions.js';
 import type { FeedbackMetrics } from './feedback-metrics.js';
 import type { Instruments } from './instruments.js';
-import { STAGES } from './stages.js';
+import { STAGES } from './tracing.js';
 
-export const TENTHS = 10;
-/** The label of decisions that nothing has overridden, and of requests that nothing has gone wrong with. */
+const TENTHS = 10;
+/** The label of a decision without override, and of a request without an error. */
 const NONE = 'none';
 
-/** What can be wrong with a request to /score itself. */
-const MISTAKES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !isFailOpenReason(code));
+const REQUEST_ERRORS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !isFailOpenReason(code));
 
-/** One answered group, as far as it is counted. */
+/** A loaded probe, with the policy for requests that give none. */
+export interface ExpectedProbe {
+  readonly name: string;
+  readonly version: number;
+  readonly manifest: Manifest;
+  readonly policy: Policy;
+}
+
+/** A group that was answered with scores. */
 export interface ScoredEvent {
   readonly probe: ServedProbe;
   readonly policy: Policy;
   /** The decision point's step. */
   readonly step: number;
-  readonly results: readonly CountedResult[];
+  readonly results: readonly {
+    readonly score: number;
+    /** 0 to 100; null without calibration. */
+    readonly percentile: number | null;
+    readonly decision: string;
+    readonly reason: string;
+    readonly override: string | null;
+  }[];
 }
 
-interface CountedResult {
-  readonly score: number;
-  /** 0 to 100; null without calibration. */
-  readonly percentile: number | null;
-  readonly decision: string;
-  readonly reason: string;
-  readonly override: string | null;
-}
-
-/**
- * A request without scores: answered with "keep everything", refused for a fault of its own, failed by a fault of the
- * service, or left by its client before there was an answer.
- */
+/** A request without scores. */
 export interface UnscoredEvent {
+  /** `refused`: an error of the request. `failed`: an error of the service. `gone`: its client left before the answer. */
   readonly outcome: 'failed_open' | 'refused' | 'failed' | 'gone';
   readonly reason: ErrorCode | 'none';
-  /** The probe that it asked for, if it got as far. */
+  /** Undefined when the request failed before its probe was known. */
   readonly probe?: ServedProbe | undefined;
-  /** How many samples it held, if it got as far. */
+  /** Undefined when the request failed before its samples were counted. */
   readonly samples?: number | undefined;
 }
 
@@ -48,83 +53,88 @@ type ProbeLabels = Record<'model' | 'version' | 'provider', string>;
 
 const NO_PROBE: ProbeLabels = { model: '', version: '', provider: '' };
 
-/** The labels of a probe; empty for a request that is not known to belong to any. */
+/** The labels of a probe; empty for a request whose probe is not known. */
 export function probeLabels(probe: ServedProbe | undefined): ProbeLabels {
   if (!probe) return NO_PROBE;
   return { model: probe.name, version: String(probe.version), provider: probe.provider };
 }
 
-/** Sets all that the requests to a probe can become to zero. To be called once. */
-export function startScoresAtZero(
+/** Starts all outcomes, stages and batches of requests to a probe at zero. */
+export function startRequestsAtZero(
   { scoreRequests, samples, stageDuration, batchSize, batchDuration }: Instruments,
   labels: ProbeLabels,
 ): void {
-  const kinds = [
+  const results = [
     { outcome: 'scored', reason: NONE },
     { outcome: 'gone', reason: NONE },
-    ...MISTAKES.map((reason) => ({ outcome: 'refused', reason })),
+    ...REQUEST_ERRORS.map((reason) => ({ outcome: 'refused', reason })),
     ...FAIL_OPEN_REASONS.flatMap((reason) => [
       { outcome: 'failed_open', reason },
       { outcome: 'failed', reason },
     ]),
   ];
-  for (const kind of kinds) {
-    scoreRequests.inc({ ...labels, ...kind }, 0);
-    samples.inc({ ...labels, ...kind }, 0);
+  for (const result of results) {
+    scoreRequests.inc({ ...labels, ...result }, 0);
+    samples.inc({ ...labels, ...result }, 0);
   }
-  for (const stage of STAGES) stageDuration.zero({ ...labels, stage });
+  for (const stage of STAGES) stageDuration.startAtZero({ ...labels, stage });
   if (labels.model === '') return;
-  batchSize.zero(labels);
-  batchDuration.zero(labels);
+  batchSize.startAtZero(labels);
+  batchDuration.startAtZero(labels);
 }
 
-/** Counts a group that got scores and decisions. */
+/** Starts all decisions of a probe by a policy at zero: PromQL's `increase` misses the first count of a new label set. */
+export function startDecisionsAtZero(
+  { decisions, stepsSaved, stepsLost, waitSeconds, scoreTenths, score }: Instruments,
+  feedback: FeedbackMetrics,
+  { name: model, version, manifest, policy }: ExpectedProbe,
+): void {
+  for (const counter of [stepsSaved, stepsLost, waitSeconds]) counter.inc({ model, version }, 0);
+  for (const { step } of manifest.decision_points) {
+    feedback.startAtZero({ model, version, step, policy });
+    score.startAtZero({ model, version, step });
+    for (const outcome of possibleDecisions(policy))
+      decisions.inc({ model, version, step, policy: policy.name, ...outcome }, 0);
+  }
+  for (const { step } of manifest.calibration) {
+    for (let tenth = 1; tenth <= TENTHS; tenth += 1) scoreTenths.inc({ model, version, step, tenth }, 0);
+  }
+}
+
 export function countScored(
-  instruments: Instruments,
+  { scoreRequests, samples, decisions, score: scores, scoreTenths, stepsSaved, stepsLost }: Instruments,
   feedback: FeedbackMetrics,
   { probe, policy, step, results }: ScoredEvent,
 ): void {
-  const { name: model, version, provider, manifest } = probe;
+  const { name: model, version, manifest } = probe;
   const [low, high] = manifest.metric.range;
-  const kind = { model, version: String(version), provider, outcome: 'scored', reason: NONE };
-  instruments.scoreRequests.inc(kind);
-  instruments.samples.inc(kind, results.length);
-  feedback.expect({ model, version, step, policy });
+  const result = { ...probeLabels(probe), outcome: 'scored', reason: NONE };
+  scoreRequests.inc(result);
+  samples.inc(result, results.length);
+  feedback.startAtZero({ model, version, step, policy });
   const point = { model, version, step };
-  instruments.expectScore(point);
+  scores.startAtZero(point);
   for (const { score, percentile, decision, reason, override } of results) {
-    const labels = {
-      model,
-      version,
-      step,
-      policy: policy.name,
-      decision,
-      reason,
-      override: override ?? NONE,
-    };
-    instruments.decisions.inc(labels);
-    instruments.score.observe(point, (score - low) / (high - low));
-    if (percentile !== null)
-      instruments.scoreTenths.inc({ model, version, step, tenth: tenthOf(percentile) });
+    decisions.inc({ ...point, policy: policy.name, decision, reason, override: override ?? NONE });
+    scores.observe(point, (score - low) / (high - low));
+    if (percentile !== null) scoreTenths.inc({ ...point, tenth: tenthOf(percentile) });
     if (decision !== 'drop') continue;
-    instruments.stepsSaved.inc({ model, version }, manifest.capture.total_steps - step);
-    instruments.stepsLost.inc({ model, version }, step);
+    stepsSaved.inc({ model, version }, manifest.capture.total_steps - step);
+    stepsLost.inc({ model, version }, step);
   }
 }
 
-/** Counts a request that got none. */
 export function countUnscored(
-  instruments: Instruments,
-  { outcome, reason, probe, samples }: UnscoredEvent,
+  { scoreRequests, samples, failedOpen }: Instruments,
+  { outcome, reason, probe, samples: count = 0 }: UnscoredEvent,
 ): void {
-  const { model, version, provider } = probeLabels(probe);
-  const kind = { model, version, provider, outcome, reason };
-  instruments.scoreRequests.inc(kind);
-  instruments.samples.inc(kind, samples ?? 0);
-  if (outcome === 'failed_open') instruments.failedOpen.inc({ reason });
+  const result = { ...probeLabels(probe), outcome, reason };
+  scoreRequests.inc(result);
+  samples.inc(result, count);
+  if (outcome === 'failed_open') failedOpen.inc({ reason });
 }
 
-/** From 1 to 10; the calibration scores themselves fall into all of them alike. */
+/** 1 to 10. Each holds a tenth of the calibration scores. */
 function tenthOf(percentile: number): number {
   return Math.min(TENTHS, Math.floor(percentile / TENTHS) + 1);
 }

@@ -1,39 +1,49 @@
-/** Owns what of requests and runs goes into traces, and when there is tracing at all. telemetry/otlp.ts sends it. */
+/** The interface of tracing, and the settings that enable it. otlp.ts implements it with OpenTelemetry. */
 import type { IncomingHttpHeaders } from 'node:http';
 
 import type { BatchRun } from '../engine/types.js';
-import type { StageInterval } from './stages.js';
 
-/** What is known of a request to /score once it has been answered or has failed. */
+/** The stages of /score, as metrics, spans and the Server-Timing header name them. */
+export const STAGES = ['receive', 'decode', 'queue', 'inference', 'decision', 'total'] as const;
+
+export type Stage = (typeof STAGES)[number];
+
+/** When a stage began and ended, on the clock of performance.now(), ms. */
+export interface StageInterval {
+  readonly stage: Stage;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A request to /score that was answered or has failed. */
 export interface EndedRequest {
   /** On the clock of performance.now(), ms. */
   readonly to: number;
   readonly stages: readonly StageInterval[];
-  /** Nothing of the body; undefined where it is not known. */
+  /** Never values from the body; undefined when not known. */
   readonly attributes: Readonly<Record<string, string | number | undefined>>;
-  /** Whether the service is at fault. */
+  /** Whether the service caused the failure. */
   readonly isFault: boolean;
 }
 
-/** A request that is being traced. */
 export interface RequestTrace {
   end(request: EndedRequest): void;
 }
 
 export interface Tracing {
   /**
-   * Begins to trace a request; undefined where its trace is not sampled.
-   * @param headers `traceparent` among them says which trace it belongs to. @param from on the clock of performance.now(), ms.
+   * Starts the trace of a request; undefined when the trace is not sampled.
+   * @param headers with `traceparent` when the caller has a trace. @param from on the clock of performance.now(), ms.
    */
   begin(headers: IncomingHttpHeaders, from: number): RequestTrace | undefined;
-  /** Takes in a run of the engine for requests that are traced: their traces are its origins. */
+  /** Records a batch run. The `origins` of the run are the traces of its requests. */
   recordRun(run: BatchRun): void;
-  /** Sends what is left. */
+  /** Sends the remaining spans. */
   close(): Promise<void>;
 }
 
-/** Whether OpenTelemetry's standard variables ask for traces: an endpoint is set, and nothing switches them off. */
-export function isTracingAsked(environment: Readonly<Record<string, string | undefined>>): boolean {
+/** Whether OpenTelemetry's standard environment variables set an endpoint and do not disable traces. */
+export function isTracingEnabled(environment: Readonly<Record<string, string | undefined>>): boolean {
   const { OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER = 'otlp' } = environment;
   if (OTEL_SDK_DISABLED?.toLowerCase() === 'true' || OTEL_TRACES_EXPORTER.trim() !== 'otlp') return false;
   const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = environment;

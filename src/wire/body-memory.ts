@@ -1,50 +1,46 @@
 /**
- * Owns the memory that requests' bodies lie in. Event loop and workers share it, so a body moves nowhere; and it is used
- * again and again, since fresh memory costs a page fault per 4 KiB, and memory of V8's own would set off its garbage
- * collector every few hundred requests.
+ * Keeps the memory of requests' bodies for later ones. It is shared memory, so workers read a body where it was received.
+ * Reuse saves a page fault per 4 KiB of fresh memory. See docs/adr/0011-reuse-the-memory-of-bodies.md.
  */
 
-/** Memory of a body that has been answered; bodies of one backbone have few different lengths. */
+/** Free memory by length: the bodies of one backbone have few different lengths. */
 export class BodyMemory {
   readonly #maxFreeBytes: number;
-  /** By length in bytes. A map keeps the order in which lengths came up. */
+  /** By length in bytes; the length that was used last is the last key. */
   readonly #free = new Map<number, SharedArrayBuffer[]>();
   #freeBytes = 0;
 
-  /** @param maxFreeBytes kept for later at most. */
+  /** @param maxFreeBytes the most bytes that are kept. */
   constructor(maxFreeBytes: number) {
     this.#maxFreeBytes = maxFreeBytes;
   }
 
-  /** Memory of exactly so many bytes, holding anything. */
+  /** Memory of exactly this many bytes; it may hold old content. */
   take(length: number): SharedArrayBuffer {
-    const alike = this.#free.get(length);
-    const known = alike?.pop();
-    if (!known) return new SharedArrayBuffer(length);
-    if (alike?.length === 0) this.#free.delete(length);
+    const sameLength = this.#free.get(length);
+    const memory = sameLength?.pop();
+    if (!memory) return new SharedArrayBuffer(length);
+    if (sameLength?.length === 0) this.#free.delete(length);
     this.#freeBytes -= length;
-    return known;
+    return memory;
   }
 
-  /** Takes memory back that nobody reads or writes any more. What is never given back is collected as garbage. */
+  /** Takes back memory that is not read or written any more. Memory that is never given back is garbage-collected. */
   give(memory: SharedArrayBuffer): void {
     const length = memory.byteLength;
-    this.#freeBytes += length;
-    const alike = this.#free.get(length) ?? [];
-    alike.push(memory);
-    // The length that was used last goes to the end: the others are let go first.
+    const sameLength = this.#free.get(length) ?? [];
+    sameLength.push(memory);
     this.#free.delete(length);
-    this.#free.set(length, alike);
-    while (this.#freeBytes > this.#maxFreeBytes) this.#letGo();
-  }
-
-  #letGo(): void {
-    const [length = 0] = this.#free.keys();
-    this.take(length);
+    this.#free.set(length, sameLength);
+    this.#freeBytes += length;
+    while (this.#freeBytes > this.#maxFreeBytes) {
+      const [leastRecentLength = 0] = this.#free.keys();
+      this.take(leastRecentLength);
+    }
   }
 }
 
-/** The same bytes in memory that workers can be shown. */
+/** The same bytes in shared memory. */
 export function sharedCopy(bytes: Uint8Array): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(bytes.byteLength);
   new Uint8Array(memory).set(bytes);

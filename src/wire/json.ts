@@ -1,25 +1,21 @@
 /**
- * Owns the JSON form of a request, for people with curl: the same tensors and metadata as in the binary form,
- * the tensors as base64 or as nested lists. It costs ten times the binary form, so its bodies are kept small.
- * It is rewritten into the binary form and read from there: one set of rules and limits for both.
+ * Reads the JSON form of a request, for people with curl: the same tensors and metadata as in the binary form, the tensors
+ * as base64 or as nested lists. The rules and limits are those of the binary form.
  */
 import { problem, type ProblemError } from '../errors.js';
-import { sharedCopy } from './body-memory.js';
-import { DTYPE_BYTES, elementCount, isDtype } from './dtype.js';
 import { type ListDtype, NestedListError, tensorFromLists } from './nested-lists.js';
-import { encodeSafetensors, type TensorData } from './safetensors-writer.js';
-import { decodeSafetensors } from './safetensors.js';
-import { parseStrictJson, StrictJsonError } from './strict-json.js';
-import type { DecodedBody } from './tensor.js';
+import { bodyFromHeader, type Header, MAX_HEADER_BYTES } from './safetensors.js';
+import { isRecord, parseStrictJson, StrictJsonError } from './strict-json.js';
+import { type DecodedBody, DTYPE_BYTES, elementCount, isDtype, type TensorData } from './tensor.js';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Tells the element type in which a nested list is stored, by the request's `model` and the tensor's name. */
+/** Returns the element type in which a nested list is stored, by the request's `model` and the tensor's name. */
 export type ChooseListDtype = (model: string | undefined, tensor: string) => ListDtype;
 
 /**
  * Reads `{"tensors": {name: {"dtype", "shape", "data": base64} or nested lists, ...}, ...metadata}`.
- * Metadata that is not a string (a policy, a list of ids, a step) becomes its JSON text, as the binary form has it.
+ * Metadata that is not a string (a policy, a list of ids, a step) becomes its JSON text, as in the binary form.
  * @throws {ProblemError} `malformed_body`, saying what was expected.
  */
 export function decodeJson(bytes: ArrayBufferLike, chooseListDtype: ChooseListDtype): DecodedBody {
@@ -33,7 +29,31 @@ export function decodeJson(bytes: ArrayBufferLike, chooseListDtype: ChooseListDt
       return [name, readLists(value, chooseListDtype(metadata['model'], name), field)];
     return [name, readBase64(value, field)];
   });
-  return decodeSafetensors(sharedCopy(encodeSafetensors(Object.fromEntries(read), metadata)));
+  return bodyOf(read, metadata);
+}
+
+/** Lays the tensors out as a binary body has them: those with large elements first, so that each is aligned. */
+function bodyOf(tensors: readonly [string, TensorData][], metadata: Record<string, string>): DecodedBody {
+  const memory = new SharedArrayBuffer(tensors.reduce((sum, [, { data }]) => sum + data.byteLength, 0));
+  let begin = 0;
+  const entries = tensors
+    .toSorted(([, left], [, right]) => DTYPE_BYTES[right.dtype] - DTYPE_BYTES[left.dtype])
+    .map(([name, { dtype, shape, data }]) => {
+      const end = begin + data.byteLength;
+      new Uint8Array(memory, begin).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      const entry = { dtype, shape, data_offsets: [begin, end] };
+      begin = end;
+      return [name, entry];
+    });
+  const header: Header = { __metadata__: metadata, ...Object.fromEntries(entries) };
+  const headerBytes = Buffer.byteLength(JSON.stringify(header));
+  if (headerBytes > MAX_HEADER_BYTES) {
+    throw malformed(
+      `has ${headerBytes} bytes of names, shapes and metadata, more than the ${MAX_HEADER_BYTES} allowed`,
+      'body',
+    );
+  }
+  return bodyFromHeader(header, memory, 0);
 }
 
 function readDocument(bytes: ArrayBufferLike): Record<string, unknown> {
@@ -41,11 +61,8 @@ function readDocument(bytes: ArrayBufferLike): Record<string, unknown> {
   try {
     document = parseStrictJson(utf8.decode(new Uint8Array(bytes)));
   } catch (error) {
-    throw malformed(
-      error instanceof StrictJsonError ? `is ${error.message}` : 'is not valid UTF-8',
-      'body',
-      error,
-    );
+    const reason = error instanceof StrictJsonError ? error.message : 'not valid UTF-8';
+    throw malformed(`is ${reason}`, 'body', error);
   }
   if (!isRecord(document)) throw malformed('must be a JSON object', 'body');
   return document;
@@ -79,15 +96,11 @@ function readBase64(value: unknown, field: string): TensorData {
   if (typeof data !== 'string') throw malformed(`must hold base64 text in ${field}.data`, field);
   const bytes = Buffer.from(data, 'base64');
   const expected = count * DTYPE_BYTES[dtype];
-  // Node's decoder skips what is not base64, so the length of the text is compared as well.
+  // Node's decoder skips characters that are not base64, so the length of the text is compared as well.
   if (bytes.length !== expected || data.length !== 4 * Math.ceil(expected / 3)) {
     throw malformed(`must hold exactly ${expected} bytes as base64 in ${field}.data`, field);
   }
   return { dtype, shape: shape as number[], data: bytes };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function malformed(what: string, field: string, cause?: unknown): ProblemError {

@@ -1,5 +1,5 @@
-/** Owns how nested lists of numbers become a tensor's elements: their shape is found, and they must not be ragged. */
-import type { TensorData } from './safetensors-writer.js';
+/** Turns nested lists of numbers into a tensor: the nesting gives the shape, and ragged lists are refused. */
+import type { TensorData } from './tensor.js';
 
 /** The element types in which a list of numbers can be stored. */
 export type ListDtype = 'F32' | 'U8' | 'I64';
@@ -9,15 +9,12 @@ const MAX_RANK = 8;
 /** Why a list is not a tensor. */
 export class NestedListError extends Error {}
 
-/**
- * Stores nested lists as a tensor; the nesting gives the shape.
- * @throws {NestedListError} when lists of one level differ in length, or an element is not a number that `dtype` holds.
- */
+/** @throws {NestedListError} when lists of one level differ in length, or an element is not a number that `dtype` holds. */
 export function tensorFromLists(lists: readonly unknown[], dtype: ListDtype): TensorData {
   const shape = shapeOf(lists);
   const values = flatten(lists, shape);
-  const wrong = values.find((value) => !fits(value, dtype));
-  if (wrong !== undefined) throw new NestedListError(`${wrong} is not a value of ${dtype}`);
+  const misfit = values.find((value) => !fits(value, dtype));
+  if (misfit !== undefined) throw new NestedListError(`${misfit} is not a value of ${dtype}`);
   return { dtype, shape, data: store(values, dtype) };
 }
 
@@ -41,12 +38,12 @@ function flatten(list: readonly unknown[], [length, ...inner]: readonly number[]
 
 function listFrom(item: unknown): readonly unknown[] {
   if (Array.isArray(item)) return item;
-  throw new NestedListError(`${JSON.stringify(item)} stands where a list is expected`);
+  throw new NestedListError(`${JSON.stringify(item)} was found where a list is expected`);
 }
 
 function numberFrom(item: unknown): number {
   if (typeof item === 'number') return item;
-  throw new NestedListError(`${JSON.stringify(item)} stands where a number is expected`);
+  throw new NestedListError(`${JSON.stringify(item)} was found where a number is expected`);
 }
 
 function fits(value: number, dtype: ListDtype): boolean {

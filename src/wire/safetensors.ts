@@ -1,20 +1,21 @@
 /**
- * Owns the strict reader of the safetensors layout.
- * The format is described at https://github.com/huggingface/safetensors#format; every rule of its reference reader
- * is kept, with lower limits, because a request is far smaller than a checkpoint.
+ * Reads bodies in safetensors layout, https://github.com/huggingface/safetensors#format. It applies every rule of the
+ * reference reader, with lower limits, because a request is far smaller than a checkpoint.
  */
 import { problem, type ProblemError } from '../errors.js';
-import { DTYPE_BYTES, elementCount, isDtype } from './dtype.js';
-import { parseStrictJson, StrictJsonError } from './strict-json.js';
-import type { DecodedBody, Dtype, TensorSlice } from './tensor.js';
+import { isRecord, parseStrictJson, StrictJsonError } from './strict-json.js';
+import { type DecodedBody, DTYPE_BYTES, type Dtype, elementCount, isDtype } from './tensor.js';
 
 const LENGTH_BYTES = 8;
-const MAX_HEADER_BYTES = 65_536;
+export const MAX_HEADER_BYTES = 65_536;
 const MAX_TENSORS = 64;
 const METADATA_KEY = '__metadata__';
 const OPENING_BRACE = 0x7b;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The header of a body: per tensor `{dtype, shape, data_offsets}`, and texts under `__metadata__`. Unchecked. */
+export type Header = Readonly<Record<string, unknown>>;
 
 interface Entry {
   readonly name: string;
@@ -30,30 +31,42 @@ interface Entry {
  */
 export function decodeSafetensors(bytes: ArrayBufferLike): DecodedBody {
   const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
-  const header = readHeader(new Uint8Array(bytes, LENGTH_BYTES, headerEnd - LENGTH_BYTES));
+  return bodyFromHeader(readHeader(bytes, headerEnd), bytes, headerEnd);
+}
+
+/**
+ * The body that a header describes. Its slices are views into `bytes`, in which the tensors begin at `dataStart`.
+ * @throws {ProblemError} `malformed_body`, saying which rule was broken.
+ */
+export function bodyFromHeader(header: Header, bytes: ArrayBufferLike, dataStart: number): DecodedBody {
   const { [METADATA_KEY]: metadata, ...described } = header;
   const names = Object.keys(described);
   if (names.length > MAX_TENSORS)
     throw malformed(`it holds ${names.length} tensors, more than the ${MAX_TENSORS} allowed`);
   const entries = names.map((name) => readEntry(name, described[name]));
-  checkContiguous(entries, bytes.byteLength - headerEnd);
+  checkContiguous(entries, bytes.byteLength - dataStart);
   return {
     bytes,
-    tensors: new Map(entries.map((entry) => [entry.name, toSlice(entry, headerEnd)])),
+    tensors: new Map(
+      entries.map(({ name, dtype, shape, begin, end }) => [
+        name,
+        { dtype, shape, byteOffset: dataStart + begin, byteLength: end - begin },
+      ]),
+    ),
     metadata: readMetadata(metadata),
   };
 }
 
 /**
- * How many samples a body will hold of which the first `received` bytes are there; undefined as long as its header is
- * not. What else is wrong with it is left to decodeSafetensors.
- * @throws {ProblemError} `malformed_body`, when the header is none.
+ * The number of samples that the header of a body announces, when its first `received` bytes have arrived. Undefined while the
+ * header is not complete. It does not check the rest of the header; decodeSafetensors does.
+ * @throws {ProblemError} `malformed_body`, when the header is not a JSON object.
  */
 export function announcedSamples(bytes: ArrayBufferLike, received: number): number | undefined {
   if (received < LENGTH_BYTES) return undefined;
   const headerEnd = LENGTH_BYTES + readHeaderLength(bytes);
   if (received < headerEnd) return undefined;
-  const { timestep } = readHeader(new Uint8Array(bytes, LENGTH_BYTES, headerEnd - LENGTH_BYTES));
+  const { timestep } = readHeader(bytes, headerEnd);
   const shape = isRecord(timestep) && Array.isArray(timestep['shape']) ? timestep['shape'] : [];
   const [samples] = shape as unknown[];
   return Number.isSafeInteger(samples) ? (samples as number) : 0;
@@ -75,16 +88,15 @@ function readHeaderLength(bytes: ArrayBufferLike): number {
   return Number(length);
 }
 
-function readHeader(bytes: Uint8Array): Record<string, unknown> {
-  if (bytes[0] !== OPENING_BRACE) throw malformed('its header does not begin with "{"');
-  let header: unknown;
+function readHeader(bytes: ArrayBufferLike, headerEnd: number): Header {
+  const header = new Uint8Array(bytes, LENGTH_BYTES, headerEnd - LENGTH_BYTES);
+  if (header[0] !== OPENING_BRACE) throw malformed('its header does not begin with "{"');
   try {
-    header = parseStrictJson(utf8.decode(bytes));
+    return parseStrictJson(utf8.decode(header)) as Header;
   } catch (error) {
     const reason = error instanceof StrictJsonError ? error.message : 'not valid UTF-8';
     throw malformed(`its header is ${reason}`, error);
   }
-  return header as Record<string, unknown>;
 }
 
 function readEntry(name: string, description: unknown): Entry {
@@ -111,7 +123,7 @@ function readEntry(name: string, description: unknown): Entry {
   return { name, dtype, shape: shape as number[], begin, end };
 }
 
-/** No holes and no overlaps: each byte belongs to one tensor, so a small body can't describe a large one. */
+/** Each byte must belong to exactly one tensor, so that a small body cannot describe a large one. */
 function checkContiguous(entries: readonly Entry[], dataBytes: number): void {
   let position = 0;
   for (const entry of entries.toSorted((left, right) => left.begin - right.begin || left.end - right.end)) {
@@ -136,14 +148,6 @@ function readMetadata(metadata: unknown): Map<string, string> {
       return [key, value];
     }),
   );
-}
-
-function toSlice({ dtype, shape, begin, end }: Entry, dataStart: number): TensorSlice {
-  return { dtype, shape, byteOffset: dataStart + begin, byteLength: end - begin };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isRange(value: unknown): value is [number, number] {

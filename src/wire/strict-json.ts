@@ -1,16 +1,16 @@
 /**
- * Owns the JSON reading that JSON.parse is too lenient for: a key that stands twice in an object is an error,
- * where JSON.parse silently keeps the last and so two readers of one text may see different requests.
+ * Parses JSON more strictly than JSON.parse: a key that occurs twice in one object is an error. JSON.parse keeps the last
+ * one silently, so that two readers of one text could see different requests.
  */
 const WHITESPACE = new Set([' ', '\t', '\n', '\r']);
 const MAX_DEPTH = 64;
 
-/** Why a text is not accepted, and where. */
+/** Why a text is refused, and where. */
 export class StrictJsonError extends Error {}
 
 /**
- * Parses JSON that holds no duplicate key and no deeper nesting than 64.
- * @throws {StrictJsonError} with a sentence for the sender.
+ * Parses JSON without duplicate keys, nested at most 64 deep.
+ * @throws {StrictJsonError} with a reason that can be shown to the sender.
  */
 export function parseStrictJson(text: string): unknown {
   let value: unknown;
@@ -19,12 +19,17 @@ export function parseStrictJson(text: string): unknown {
   } catch (error) {
     throw new StrictJsonError(`not valid JSON: ${(error as Error).message}`, { cause: error });
   }
-  refuseDuplicateKeys(text);
+  checkKeysAndDepth(text);
   return value;
 }
 
-/** Walks a text that is known to be JSON, so only strings and brackets need to be understood. */
-function refuseDuplicateKeys(text: string): void {
+/** Whether a parsed value is a JSON object. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Scans a text that is valid JSON, so it only needs to recognise strings and brackets. */
+function checkKeysAndDepth(text: string): void {
   /** One entry per open bracket: the keys of an object, or null for an array. */
   const open: (Set<string> | null)[] = [];
   let position = 0;
@@ -58,6 +63,6 @@ function isKey(text: string, end: number): boolean {
 }
 
 function addKey(keys: Set<string>, key: string): void {
-  if (keys.has(key)) throw new StrictJsonError(`the key ${JSON.stringify(key)} stands twice in one object`);
+  if (keys.has(key)) throw new StrictJsonError(`the key ${JSON.stringify(key)} occurs twice in one object`);
   keys.add(key);
 }

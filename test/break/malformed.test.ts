@@ -8,10 +8,10 @@ import * as fc from 'fast-check';
 import { locateRequest } from '../../src/probe/decision-point.js';
 import { BatchMemory } from '../../src/engine/worker/batch-memory.js';
 import { type RunnableGraph, runBatch } from '../../src/engine/worker/batch-runner.js';
-import { problemOf } from '../../src/engine/worker/fault.js';
 import { layoutOf } from '../../src/engine/worker/input-layout.js';
 import { packSlices, unpackSlices } from '../../src/engine/worker/packing.js';
-import { wholeSlice } from '../../src/engine/worker/slice-samples.js';
+import { problemOf } from '../../src/engine/worker/protocol.js';
+import { sliceOf } from '../../src/engine/worker/sample-slice.js';
 import { ProblemError } from '../../src/errors.js';
 import { checkTensors } from '../../src/probe/check-request.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
@@ -38,7 +38,7 @@ async function check(body: Buffer): Promise<void> {
   const decoded = decodeSafetensors(new Uint8Array(body).buffer);
   const { timesteps } = checkTensors(decoded, manifest, LIMITS.maxSamplesPerRequest);
   locateRequest(manifest, timesteps, { step: undefined, totalSteps: undefined });
-  const parts = unpackSlices(packSlices([wholeSlice(decoded)], layouts), layouts);
+  const parts = unpackSlices(packSlices([sliceOf(decoded)], layouts), layouts);
   const { faults } = await runBatch(parts, { layouts, session }, memory);
   for (const [, fault] of faults) throw problemOf(fault);
 }

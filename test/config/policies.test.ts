@@ -37,7 +37,7 @@ test('mistakes are refused with their place', () => {
       '{"models": {"a": {"policy": {"name": "score_only"}, "allow_override": 1}}}',
       /^models\.a\.allow_override: /,
     ],
-    ['{"models": {"a": {"policy": {"name": "score_only"}}, "a": {}}}', /stands twice/],
+    ['{"models": {"a": {"policy": {"name": "score_only"}}, "a": {}}}', /occurs twice/],
   ] as const) {
     assert.throws(() => parsePolicies(text), { message: place }, text);
   }

@@ -1,11 +1,15 @@
-/** Owns the proof that a calibration is read right: percentiles, probabilities and the conformal promise. */
+/** Calibration: percentiles, probabilities, and the guarantee of the conformal threshold. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { conformalThreshold, percentile, probabilityGood } from '../../src/decision/calibration.js';
-import { interpolate } from '../../src/decision/interpolate.js';
+import {
+  conformalThreshold,
+  interpolate,
+  percentile,
+  probabilityGood,
+} from '../../src/decision/calibration.js';
 import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { seededRandom } from '../support/samples.js';
 
@@ -13,22 +17,23 @@ const finite = fc.double({ min: -10, max: 10, noNaN: true });
 const ascending = (minLength: number, maxLength = 40) =>
   fc.array(finite, { minLength, maxLength }).map((values) => values.toSorted((left, right) => left - right));
 
-function calibrated(parts: Partial<CalibrationPoint>): CalibrationPoint {
+function calibrated(changes: Partial<CalibrationPoint>): CalibrationPoint {
   const p_good = { score: [0, 1], probability: [0, 1] };
-  return { step: 5, captions: 1, samples: 1, scores: [0, 1], good_scores: [], p_good, ...parts };
+  return { step: 5, captions: 1, samples: 1, scores: [0, 1], good_scores: [], p_good, ...changes };
 }
 
-test('interpolation goes through its knots, stays between them and ends flat', () => {
-  const through = (xs: number[], ys: number[], x: number) => interpolate(xs, (index) => ys[index] ?? NaN, x);
-  assert.equal(through([0, 1, 3], [0, 10, 30], 2), 20);
-  assert.equal(through([0, 1, 3], [0, 10, 30], 1), 10);
-  assert.equal(through([0, 1, 3], [0, 10, 30], -5), 0);
-  assert.equal(through([0, 1, 3], [0, 10, 30], 99), 30);
-  assert.equal(through([2], [7], 0), 7);
-  assert.equal(through([0, 1, 1, 2], [0, 10, 20, 30], 1), 15);
+test('interpolation passes through its knots, is linear between them and constant beyond them', () => {
+  const interpolated = (xs: number[], ys: number[], x: number) =>
+    interpolate(xs, (index) => ys[index] ?? NaN, x);
+  assert.equal(interpolated([0, 1, 3], [0, 10, 30], 2), 20);
+  assert.equal(interpolated([0, 1, 3], [0, 10, 30], 1), 10);
+  assert.equal(interpolated([0, 1, 3], [0, 10, 30], -5), 0);
+  assert.equal(interpolated([0, 1, 3], [0, 10, 30], 99), 30);
+  assert.equal(interpolated([2], [7], 0), 7);
+  assert.equal(interpolated([0, 1, 1, 2], [0, 10, 20, 30], 1), 15);
 });
 
-test('a percentile lies in 0 to 100 and never falls while the score rises', () => {
+test('a percentile is between 0 and 100 and never decreases with the score', () => {
   fc.assert(
     fc.property(ascending(2), finite, finite, (scores, one, other) => {
       const calibration = calibrated({ scores });
@@ -39,13 +44,13 @@ test('a percentile lies in 0 to 100 and never falls while the score rises', () =
   );
 });
 
-test('the quantiles themselves have their own percentiles', () => {
+test('each quantile of the calibration scores has its own percentile', () => {
   const scores = Array.from({ length: 201 }, (_, index) => index ** 2);
   for (const [index, score] of scores.entries())
     assert.ok(Math.abs(percentile(calibrated({ scores }), score) - index / 2) < 1e-9);
 });
 
-test('the probability of being good lies in 0 to 1 and never falls while the score rises', () => {
+test('the probability of being good is between 0 and 1 and never decreases with the score', () => {
   const knots = ascending(1, 20).chain((score) =>
     fc
       .array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: score.length, maxLength: score.length })
@@ -77,7 +82,7 @@ test('with too few good scores there is no threshold', () => {
   assert.equal(conformalThreshold(calibrated({ good_scores: [] }), 0.9), undefined);
 });
 
-test('of the good calibration scores fewer than alpha(n+1) lie strictly below the threshold, ties included', () => {
+test('fewer than alpha(n+1) of the good calibration scores are strictly below the threshold, with ties too', () => {
   fc.assert(
     fc.property(ascending(1, 60), fc.double({ min: 0.01, max: 0.99, noNaN: true }), (good_scores, alpha) => {
       const threshold = conformalThreshold(calibrated({ good_scores }), alpha);
@@ -87,7 +92,7 @@ test('of the good calibration scores fewer than alpha(n+1) lie strictly below th
   );
 });
 
-test('the promise holds: over many calibrations the share of new good samples dropped stays at alpha', () => {
+test('over many calibrations, the share of new good samples that are dropped is alpha', () => {
   const random = seededRandom(5);
   const alpha = 0.1;
   const trials = 4000;

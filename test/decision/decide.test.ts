@@ -1,13 +1,12 @@
-/** Owns the proof that overrides only ever save, and that what they tell about chance is true. */
+/** Decisions: overrides only keep samples, and the reported propensities are the true probabilities. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import fc from 'fast-check';
 
 import { decide, type SampleDecision } from '../../src/decision/decide.js';
-import { exploreRate, type Policy, policySchema } from '../../src/decision/policy.js';
-import { bestFirst } from '../../src/decision/ranking.js';
-import { applyPolicy, type ScoredSamples } from '../../src/decision/apply-policy.js';
+import { explorationRate, type Policy, policySchema } from '../../src/decision/policy.js';
+import { applyPolicy, bestFirst, type ScoredSamples } from '../../src/decision/apply-policy.js';
 import { calibration, EVERY_RULE } from '../support/policies.js';
 
 const anySamples: fc.Arbitrary<ScoredSamples> = fc.record({
@@ -37,21 +36,21 @@ const anyPolicy: fc.Arbitrary<Policy> = fc.tuple(anyRule, anyOptions).map(([rule
   return policySchema.parse({ ...rule, ...options });
 });
 
-/** Rulings where each sample has drawn its lot. */
-function ruled(policy: Policy, samples: ScoredSamples, draws: readonly number[]): SampleDecision[] {
+/** Decisions when each sample has the given exploration draw. */
+function decideWith(policy: Policy, samples: ScoredSamples, draws: readonly number[]): SampleDecision[] {
   return decide(policy, samples, (index, rate) => (draws[index] ?? 0.5) < rate);
 }
 
-const draws = fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
+const anyDraws = fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
   minLength: 12,
   maxLength: 12,
 });
 
-test('what the policy keeps is kept, and what is dropped has no override', () => {
+test('samples that the policy keeps are kept, and dropped samples have no override', () => {
   fc.assert(
-    fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
+    fc.property(anyPolicy, anySamples, anyDraws, (policy, samples, draws) => {
       const results = applyPolicy(policy, samples);
-      for (const [index, decision] of ruled(policy, samples, lots).entries()) {
+      for (const [index, decision] of decideWith(policy, samples, draws).entries()) {
         assert.equal(decision.wouldDrop, results[index]?.wouldDrop);
         assert.equal(decision.reason, results[index]?.reason);
         assert.equal(decision.override !== null, decision.wouldDrop && decision.decision === 'keep');
@@ -61,10 +60,10 @@ test('what the policy keeps is kept, and what is dropped has no override', () =>
   );
 });
 
-test('min_keep keeps the best so many, whatever the policy and the lots', () => {
+test('min_keep keeps that many of the best samples, for every policy and draw', () => {
   fc.assert(
-    fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
-      const decisions = ruled(policy, samples, lots);
+    fc.property(anyPolicy, anySamples, anyDraws, (policy, samples, draws) => {
+      const decisions = decideWith(policy, samples, draws);
       for (const index of bestFirst(samples.scores).slice(0, policy.min_keep ?? 0)) {
         assert.equal(decisions[index]?.decision, 'keep');
         assert.equal(decisions[index]?.propensity, 1);
@@ -73,27 +72,27 @@ test('min_keep keeps the best so many, whatever the policy and the lots', () => 
   );
 });
 
-test('shadow mode keeps everything and says what it would have done', () => {
+test('shadow mode keeps everything and reports what the policy would drop', () => {
   fc.assert(
-    fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
-      for (const decision of ruled({ ...policy, mode: 'shadow' }, samples, lots)) {
+    fc.property(anyPolicy, anySamples, anyDraws, (policy, samples, draws) => {
+      for (const decision of decideWith({ ...policy, mode: 'shadow' }, samples, draws)) {
         assert.equal(decision.decision, 'keep');
         assert.equal(decision.override, decision.wouldDrop ? 'shadow' : null);
-        assert.deepEqual([decision.propensity, decision.survival], [1, 1]);
+        assert.deepEqual([decision.propensity, decision.lowestPropensity], [1, 1]);
       }
     }),
   );
 });
 
-test('the propensity is the share of lots with which the sample is kept', () => {
+test('the propensity is the share of draws with which the sample is kept', () => {
   const grid = Array.from({ length: 200 }, (_, index) => index / 200);
   fc.assert(
     fc.property(anyPolicy, anySamples, (policy, samples) => {
-      const worlds = grid.map((lot) => ruled(policy, samples, Array<number>(12).fill(lot)));
+      const worlds = grid.map((draw) => decideWith(policy, samples, Array<number>(12).fill(draw)));
       for (const index of samples.scores.keys()) {
         const kept = worlds.filter((decisions) => decisions[index]?.decision === 'keep').length / grid.length;
         const propensities = new Set(worlds.map((decisions) => decisions[index]?.propensity));
-        assert.equal(propensities.size, 1, 'the chance does not depend on the draw');
+        assert.equal(propensities.size, 1, 'the propensity does not depend on the draw');
         assert.ok(Math.abs(kept - (worlds[0]?.[index]?.propensity ?? NaN)) <= 1 / grid.length);
       }
     }),
@@ -101,11 +100,11 @@ test('the propensity is the share of lots with which the sample is kept', () => 
   );
 });
 
-test('one sample’s lot decides on no other sample', () => {
+test('the draw of one sample does not affect any other sample', () => {
   fc.assert(
-    fc.property(anyPolicy, anySamples, draws, fc.nat(11), (policy, samples, lots, changed) => {
-      const before = ruled(policy, samples, lots);
-      const after = ruled(policy, samples, lots.with(changed, 0));
+    fc.property(anyPolicy, anySamples, anyDraws, fc.nat(11), (policy, samples, draws, changed) => {
+      const before = decideWith(policy, samples, draws);
+      const after = decideWith(policy, samples, draws.with(changed, 0));
       for (const index of samples.scores.keys()) {
         if (index !== changed) assert.deepEqual(after[index], before[index]);
       }
@@ -113,12 +112,12 @@ test('one sample’s lot decides on no other sample', () => {
   );
 });
 
-test('survival is the rate of exploration where something may be dropped, else 1', () => {
+test('lowestPropensity is the exploration rate when something can be dropped, else 1', () => {
   fc.assert(
-    fc.property(anyPolicy, anySamples, draws, (policy, samples, lots) => {
-      for (const { survival, reason } of ruled(policy, samples, lots)) {
+    fc.property(anyPolicy, anySamples, anyDraws, (policy, samples, draws) => {
+      for (const { lowestPropensity, reason } of decideWith(policy, samples, draws)) {
         const dropsNothing = policy.mode === 'shadow' || reason === 'score_only' || reason === 'uncalibrated';
-        assert.equal(survival, dropsNothing ? 1 : exploreRate(policy));
+        assert.equal(lowestPropensity, dropsNothing ? 1 : explorationRate(policy));
       }
     }),
   );
@@ -126,7 +125,7 @@ test('survival is the rate of exploration where something may be dropped, else 1
 
 const GROUP = [0.1, 0.9, 0.2, 0.4, 0.15];
 
-/** The options of a policy, each left out and set to all that makes a difference. */
+/** All combinations of the options, each omitted and at every value that makes a difference. */
 const EVERY_OPTIONS = ([undefined, 'enforce', 'shadow'] as const).flatMap((mode) =>
   [undefined, 1, 4, 9].flatMap((min_keep) =>
     [undefined, 0, 0.5, 1].map((rate) => ({ mode, min_keep, rate })),
@@ -134,19 +133,23 @@ const EVERY_OPTIONS = ([undefined, 'enforce', 'shadow'] as const).flatMap((mode)
 );
 
 for (const rule of EVERY_RULE) {
-  test(`of ${JSON.stringify(rule)}, shadow saves before min_keep, and min_keep before exploration`, () => {
+  test(`${JSON.stringify(rule)}: shadow takes precedence over min_keep, and min_keep over exploration`, () => {
     const seen = new Set<string | null>();
     for (const { mode, min_keep, rate } of EVERY_OPTIONS) {
       const options = { mode, min_keep, explore: rate === undefined ? undefined : { rate } };
       const policy = policySchema.parse(JSON.parse(JSON.stringify({ ...rule, ...options })));
-      // The third sample draws a lot that rates above 0.4 save, the others one that only rate 1 saves.
-      const decisions = ruled(policy, { scores: GROUP, step: 5, calibration }, [0.6, 0.6, 0.4, 0.6, 0.6]);
-      const guarded = new Set(bestFirst(GROUP).slice(0, min_keep ?? 0));
+      // With these draws, rate 0.5 explores the third sample only, and rate 1 explores all of them.
+      const decisions = decideWith(
+        policy,
+        { scores: GROUP, step: 5, calibration },
+        [0.6, 0.6, 0.4, 0.6, 0.6],
+      );
+      const best = new Set(bestFirst(GROUP).slice(0, min_keep ?? 0));
       for (const [index, { wouldDrop, override, decision, propensity }] of decisions.entries()) {
         const isExplored = (index === 2 ? 0.4 : 0.6) < (rate ?? 0.02);
-        const byChance = isExplored ? 'explore' : null;
-        const saviour = mode === 'shadow' ? 'shadow' : guarded.has(index) ? 'min_keep' : byChance;
-        const expected = wouldDrop ? saviour : null;
+        const exploration = isExplored ? 'explore' : null;
+        const applicable = mode === 'shadow' ? 'shadow' : best.has(index) ? 'min_keep' : exploration;
+        const expected = wouldDrop ? applicable : null;
         const isCertain = !wouldDrop || expected === 'shadow' || expected === 'min_keep';
         assert.deepEqual(
           { override, decision, propensity },
@@ -162,6 +165,6 @@ for (const rule of EVERY_RULE) {
       const drops = decisions.filter(({ wouldDrop }) => wouldDrop).length;
       assert.ok(rule.name === 'score_only' ? drops === 0 : drops > 0 && drops < GROUP.length);
     }
-    assert.equal(seen.size, rule.name === 'score_only' ? 1 : 4, 'every override has been met');
+    assert.equal(seen.size, rule.name === 'score_only' ? 1 : 4, 'every override occurs');
   });
 }

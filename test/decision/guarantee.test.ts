@@ -1,34 +1,36 @@
 /**
- * Owns the proof that the promise of max_false_drop holds for real scores: the committed ones of the test captions, of
- * which random captions play the calibration and the others the traffic.
+ * The guarantee of max_false_drop on real scores: the committed scores of the test captions. Random captions serve as the
+ * calibration and the others as the traffic.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { alphaAt, type MaxFalseDropPolicy } from '../../src/decision/policy.js';
+import { alphaAt, type Policy } from '../../src/decision/policy.js';
 import { applyPolicy } from '../../src/decision/apply-policy.js';
 import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { uniformNumbers } from '../../demo/world/uniform.js';
 import { type CaptionScores, committedScores, shippedManifest } from '../support/test-scores.js';
 
+type MaxFalseDropPolicy = Extract<Policy, { name: 'max_false_drop' }>;
+
 const CALIBRATIONS = 1000;
 const ALPHAS = [0.01, 0.02, 0.05, 0.1];
-/** The share of captions that play the calibration. */
+/** The share of captions that serve as calibration. */
 const CALIBRATION_SHARE = 2 / 3;
-/** How many standard errors count as sampling error. */
+/** The tolerance for sampling error, in standard errors. */
 const ERRORS = 4;
-/** Equal scores only ever make fewer drops; so far below what the ranks say may the rate lie for them. */
+/** Equal scores reduce the number of drops: the rate may be lower than `exactRate` by this share. */
 const TIES = 0.1;
 
 const scores = await committedScores();
 const manifest = await shippedManifest();
 
-/** What one random calibration did to the other captions. */
+/** The drops among the other captions with one random calibration. */
 interface Trial {
   readonly good: number;
   readonly dropped: number;
-  /** The rate that the ranks promise exactly, were there no equal scores: ⌊alpha(n+1)⌋ / (n+1). */
-  readonly promised: number;
+  /** The exact rate if no scores were equal: ⌊alpha(n+1)⌋ / (n+1). */
+  readonly exactRate: number;
 }
 
 /** The captions in a random order. */
@@ -38,7 +40,7 @@ function shuffled(count: number, random: () => number): number[] {
     .map(({ index }) => index);
 }
 
-/** Good samples of some captions: their places, the same at every step. */
+/** The positions of the good samples of some captions, the same at every step. */
 function goodPlaces(captions: readonly CaptionScores[], rows: readonly number[], goodAt: number) {
   return rows.flatMap((row) =>
     (captions[row]?.quality ?? []).flatMap((quality, sample) => (quality >= goodAt ? [{ row, sample }] : [])),
@@ -56,7 +58,7 @@ function calibrationOf(step: number, goodScores: readonly number[]): Calibration
   };
 }
 
-/** Calibrates on random captions, one random sample of each, at all the steps; applies each policy to the others. */
+/** Calibrates on one random sample of each of some random captions, at all the steps, and applies each policy to the others. */
 function trial(
   policies: readonly MaxFalseDropPolicy[],
   steps: readonly number[],
@@ -83,12 +85,12 @@ function trial(
   return policies.map((policy) => {
     const results = points.map((point) => applyPolicy(policy, point));
     const dropped = traffic.filter((_, index) => results.some((at) => at[index]?.wouldDrop)).length;
-    const promised = steps.map((step) => Math.floor((alphaAt(policy, step) ?? NaN) * ranks + 1e-9) / ranks);
-    return { good: traffic.length, dropped, promised: promised.reduce((sum, rate) => sum + rate, 0) };
+    const exactRate = steps.map((step) => Math.floor((alphaAt(policy, step) ?? NaN) * ranks + 1e-9) / ranks);
+    return { good: traffic.length, dropped, exactRate: exactRate.reduce((sum, rate) => sum + rate, 0) };
   });
 }
 
-/** By policy: the rate over all trials, its standard error, and what the ranks promise on average. */
+/** For each policy: the rate over all trials, its standard error, and the mean of `exactRate`. */
 function realised(policies: readonly MaxFalseDropPolicy[], steps: readonly number[]) {
   const random = uniformNumbers(`calibrations at ${steps.join()}`);
   const all = Array.from({ length: CALIBRATIONS }, () => trial(policies, steps, random));
@@ -98,33 +100,33 @@ function realised(policies: readonly MaxFalseDropPolicy[], steps: readonly numbe
     const good = total((one) => one.good);
     const rate = total((one) => one.dropped) / good;
     const error = Math.sqrt(total((one) => (one.dropped - rate * one.good) ** 2)) / good;
-    return { policy, rate, error, promised: total((one) => one.promised * one.good) / good };
+    return { policy, rate, error, exactRate: total((one) => one.exactRate * one.good) / good };
   });
 }
 
 for (const step of scores.steps) {
   test(`over ${CALIBRATIONS} calibrations, at most alpha of good samples are dropped at step ${step}`, () => {
     const policies = ALPHAS.map((alpha) => ({ name: 'max_false_drop', alpha }) as const);
-    for (const { policy, rate, error, promised } of realised(policies, [step])) {
+    for (const { policy, rate, error, exactRate } of realised(policies, [step])) {
       const { alpha = NaN } = policy;
-      const told = `${rate} ± ${error} at ${alpha}, by the ranks ${promised}`;
-      assert.ok(rate <= alpha + ERRORS * error, told);
-      assert.ok(rate > 0, told);
-      assert.ok(rate >= promised * (1 - TIES) - ERRORS * error, told);
+      const message = `${rate} ± ${error} at ${alpha}, exact rate ${exactRate}`;
+      assert.ok(rate <= alpha + ERRORS * error, message);
+      assert.ok(rate > 0, message);
+      assert.ok(rate >= exactRate * (1 - TIES) - ERRORS * error, message);
     }
   });
 }
 
-test('alphas of several steps together drop no more good samples than their sum', () => {
+test('with alphas for several steps, at most their sum of good samples is dropped', () => {
   const [first = assert.fail(), second = assert.fail()] = scores.steps.slice(-2);
   const alphas = { [first]: 0.02, [second]: 0.03 };
   const [result = assert.fail()] = realised([{ name: 'max_false_drop', alphas }], [first, second]);
   const { rate, error } = result;
   assert.ok(rate <= 0.05 + ERRORS * error, `${rate} ± ${error}`);
-  assert.ok(rate > 0.03 / 2, `${rate}: more than either step drops by itself, or not much less`);
+  assert.ok(rate > 0.03 / 2, `${rate}: about as many as either step drops alone`);
 });
 
-/** Good samples per caption, and how many of them the policy drops. */
+/** The number of good samples of each caption, and how many of them the policy drops. */
 function goodAndDropped(calibration: CalibrationPoint, alpha: number): { good: number; dropped: number }[] {
   const policy = { name: 'max_false_drop', alpha } as const;
   return scores.at(calibration.step).map(({ scores: own, quality }) => {
@@ -152,10 +154,10 @@ function lowerEnd(captions: readonly { good: number; dropped: number }[]): numbe
   return rates.toSorted((left, right) => left - right)[Math.round(0.025 * (CALIBRATIONS - 1))] ?? NaN;
 }
 
-test('the shipped calibration keeps its promise on the test captions, as closely as so many samples can', () => {
+test('the shipped calibration keeps its guarantee on the test captions, within the sampling error', () => {
   for (const calibration of manifest.calibration.filter(({ step }) => scores.steps.includes(step))) {
     for (const alpha of ALPHAS) {
-      // One calibration's rate is a draw from a beta distribution around alpha; the interval covers the test captions'.
+      // The rate of one calibration follows a beta distribution around alpha; the bootstrap covers the test captions' error.
       const spread = Math.sqrt((alpha * (1 - alpha)) / (calibration.good_scores.length + 2));
       const low = lowerEnd(goodAndDropped(calibration, alpha));
       assert.ok(low <= alpha + ERRORS * spread, `step ${calibration.step}, ${alpha}: ${low}`);

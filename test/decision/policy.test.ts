@@ -1,12 +1,11 @@
-/** Owns the proof that each policy decides as it says. */
+/** Each policy decides as its description says, and wrong policies are refused. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { alphaAt, exploreRate, type Policy, policySchema } from '../../src/decision/policy.js';
-import { bestFirst, ranks } from '../../src/decision/ranking.js';
-import { applyPolicy as judgeSamples } from '../../src/decision/apply-policy.js';
+import { alphaAt, explorationRate, type Policy, policySchema } from '../../src/decision/policy.js';
+import { applyPolicy as applyPolicyTo, bestFirst, ranks } from '../../src/decision/apply-policy.js';
 import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { calibration } from '../support/policies.js';
 
@@ -21,10 +20,10 @@ function applyPolicy(
   known: CalibrationPoint | undefined,
   step = calibration.step,
 ) {
-  return judgeSamples(policy, { scores: group, step, calibration: known });
+  return applyPolicyTo(policy, { scores: group, step, calibration: known });
 }
 
-test('top_k keeps the k best, whatever the scores', () => {
+test('top_k keeps the k best samples', () => {
   fc.assert(
     fc.property(scores, fc.integer({ min: 1, max: 25 }), (group, k) => {
       const results = applyPolicy({ name: 'top_k', k }, group, undefined);
@@ -36,21 +35,21 @@ test('top_k keeps the k best, whatever the scores', () => {
   );
 });
 
-test('among equals the earlier sample is kept', () => {
+test('of equal scores the earlier sample is kept', () => {
   const results = applyPolicy({ name: 'top_k', k: 2 }, [0.5, 0.7, 0.5, 0.5], undefined);
   assert.deepEqual(
-    results.map((verdict) => verdict.reason),
+    results.map((result) => result.reason),
     ['top_k', 'top_k', 'not_top_k', 'not_top_k'],
   );
 });
 
-test('top_fraction rounds up, and a decimal fraction is no more than it looks', () => {
+test('top_fraction rounds up, without the rounding error of decimal fractions', () => {
   const kept = (fraction: number, samples: number): number =>
     applyPolicy(
       { name: 'top_fraction', fraction },
       Array.from({ length: samples }, () => 0.5),
       undefined,
-    ).filter((verdict) => !verdict.wouldDrop).length;
+    ).filter((result) => !result.wouldDrop).length;
   assert.equal(kept(0.25, 8), 2);
   assert.equal(kept(0.3, 8), 3);
   assert.equal(kept(0.01, 8), 1);
@@ -61,26 +60,26 @@ test('top_fraction rounds up, and a decimal fraction is no more than it looks', 
 test('threshold drops strictly below its value', () => {
   const results = applyPolicy({ name: 'threshold', value: 0.5 }, [0.4, 0.5, 0.6], undefined);
   assert.deepEqual(
-    results.map((verdict) => verdict.wouldDrop),
+    results.map((result) => result.wouldDrop),
     [true, false, false],
   );
   assert.deepEqual(
-    results.map((verdict) => verdict.reason),
+    results.map((result) => result.reason),
     ['below_threshold', 'above_threshold', 'above_threshold'],
   );
-  assert.ok(results.every((verdict) => verdict.threshold === 0.5));
+  assert.ok(results.every((result) => result.threshold === 0.5));
 });
 
 test('max_false_drop drops strictly below the conformal threshold', () => {
   const results = applyPolicy({ name: 'max_false_drop', alpha: 0.1 }, [0.09, 0.1, 0.11], calibration);
   assert.deepEqual(
-    results.map((verdict) => verdict.wouldDrop),
+    results.map((result) => result.wouldDrop),
     [true, false, false],
   );
-  assert.ok(results.every((verdict) => verdict.threshold === 0.1));
+  assert.ok(results.every((result) => result.threshold === 0.1));
 });
 
-test('max_false_drop drops nothing where the calibration is missing or too small', () => {
+test('max_false_drop drops nothing when the calibration is missing or too small', () => {
   for (const known of [undefined, { ...calibration, good_scores: [0.5] }]) {
     const results = applyPolicy({ name: 'max_false_drop', alpha: 0.1 }, [0, 0.5], known);
     assert.ok(
@@ -91,7 +90,7 @@ test('max_false_drop drops nothing where the calibration is missing or too small
   }
 });
 
-test('max_false_drop with an alpha per step decides at those steps alone', () => {
+test('max_false_drop with an alpha per step drops at those steps only', () => {
   const policy: Policy = { name: 'max_false_drop', alphas: { 5: 0.1, 10: 0.2 } };
   assert.deepEqual(
     [5, 10, 7].map((step) => alphaAt(policy, step)),
@@ -111,8 +110,7 @@ test('a larger alpha never keeps what a smaller one drops', () => {
       const [small, large] = one < other ? [one, other] : [other, one];
       const careful = applyPolicy({ name: 'max_false_drop', alpha: small }, group, calibration);
       const bold = applyPolicy({ name: 'max_false_drop', alpha: large }, group, calibration);
-      for (const [index, verdict] of careful.entries())
-        assert.ok(!verdict.wouldDrop || bold[index]?.wouldDrop);
+      for (const [index, result] of careful.entries()) assert.ok(!result.wouldDrop || bold[index]?.wouldDrop);
     }),
   );
 });
@@ -122,7 +120,7 @@ test('score_only keeps everything', () => {
   assert.ok(results.every(({ wouldDrop, reason }) => !wouldDrop && reason === 'score_only'));
 });
 
-test('ranks are a permutation that agrees with the scores', () => {
+test('ranks are a permutation that follows the scores', () => {
   fc.assert(
     fc.property(scores, (group) => {
       const places = ranks(group);
@@ -139,7 +137,7 @@ test('ranks are a permutation that agrees with the scores', () => {
   );
 });
 
-test('a policy is refused when it makes no sense', () => {
+test('an invalid policy is refused', () => {
   const wrong = [
     {},
     'top_k',
@@ -168,7 +166,7 @@ test('a policy is refused when it makes no sense', () => {
   for (const policy of wrong) assert.ok(!policySchema.safeParse(policy).success, JSON.stringify(policy));
 });
 
-test('every policy takes the options', () => {
+test('every policy accepts the options', () => {
   const options = { mode: 'shadow', min_keep: 2, explore: { rate: 0.5 } };
   for (const own of [
     { name: 'max_false_drop', alpha: 0.1 },
@@ -183,7 +181,7 @@ test('every policy takes the options', () => {
   }
 });
 
-test('max_false_drop allows 5% unless it says otherwise', () => {
+test('the default alpha of max_false_drop is 0.05', () => {
   const policy = policySchema.parse({ name: 'max_false_drop' });
   assert.equal(alphaAt(policy, 5), 0.05);
   assert.deepEqual(
@@ -192,8 +190,8 @@ test('max_false_drop allows 5% unless it says otherwise', () => {
   );
 });
 
-test('exploration is on unless the policy says otherwise', () => {
-  assert.equal(exploreRate({ name: 'top_k', k: 1 }), 0.02);
-  assert.equal(exploreRate(policySchema.parse({ name: 'top_k', k: 1, explore: {} })), 0.02);
-  assert.equal(exploreRate({ name: 'top_k', k: 1, explore: { rate: 0 } }), 0);
+test('the default exploration rate is 0.02', () => {
+  assert.equal(explorationRate({ name: 'top_k', k: 1 }), 0.02);
+  assert.equal(explorationRate(policySchema.parse({ name: 'top_k', k: 1, explore: {} })), 0.02);
+  assert.equal(explorationRate({ name: 'top_k', k: 1, explore: { rate: 0 } }), 0);
 });

@@ -1,4 +1,4 @@
-/** Owns the proof that only sound probes serve, that a broken one is refused with its reason, and that names mean what they should. */
+/** Only sound probes serve, a broken one is refused with its reason, and references resolve to the right probe. */
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -6,13 +6,13 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import type { ProbeStatus } from '../../src/engine/types.js';
-import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { SILENT_LOG, startEngine } from '../support/engine.js';
 import { NAN_TIMESTEP, tinyInputs, tinyOnnx } from '../support/onnx.js';
 import { type ProbeFolderOptions, TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
 import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
 
-function briefly(probes: readonly ProbeStatus[]): string[] {
+function statesOf(probes: readonly ProbeStatus[]): string[] {
   return probes.map(({ name, version, state }) => `${name}@${version} ${state}`);
 }
 
@@ -22,7 +22,7 @@ test('the newest version serves, older ones answer by name@version', async (t) =
   await writeProbe(models, { version: 10, bias: 10 });
   await writeProbe(models, { name: 'another' });
   const { engine, heard } = await startEngine(t, models, { defaultModel: 'tiny' });
-  assert.deepEqual(briefly(engine.probes()), ['another@1 serving', 'tiny@10 serving', 'tiny@2 available']);
+  assert.deepEqual(statesOf(engine.probes()), ['another@1 serving', 'tiny@10 serving', 'tiny@2 available']);
   assert.deepEqual(heard.loaded.toSorted(), ['another@1', 'tiny@10', 'tiny@2']);
   const samples = randomSamples(TINY_SIZE, 2, 1);
   for (const [reference, bias] of [
@@ -39,7 +39,7 @@ test('the newest version serves, older ones answer by name@version', async (t) =
   }
 });
 
-test('a status holds what the service shows of a probe', async (t) => {
+test('the status of a probe holds its fields', async (t) => {
   const models = await temporaryModels(t);
   const { manifest } = await writeProbe(models);
   const { engine } = await startEngine(t, models);
@@ -55,7 +55,7 @@ test('a status holds what the service shows of a probe', async (t) => {
   assert.deepEqual([batching?.bestSamples, batching?.maxPaddedTokens], [8, undefined]);
 });
 
-test('an unknown name is told with what there is', async (t) => {
+test('an unknown reference is rejected with the names of the probes', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   await writeProbe(models, {
@@ -77,7 +77,7 @@ test('an unknown name is told with what there is', async (t) => {
   });
 });
 
-test('without a default, no name means the only probe, or nothing', async (t) => {
+test('without a default, no reference means the only probe, and is rejected when there are several', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine: one } = await startEngine(t, models);
@@ -114,7 +114,7 @@ const BROKEN: readonly [string, ProbeFolderOptions, RegExp][] = [
     { edit: (m) => (m.files['plot.png'] = '0'.repeat(64)) },
     /^plot\.png cannot be read: ENOENT/,
   ],
-  ['a graph that is none', { model: new Uint8Array(100).fill(7) }, /^model\.onnx cannot be loaded: /],
+  ['a file that is no graph', { model: new Uint8Array(100).fill(7) }, /^model\.onnx cannot be loaded: /],
   ['an empty graph', { model: new Uint8Array() }, /^model\.onnx cannot be loaded: /],
   [
     'a graph for other layers',
@@ -172,7 +172,7 @@ for (const [name, options, reason] of BROKEN) {
     await writeProbe(models, { version: 1 });
     await writeProbe(models, { ...options, version: 2 });
     const { engine, heard } = await startEngine(t, models);
-    assert.deepEqual(briefly(engine.probes()), ['tiny@2 refused', 'tiny@1 serving']);
+    assert.deepEqual(statesOf(engine.probes()), ['tiny@2 refused', 'tiny@1 serving']);
     assert.match(engine.probes()[0]?.reason ?? '', reason);
     assert.deepEqual(heard.refused, ['tiny@2']);
     assert.deepEqual(engine.readiness(), { ready: true });
@@ -181,7 +181,7 @@ for (const [name, options, reason] of BROKEN) {
   });
 }
 
-test('what is no probe in the models’ folder is left alone', async (t) => {
+test('other files and folders in the models’ folder are ignored', async (t) => {
   const models = await temporaryModels(t);
   const { folder } = await writeProbe(models);
   await writeFile(path.join(models, 'probe.schema.json'), '{}');
@@ -190,7 +190,7 @@ test('what is no probe in the models’ folder is left alone', async (t) => {
   await mkdir(path.join(models, 'tiny', '03'));
   await rm(path.join(folder, '..', 'absent'), { force: true });
   const { engine } = await startEngine(t, models);
-  assert.deepEqual(briefly(engine.probes()), ['tiny@1 serving']);
+  assert.deepEqual(statesOf(engine.probes()), ['tiny@1 serving']);
 });
 
 test('a version without probe.json is refused', async (t) => {
@@ -201,7 +201,7 @@ test('a version without probe.json is refused', async (t) => {
   assert.deepEqual(engine.readiness(), { ready: false, reason: 'every probe was refused' });
 });
 
-test('readiness says when there is no probe, or not the default one', async (t) => {
+test('readiness reports a missing probe and a missing default', async (t) => {
   const models = await temporaryModels(t);
   const { engine: empty } = await startEngine(t, models);
   assert.deepEqual(empty.readiness(), { ready: false, reason: 'no probe was found' });
@@ -215,7 +215,7 @@ test('a models’ folder that cannot be read stops the start', async (t) => {
   await assert.rejects(startEngine(t, path.join(models, 'nowhere')), { code: 'ENOENT' });
 });
 
-test('where CUDA cannot be used, auto falls back and says so, and cuda by name refuses to start', async (t) => {
+test('without CUDA, auto falls back with a warning, and cuda by name fails to start', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const warnings: object[] = [];
@@ -228,11 +228,11 @@ test('where CUDA cannot be used, auto falls back and says so, and cuda by name r
   }
 });
 
-test('left to itself, the engine takes as many workers as there are cores, with one thread each', async (t) => {
+test('by default the engine has one worker per core, with one thread each', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
-  const told: object[] = [];
-  const log = { ...SILENT_LOG, info: (fields: object) => told.push(fields) };
+  const logged: object[] = [];
+  const log = { ...SILENT_LOG, info: (fields: object) => logged.push(fields) };
   await startEngine(t, models, { workers: undefined, intraOpThreads: undefined, log });
-  assert.deepEqual(told.at(-1), { workers: availableParallelism(), intraOpThreads: 1, provider: 'cpu' });
+  assert.deepEqual(logged.at(-1), { workers: availableParallelism(), intraOpThreads: 1, provider: 'cpu' });
 });

@@ -1,9 +1,9 @@
-/** Owns the proof that scores are right: through real threads and sessions, whatever else is in the batch. */
+/** Tests scores through real workers and sessions: they are right, no matter what else is in the batch. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { Manifest } from '../../src/probe/manifest.js';
-import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { startEngine } from '../support/engine.js';
 import { NAN_TIMESTEP } from '../support/onnx.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
@@ -62,7 +62,7 @@ test('a graph that takes float32 attention scores every dtype alike', async (t) 
   }
 });
 
-test('a score depends neither on the batch nor on padding, and masked tokens may hold anything', async (t) => {
+test('a score does not depend on the batch, on padding, or on the values of masked tokens', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 40 });
   const { engine, heard } = await startEngine(t, models);
@@ -83,7 +83,7 @@ test('a score depends neither on the batch nor on padding, and masked tokens may
   for (const [index, { scores }] of results.entries()) assertScores(scores, groups[index] ?? []);
 });
 
-test('a masked token between real ones is ignored too', async (t) => {
+test('a masked token between real ones is ignored', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
@@ -94,7 +94,7 @@ test('a masked token between real ones is ignored too', async (t) => {
   assertScores(scores, [holed, holed]);
 });
 
-test('tensors at odd offsets are read right', async (t) => {
+test('tensors at unaligned offsets are read correctly', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
@@ -109,7 +109,7 @@ test('tensors at odd offsets are read right', async (t) => {
   assertScores(scores, samples);
 });
 
-test('a request larger than a batch is split and joined again', async (t) => {
+test('the scores of a request that is split are joined again', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 4, workers: 2 });
@@ -126,7 +126,7 @@ test('a request larger than a batch is split and joined again', async (t) => {
   );
 });
 
-test('further signals that a probe declares reach its graph', async (t) => {
+test('further inputs that a probe declares reach its graph', async (t) => {
   const models = await temporaryModels(t);
   const extraInputs: Manifest['inputs'] = [
     { name: 'preview', dtype: 'F16', shape: ['batch', 3, 2, 2] },
@@ -154,7 +154,7 @@ test('further signals that a probe declares reach its graph', async (t) => {
     assertScores(scores.slice(index, index + 1), [sample], offsets[index]);
 });
 
-test('a slice with a bad value gets its fault and leaves its batch mates alone', async (t) => {
+test('a bad value fails its request and no other of the batch', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 40 });
   const { engine, heard } = await startEngine(t, models);
@@ -182,7 +182,7 @@ test('a slice with a bad value gets its fault and leaves its batch mates alone',
   );
 });
 
-test('a fault in a later piece of a split request names the sample of the request', async (t) => {
+test('a fault in a later slice of a split request names the sample by its index in the request', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models, { maxBatchSamples: 2 });
@@ -196,7 +196,7 @@ test('a fault in a later piece of a split request names the sample of the reques
   assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
 });
 
-test('a score that is no number is a failure of the probe, not a score', async (t) => {
+test('a score that is not finite is a failure of the probe', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);

@@ -1,4 +1,4 @@
-/** Owns the proof that threads may die, hang and end, and that no request is left without an answer. */
+/** Worker threads die, hang and end, and every request is answered. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
@@ -23,7 +23,7 @@ async function untilReady(engine: Engine): Promise<void> {
   while (!engine.readiness().ready) await pause(5);
 }
 
-test('a worker that dies takes only its own requests along, and is replaced', async (t) => {
+test('a worker that dies fails only its own requests and is replaced', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
@@ -40,7 +40,7 @@ test('a worker that dies takes only its own requests along, and is replaced', as
   assert.equal(scores.length, 2);
 });
 
-test('runs are told with the requests that they hold, also those that fail', async (t) => {
+test('onRun reports each run with its requests, also a failed one', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const runs: BatchRun[] = [];
@@ -51,7 +51,7 @@ test('runs are told with the requests that they hold, also those that fail', asy
   const probe = engine.resolve('tiny');
   const [first, second, fatal] = [{ first: 1 }, { second: 2 }, { fatal: 3 }];
   await engine.score(probe, bodyOf(1));
-  // Cut in two, as a batch holds 8.
+  // Two runs, since a batch holds 8 samples.
   await engine.score(probe, bodyOf(9), { origin: first });
   await engine.score(probe, bodyOf(1), { origin: second });
   await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP), { origin: fatal }));
@@ -112,10 +112,10 @@ test('a worker that dies again and again is replaced with growing pauses', async
   }
   await engine.score(probe, bodyOf(1));
   await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP)), { code: 'unready' });
-  assert.deepEqual(pauses, [100, 200, 100], 'a run that succeeds ends the series');
+  assert.deepEqual(pauses, [100, 200, 100], 'a successful run resets the pause');
 });
 
-test('close finishes what it has, takes no more, and can be called again', async (t) => {
+test('close finishes the accepted requests, takes no more, and can be called again', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 100 });
   const { engine } = await startEngine(t, models, { workers: 2, maxBatchSamples: 2 });
@@ -133,17 +133,17 @@ test('close finishes what it has, takes no more, and can be called again', async
   await engine.close();
 });
 
-test('a process whose engine is closed under load ends by itself, in good order', async (t) => {
+test('a process whose engine is closed under load ends by itself without an error', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 20 });
-  const program = fileURLToPath(new URL('../support/short-life.js', import.meta.url));
+  const program = fileURLToPath(new URL('../support/close-under-load.js', import.meta.url));
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, models], {
     timeout: 30_000,
   });
   assert.deepEqual([stdout, stderr], ['20 scored', '']);
 });
 
-test('close during the pause after a death ends too', async (t) => {
+test('close also ends during the pause before a restart', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
@@ -154,7 +154,7 @@ test('close during the pause after a death ends too', async (t) => {
   assert.equal(heard.restarts, 0);
 });
 
-test('a run that takes too long is given up, makes the engine unready, and is waited for', async (t) => {
+test('a run that takes too long fails and makes the engine unready until it ends', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 300 });
   const { engine } = await startEngine(t, models, { inferenceTimeoutMs: 10 });

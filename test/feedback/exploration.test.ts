@@ -1,4 +1,4 @@
-/** Owns the proof that exploration is a fair draw, and the same one at every step and replica. */
+/** Exploration draws are uniform, and the same for a sample at every step and replica. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -11,7 +11,7 @@ const ringOf = (fill: number) => new KeyRing([{ id: `k${fill}`, secret: Buffer.a
 const ring = ringOf(1);
 const name = fc.string({ minLength: 1, maxLength: 20 });
 
-test('a sample draws the same lot wherever the keys are the same', () => {
+test('a sample has the same draw with the same keys, and another with other keys', () => {
   fc.assert(
     fc.property(fc.option(name, { nil: undefined }), name, (group, id) => {
       assert.deepEqual(drawExploration(ringOf(1), group, id), drawExploration(ring, group, id));
@@ -20,33 +20,33 @@ test('a sample draws the same lot wherever the keys are the same', () => {
   );
 });
 
-test('other samples draw other lots, and group and id do not run together', () => {
+test('different samples have different tags, and group and id are not simply joined', () => {
   const group = fc.option(name, { nil: undefined });
   fc.assert(
     fc.property(group, name, group, name, (oneGroup, oneId, otherGroup, otherId) => {
       fc.pre(oneGroup !== otherGroup || oneId !== otherId);
       assert.notEqual(
-        drawExploration(ring, oneGroup, oneId).tag,
-        drawExploration(ring, otherGroup, otherId).tag,
+        drawExploration(ring, oneGroup, oneId).sampleTag,
+        drawExploration(ring, otherGroup, otherId).sampleTag,
       );
     }),
   );
-  assert.notEqual(drawExploration(ring, 'ab', 'c').tag, drawExploration(ring, 'a', 'bc').tag);
+  assert.notEqual(drawExploration(ring, 'ab', 'c').sampleTag, drawExploration(ring, 'a', 'bc').sampleTag);
 });
 
-test('a sample without an id draws anew each time, and its receipts belong to no other', () => {
-  const lots = [1, 2].map(() => drawExploration(ring, 'group', undefined));
-  assert.notEqual(lots[0]?.draw, lots[1]?.draw);
-  assert.ok(lots.every(({ tag }) => tag === null));
+test('a sample without an id gets a new draw each time, and no tag', () => {
+  const draws = [1, 2].map(() => drawExploration(ring, 'group', undefined));
+  assert.notEqual(draws[0]?.draw, draws[1]?.draw);
+  assert.ok(draws.every(({ sampleTag }) => sampleTag === null));
 });
 
-for (const [what, lotAt] of [
+for (const [what, drawAt] of [
   ['with ids', (index: number) => drawExploration(ring, 'group', `sample ${index}`)],
   ['without ids', () => drawExploration(ring, undefined, undefined)],
 ] as const) {
-  test(`lots are uniform ${what}`, () => {
+  test(`draws are uniform ${what}`, () => {
     const count = 20_000;
-    const draws = Array.from({ length: count }, (_, index) => lotAt(index).draw);
+    const draws = Array.from({ length: count }, (_, index) => drawAt(index).draw);
     assert.ok(draws.every((draw) => draw >= 0 && draw < 1));
     for (const rate of [0.02, 0.1, 0.5, 0.9]) {
       const share = draws.filter((draw) => draw < rate).length / count;

@@ -1,32 +1,36 @@
-/** Owns the proof that returned receipts are refused one by one, counted once, and weighed by their true chance. */
+/** Returned receipts are checked one by one, counted once, and weighted by the probability that the sample was finished. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { FeedbackIntake, type Outcome, type FeedbackRefusal } from '../../src/feedback/intake.js';
+import {
+  type AcceptedFeedback,
+  FeedbackIntake,
+  type FeedbackRefusal,
+  RecentNonces,
+} from '../../src/feedback/intake.js';
 import { KeyRing, randomKeys } from '../../src/feedback/keys.js';
 import { newNonce, type Receipt, signReceipt } from '../../src/feedback/receipt.js';
-import { RecentNonces } from '../../src/feedback/recent-nonces.js';
 import { receiptOf } from '../support/receipt.js';
 
 const keys = new KeyRing([{ id: 'k', secret: Buffer.alloc(32, 1) }]);
 const NOW = 1_800_000_000_000;
 
-function receiptParts(parts: Partial<Receipt> = {}): Receipt {
-  return receiptOf({ nonce: newNonce(), issuedAt: NOW - 2500, ...parts });
+function validReceipt(changes: Partial<Receipt> = {}): Receipt {
+  return receiptOf({ nonce: newNonce(), issuedAt: NOW - 2500, ...changes });
 }
 
-function receipt(parts: Partial<Receipt> = {}): string {
-  return signReceipt(keys, receiptParts(parts));
+function receipt(changes: Partial<Receipt> = {}): string {
+  return signReceipt(keys, validReceipt(changes));
 }
 
 const explored = { wouldDrop: true, override: 'explore', propensity: 0.02 } as const;
 
 function intake(remembered = 1000) {
-  const accepted: Outcome[] = [];
+  const accepted: AcceptedFeedback[] = [];
   const refused: FeedbackRefusal[] = [];
   const observer = {
-    accepted: (outcome: Outcome) => accepted.push(outcome),
-    refused: (reason: FeedbackRefusal) => refused.push(reason),
+    onAccepted: (feedback: AcceptedFeedback) => accepted.push(feedback),
+    onRefused: (reason: FeedbackRefusal) => refused.push(reason),
   };
   const subject = new FeedbackIntake({
     keys: () => keys,
@@ -38,10 +42,10 @@ function intake(remembered = 1000) {
   return { subject, accepted, refused };
 }
 
-test('each bad receipt is refused by itself and the rest count', () => {
+test('each bad receipt is refused and the others count', () => {
   const { subject, accepted, refused } = intake();
   const good = receipt();
-  const foreign = signReceipt(randomKeys(), receiptParts());
+  const foreign = signReceipt(randomKeys(), validReceipt());
   const payload = receipt().split('.')[1] ?? assert.fail();
   const items = [
     { receipt: good, quality: 0.7 },
@@ -84,14 +88,14 @@ test('each bad receipt is refused by itself and the rest count', () => {
   );
 });
 
-test('what was refused for its quality may come again with a right one', () => {
+test('a receipt that was refused for its quality can come again with a valid one', () => {
   const { subject } = intake();
   const item = receipt();
   assert.equal(subject.take([{ receipt: item, quality: null }]).accepted, 0);
   assert.equal(subject.take([{ receipt: item, quality: 0.5 }]).accepted, 1);
 });
 
-test('the memory of receipts is bounded: the oldest are forgotten', () => {
+test('only the latest receipts are remembered', () => {
   const { subject } = intake(2);
   const [first, second, third] = [receipt(), receipt(), receipt()];
   const take = (item: string) => subject.take([{ receipt: item, quality: 0.5 }]).accepted;
@@ -100,7 +104,7 @@ test('the memory of receipts is bounded: the oldest are forgotten', () => {
   assert.equal(take(first), 1);
 });
 
-test('nonces are forgotten in the order in which they came', () => {
+test('nonces are removed in the order in which they came', () => {
   const recent = new RecentNonces(3);
   for (const nonce of ['a', 'b', 'c', 'd']) recent.add(nonce);
   assert.deepEqual(
@@ -109,34 +113,34 @@ test('nonces are forgotten in the order in which they came', () => {
   );
 });
 
-/** The weights of receipts that come in one batch. */
+/** The weights of receipts that come in one request. */
 function weights(...receipts: string[]): (number | undefined)[] {
   const { subject, accepted } = intake();
   subject.take(receipts.map((item) => ({ receipt: item, quality: 0.5 })));
   return accepted.map(({ weight }) => weight);
 }
 
-test('a sample weighs one over its chance of being finished', () => {
+test('the weight of a sample is one over the probability that it was finished', () => {
   assert.deepEqual(weights(receipt(), receipt(explored)), [1, 50]);
-  assert.deepEqual(weights(receipt({ wouldDrop: true, override: 'shadow', survival: 1 })), [1]);
+  assert.deepEqual(weights(receipt({ wouldDrop: true, override: 'shadow', lowestPropensity: 1 })), [1]);
 });
 
-test('a sample that only exploration saved at one step weighs the same at its other steps', () => {
+test('a sample that exploration kept at one step has the same weight at its other steps', () => {
   const early = receipt({ step: 3, sample: 's' });
   const late = receipt({ step: 5, sample: 's', ...explored });
   const other = receipt({ step: 3, sample: 't' });
   assert.deepEqual(weights(early, late, other), [50, 50, 1]);
 });
 
-test('equal samples of other probes, and samples without an id, stand for themselves', () => {
+test('samples of different probes, and samples without an id, are weighted separately', () => {
   const saved = receipt({ sample: 's', ...explored });
   assert.deepEqual(weights(saved, receipt({ sample: 's', version: 2 })), [50, 1]);
   assert.deepEqual(weights(receipt(explored), receipt()), [50, 1]);
 });
 
-test('where dropped samples are never heard of, nothing is weighed', () => {
-  assert.deepEqual(weights(receipt({ survival: 0 })), [undefined]);
-  const early = receipt({ step: 3, sample: 's', survival: 0.02 });
-  const late = receipt({ step: 5, sample: 's', survival: 0 });
+test('without exploration there are no weights', () => {
+  assert.deepEqual(weights(receipt({ lowestPropensity: 0 })), [undefined]);
+  const early = receipt({ step: 3, sample: 's', lowestPropensity: 0.02 });
+  const late = receipt({ step: 5, sample: 's', lowestPropensity: 0 });
   assert.deepEqual(weights(early, late), [undefined, undefined]);
 });

@@ -1,4 +1,4 @@
-/** Owns the proof that a receipt tells what was put into it, and that nobody without the key can make or change one. */
+/** Receipts return what was signed, and cannot be made or changed without the key. Keys files are checked. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -31,7 +31,7 @@ const anyReceipt: fc.Arbitrary<Receipt> = fc.record(
     override: fc.option(fc.constantFrom('explore' as const, 'shadow' as const, 'min_keep' as const)),
     decision: fc.constantFrom('keep' as const, 'drop' as const),
     propensity: number,
-    survival: number,
+    lowestPropensity: number,
     goodAt: number,
     range: fc.tuple(number, number),
   },
@@ -39,7 +39,7 @@ const anyReceipt: fc.Arbitrary<Receipt> = fc.record(
 );
 const [sampleReceipt = assert.fail()] = fc.sample(anyReceipt, 1);
 
-test('what was signed is read again', () => {
+test('opening a signed receipt returns its content', () => {
   fc.assert(
     fc.property(anyReceipt, (receipt) => {
       assert.deepEqual(openReceipt(keys, signReceipt(keys, receipt)), receipt);
@@ -47,7 +47,7 @@ test('what was signed is read again', () => {
   );
 });
 
-test('a receipt goes into a header, a URL or a database column as it is', () => {
+test('a receipt needs no escaping in a header or a URL, and is short', () => {
   fc.assert(
     fc.property(anyReceipt, (receipt) => {
       const written = signReceipt(keys, receipt);
@@ -69,14 +69,14 @@ test('a receipt goes into a header, a URL or a database column as it is', () => 
     override: null,
     decision: 'keep',
     propensity: 1,
-    survival: 0.02,
+    lowestPropensity: 0.02,
     goodAt: 0.6,
     range: [0, 1],
   };
   assert.ok(signReceipt(keys, usual).length < 260, signReceipt(keys, usual));
 });
 
-test('one changed character is noticed, wherever it stands', () => {
+test('a change of any single character is detected', () => {
   const written = signReceipt(keys, sampleReceipt);
   for (const position of written.split('').keys()) {
     const changed = written[position] === 'A' ? 'B' : 'A';
@@ -85,7 +85,7 @@ test('one changed character is noticed, wherever it stands', () => {
   }
 });
 
-test('any other text is no receipt and breaks nothing', () => {
+test('any other text is a fault and throws nothing', () => {
   const charset = fc.constantFrom(...'abcXYZ019_-.=+/ \u0000é'.split(''));
   fc.assert(
     fc.property(fc.string({ unit: charset, maxLength: 80 }), (garbage) => {
@@ -97,7 +97,7 @@ test('any other text is no receipt and breaks nothing', () => {
   assert.equal(openReceipt(keys, `k1.${'a'.repeat(100_000)}.${'a'.repeat(22)}`), 'malformed');
 });
 
-test('keys are changed without losing what is out', () => {
+test('keys can be rotated while receipts are outstanding', () => {
   const added = new KeyRing([
     { id: 'k1', secret: secret(1) },
     { id: 'k2', secret: secret(2) },
@@ -108,20 +108,24 @@ test('keys are changed without losing what is out', () => {
   ]);
   const removed = new KeyRing([{ id: 'k2', secret: secret(2) }]);
   const old = signReceipt(keys, sampleReceipt);
-  const young = signReceipt(changed, sampleReceipt);
+  const recent = signReceipt(changed, sampleReceipt);
   assert.deepEqual(openReceipt(changed, old), sampleReceipt);
-  assert.deepEqual(openReceipt(added, young), sampleReceipt, 'a replica that is behind knows the new key');
+  assert.deepEqual(
+    openReceipt(added, recent),
+    sampleReceipt,
+    'a replica that does not sign with the new key yet verifies it',
+  );
   assert.equal(openReceipt(removed, old), 'foreign');
-  assert.equal(openReceipt(keys, young), 'foreign');
+  assert.equal(openReceipt(keys, recent), 'foreign');
   assert.equal(openReceipt(new KeyRing([{ id: 'k1', secret: secret(9) }]), old), 'tampered');
 });
 
-test('processes without a file do not know each other’s receipts', () => {
+test('processes without a keys file refuse each other’s receipts', () => {
   const receipt = signReceipt(randomKeys(), sampleReceipt);
   assert.equal(openReceipt(randomKeys(), receipt), 'foreign');
 });
 
-test('a keys file is read, or refused without showing a secret', () => {
+test('a keys file is read, or refused by a message without any secret', () => {
   const good = secret(3).toString('base64');
   const file = (...all: unknown[]) => JSON.stringify({ keys: all });
   assert.equal(parseReceiptKeys(file({ id: 'a', secret: good }, { id: 'b', secret: good })).currentId, 'a');

@@ -1,6 +1,6 @@
 /**
- * Owns the proof that what feedback teaches about one step is not censored by drops at another: samples are judged at two
- * steps, those that are dropped never come back, and yet the weighed sums tell of both steps what is true of all samples.
+ * Drops at one step do not bias the feedback of another. Samples have decisions at two steps and dropped ones never return,
+ * yet the weighted sums of each step estimate the rate over all samples.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { scoredAnswer } from '../../src/api/score-answer.js';
 import type { Policy } from '../../src/decision/policy.js';
 import type { ServedProbe } from '../../src/engine/types.js';
-import { FeedbackIntake, type Outcome } from '../../src/feedback/intake.js';
+import { FeedbackIntake, type AcceptedFeedback } from '../../src/feedback/intake.js';
 import { KeyRing } from '../../src/feedback/keys.js';
 import { uniformNumbers } from '../../demo/world/uniform.js';
 import { testManifest } from '../support/app.js';
@@ -43,17 +43,17 @@ interface Sample {
   readonly quality: number;
 }
 
-/** Scores that agree with each other and with the quality, more or less. */
-function madeUp(): Sample[] {
+/** Scores that correlate with each other and with the quality. */
+function makeSamples(): Sample[] {
   const random = uniformNumbers('several steps');
   const near = (value: number): number => 0.4 * value + 0.6 * random();
   return Array.from({ length: SAMPLES }, (_, index) => {
-    const promise = random();
-    return { id: `s${index}`, scores: { 5: near(promise), 10: near(promise) }, quality: near(promise) };
+    const common = random();
+    return { id: `s${index}`, scores: { 5: near(common), 10: near(common) }, quality: near(common) };
   });
 }
 
-/** What comes back of a sample: the receipts of both steps, or nothing. */
+/** The policy's results at both steps, and the receipts that return: none for a dropped sample. */
 function receiptsOf(served: ServedProbe, { id, scores }: Sample) {
   const results = STEPS.map((step) => {
     const group = { group: undefined, sampleIds: [id], scores: [scores[step] ?? NaN] };
@@ -71,12 +71,15 @@ function receiptsOf(served: ServedProbe, { id, scores }: Sample) {
   };
 }
 
-test('each step’s false-drop rate is that of all samples, whatever the other step drops', () => {
+test('the false-drop rate of each step is that of all samples, although the other step drops too', () => {
   const served = probe();
-  const outcomes: Outcome[] = [];
-  const observer = { accepted: (outcome: Outcome) => outcomes.push(outcome), refused: assert.fail };
+  const accepted: AcceptedFeedback[] = [];
+  const observer = {
+    onAccepted: (feedback: AcceptedFeedback) => accepted.push(feedback),
+    onRefused: assert.fail,
+  };
   const intake = new FeedbackIntake({ keys: () => KEYS, observer, lifetimeSeconds: 3600, remembered: 1000 });
-  const good = madeUp().filter(({ quality }) => quality >= 0.5);
+  const good = makeSamples().filter(({ quality }) => quality >= 0.5);
   const lost = STEPS.map(() => 0);
   let uncertain = 0;
   for (const sample of good) {
@@ -86,14 +89,14 @@ test('each step’s false-drop rate is that of all samples, whatever the other s
     intake.take(receipts.map((receipt) => ({ receipt, quality: sample.quality })));
   }
   const tolerance = (ERRORS * Math.sqrt(uncertain * (1 / RATE - 1))) / good.length;
-  assert.ok(Math.max(...lost) < uncertain, 'each step drops what the other does not');
+  assert.ok(Math.max(...lost) < uncertain, 'each step drops samples that the other keeps');
   for (const [index, step] of STEPS.entries()) {
-    const ofStep = outcomes.filter(({ receipt }) => receipt.step === step);
-    const weight = (some: readonly Outcome[]): number =>
-      some.reduce((sum, outcome) => sum + (outcome.weight ?? NaN), 0);
+    const ofStep = accepted.filter(({ receipt }) => receipt.step === step);
+    const weight = (some: readonly AcceptedFeedback[]): number =>
+      some.reduce((sum, { weight: own }) => sum + (own ?? NaN), 0);
     const estimate = weight(ofStep.filter(({ receipt }) => receipt.wouldDrop)) / weight(ofStep);
     const truth = (lost[index] ?? NaN) / good.length;
-    assert.ok(tolerance < truth / 2, `${tolerance} is little beside ${truth}`);
-    assert.ok(Math.abs(estimate - truth) < tolerance, `step ${step}: ${estimate}, in truth ${truth}`);
+    assert.ok(tolerance < truth / 2, `the tolerance ${tolerance} is small beside ${truth}`);
+    assert.ok(Math.abs(estimate - truth) < tolerance, `step ${step}: estimated ${estimate}, true ${truth}`);
   }
 });

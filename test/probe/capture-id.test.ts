@@ -1,4 +1,4 @@
-/** Owns the proof that a capture's id is the same however its JSON is written. */
+/** Tests that a capture's id does not depend on how its JSON is written. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
@@ -10,11 +10,11 @@ test('keys are sorted at every depth, lists keep their order, no spaces', () => 
   assert.equal(canonicalJson(value), '{"a":true,"b":[2,{"c":"é \\"q\\"","d":null}]}');
 });
 
-test('numbers read from JSON print alike, whatever they were written as', () => {
+test('numbers are written alike, however they were written before', () => {
   assert.equal(canonicalJson(JSON.parse('[3.0, 0.670, 1e2, -0]')), '[3,0.67,100,0]');
 });
 
-test('the id is the head of the SHA-256, and order of keys does not matter', () => {
+test('the id is the start of the SHA-256, and the order of keys does not matter', () => {
   const hash = createHash('sha256').update('{"guidance":3,"layers":["a"]}').digest('hex');
   assert.equal(captureId({ layers: ['a'], guidance: 3 }), hash.slice(0, 16));
   assert.equal(captureId({ guidance: 3, layers: ['a'] }), hash.slice(0, 16));

@@ -1,10 +1,10 @@
-/** Owns the proof that a request whose form does not fit the probe is refused, naming what is wrong. */
+/** Tests that a request whose tensors do not fit the probe is refused, naming what is wrong. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type ErrorCode, ProblemError } from '../../src/errors.js';
 import { checkCapture, checkTensors } from '../../src/probe/check-request.js';
-import type { TensorData } from '../../src/wire/safetensors-writer.js';
+import type { TensorData } from '../../clients/typescript/src/safetensors.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
 import { testManifest } from '../support/app.js';
@@ -33,7 +33,7 @@ function refused(
   return assert.fail('it was accepted');
 }
 
-test('a request that fits tells its samples and timesteps', () => {
+test('the check returns the samples and timesteps of a request that fits', () => {
   assert.deepEqual(check(valid), { samples: 2, timesteps: [778.7, 778.7].map(Math.fround) });
 });
 
@@ -93,7 +93,7 @@ test('refused: no sample, too many samples, no token', () => {
   refused({ ...valid, attention: empty([2, 2, 0, 4, 4]), token_mask: noToken }, 'wrong_shape', 'attention');
 });
 
-test('a foreign capture is refused, none given is taken', () => {
+test('a foreign capture is refused, a missing capture id is accepted', () => {
   checkCapture(undefined, manifest);
   checkCapture(manifest.capture_id, manifest);
   assert.throws(

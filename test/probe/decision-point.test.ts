@@ -1,4 +1,4 @@
-/** Owns the proof that a request is placed at the right decision point, or refused. */
+/** Tests that the decision point of a request is found, or the request is refused. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -21,13 +21,13 @@ function refused(timesteps: readonly number[], claimed: ClaimedPlace, code: Erro
   );
 }
 
-test('the timestep finds the point, within its tolerance', () => {
+test('the decision point is found by the timestep, within the tolerance', () => {
   assert.equal(locateRequest(manifest, [778.7, 777.7, 779.7], {}).step, 5);
   assert.equal(locateRequest(manifest, [Math.fround(778.7)], { step: 5, totalSteps: 25 }).step, 5);
   assert.equal(locateRequest(manifest, [541.9], {}).step, 10);
 });
 
-test('refused: a timestep outside every tolerance, or none at all', () => {
+test('refused: a timestep outside every tolerance, or one that is not finite', () => {
   refused([777], {}, 'not_a_decision_point', 'timestep');
   refused([778.7, 100], {}, 'not_a_decision_point', 'timestep');
   refused([NaN], {}, 'not_a_decision_point', 'timestep');

@@ -1,12 +1,12 @@
-/** Owns the proof that probe.json is read strictly, and that each refusal says what to mend. */
+/** Tests that probe.json is read strictly, and that each refusal names the field at fault. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 import { captureId } from '../../src/probe/capture-id.js';
-import { parseManifest } from '../../src/probe/read-manifest.js';
+import { parseManifest } from '../../src/probe/folder.js';
 import { type Manifest, manifestJsonSchema } from '../../src/probe/manifest.js';
-import { ProbeRefusedError } from '../../src/probe/refusal.js';
+import { ProbeRefusedError } from '../../src/probe/folder.js';
 import { tinyInputs } from '../support/onnx.js';
 import { TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
 import { randomSamples } from '../support/samples.js';
@@ -31,12 +31,12 @@ function inputNamed(manifest: Manifest, name: string): Manifest['inputs'][number
   return input;
 }
 
-test('a valid manifest is read as it stands', () => {
+test('a valid manifest is read unchanged', () => {
   const manifest = validManifest();
   assert.deepEqual(parseManifest(JSON.stringify(manifest)), manifest);
 });
 
-test('a capture may hold more than is known here, and all of it is hashed', () => {
+test('a capture may have further members, and all of them are hashed', () => {
   const manifest = validManifest();
   Object.assign(manifest.capture, { lora: 'none' });
   assert.throws(() => parseManifest(JSON.stringify(manifest)), /capture_id: .* is not the hash of capture/);
@@ -44,14 +44,14 @@ test('a capture may hold more than is known here, and all of it is hashed', () =
   assert.equal(parseManifest(JSON.stringify(manifest)).capture['lora'], 'none');
 });
 
-test('what is not JSON is refused', () => {
+test('text that is not JSON is refused', () => {
   assert.throws(() => parseManifest('{"name": '), {
     name: 'ProbeRefusedError',
     message: /^probe\.json is not JSON: /,
   });
 });
 
-test('many mistakes are told at once, but not without end', () => {
+test('many mistakes are reported at once, up to a limit', () => {
   assert.throws(() => parseManifest('{}'), /schema_version: .*; name: .*; and \d+ more$/);
 });
 
@@ -72,7 +72,7 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   [
     'twice',
     (m) => m.inputs.push({ name: 'timestep', dtype: 'F32', shape: ['batch'] }),
-    /"timestep" stands there twice/,
+    /"timestep" is listed twice/,
   ],
   [
     'layers',
@@ -87,7 +87,7 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   [
     'batch axis',
     (m) => m.inputs.push({ name: 'x', dtype: 'F32', shape: [3, 'batch'] }),
-    /x\.shape: "batch" must be its first/,
+    /x\.shape: "batch" must be the first/,
   ],
   [
     'tokens axis',
@@ -97,7 +97,7 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   [
     'step twice',
     (m) => m.decision_points.push({ step: 5, timestep: 1, tolerance: 0 }),
-    /step 5 stands there twice/,
+    /step 5 is listed twice/,
   ],
   [
     'late step',
@@ -109,7 +109,7 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
     (m) => m.decision_points.push({ step: 6, timestep: 780, tolerance: 0.5 }),
     /steps 5 and 6 overlap/,
   ],
-  ['foreign step', (m) => (firstCalibration(m).step = 7), /calibration: step 7 is no decision point/],
+  ['foreign step', (m) => (firstCalibration(m).step = 7), /calibration: step 7 is not a decision point/],
   ['scores', (m) => firstCalibration(m).scores.push(0), /calibration of step 5: scores is not ascending/],
   ['good scores', (m) => firstCalibration(m).good_scores.push(0), /good_scores is not ascending/],
   ['curve', (m) => (firstCalibration(m).p_good.probability[1] = 1), /p_good\.probability is not ascending/],
@@ -121,10 +121,10 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   ['probability', (m) => (firstCalibration(m).p_good.probability[2] = 1.5), /probability\.2: .*, not 1\.5/],
 ];
 
-for (const [name, spoil, message] of MISTAKES) {
+for (const [name, breakManifest, message] of MISTAKES) {
   test(`a mistake is refused with its field: ${name}`, () => {
     const manifest = validManifest();
-    spoil(manifest);
+    breakManifest(manifest);
     assert.throws(
       () => parseManifest(JSON.stringify(manifest)),
       (error) => error instanceof ProbeRefusedError && message.test(error.message),
@@ -132,7 +132,7 @@ for (const [name, spoil, message] of MISTAKES) {
   });
 }
 
-test('models/probe.schema.json is what the schema says', async () => {
+test('models/probe.schema.json is up to date', async () => {
   const published: unknown = JSON.parse(await readFile('models/probe.schema.json', 'utf8'));
   assert.deepEqual(published, manifestJsonSchema(), 'run `npm run schema`');
 });

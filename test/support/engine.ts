@@ -1,10 +1,10 @@
-/** Owns running engines for tests: real threads and sessions, everything observed written down, closed after the test. */
+/** Engines for tests: real threads and sessions, with everything that the observer receives recorded. */
 import type { TestContext } from 'node:test';
 
 import { createEngine } from '../../src/engine/engine.js';
 import type { Engine, EngineLog, EngineObserver, EngineOptions, SkipReason } from '../../src/engine/types.js';
 
-/** What the observer heard, in order. */
+/** The observer's calls, in order. */
 export interface Heard {
   readonly batches: { model: string; version: number; samples: number; ms: number }[];
   readonly skipped: SkipReason[];
@@ -20,21 +20,21 @@ export interface ObservedEngine {
 }
 
 /**
- * Kills a fragile worker, and is at the tiny probe's decision point; must be the same as in fragile-worker.ts, which only
- * a thread may import.
+ * Kills a fragile worker, and is within the tolerance of the tiny probe's decision point. fragile-worker.ts repeats the
+ * value, because only a worker thread can import that file.
  */
 export const FATAL_TIMESTEP = 779.25;
 export const FRAGILE_WORKER_URL = new URL('fragile-worker.js', import.meta.url);
 
 export const SILENT_LOG: EngineLog = { info: () => {}, warn: () => {}, error: () => {} };
 
-/** An engine on one CPU worker unless told otherwise. */
+/** An engine with one CPU worker by default; it is closed after the test. */
 export async function startEngine(
   t: TestContext,
   modelsDir: string,
   options: Partial<EngineOptions> = {},
 ): Promise<ObservedEngine> {
-  // What main.ts does for the service: ONNX Runtime reports home unless told not to before it is loaded.
+  // As in main.ts: ONNX Runtime sends telemetry unless this is set before it is loaded.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
   const heard: Heard = { batches: [], skipped: [], loaded: [], refused: [], unloaded: [], restarts: 0 };
   const engine = await createEngine({

@@ -1,11 +1,11 @@
 /**
- * Owns a worker that can be made to die: the real one, and a second ear on the same port that throws
- * when a run begins with the fatal timestep. So it dies as a thread would in production, in the middle of its work.
+ * The real worker with a second listener on its port that throws when a run contains the fatal timestep. The thread then
+ * dies during its work, as it could in production.
  */
 import { parentPort } from 'node:worker_threads';
 
 import { type InputLayout, layoutOf } from '../../src/engine/worker/input-layout.js';
-import type { Request } from '../../src/engine/worker/protocol.js';
+import type { CommandMessage } from '../../src/engine/worker/protocol.js';
 import { unpackSlices } from '../../src/engine/worker/packing.js';
 // oxlint-disable-next-line import/no-unassigned-import -- the module is the thread's whole program
 import '../../src/engine/worker/worker.js';
@@ -14,12 +14,12 @@ const FATAL_TIMESTEP = 779.25;
 
 const layouts = new Map<number, readonly InputLayout[]>();
 
-parentPort?.on('message', ({ order }: Request) => {
-  if (order.kind === 'load') layouts.set(order.key, order.inputs.map(layoutOf));
-  if (order.kind !== 'run') return;
-  const inputs = layouts.get(order.key) ?? [];
+parentPort?.on('message', ({ command }: CommandMessage) => {
+  if (command.kind === 'load') layouts.set(command.key, command.inputs.map(layoutOf));
+  if (command.kind !== 'run') return;
+  const inputs = layouts.get(command.key) ?? [];
   const index = inputs.findIndex(({ input }) => input.name === 'timestep');
-  const isFatal = unpackSlices(order, inputs).some(({ bytes, tensors }) => {
+  const isFatal = unpackSlices(command, inputs).some(({ bytes, tensors }) => {
     const offset = tensors[index]?.byteOffset ?? 0;
     return new DataView(bytes).getFloat32(offset, true) === FATAL_TIMESTEP;
   });

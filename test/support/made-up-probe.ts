@@ -1,4 +1,4 @@
-/** Owns made-up loaded probes and requests for them, for what needs no thread: their costs are round numbers. */
+/** Makes loaded probes and requests for tests that need no worker. The costs of the probes are round numbers. */
 import type { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import type { LoadedProbe } from '../../src/engine/repository/registry.js';
 import { CostModel } from '../../src/engine/warm-up/cost-model.js';
@@ -12,7 +12,7 @@ export const MS_PER_RUN = 10;
 
 const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(2, 4, 4), []);
 
-/** A probe with batches of at most so many samples and padded tokens. */
+/** A probe whose batches hold at most `maxSamples` samples and `maxTokens` padded tokens. */
 export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): LoadedProbe {
   const cost = new CostModel(MS_PER_TOKEN, MS_PER_RUN);
   const plan: BatchPlan = {
@@ -33,7 +33,7 @@ export function probeWith(key: number, maxSamples: number, maxTokens = Infinity)
   return { key, ...known, manifest, plan };
 }
 
-/** A request whose samples have so many tokens each, and one more that is masked. */
+/** A request whose samples have `tokens` tokens each, and one more that is masked. */
 export function requestOf(
   samples: number,
   probe: LoadedProbe,

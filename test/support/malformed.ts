@@ -1,7 +1,7 @@
-/** Owns bodies that are not what they should be: a good one with one thing wrong, of every kind there is. */
+/** Generates malformed bodies: a valid one with one thing wrong, of every kind. */
 import * as fc from 'fast-check';
 
-import { type TensorData, encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { type TensorData, encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { TINY_SIZE } from './probe-folder.js';
 import { randomSamples, scoreBody, tensorsOf } from './samples.js';
 
@@ -9,7 +9,7 @@ const LENGTH_BYTES = 8;
 const SAMPLES = 2;
 const TOKENS = 3;
 
-/** A body, and what is wrong with it. */
+/** A body, and the kind of its error. */
 export interface Malformed {
   readonly kind: string;
   readonly body: Buffer;

@@ -1,4 +1,4 @@
-/** Owns how much memory this thread holds once what nobody needs has been thrown away. */
+/** Measures the memory that is in use after garbage collection. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
@@ -13,7 +13,7 @@ export function memoryInUse(): number {
   return heapUsed + arrayBuffers;
 }
 
-/** What the process holds beside the heap: the sessions of ONNX Runtime most of all, bytes. */
+/** The memory of the process outside the heap, mostly the sessions of ONNX Runtime, bytes. */
 export function memoryBesideHeap(): number {
   collect();
   const { rss, heapTotal } = process.memoryUsage();

@@ -1,5 +1,5 @@
 /**
- * Owns tiny ONNX probes made on the spot: real graphs for real sessions, whose score a test can compute itself.
+ * Tiny ONNX probes for tests, with a score that a test can compute itself:
  * score = mean of the attention over unmasked tokens + timestep / 1000 + sum of each extra signal / 1000.
  */
 import type { ManifestInput } from '../../src/probe/manifest.js';
@@ -9,29 +9,29 @@ const IR_VERSION = 8;
 const OPSET = 17;
 const ELEMENT_TYPE = { F32: 1, U8: 2, I64: 7, BOOL: 9, F16: 10 };
 const ATTRIBUTE = { INT: 2, TENSOR: 4, GRAPH: 5, INTS: 7 };
-const BURN_WIDTH = 1024;
+const WORK_WIDTH = 1024;
 
-/** So large that the graph's sums overflow: the score becomes NaN. */
+/** A timestep for which the graph's sums overflow, so that the score is NaN. */
 export const NAN_TIMESTEP = 3e38;
 
 export interface TinyModel {
   /** The graph's inputs; attention, token_mask and timestep must be among them. */
   readonly inputs: readonly ManifestInput[];
-  /** Matrix products to burn time with, each roughly half a millisecond; 0 by default. */
+  /** Extra matrix products that make a run slower, each by about half a millisecond; 0 by default. */
   readonly work?: number;
   /** Added to every score; 0 by default. */
   readonly bias?: number;
-  /** Makes a run with a late timestep take very long, or for ever; left out: none does. */
+  /** Makes runs with a large timestep take long or hang. */
   readonly hang?: Hang;
 }
 
-/** A loop that runs with timesteps above a certain one, for so many turns of roughly two microseconds. */
+/** A loop of `turns`, about two microseconds each, in runs with a timestep above `above`. */
 export interface Hang {
   readonly above: number;
   readonly turns: number;
 }
 
-/** The inputs that every probe has, for maps of the given size. */
+/** The inputs of every probe, for maps of the given size. */
 export function tinyInputs(
   layers: number,
   height: number,
@@ -64,9 +64,9 @@ export function tinyOnnx({ inputs, work = 0, bias = 0, hang }: TinyModel): Uint8
     node('Mul', ['timestep', 'thousandth'], 'time'),
     node('Add', ['mean', 'time'], 'sum_0'),
     ...extras.flatMap((extra, index) => extraNodes(extra, index)),
-    ...burnNodes(work),
-    node('Add', [`sum_${extras.length}`, 'burnt'], 'warm'),
-    ...(hang ? hangNodes(hang) : [node('Identity', ['warm'], 'done')]),
+    ...workNodes(work),
+    node('Add', [`sum_${extras.length}`, 'no_change'], 'before_loop'),
+    ...(hang ? hangNodes(hang) : [node('Identity', ['before_loop'], 'done')]),
     node('Add', ['done', 'bias'], 'score'),
   ];
   const graph = [
@@ -106,36 +106,36 @@ function extraNodes({ name, shape }: ManifestInput, index: number): Field[] {
   return [
     cast(name, `${name}_float`),
     ...sum,
-    node('Mul', [`${name}_sum`, 'thousandth'], `${name}_part`),
-    node('Add', [`sum_${index}`, `${name}_part`], `sum_${index + 1}`),
+    node('Mul', [`${name}_sum`, 'thousandth'], `${name}_scaled`),
+    node('Add', [`sum_${index}`, `${name}_scaled`], `sum_${index + 1}`),
   ];
 }
 
-/** A chain of products with a matrix that averages, multiplied by zero in the end: time passes, the score stays. */
-function burnNodes(work: number): Field[] {
+/** A chain of products with an averaging matrix, multiplied by zero at the end, so that the score does not change. */
+function workNodes(work: number): Field[] {
   const products = Array.from({ length: work }, (_, index) =>
-    node('MatMul', [`burn_${index}`, 'averaging'], `burn_${index + 1}`),
+    node('MatMul', [`work_${index}`, 'averaging'], `work_${index + 1}`),
   );
   return [
-    node('Constant', [], 'square', attributeTensor('value', tensorInt64([BURN_WIDTH, BURN_WIDTH]))),
-    node('Constant', [], 'row', attributeTensor('value', tensorInt64([1, BURN_WIDTH]))),
-    node('ConstantOfShape', ['square'], 'averaging', attributeTensor('value', tensorFloat(1 / BURN_WIDTH))),
+    node('Constant', [], 'square', attributeTensor('value', tensorInt64([WORK_WIDTH, WORK_WIDTH]))),
+    node('Constant', [], 'row', attributeTensor('value', tensorInt64([1, WORK_WIDTH]))),
+    node('ConstantOfShape', ['square'], 'averaging', attributeTensor('value', tensorFloat(1 / WORK_WIDTH))),
     node('ConstantOfShape', ['row'], 'ones', attributeTensor('value', tensorFloat(1))),
     node('Unsqueeze', ['timestep', 'last_axis'], 'column'),
-    node('Mul', ['column', 'ones'], 'burn_0'),
+    node('Mul', ['column', 'ones'], 'work_0'),
     ...products,
     node(
       'ReduceMean',
-      [`burn_${work}`],
-      'ash',
+      [`work_${work}`],
+      'work_mean',
       attributeIntegers('axes', [1]),
       attributeInteger('keepdims', 0),
     ),
-    node('Mul', ['ash', 'zero'], 'burnt'),
+    node('Mul', ['work_mean', 'zero'], 'no_change'),
   ];
 }
 
-/** A loop around the score so far: no turn at all, or many. */
+/** A loop around the score so far, with no turn or with many. */
 function hangNodes({ above, turns }: Hang): Field[] {
   const scalar = (name: string, type: number): Field =>
     concatenate([text(1, name), message(2, message(1, integer(1, type), message(2)))]);
@@ -167,7 +167,7 @@ function hangNodes({ above, turns }: Hang): Field[] {
     node('Greater', ['latest', 'above'], 'hangs'),
     node('Cast', ['hangs'], 'hangs_number', attributeInteger('to', ELEMENT_TYPE.I64)),
     node('Mul', ['hangs_number', 'many'], 'turns'),
-    node('Loop', ['turns', '', 'warm'], 'done', attributeGraph('body', body)),
+    node('Loop', ['turns', '', 'before_loop'], 'done', attributeGraph('body', body)),
   ];
 }
 
@@ -219,7 +219,7 @@ function tensorInt64(values: readonly number[]): Field {
   return concatenate([integer(1, values.length), integer(2, ELEMENT_TYPE.I64), bytes(9, raw)]);
 }
 
-/** A tensor of one element, as ConstantOfShape wants its value. */
+/** A tensor of one element, as ConstantOfShape takes its value. */
 function tensorFloat(value: number): Field {
   return concatenate([integer(1, 1), integer(2, ELEMENT_TYPE.F32), rawFloat(value)]);
 }

@@ -1,4 +1,4 @@
-/** Owns complete probes on disk for tests: valid as they stand, with knobs to break each part. */
+/** Writes complete probes to disk for tests. They are valid by default; the options break one thing each. */
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ export interface ProbeFolderOptions {
   readonly name?: string;
   readonly version?: number;
   readonly size?: MapSize;
-  /** What the graph adds to every score: tells versions apart. */
+  /** What the graph adds to every score; it tells versions apart. */
   readonly bias?: number;
   /** Makes each run slow, as in onnx.ts. */
   readonly work?: number;
@@ -29,13 +29,13 @@ export interface ProbeFolderOptions {
   readonly hang?: Hang;
   /** What the graph takes attention as; F16 by default. */
   readonly attentionDtype?: 'F16' | 'F32';
-  /** Further inputs; the selftest must then be given too. */
+  /** Further inputs; `selftest` must then be set too. */
   readonly extraInputs?: Manifest['inputs'];
-  /** Another graph than the manifest's; its hash is right. */
+  /** A graph that need not match the manifest; its hash is right. */
   readonly model?: Uint8Array;
   /** Another selftest body; its hash is right. */
   readonly selftest?: Uint8Array;
-  /** The last word on the manifest, hashes included. */
+  /** Edits the manifest last, after the hashes are set. */
   readonly edit?: (manifest: Manifest) => void;
 }
 
@@ -51,7 +51,7 @@ export async function temporaryModels(t: TestContext): Promise<string> {
   return folder;
 }
 
-/** Writes models/<name>/<version>/ with everything in it. */
+/** Writes the folder <name>/<version>/ with all files. */
 export async function writeProbe(modelsDir: string, options: ProbeFolderOptions = {}): Promise<ProbeFolder> {
   const { name = 'tiny', version = 1, size = TINY_SIZE, bias = 0, work = 0, extraInputs = [] } = options;
   const inputs = [
@@ -75,7 +75,7 @@ export async function writeProbe(modelsDir: string, options: ProbeFolderOptions 
   return { folder, manifest };
 }
 
-/** A valid manifest, its file hashes left out. */
+/** A valid manifest without file hashes. */
 export function tinyManifest(
   name: string,
   version: number,
@@ -91,7 +91,7 @@ export function tinyManifest(
     heads: 'mean',
     tokens: 'text without begin and padding',
     pooling: 'area',
-    batcher: 'rectified-flow euler',
+    scheduler: 'rectified-flow euler',
     total_steps: 25,
     guidance: 3,
     resolution: [64, 64] as [number, number],

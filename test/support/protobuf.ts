@@ -1,4 +1,4 @@
-/** Owns the few lines of protobuf writing that ONNX fixtures need, so that no binary model lies in the repository. */
+/** A minimal protobuf encoder for ONNX test models, so that the repository needs no binary models for tests. */
 
 const VARINT = 0;
 const BYTES = 2;
@@ -6,7 +6,7 @@ const BYTES = 2;
 /** One encoded field, or several in a row. */
 export type Field = Uint8Array;
 
-/** A non-negative whole number. */
+/** A non-negative integer. */
 export function integer(field: number, value: number): Field {
   return Uint8Array.from([...varint((field << 3) | VARINT), ...varint(value)]);
 }
@@ -23,12 +23,12 @@ export function message(field: number, ...fields: readonly Field[]): Field {
   return bytes(field, concatenate(fields));
 }
 
-export function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+export function concatenate(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
   let end = 0;
-  for (const part of parts) {
-    whole.set(part, end);
-    end += part.length;
+  for (const piece of pieces) {
+    whole.set(piece, end);
+    end += piece.length;
   }
   return whole;
 }

@@ -1,7 +1,7 @@
-/** Owns a receipt as tests need one: of a kept sample that nothing is special about. */
+/** A receipt of a kept sample, for tests. */
 import type { Receipt } from '../../src/feedback/receipt.js';
 
-export function receiptOf(parts: Partial<Receipt> = {}): Receipt {
+export function receiptOf(changes: Partial<Receipt> = {}): Receipt {
   return {
     nonce: 'n',
     issuedAt: 0,
@@ -17,9 +17,9 @@ export function receiptOf(parts: Partial<Receipt> = {}): Receipt {
     override: null,
     decision: 'keep',
     propensity: 1,
-    survival: 0.02,
+    lowestPropensity: 0.02,
     goodAt: 0.6,
     range: [0, 1],
-    ...parts,
+    ...changes,
   };
 }

@@ -1,8 +1,8 @@
-/** Owns made-up samples for tiny probes: random maps whose values every float format holds exactly, and their true score. */
-import { numberToBf16, numberToF16 } from '../../src/wire/dtype.js';
-import { type TensorData, encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+/** Makes random samples for tiny probes, with maps that every float format holds exactly, and computes their scores. */
+import { type TensorData, encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
+import { numberToBf16, numberToF16 } from './floats.js';
 
 /** Values per unit of probability: maps are multiples of 1/128, which F32, F16 and BF16 all hold. */
 const UNITS = 128;
@@ -59,7 +59,7 @@ export function padded(sample: TestSample, extraTokens: number, filler = 0): Tes
   return { ...sample, attention, mask };
 }
 
-/** What the tiny graph of onnx.ts makes of a sample that has no extra signals. */
+/** The score that the tiny graph of onnx.ts gives to a sample without extra signals. */
 export function expectedScore({ size, attention, mask, timestep }: TestSample, bias = 0): number {
   const area = size.height * size.width;
   const kept = mask.reduce((count, real) => count + real, 0);
@@ -70,7 +70,7 @@ export function expectedScore({ size, attention, mask, timestep }: TestSample, b
   return total / (kept * size.layers * area) + timestep / 1000 + bias;
 }
 
-/** The tensors of samples that have equally many tokens, attention in the dtype asked for. */
+/** The tensors of samples that all have the same number of tokens. */
 export function tensorsOf(
   samples: readonly TestSample[],
   attentionDtype: 'F16' | 'BF16' | 'F32' = 'F16',

@@ -1,7 +1,7 @@
-/** The committed scores of the test captions, for tests that resample them instead of inventing a distribution. */
+/** The committed scores of the test captions: tests resample these real scores. */
 import { readFile } from 'node:fs/promises';
 
-import { parseManifest } from '../../src/probe/read-manifest.js';
+import { parseManifest } from '../../src/probe/folder.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 
 const PROBE = 'models/pictogram/1';
@@ -11,7 +11,7 @@ export interface CaptionScores {
   readonly caption: string;
   /** One per sample. */
   readonly scores: readonly number[];
-  /** The metric of the finished image, one per sample. */
+  /** The quality of the finished image, one per sample. */
   readonly quality: readonly number[];
 }
 
@@ -31,7 +31,7 @@ interface ScoresFile {
   readonly quality: readonly (readonly number[])[];
 }
 
-/** The scores beside the shipped probe. */
+/** The scores in the folder of the shipped probe. */
 export async function committedScores(): Promise<TestScores> {
   const file = JSON.parse(await readFile(`${PROBE}/test-scores.json`, 'utf8')) as ScoresFile;
   return {

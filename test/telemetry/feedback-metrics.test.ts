@@ -1,19 +1,19 @@
-/** The sums of feedback are those from which a weighted correlation and a false-drop rate can be had. */
+/** The sums of feedback: weighted correlation and false-drop rate can be computed from them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Registry } from 'prom-client';
 
-import type { Outcome } from '../../src/feedback/intake.js';
+import type { AcceptedFeedback } from '../../src/feedback/intake.js';
 import { createFeedbackMetrics } from '../../src/telemetry/feedback-metrics.js';
 import { receiptOf } from '../support/receipt.js';
 
-interface Changes extends Partial<Omit<Outcome, 'receipt'>> {
-  readonly receipt?: Partial<Outcome['receipt']>;
+interface Changes extends Partial<Omit<AcceptedFeedback, 'receipt'>> {
+  readonly receipt?: Partial<AcceptedFeedback['receipt']>;
 }
 
-/** A kept sample of a metric from -1 to 3, good from 1 on: halfway up in score, three quarters in quality. */
-function outcome({ receipt = {}, ...rest }: Changes = {}): Outcome {
+/** A kept sample of a metric from -1 to 3, good from 1: mapped to [0, 1], its score is 0.5 and its quality 0.75. */
+function feedback({ receipt = {}, ...rest }: Changes = {}): AcceptedFeedback {
   return {
     quality: 2,
     weight: 1,
@@ -26,7 +26,7 @@ function outcome({ receipt = {}, ...rest }: Changes = {}): Outcome {
 function subject() {
   const registry = new Registry();
   const metrics = createFeedbackMetrics(registry);
-  /** The sum of a metric over the lines whose labels hold all the texts. */
+  /** The sum of a metric over its lines that contain all the texts. */
   const value = async (name: string, ...texts: string[]): Promise<number> => {
     const lines = (await registry.getSingleMetricAsString(`diffusion_probe_feedback_${name}`)).split('\n');
     const found = lines.filter((line) => !line.startsWith('#') && texts.every((text) => line.includes(text)));
@@ -35,10 +35,10 @@ function subject() {
   return { ...metrics, registry, value };
 }
 
-test('every sum holds the weight times its power of score and quality, mapped to [0, 1]', async () => {
+test('every sum is of the weight times its powers of score and quality, mapped to [0, 1]', async () => {
   const { observer, value } = subject();
-  observer.accepted(outcome({ weight: 4 }));
-  observer.accepted(outcome({ weight: 2, quality: 0, receipt: { score: -1 } }));
+  observer.onAccepted(feedback({ weight: 4 }));
+  observer.onAccepted(feedback({ weight: 2, quality: 0, receipt: { score: -1 } }));
   const sums = {
     weight_total: 6,
     weight_squared_total: 20,
@@ -51,12 +51,12 @@ test('every sum holds the weight times its power of score and quality, mapped to
   for (const [name, expected] of Object.entries(sums)) assert.equal(await value(name), expected, name);
 });
 
-test('the confusion of verdict and truth is told apart', async () => {
+test('the verdict and the truth are labels of the sums', async () => {
   const { observer, value } = subject();
   const explored = { wouldDrop: true, override: 'explore' } as const;
-  observer.accepted(outcome({ weight: 50, receipt: explored }));
-  observer.accepted(outcome({ quality: 0.9 }));
-  observer.accepted(outcome({ quality: 1 }));
+  observer.onAccepted(feedback({ weight: 50, receipt: explored }));
+  observer.onAccepted(feedback({ quality: 0.9 }));
+  observer.onAccepted(feedback({ quality: 1 }));
   assert.equal(await value('weight_total', 'verdict="drop"', 'good="true"'), 50);
   assert.equal(await value('weight_total', 'verdict="keep"', 'good="false"'), 1);
   assert.equal(await value('weight_total', 'verdict="keep"', 'good="true"'), 1);
@@ -64,26 +64,26 @@ test('the confusion of verdict and truth is told apart', async () => {
   assert.equal(await value('delay_seconds', '_sum', 'arm="kept"'), 6);
 });
 
-test('what lies outside the range is taken as its end, and counted', async () => {
+test('a value outside the range is replaced by its end and counted', async () => {
   const { observer, value } = subject();
-  observer.accepted(outcome({ quality: 99, receipt: { score: -7 } }));
+  observer.onAccepted(feedback({ quality: 99, receipt: { score: -7 } }));
   assert.equal(await value('quality_total'), 1);
   assert.equal(await value('score_total'), 0);
   assert.equal(await value('clipped_total', 'value="quality"'), 1);
   assert.equal(await value('clipped_total', 'value="score"'), 1);
 });
 
-test('what cannot be weighed is in no sum but is counted', async () => {
+test('a sample without a weight is in no sum but is counted', async () => {
   const { observer, value } = subject();
-  observer.accepted(outcome({ weight: undefined }));
+  observer.onAccepted(feedback({ weight: undefined }));
   assert.equal(await value('weight_total'), 0);
   assert.equal(await value('unweighted_total'), 1);
   assert.equal(await value('samples_total'), 1);
 });
 
-test('a kind of decision that is expected starts at zero', async () => {
+test('the label sets of a policy at a decision point start at zero', async () => {
   const metrics = subject();
-  metrics.expect({
+  metrics.startAtZero({
     model: 'tiny',
     version: 1,
     step: 5,
@@ -99,10 +99,10 @@ test('a kind of decision that is expected starts at zero', async () => {
     assert.ok(text.includes(`diffusion_probe_${line}\n`), line);
 });
 
-test('however many alphas requests bring, the series stay bounded', async () => {
+test('the number of series stays bounded when requests give many alphas', async () => {
   const { observer, value, registry } = subject();
   for (let index = 1; index <= 500; index += 1)
-    observer.accepted(outcome({ receipt: { alpha: index / 1000 } }));
+    observer.onAccepted(feedback({ receipt: { alpha: index / 1000 } }));
   assert.equal(await value('weight_total'), 500);
   const text = await registry.getSingleMetricAsString('diffusion_probe_feedback_weight_total');
   assert.equal(new Set([...text.matchAll(/alpha="([^"]*)"/g)].map(([, alpha]) => alpha)).size, 33);

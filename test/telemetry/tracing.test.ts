@@ -1,4 +1,4 @@
-/** Traces arrive at a real OTLP receiver, as the real process sends them: the caller's trace goes on in ours. */
+/** Traces of the real process arrive at an OTLP receiver and continue the caller's trace. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 
-import { isTracingAsked } from '../../src/telemetry/tracing.js';
+import { isTracingEnabled } from '../../src/telemetry/tracing.js';
 import { temporaryModels, TINY_SIZE, writeProbe } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
 import { startService } from '../support/process.js';
@@ -82,7 +82,7 @@ function idOf({ traceId, spanId }: Pick<Span, 'traceId' | 'spanId'>): string {
   return `${traceId} ${spanId}`;
 }
 
-function pointedAt({ links = [] }: Span): Set<string> {
+function linkedIds({ links = [] }: Span): Set<string> {
   return new Set(links.map(idOf));
 }
 
@@ -99,7 +99,7 @@ async function score(origin: string, headers: Record<string, string>, body: Uint
   return response.status;
 }
 
-test('a request becomes a span of the caller’s trace, with a span for each stage; the end loses none', async (t) => {
+test('a request becomes a span of the caller’s trace, with a span for each stage; shutdown loses none', async (t) => {
   const { endpoint, exports, headers } = await startReceiver(t);
   const { origin, stop } = await startTraced(t, {
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
@@ -132,23 +132,23 @@ test('a request becomes a span of the caller’s trace, with a span for each sta
     assert.ok(BigInt(scored.startTimeUnixNano) <= BigInt(from) && BigInt(from) <= BigInt(to));
   }
   const began = Number(BigInt(scored.startTimeUnixNano) / 1_000_000n);
-  assert.ok(Math.abs(began - before) < 60_000, 'times are those of the clock on the wall');
+  assert.ok(Math.abs(began - before) < 60_000, 'times are Unix times');
 
   assert.notEqual(failedOpen.traceId, TRACE);
   assert.equal(valueOf(failedOpen.attributes, 'diffusion_probe.reason'), 'deadline');
   assert.equal(failedOpen.status.code, 2);
-  assert.ok(!JSON.stringify(exports).includes('secret'), 'nothing of the request itself');
+  assert.ok(!JSON.stringify(exports).includes('secret'), 'spans hold nothing from the body');
 });
 
-test('a batch run is a span that is linked to the sampled requests whose samples it held, and they to it', async (t) => {
+test('a batch run is a span with links to the sampled requests whose samples it held, and from them', async (t) => {
   const { endpoint, exports } = await startReceiver(t);
   const { origin, stop } = await startTraced(t, {
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
-    // Of traces that nobody has begun, none: a run is kept for its requests' sake.
+    // No trace is sampled unless a caller sampled it: the batch run is recorded because of its requests.
     OTEL_TRACES_SAMPLER: 'parentbased_always_off',
-    // The worker waits until all three are there: then the batch is full.
+    // The worker waits until the batch is full, which takes all three requests.
     MAX_BATCH_SAMPLES: '6',
-    MAX_QUEUE_DELAY_US: '60000000',
+    MAX_QUEUE_DELAY_US: '5000000',
   });
   const body = scoreBody(randomSamples(TINY_SIZE, 3, 2));
   const callers = ['01', '01', '00'].map(
@@ -167,10 +167,10 @@ test('a batch run is a span that is linked to the sampled requests whose samples
     RUN_ATTRIBUTES.map((key) => valueOf(run.attributes, `diffusion_probe.${key}`)),
     ['tiny', 1, 'cpu', 6, 18],
   );
-  assert.deepEqual(pointedAt(run), new Set(requests.map(idOf)));
+  assert.deepEqual(linkedIds(run), new Set(requests.map(idOf)));
   const inferences = spans.filter(({ name }) => name === 'inference');
   assert.deepEqual(
-    inferences.map((span) => [pointedAt(span), requests.some(({ spanId }) => spanId === span.parentSpanId)]),
+    inferences.map((span) => [linkedIds(span), requests.some(({ spanId }) => spanId === span.parentSpanId)]),
     [
       [new Set([idOf(run)]), true],
       [new Set([idOf(run)]), true],
@@ -178,7 +178,7 @@ test('a batch run is a span that is linked to the sampled requests whose samples
   );
 });
 
-test('a caller whose trace is not sampled is not traced', async (t) => {
+test('a request whose caller did not sample the trace is not traced', async (t) => {
   const { endpoint, exports } = await startReceiver(t);
   const { origin, stop } = await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
   const body = scoreBody(randomSamples(TINY_SIZE, 3, 2));
@@ -187,7 +187,7 @@ test('a caller whose trace is not sampled is not traced', async (t) => {
   assert.deepEqual(exports, []);
 });
 
-test('a collector that is not there costs no answer and does not hold up the end', async (t) => {
+test('without a collector, requests are answered and the shutdown does not hang', async (t) => {
   const { origin, child, stop } = await startTraced(t, {
     OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9',
   });
@@ -196,9 +196,9 @@ test('a collector that is not there costs no answer and does not hold up the end
   assert.equal(child.exitCode, 0);
 });
 
-test('it is off unless the standard variables ask for it', () => {
+test('tracing is off unless the standard variables enable it', () => {
   const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
-  for (const [asked, environment] of [
+  for (const [enabled, environment] of [
     [false, {}],
     [true, endpoint],
     [true, { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://collector:4318/v1/traces' }],
@@ -207,5 +207,5 @@ test('it is off unless the standard variables ask for it', () => {
     [true, { ...endpoint, OTEL_TRACES_EXPORTER: 'otlp' }],
     [false, { OTEL_EXPORTER_OTLP_ENDPOINT: '' }],
   ] as const)
-    assert.equal(isTracingAsked(environment), asked, JSON.stringify(environment));
+    assert.equal(isTracingEnabled(environment), enabled, JSON.stringify(environment));
 });

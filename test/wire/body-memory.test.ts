@@ -1,10 +1,10 @@
-/** Owns the proof that the memory of bodies is used again, and that no more of it is kept than allowed. */
+/** Tests that the memory of bodies is reused, and that no more of it is kept than the limit. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { BodyMemory, sharedCopy } from '../../src/wire/body-memory.js';
 
-test('memory that was given back is taken again by a body of the same length', () => {
+test('memory that was given back is reused for a body of the same length', () => {
   const memory = new BodyMemory(100);
   const first = memory.take(10);
   assert.equal(first.byteLength, 10);
@@ -15,19 +15,19 @@ test('memory that was given back is taken again by a body of the same length', (
   assert.notEqual(memory.take(10), first);
 });
 
-test('beyond its bound it keeps the lengths that are in use now', () => {
+test('beyond its limit it frees the lengths that were used least recently', () => {
   const memory = new BodyMemory(100);
-  const [old, young] = [memory.take(60), memory.take(30)];
+  const [old, recent] = [memory.take(60), memory.take(30)];
   memory.give(old);
-  memory.give(young);
+  memory.give(recent);
   const large = memory.take(70);
   memory.give(large);
   assert.equal(memory.take(70), large);
-  assert.equal(memory.take(30), young);
+  assert.equal(memory.take(30), recent);
   assert.notEqual(memory.take(60), old);
 });
 
-test('a body larger than the bound is not kept at all', () => {
+test('the memory of a body larger than the limit is not kept', () => {
   const memory = new BodyMemory(100);
   const huge = memory.take(101);
   memory.give(huge);

@@ -1,4 +1,4 @@
-/** Owns the proof that strict JSON is JSON without duplicate keys. */
+/** Tests that strict JSON is JSON without duplicate keys. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -15,19 +15,19 @@ test('agrees with JSON.parse on every text that JSON.stringify writes', () => {
   );
 });
 
-test('refuses a key that stands twice, however it is written', () => {
+test('refuses a key that occurs twice, even when it is escaped differently', () => {
   for (const text of ['{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '[{"b":{"a":{},"a" :[]}}]', '{"":0,"":1}']) {
     assert.throws(() => parseStrictJson(text), StrictJsonError, text);
   }
 });
 
-test('lets a key stand in different objects, and a value equal a key', () => {
+test('accepts one key in different objects, and a value that equals a key', () => {
   for (const text of ['{"a":{"a":"a"},"b":["a","a"]}', '[{"a":1},{"a":2}]', '{"a":"\\"a\\":","b":1}']) {
     assert.deepEqual(parseStrictJson(text), JSON.parse(text));
   }
 });
 
-test('refuses what is no JSON and what is nested too deep', () => {
+test('refuses text that is not JSON or is nested too deep', () => {
   assert.throws(() => parseStrictJson('{'), StrictJsonError);
   assert.throws(() => parseStrictJson(''), StrictJsonError);
   assert.throws(() => parseStrictJson('['.repeat(65) + ']'.repeat(65)), StrictJsonError);

@@ -1,7 +1,5 @@
 /** Owns what `diffusion-probe/client` exports. */
 export type { Policy } from '../../../src/decision/policy.js';
-export type { TensorData } from '../../../src/wire/safetensors-writer.js';
-export type { Dtype } from '../../../src/wire/tensor.js';
 export type { FeedbackAnswer, Problem, SampleResult } from './answer.js';
 export {
   type Decision,
@@ -16,3 +14,4 @@ export {
   type UnscoredGroup,
 } from './probe-client.js';
 export type { ScoreInput, ScoreRequestOptions } from './request.js';
+export type { Dtype, TensorData } from './safetensors.js';

@@ -1,6 +1,6 @@
 /** Owns how a typed request becomes the bytes of a body. */
 import type { Policy } from '../../../src/decision/policy.js';
-import { encodeSafetensors, type TensorData } from '../../../src/wire/safetensors-writer.js';
+import { encodeSafetensors, type TensorData } from './safetensors.js';
 
 /** The signals of a group's samples at one step of the denoiser. */
 export interface ScoreInput {

@@ -1,22 +1,19 @@
 /**
- * Owns the prediction whether a request will have its scores in time. It never speaks against a request that could run
- * at once: however wrong the cost line is, an idle service refuses nothing, and what then runs puts the line right.
+ * Predicts how long requests will take, by the cost models of the probes and by the work that waits and runs. The batcher
+ * and admission control turn requests away that would be late. See docs/adr/0010-predict-latency-with-two-deviations.md.
  */
-import type { RequestQueue, Batch } from './queue.js';
-import { samplesThatFitWhole } from '../warm-up/batch-plan.js';
 import { PredictionMargin } from '../prediction-margin.js';
+import { samplesThatFitWhole } from '../warm-up/batch-plan.js';
+import { type Batch, type RequestQueue, waitingIn } from './queue.js';
 import type { ScoreRequest } from './score-request.js';
 
-/** How much of what a request costs is taken over into the running mean. */
-const OWN_COST_GAIN = 1 / 16;
+/** The weight of the latest request in the mean cost. */
+const MEAN_GAIN = 1 / 16;
 
-/**
- * How cautious it is before a body has come. A request that is turned down for nothing is as lost as one that is let in for
- * nothing: with twice the caution, a service at twice its capacity gave an eighth fewer scores in time.
- */
+/** How cautious the prediction for a request is of which only the headers have come. */
 const DEVIATIONS = 2;
 
-/** A run under way. */
+/** A batch that a worker is running. */
 interface Run {
   readonly startedAt: number;
   readonly predictedMs: number;
@@ -25,84 +22,76 @@ interface Run {
 export class LatencyPredictor {
   readonly #requestQueue: RequestQueue;
   readonly #runs = new Set<Run>();
-  readonly #error = new PredictionMargin(DEVIATIONS);
-  /** What a request cost lately, for those of which nothing is known yet, ms. */
-  #usualOwnMs = 0;
-  /** When each request was predicted to have its scores. */
-  readonly #expected = new WeakMap<ScoreRequest, number>();
+  readonly #margin = new PredictionMargin(DEVIATIONS);
+  /** The running mean of what requests cost, ms: the prediction for a request whose size is not known yet. */
+  #meanCostMs = 0;
+  /** When each admitted request was predicted to have its scores, on the clock of performance.now(). */
+  readonly #predictedEnd = new WeakMap<ScoreRequest, number>();
 
   constructor(requestQueue: RequestQueue) {
     this.#requestQueue = requestQueue;
   }
 
-  /** Notes a run that begins. @returns to be called when it has ended. */
-  begin(batch: Batch): () => void {
-    const { cost } = batch.probe.plan;
-    const run = { startedAt: performance.now(), predictedMs: cost.predict(batch.paddedTokens) };
+  /** Counts a run as work until the returned function is called. */
+  trackRun({ probe, paddedTokens }: Batch): () => void {
+    const run = { startedAt: performance.now(), predictedMs: probe.plan.cost.predict(paddedTokens) };
     this.#runs.add(run);
     return () => this.#runs.delete(run);
   }
 
   /**
-   * How long it may well take until a request has its scores of which nothing has come but its headers, ms. With a margin,
-   * so that few are let in that will be late.
-   * @param threads that take work. @param receiving requests that are being received before it: they count as usual ones,
-   * whatever they announce, lest a single slow sender of a huge body turns all others away.
+   * How long a request of which only the headers have come will take, with a margin, ms.
+   * @param workers that take work. @param receiving requests that are being received before it; each counts as one of mean
+   * cost, so that a slow sender of a huge body does not turn all others away.
    */
-  predictedLatencyMs(threads: number, receiving: number): number {
-    const comingMs = ((receiving + 1) * this.#usualOwnMs) / Math.max(1, threads);
-    return this.#aheadMs(threads) + comingMs + this.#error.marginMs;
+  predictedLatencyMs(workers: number, receiving: number): number {
+    const receivingMs = ((receiving + 1) * this.#meanCostMs) / Math.max(1, workers);
+    return this.#waitMs(workers) + receivingMs + this.#margin.marginMs;
+  }
+
+  /** How long a request that has come in full will take, without a margin, ms. @param workers that take work. */
+  latencyMs(request: ScoreRequest, workers: number): number {
+    return this.#waitMs(workers) + costMs(request);
+  }
+
+  /** Records that a request is admitted. @param workers that take work; Infinity when one is idle. */
+  recordAdmitted(request: ScoreRequest, workers: number): void {
+    const ownMs = costMs(request);
+    this.#predictedEnd.set(request, performance.now() + this.#waitMs(workers) + ownMs);
+    this.#meanCostMs += MEAN_GAIN * (ownMs - this.#meanCostMs);
+  }
+
+  /** Records that a request has its scores, and learns from how far the prediction was off. */
+  recordScored(request: ScoreRequest): void {
+    const predicted = this.#predictedEnd.get(request);
+    if (predicted !== undefined) this.#margin.learn(performance.now() - predicted);
   }
 
   /**
-   * How long a request is likely to need, ms. Without a margin: one that has come in full is given up only if it is late.
-   * @param threads that take work.
-   */
-  needMs(request: ScoreRequest, threads: number): number {
-    return this.#aheadMs(threads) + ownMs(request);
-  }
-
-  /**
-   * Notes a request that is let in, to learn from when it has its scores. @param threads that take work; Infinity where
-   * one is idle.
-   */
-  expect(request: ScoreRequest, threads: number): void {
-    const own = ownMs(request);
-    this.#expected.set(request, performance.now() + this.#aheadMs(threads) + own);
-    this.#usualOwnMs += OWN_COST_GAIN * (own - this.#usualOwnMs);
-  }
-
-  /** Notes that a request has its scores. */
-  fulfilled(request: ScoreRequest): void {
-    const expected = this.#expected.get(request);
-    if (expected !== undefined) this.#error.learn(performance.now() - expected);
-  }
-
-  #aheadMs(threads: number): number {
-    const now = performance.now();
-    let ahead = this.#requestQueue.workMs();
-    for (const { startedAt, predictedMs } of this.#runs) ahead += Math.max(0, startedAt + predictedMs - now);
-    return ahead / Math.max(1, threads);
-  }
-
-  /**
-   * What of the next queue would end after its deadline even if its batch ran now. One request is always left out: an
-   * idle thread has nothing better to do, and its run shows what runs really cost.
+   * The requests at the head of the queue that would miss their deadlines even if their batch ran now. At least one request
+   * is always kept: a worker is idle, and the run shows what runs really cost.
    */
   predictedLate(): ScoreRequest[] {
-    const queue = this.#requestQueue.next();
-    const [head] = queue;
-    if (!head || queue.length === 1) return [];
+    const requests = this.#requestQueue.next();
+    const [head] = requests;
+    if (!head || requests.length === 1) return [];
     const { cost, maxTokens } = head.probe.plan;
-    const waiting = queue.reduce((sum, request) => sum + request.waiting * request.tokens, 0);
-    const end = performance.now() + cost.predict(Math.min(waiting, maxTokens));
-    const late = queue.filter((request) => request.deadline < end);
-    return late.length < queue.length ? late : late.slice(0, -1);
+    const end = performance.now() + cost.predict(Math.min(waitingIn(requests).tokens, maxTokens));
+    const late = requests.filter((request) => request.deadline < end);
+    return late.length < requests.length ? late : late.slice(0, -1);
+  }
+
+  /** How long the work that waits and runs will keep the workers busy, ms. */
+  #waitMs(workers: number): number {
+    const now = performance.now();
+    let workMs = this.#requestQueue.workMs();
+    for (const { startedAt, predictedMs } of this.#runs) workMs += Math.max(0, startedAt + predictedMs - now);
+    return workMs / Math.max(1, workers);
   }
 }
 
-/** A run that holds this request alone; of one that is cut, the largest piece. */
-function ownMs({ probe, samples, tokens }: ScoreRequest): number {
+/** The cost of a run that holds this request alone; when it must be cut, of its largest slice, ms. */
+function costMs({ probe, samples, tokens }: ScoreRequest): number {
   const { plan } = probe;
   return plan.cost.predict(Math.min(samples, samplesThatFitWhole(plan, tokens)) * tokens);
 }

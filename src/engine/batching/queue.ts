@@ -1,18 +1,16 @@
-/** Owns what waits: one queue per probe, first come first served, bounded over all of them in samples and bytes. */
+/** Holds requests until a batch takes them: per probe in order of arrival, with common limits on samples and bytes. */
 import { problem } from '../../errors.js';
-import { samplesThatFit, samplesThatFitWhole } from '../warm-up/batch-plan.js';
 import type { LoadedProbe } from '../repository/registry.js';
-import type { ScoreRequest, RequestSlice } from './score-request.js';
 import type { QueueDepth } from '../types.js';
-
-const RETRY_AFTER_SECONDS = 1;
+import { samplesThatFit, samplesThatFitWhole } from '../warm-up/batch-plan.js';
+import type { RequestSlice, ScoreRequest } from './score-request.js';
 
 export interface QueueLimits {
   readonly maxQueueSamples: number;
   readonly maxQueueBytes: number;
 }
 
-/** What one run is made of: parts for the same probe. */
+/** What one run of a worker scores: slices of requests for the same probe. */
 export interface Batch {
   readonly probe: LoadedProbe;
   readonly samples: number;
@@ -23,7 +21,8 @@ export interface Batch {
 
 export class RequestQueue {
   readonly #limits: QueueLimits;
-  readonly #queues = new Map<number, ScoreRequest[]>();
+  /** The requests of each probe in order of arrival, by the probe's key. No list is empty. */
+  readonly #byProbe = new Map<number, ScoreRequest[]>();
   #samples = 0;
   #bytes = 0;
 
@@ -36,46 +35,45 @@ export class RequestQueue {
   }
 
   /**
-   * Puts a request at the end of its probe's queue. Into an empty requestQueue goes even one that is beyond the bounds.
+   * Puts a request behind the others for its probe. An empty queue accepts even a request beyond the limits.
    * @throws {ProblemError} overloaded
    */
   add(request: ScoreRequest): void {
     const { maxQueueSamples, maxQueueBytes } = this.#limits;
     const isFull =
       this.#samples + request.samples > maxQueueSamples || this.#bytes + request.bytes > maxQueueBytes;
-    if (isFull && this.#samples > 0) {
-      throw problem('overloaded', `The queue is full: ${this.#samples} samples are waiting.`, {
-        retryAfterSeconds: RETRY_AFTER_SECONDS,
-      });
-    }
-    const queue = this.#queues.get(request.probe.key);
-    if (queue) queue.push(request);
-    else this.#queues.set(request.probe.key, [request]);
+    if (isFull && this.#samples > 0)
+      throw problem('overloaded', `The queue is full: ${this.#samples} samples are waiting.`);
+    const requests = this.#byProbe.get(request.probe.key);
+    if (requests) requests.push(request);
+    else this.#byProbe.set(request.probe.key, [request]);
     this.#samples += request.samples;
     this.#bytes += request.bytes;
   }
 
   /**
-   * Takes what the next run should hold: from the queue whose first request has waited longest, whole requests
-   * as long as they fit its probe's plan. Only a request that is larger than a batch by itself is cut.
-   * @param isLastIdle no other thread would take the rest of such a request at once: a little larger, it stays whole.
+   * Takes the next batch: from the probe whose first request has waited longest, whole requests as long as they fit the
+   * probe's plan. Only a request that is larger than a batch by itself is cut.
+   * @param isLastIdle no other worker is idle to score the rest of a cut request at once, so a request that is a little
+   * larger than a batch stays whole.
    */
   take(isLastIdle = false): Batch | undefined {
-    const queue = this.#longestWaiting();
-    const [head] = queue ?? [];
-    if (!queue || !head) return undefined;
+    const requests = this.next();
+    const [head] = requests;
+    if (!head) return undefined;
     const { plan } = head.probe;
     const slices: RequestSlice[] = [];
     let samples = 0;
     let tokens = 0;
-    for (let next = queue[0]; next; next = queue[0]) {
+    for (let next = requests[0]; next; next = requests[0]) {
       const longest = Math.max(tokens, next.tokens);
       const staysWhole =
         isLastIdle && slices.length === 0 && next.samples <= samplesThatFitWhole(plan, longest);
-      const room = staysWhole ? next.waiting : samplesThatFit(plan, longest) - samples;
-      if (room <= 0 || (next.waiting > room && slices.length > 0)) break;
-      const taken = this.#takeFrom(next, room);
-      if (next.waiting === 0) this.#drop(queue);
+      const room = staysWhole ? next.waitingSamples : samplesThatFit(plan, longest) - samples;
+      if (room <= 0 || (next.waitingSamples > room && slices.length > 0)) break;
+      const taken = next.take(room);
+      this.#samples -= taken.slice.samples;
+      if (next.waitingSamples === 0) this.remove(next);
       slices.push(taken);
       samples += taken.slice.samples;
       tokens = longest;
@@ -83,66 +81,59 @@ export class RequestQueue {
     return { probe: head.probe, samples, paddedTokens: samples * tokens, slices };
   }
 
-  /** The queue that take() would take from. */
+  /** The requests that take() would take from, in order of arrival. */
   next(): readonly ScoreRequest[] {
-    return this.#longestWaiting() ?? [];
-  }
-
-  /** How long one thread would have to run for all that waits, by the cost lines of the probes, ms. */
-  workMs(): number {
-    let work = 0;
-    for (const queue of this.#queues.values()) {
-      const [head] = queue;
-      if (!head) continue;
-      const { plan } = head.probe;
-      const tokens = queue.reduce((sum, request) => sum + request.waiting * request.tokens, 0);
-      const samples = queue.reduce((sum, request) => sum + request.waiting, 0);
-      const runs = Math.ceil(Math.max(tokens / plan.maxTokens, samples / plan.maxSamples));
-      work += plan.cost.predict(tokens, runs);
-    }
-    return work;
-  }
-
-  /** Takes a request out of its queue, wherever it stands; nothing happens if it has left already. */
-  remove(request: ScoreRequest): void {
-    const queue = this.#queues.get(request.probe.key);
-    const index = queue?.indexOf(request) ?? -1;
-    if (!queue || index === -1) return;
-    queue.splice(index, 1);
-    this.#samples -= request.waiting;
-    this.#bytes -= request.bytes;
-    if (queue.length === 0) this.#queues.delete(request.probe.key);
-  }
-
-  /** Takes out everything. */
-  clear(): ScoreRequest[] {
-    const waiting = [...this.#queues.values()].flat();
-    for (const request of waiting) this.remove(request);
-    return waiting;
-  }
-
-  #longestWaiting(): ScoreRequest[] | undefined {
-    let longest: ScoreRequest[] | undefined;
-    for (const queue of this.#queues.values()) {
-      if (!longest || arrival(queue) < arrival(longest)) longest = queue;
+    let longest: readonly ScoreRequest[] = [];
+    for (const requests of this.#byProbe.values()) {
+      if (arrival(requests) < arrival(longest)) longest = requests;
     }
     return longest;
   }
 
-  #takeFrom(request: ScoreRequest, room: number): RequestSlice {
-    const taken = request.take(room);
-    this.#samples -= taken.slice.samples;
-    return taken;
+  /** How long one worker would have to run for everything that waits, by the cost models of the probes, ms. */
+  workMs(): number {
+    let workMs = 0;
+    for (const requests of this.#byProbe.values()) {
+      const [head] = requests;
+      if (!head) continue;
+      const { plan } = head.probe;
+      const { samples, tokens } = waitingIn(requests);
+      const runs = Math.ceil(Math.max(tokens / plan.maxTokens, samples / plan.maxSamples));
+      workMs += plan.cost.predict(tokens, runs);
+    }
+    return workMs;
   }
 
-  #drop(queue: ScoreRequest[]): void {
-    const gone = queue.shift();
-    if (!gone) return;
-    this.#bytes -= gone.bytes;
-    if (queue.length === 0) this.#queues.delete(gone.probe.key);
+  /** Removes a request. Does nothing when it has left the queue already. */
+  remove(request: ScoreRequest): void {
+    const requests = this.#byProbe.get(request.probe.key);
+    const index = requests?.indexOf(request) ?? -1;
+    if (!requests || index === -1) return;
+    requests.splice(index, 1);
+    this.#samples -= request.waitingSamples;
+    this.#bytes -= request.bytes;
+    if (requests.length === 0) this.#byProbe.delete(request.probe.key);
+  }
+
+  /** Removes and returns all requests. */
+  clear(): ScoreRequest[] {
+    const all = [...this.#byProbe.values()].flat();
+    for (const request of all) this.remove(request);
+    return all;
   }
 }
 
-function arrival(queue: readonly ScoreRequest[]): number {
-  return queue[0]?.arrivedAt ?? Infinity;
+/** The samples of these requests that no batch has taken, and the sum of their tokens. */
+export function waitingIn(requests: readonly ScoreRequest[]): { samples: number; tokens: number } {
+  let samples = 0;
+  let tokens = 0;
+  for (const request of requests) {
+    samples += request.waitingSamples;
+    tokens += request.waitingSamples * request.tokens;
+  }
+  return { samples, tokens };
+}
+
+function arrival(requests: readonly ScoreRequest[]): number {
+  return requests[0]?.arrivedAt ?? Infinity;
 }

@@ -1,20 +1,20 @@
-/** Owns one request between its arrival and its answer: given out in parts, joined again, settled once. */
+/** One request between its arrival and its answer: batches take slices of it, and their scores are joined again. */
 import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
 import type { LoadedProbe } from '../repository/registry.js';
-import { problemOf } from '../worker/fault.js';
-import type { SampleSlice, SliceResult } from '../worker/protocol.js';
-import { sliceOf, sampleCount, usedTokens, wholeSlice } from '../worker/slice-samples.js';
 import type { EngineResult, ScoreOptions } from '../types.js';
+import { problemOf, type SliceResult } from '../worker/protocol.js';
+import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sample-slice.js';
 
-/** A part that was given out, and whom it belongs to. */
+/** A slice that a batch has taken, and its request. */
 export interface RequestSlice {
   readonly request: ScoreRequest;
   readonly slice: SampleSlice;
 }
 
-/** What is known of the run that a part was in. */
-export interface RunFacts {
+/** The run that scored a slice. */
+export interface RunTimes {
+  /** On the clock of performance.now(), ms. */
   readonly startedAt: number;
   readonly ms: number;
   readonly batchSamples: number;
@@ -24,19 +24,20 @@ export class ScoreRequest {
   readonly probe: LoadedProbe;
   readonly samples: number;
   readonly bytes: number;
-  /** Of its longest sample, padding at the end left out. */
+  /** Of its longest sample, without the padding at its end. */
   readonly tokens: number;
-  /** On the clock of performance.now(), ms; Infinity where the caller waits as long as it takes. */
+  /** On the clock of performance.now(), ms; Infinity when the caller set none. */
   readonly deadline: number;
   readonly arrivedAt = performance.now();
-  /** Whatever the caller wants to know the request by. */
+  /** See ScoreOptions. */
   readonly origin: object | undefined;
   readonly answer: Promise<EngineResult>;
   readonly #scores: Float32Array;
   #body: DecodedBody | undefined;
   #taken = 0;
   #scored = 0;
-  #facts: Omit<EngineResult, 'scores'> = { queueMs: 0, inferenceMs: 0, batchSamples: 0 };
+  #stats: Omit<EngineResult, 'scores'> = { queueMs: 0, inferenceMs: 0, batchSamples: 0 };
+  /** Undefined once the request is settled. */
   #settle: { resolve(result: EngineResult): void; reject(error: Error): void } | undefined;
 
   constructor(probe: LoadedProbe, body: DecodedBody, { deadline = Infinity, origin }: ScoreOptions = {}) {
@@ -60,25 +61,24 @@ export class ScoreRequest {
     return this.#settle === undefined;
   }
 
-  /** Samples that have not been given out. */
-  get waiting(): number {
+  /** Samples that no batch has taken. */
+  get waitingSamples(): number {
     return this.samples - this.#taken;
   }
 
-  /** Gives out the next samples, at most `limit`. */
+  /** Takes the next samples, at most `limit`. */
   take(limit: number): RequestSlice {
     const body = this.#body;
-    if (!body || this.waiting === 0) throw new Error('nothing is left to take');
+    if (!body || this.waitingSamples === 0) throw new Error('nothing is left to take');
     const first = this.#taken;
-    const samples = Math.min(limit, this.waiting);
+    const samples = Math.min(limit, this.waitingSamples);
     this.#taken += samples;
-    if (this.waiting === 0) this.#body = undefined;
-    const slice = samples === this.samples ? wholeSlice(body) : sliceOf(body, first, samples);
-    return { request: this, slice };
+    if (this.waitingSamples === 0) this.#body = undefined;
+    return { request: this, slice: sliceOf(body, first, samples) };
   }
 
-  /** Takes in one part's result; the last one settles the request. */
-  accept(slice: SampleSlice, result: SliceResult, run: RunFacts): void {
+  /** Adds the scores of a slice, or fails with its fault. The last slice settles the request. */
+  accept(slice: SampleSlice, result: SliceResult, run: RunTimes): void {
     if (this.isSettled) return;
     if ('fault' in result) {
       this.fail(problemOf(result.fault));
@@ -86,17 +86,17 @@ export class ScoreRequest {
     }
     this.#scores.set(result.scores, slice.first);
     this.#scored += slice.samples;
-    this.#facts = {
-      queueMs: Math.max(this.#facts.queueMs, run.startedAt - this.arrivedAt),
-      inferenceMs: Math.max(this.#facts.inferenceMs, run.ms),
-      batchSamples: Math.max(this.#facts.batchSamples, run.batchSamples),
+    this.#stats = {
+      queueMs: Math.max(this.#stats.queueMs, run.startedAt - this.arrivedAt),
+      inferenceMs: Math.max(this.#stats.inferenceMs, run.ms),
+      batchSamples: Math.max(this.#stats.batchSamples, run.batchSamples),
     };
     if (this.#scored < this.samples) return;
-    this.#settle?.resolve({ scores: this.#scores, ...this.#facts });
+    this.#settle?.resolve({ scores: this.#scores, ...this.#stats });
     this.#settle = undefined;
   }
 
-  /** Settles with an error; nothing happens to a request that is settled already. */
+  /** Settles with an error. Does nothing when the request is settled already. */
   fail(error: Error): void {
     this.#settle?.reject(error);
     this.#settle = undefined;

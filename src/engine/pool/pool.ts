@@ -1,15 +1,14 @@
-/** Owns the worker threads together: as many as asked for, each holding every probe. */
-import { RunTimeoutError } from '../worker/run-timeout.js';
+/** The worker threads of the engine; each holds every probe. */
+import { messageOf } from '../../errors.js';
+import { ProbePostponedError, ProbeRefusedError } from '../../probe/folder.js';
 import type { KeyedProbe, MeasuredProbe, WarmUpResult } from '../warm-up/warm-up.js';
 import type { WorkerSettings } from '../worker/protocol.js';
-import { ProbePostponedError, ProbeRefusedError, messageOf } from '../../probe/refusal.js';
-import { WorkerThread, WorkerDiedError } from '../worker/worker-thread.js';
+import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
 import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
 
 export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes' | 'isAlone'> {
   readonly workerUrl: URL;
   readonly settings: WorkerSettings;
-  /** Nothing waits for a thread. */
   readonly isQueueEmpty: () => boolean;
 }
 
@@ -26,7 +25,7 @@ export class WorkerPool {
     return this.#slots.length;
   }
 
-  /** Threads that answer sooner or later. */
+  /** Threads that take work, now or after what they are doing. */
   get live(): number {
     return this.#slots.filter((slot) => slot.isLive).length;
   }
@@ -44,7 +43,7 @@ export class WorkerPool {
     return this.#slots.find((slot) => slot.state === 'idle');
   }
 
-  /** Adds threads until there are `size`; resolves when each holds every probe or has failed its first try. */
+  /** Adds threads until there are `size`; resolves when each is idle or its first start has failed. */
   async grow(size: number): Promise<void> {
     const { workerUrl, settings } = this.#options;
     const added = Array.from(
@@ -62,24 +61,24 @@ export class WorkerPool {
   }
 
   /**
-   * Brings a probe into every thread: first into one, where it must prove itself and is measured, then into the others
-   * one by one, so that all but one go on answering.
-   * @throws {ProbePostponedError} when there is no thread to load it into at the moment.
-   * @throws {ProbeRefusedError} when the probe is at fault, and {OrderFailedError} with isDevice when the device is.
+   * Loads a probe into every thread: first into one, where it is tested and measured, then into the others one by one, so
+   * that all but one continue to score.
+   * @throws {ProbePostponedError} when no thread can load it at the moment.
+   * @throws {ProbeRefusedError} when the probe is at fault.
+   * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
    */
   async install(probe: KeyedProbe): Promise<WarmUpResult> {
-    const first = await this.#anyLive();
-    const prepared = await measureFirst(first, probe);
-    const measured = { ...probe, plan: prepared.plan };
-    // From here on, a thread that starts takes it along.
+    const result = await measureIn(await this.#anyLive(), probe);
+    const measured = { ...probe, plan: result.plan };
+    // Every thread that starts from here on loads it too.
     this.#probes.set(probe.key, measured);
     for (const slot of this.#slots) {
       if (slot.isLive) await loadOrReplace(slot, measured);
     }
-    return prepared;
+    return result;
   }
 
-  /** Takes a probe out of every thread. */
+  /** Unloads a probe from every thread. */
   uninstall(key: number): void {
     this.#probes.delete(key);
     for (const slot of this.#slots) slot.unload(key);
@@ -90,7 +89,7 @@ export class WorkerPool {
     await Promise.all(this.#slots.map((slot) => slot.close()));
   }
 
-  /** One thread at most has something to do, and nothing waits. */
+  /** At most one thread is at work, and no request waits. */
   #isQuiet(): boolean {
     const working = this.#slots.filter(({ state }) => state !== 'idle' && state !== 'down');
     return working.length <= 1 && this.#options.isQueueEmpty();
@@ -99,7 +98,7 @@ export class WorkerPool {
   async #anyLive(): Promise<WorkerSlot> {
     const live = this.idle() ?? this.#slots.find((slot) => slot.isLive);
     if (live) return live;
-    // A probe that kills the thread it is loaded into must not take the next one with it.
+    // A probe may have killed the thread that loaded it; the next probe is then loaded into its replacement.
     const [slot] = this.#slots;
     await slot?.start();
     if (!slot?.isLive) throw new ProbePostponedError('no worker thread is up to load it');
@@ -107,20 +106,19 @@ export class WorkerPool {
   }
 }
 
-async function measureFirst(slot: WorkerSlot, probe: KeyedProbe): Promise<WarmUpResult> {
+async function measureIn(slot: WorkerSlot, probe: KeyedProbe): Promise<WarmUpResult> {
   try {
     return await slot.measure(probe);
-  } catch (error) {
-    if (error instanceof RunTimeoutError)
-      throw new ProbeRefusedError(`selftest: ${error.message}`, { cause: error });
-    if (!(error instanceof WorkerDiedError)) throw error;
-    throw new ProbeRefusedError(`the worker thread died while loading it: ${error.message}`, {
-      cause: error,
-    });
+  } catch (cause) {
+    if (cause instanceof RunTimeoutError)
+      throw new ProbeRefusedError(`selftest: ${cause.message}`, { cause });
+    if (cause instanceof WorkerDiedError)
+      throw new ProbeRefusedError(`the worker thread died while loading it: ${cause.message}`, { cause });
+    throw cause;
   }
 }
 
-/** A probe that works in one thread and not in another shows that the other is sick. */
+/** A thread is replaced when it fails to load a probe that works in another thread. */
 async function loadOrReplace(slot: WorkerSlot, probe: MeasuredProbe): Promise<void> {
   try {
     await slot.load(probe);

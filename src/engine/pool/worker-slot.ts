@@ -1,61 +1,65 @@
 /**
- * Owns one place for a worker thread: it keeps a living thread in it, and knows whether that thread can take a run.
+ * One place for a worker thread: it replaces a thread that is lost, and its state shows whether the thread can take a run.
  *
- *     down ──start──▶ starting ──prepared──▶ idle ◀──▶ busy ──too long──▶ hung ──ends after all──▶ idle
- *      ▲                 │                   ▲ │         │
- *      │                 │           a probe ▼ │ loads   │
- *      │                 │              preparing        │
- *      └─────────────────┴───────────────────┴───────────┴── the thread died: again, after a pause
+ *     down ──start──▶ starting ──probes loaded──▶ idle ◀──▶ busy ──timeout──▶ hung ──the run ends──▶ idle
+ *      ▲                 │                        ▲ │         │                │
+ *      │                 │        load or measure ▼ │         │                │
+ *      │                 │                      loading       │                │
+ *      └─────────────────┴─────────────────────────┴──────────┴────────────────┴── the thread died; restart after a pause
  */
+import { messageOf } from '../../errors.js';
+import type { EngineLog } from '../types.js';
 import { allCoresKey } from '../warm-up/all-cores.js';
-import { withTimeout, RunTimeoutError } from '../worker/run-timeout.js';
 import {
   type KeyedProbe,
   type MeasuredProbe,
-  measureProbe,
   type WarmUpResult,
-  prepareProbe,
-  type ProvingThread,
-  type RunSettings,
+  type WarmUpSettings,
+  type WarmUpThread,
+  measureProbe,
+  warmUpProbe,
 } from '../warm-up/warm-up.js';
-import type { SampleSlice } from '../worker/protocol.js';
-import { messageOf } from '../../probe/refusal.js';
-import { type WorkerThread, type RunResult, WorkerDiedError } from '../worker/worker-thread.js';
-import type { EngineLog } from '../types.js';
+import type { SampleSlice } from '../worker/sample-slice.js';
+import {
+  type RunResult,
+  RunTimeoutError,
+  WorkerDiedError,
+  type WorkerThread,
+} from '../worker/worker-thread.js';
 
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 10_000;
-const PROOF_TIMEOUT_MS = 10_000;
+const MAX_PAUSE_MS = 10_000;
+const WARM_UP_TIMEOUT_MS = 10_000;
 
-export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'preparing' | 'hung' | 'closed';
+export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'loading' | 'hung' | 'closed';
 
-export interface WorkerSlotOptions extends RunSettings {
+export interface WorkerSlotOptions extends WarmUpSettings {
   readonly makeThread: () => WorkerThread;
-  /** The probes that a new thread must hold before it is idle. */
+  /** The probes that a new thread loads before it is idle. */
   readonly probes: ReadonlyMap<number, MeasuredProbe>;
-  /** Nothing else runs or waits, so that a run may have all cores. Asked when a run begins. */
+  /** Whether a run that begins now may have all cores: nothing else runs or waits. */
   readonly isAlone: () => boolean;
-  /** Left out: a run may take for ever. */
+  /** See EngineOptions. */
   readonly inferenceTimeoutMs?: number | undefined;
-  /** A probe's first runs are cold and may take at least so long, ms; 10,000 when left out. */
-  readonly proofTimeoutMs?: number | undefined;
+  /** See EngineOptions. */
+  readonly warmUpTimeoutMs?: number | undefined;
   readonly log: EngineLog;
-  /** Called whenever a thread becomes idle other than by the end of a run in time. */
+  /** Called when a thread becomes idle, except by the end of a run in time. */
   readonly onIdle: () => void;
-  /** Called when a thread has been lost or hangs. */
+  /** Called when a thread is lost or hangs. */
   readonly onDown: () => void;
-  /** Called when a lost thread's successor starts. */
+  /** Called when the replacement of a lost thread starts. */
   readonly onRestart: () => void;
   /** Called when a run hangs. */
   readonly onHang: (reason: string) => void;
 }
 
 export interface SlotRunResult extends RunResult {
-  /** Such a run says nothing of how long others take. */
+  /** The time of such a run does not show how long runs on one core take. */
   readonly hadAllCores: boolean;
 }
 
-/** Somebody who waits for the end of the run under way. */
+/** A load or measurement that waits for the end of the current run. */
 interface Waiter {
   resolve(): void;
   reject(error: Error): void;
@@ -63,12 +67,12 @@ interface Waiter {
 
 export class WorkerSlot {
   readonly #options: WorkerSlotOptions;
-  readonly #held = new Set<number>();
+  readonly #loaded = new Set<number>();
   readonly #waiters: Waiter[] = [];
   #state: SlotState = 'down';
   #thread: WorkerThread | undefined;
   #starting: Promise<void> = Promise.resolve();
-  #restart: NodeJS.Timeout | undefined;
+  #restartTimer: NodeJS.Timeout | undefined;
   #failures = 0;
 
   constructor(options: WorkerSlotOptions) {
@@ -79,101 +83,100 @@ export class WorkerSlot {
     return this.#state;
   }
 
-  /** There is a thread that answers sooner or later. */
+  /** Whether the thread takes work, now or after what it is doing. */
   get isLive(): boolean {
-    return this.#state === 'idle' || this.#state === 'busy' || this.#state === 'preparing';
+    return this.#state === 'idle' || this.#state === 'busy' || this.#state === 'loading';
   }
 
-  /** Starts a thread and brings it up to date; resolves when it is idle or has failed. */
+  /** Starts a thread and loads every probe into it; resolves when it is idle or has failed. */
   start(): Promise<void> {
     if (this.#state === 'starting') return this.#starting;
-    clearTimeout(this.#restart);
+    clearTimeout(this.#restartTimer);
     this.#state = 'starting';
-    this.#starting = this.#bringUp(this.#options.makeThread());
+    this.#starting = this.#loadProbes(this.#options.makeThread());
     return this.#starting;
   }
 
-  /** Loads and measures a new probe in the living thread between two runs, as measureProbe does. */
+  /** Loads and measures a new probe between two runs, as measureProbe does. */
   measure(probe: KeyedProbe): Promise<WarmUpResult> {
     return this.#betweenRuns(async (thread) => {
-      const prepared = await measureProbe(thread, probe, this.#options);
-      this.#held.add(probe.key);
-      return prepared;
+      const result = await measureProbe(thread, probe, this.#options);
+      this.#loaded.add(probe.key);
+      return result;
     });
   }
 
-  /** Loads a measured probe into the living thread between two runs; nothing happens if it is there. */
+  /** Loads a measured probe between two runs, unless it is loaded already. */
   async load(probe: MeasuredProbe): Promise<void> {
-    if (this.#held.has(probe.key)) return;
+    if (this.#loaded.has(probe.key)) return;
     await this.#betweenRuns(async (thread) => {
-      await prepareProbe(thread, probe, this.#options);
-      this.#held.add(probe.key);
+      await warmUpProbe(thread, probe, this.#options);
+      this.#loaded.add(probe.key);
     });
   }
 
-  /** Releases a probe in the thread, after what it has been given to do. */
+  /** Releases a probe's sessions once the thread has finished the commands before. */
   unload(key: number): void {
-    if (!this.#held.delete(key)) return;
-    // A thread that dies or hangs meanwhile takes the sessions along.
+    if (!this.#loaded.delete(key)) return;
+    // If the thread dies or hangs meanwhile, its sessions are gone with it.
     for (const each of [key, allCoresKey(key)]) this.#thread?.unload(each).catch(() => {});
   }
 
   /**
    * Runs one batch on the idle thread.
-   * @throws {WorkerDiedError | RunTimeoutError | OrderFailedError}
+   * @throws {WorkerDiedError | RunTimeoutError | CommandFailedError}
    */
   async run(key: number, slices: readonly SampleSlice[]): Promise<SlotRunResult> {
-    const thread = this.#living();
+    const thread = this.#currentThread();
     this.#state = 'busy';
     const hadAllCores = this.#getsAllCores(key, slices);
-    const run = thread.run(hadAllCores ? allCoresKey(key) : key, slices);
     try {
-      const reply = await withTimeout(run, this.#options.inferenceTimeoutMs);
+      const session = hadAllCores ? allCoresKey(key) : key;
+      const result = await thread.run(session, slices, this.#options.inferenceTimeoutMs);
       this.#failures = 0;
-      this.#endTurn('busy', 'idle');
-      return { ...reply, hadAllCores };
+      this.#finish('busy', 'idle');
+      return { ...result, hadAllCores };
     } catch (error) {
-      if (error instanceof RunTimeoutError) this.#hang(run, error.message);
-      else this.#endTurn('busy', error instanceof WorkerDiedError ? 'down' : 'idle');
+      this.#onFailure('busy', error);
       throw error;
     }
   }
 
-  /** Replaces a thread that lives but is of no use. */
+  /** Closes a thread that works but fails at something that other threads can do, and starts another. */
   async replace(reason: string): Promise<void> {
     this.#state = 'down';
     await this.#thread?.close();
-    this.#lose(reason);
+    this.#onThreadLost(reason);
   }
 
-  /** Waits for the thread to finish what it has, and to end. A hanging one is left behind. */
+  /** Waits until the thread has finished its commands and ended. A hung thread is abandoned. */
   async close(): Promise<void> {
-    clearTimeout(this.#restart);
+    clearTimeout(this.#restartTimer);
     const isHung = this.#state === 'hung';
     await this.#starting;
     if (!isHung) this.#state = 'closed';
-    this.#turnAway('the engine is closing');
+    this.#rejectWaiters('the engine is closing');
     const ended = this.#thread?.close();
     if (isHung) this.#thread?.abandon();
     else await ended;
-    clearTimeout(this.#restart);
+    clearTimeout(this.#restartTimer);
   }
 
-  async #bringUp(thread: WorkerThread): Promise<void> {
+  async #loadProbes(thread: WorkerThread): Promise<void> {
     this.#thread = thread;
-    this.#held.clear();
+    this.#loaded.clear();
     void this.#watch(thread);
     try {
-      // Probes that are added or taken away meanwhile count too.
+      // The map may change during this loop; its iterator includes what is added.
       for (const probe of this.#options.probes.values()) {
-        await prepareProbe(this.#inTimeOn(thread), probe, this.#options);
-        this.#held.add(probe.key);
+        await warmUpProbe(this.#warmUpThread(thread), probe, this.#options);
+        this.#loaded.add(probe.key);
         if (!this.#options.probes.has(probe.key)) this.unload(probe.key);
       }
     } catch (error) {
-      if (this.#state === 'hung') return;
+      if (error instanceof RunTimeoutError) return this.#onHang(error);
       if (!(error instanceof WorkerDiedError)) await thread.close();
-      this.#lose(messageOf(error));
+      this.#onThreadLost(messageOf(error));
       return;
     }
     if (this.#state !== 'starting') return;
@@ -183,53 +186,50 @@ export class WorkerSlot {
 
   async #watch(thread: WorkerThread): Promise<void> {
     const reason = await thread.ended;
-    // A thread that dies while it is brought up is dealt with there.
-    if (reason !== undefined && this.#state !== 'starting' && this.#thread === thread) this.#lose(reason);
+    // #loadProbes handles a death in the state 'starting'.
+    if (reason !== undefined && this.#state !== 'starting' && this.#thread === thread)
+      this.#onThreadLost(reason);
   }
 
-  #lose(reason: string): void {
+  #onThreadLost(reason: string): void {
     this.#thread = undefined;
-    this.#turnAway(reason);
+    this.#rejectWaiters(reason);
     if (this.#state === 'closed') return;
     this.#state = 'down';
-    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures);
+    const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures);
     this.#failures += 1;
     this.#options.log.error({ reason, pauseMs }, 'a worker thread was lost and will be replaced');
-    this.#restart = setTimeout(() => {
+    this.#restartTimer = setTimeout(() => {
       this.#options.onRestart();
       void this.start();
     }, pauseMs);
     this.#options.onDown();
   }
 
-  /** Does something longer in the thread, during which it takes no run. */
-  async #betweenRuns<Result>(work: (thread: ProvingThread) => Promise<Result>): Promise<Result> {
-    if (this.#state === 'idle') this.#state = 'preparing';
+  /** Does other work than runs in the thread, during which it takes no run. */
+  async #betweenRuns<Result>(work: (thread: WarmUpThread) => Promise<Result>): Promise<Result> {
+    if (this.#state === 'idle') this.#state = 'loading';
     else await new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }));
     try {
-      const result = await work(this.#inTimeOn(this.#living()));
-      this.#endPreparing('idle');
+      const result = await work(this.#warmUpThread(this.#currentThread()));
+      this.#finish('loading', 'idle');
       return result;
     } catch (error) {
-      this.#endPreparing(error instanceof WorkerDiedError ? 'down' : 'idle');
+      this.#onFailure('loading', error);
       throw error;
     }
   }
 
-  #endPreparing(to: 'idle' | 'down'): void {
-    this.#endTurn('preparing', to);
-    if (this.#state === 'idle') this.#options.onIdle();
-  }
-
-  /** The thread may have been told to end meanwhile; then it stays as it is. Who waits for it is next. */
-  #endTurn(from: 'busy' | 'preparing', to: 'idle' | 'down'): void {
+  /** Ends a run or a load and lets the next waiter begin. Does nothing if the slot was closed or lost its thread meanwhile. */
+  #finish(from: 'busy' | 'loading', to: 'idle' | 'down'): void {
     if (this.#state !== from) return;
     const next = to === 'idle' ? this.#waiters.shift() : undefined;
-    this.#state = next ? 'preparing' : to;
+    this.#state = next ? 'loading' : to;
     next?.resolve();
+    if (from === 'loading' && this.#state === 'idle') this.#options.onIdle();
   }
 
-  #turnAway(reason: string): void {
+  #rejectWaiters(reason: string): void {
     for (const waiter of this.#waiters.splice(0)) waiter.reject(new WorkerDiedError(reason));
   }
 
@@ -239,41 +239,39 @@ export class WorkerSlot {
     return slices.reduce((sum, { samples }) => sum + samples, 0) >= allCoresFrom && isAlone();
   }
 
-  #living(): WorkerThread {
-    if (!this.#thread) throw new WorkerDiedError('there is no thread at the moment');
+  #currentThread(): WorkerThread {
+    if (!this.#thread) throw new WorkerDiedError('there is no worker thread at the moment');
     return this.#thread;
   }
 
-  /** The thread for a probe that proves itself: a run that hangs there is no better than one of requests. */
-  #inTimeOn(thread: WorkerThread): ProvingThread {
-    const { inferenceTimeoutMs = Infinity, proofTimeoutMs = PROOF_TIMEOUT_MS } = this.#options;
+  /** The thread with a time limit on its warm-up runs, which are cold and may take longer than others. */
+  #warmUpThread(thread: WorkerThread): WarmUpThread {
+    const { inferenceTimeoutMs = Infinity, warmUpTimeoutMs = WARM_UP_TIMEOUT_MS } = this.#options;
+    const limitMs = Math.max(inferenceTimeoutMs, warmUpTimeoutMs);
     return {
-      load: (order) => thread.load(order),
+      load: (command) => thread.load(command),
       unload: (key) => thread.unload(key),
-      run: async (key, slices) => {
-        const run = thread.run(key, slices);
-        try {
-          return await withTimeout(run, Math.max(inferenceTimeoutMs, proofTimeoutMs));
-        } catch (error) {
-          if (error instanceof RunTimeoutError) this.#hang(run, error.message);
-          throw error;
-        }
-      },
+      run: (key, slices) => thread.run(key, slices, limitMs),
     };
   }
 
-  #hang(run: Promise<RunResult>, reason: string): void {
+  #onFailure(from: 'busy' | 'loading', error: unknown): void {
+    if (error instanceof RunTimeoutError) this.#onHang(error);
+    else this.#finish(from, error instanceof WorkerDiedError ? 'down' : 'idle');
+  }
+
+  #onHang({ run, message }: RunTimeoutError): void {
     this.#state = 'hung';
     this.#options.log.error({}, 'a run hangs; its worker thread takes no more work');
-    this.#turnAway(reason);
+    this.#rejectWaiters(message);
     const recover = (): void => {
       if (this.#state !== 'hung') return;
       this.#state = 'idle';
       this.#options.onIdle();
     };
-    this.#options.onHang(reason);
+    this.#options.onHang(message);
     this.#options.onDown();
-    // If the thread dies instead, the watch over it deals with that.
+    // If the thread dies instead, #watch handles it.
     run.then(recover, (error: unknown) => {
       if (!(error instanceof WorkerDiedError)) recover();
     });

@@ -1,82 +1,78 @@
-/** Owns which probes there are: what a name means, what is loaded beside it, and what was refused and why. */
+/** Lists the probes: what each name resolves to, which versions are loaded, and why folders were refused. */
 import { problem } from '../../errors.js';
+import { compareProbes, type ProbeVersion } from '../../probe/locations.js';
+import type { BatchingStatus, ProbeStatus, ServedProbe } from '../types.js';
 import type { BatchPlan } from '../warm-up/batch-plan.js';
-import type { Manifest } from '../../probe/manifest.js';
-import type { ProbeLocation } from '../../probe/probe-locations.js';
-import type { BatchingStatus, ProbeStatus, Provider, ServedProbe } from '../types.js';
 
-/** A served probe, and how the threads know it. */
+/** A served probe as the engine knows it. */
 export interface LoadedProbe extends ServedProbe {
+  /** Identifies it to the workers. */
   readonly key: number;
+  /** SHA-256 of model.onnx. */
   readonly sha256: string;
-  readonly provider: Provider;
-  readonly manifest: Manifest;
-  /** SHA-256 of probe.json, which names the hash of every other file. */
+  /** SHA-256 of probe.json, which holds the hash of every other file. */
   readonly manifestSha256: string;
   readonly fallback?: string;
   readonly plan: BatchPlan;
 }
 
-/** One version: what is loaded of it, and why what lies in its folder now was refused. */
-interface Known {
-  readonly name: string;
-  readonly version: number;
+/** One version: the probe that is loaded, and why the present content of its folder was refused. */
+interface Entry extends ProbeVersion {
   readonly probe?: LoadedProbe | undefined;
   readonly reason?: string | undefined;
 }
 
 export class ProbeRegistry {
   readonly #defaultModel: string | undefined;
-  #known: Known[] = [];
+  /** In the order of compareProbes. */
+  #entries: readonly Entry[] = [];
 
   constructor(defaultModel: string | undefined) {
     this.#defaultModel = defaultModel;
   }
 
-  /** From now on requests find this probe. @returns the one in whose place it stands. */
+  /** Adds a probe for requests to find. @returns the probe of the same version that it replaces. */
   add(probe: LoadedProbe): LoadedProbe | undefined {
     const { name, version } = probe;
-    const before = this.find(probe);
+    const replaced = this.find(probe);
     this.#put({ name, version, probe });
-    return before;
+    return replaced;
   }
 
-  /** Notes why a folder was refused, or with undefined that it is sound after all; what is loaded stays. */
-  note({ name, version }: ProbeLocation, reason: string | undefined): void {
+  /** Records why a folder was refused, or with undefined that it is valid. A loaded probe stays. */
+  setRefusal({ name, version }: ProbeVersion, reason: string | undefined): void {
     this.#put({ name, version, probe: this.find({ name, version }), reason });
   }
 
-  /** From now on requests find it no more. @returns what was loaded. */
-  remove({ name, version }: Pick<ProbeLocation, 'name' | 'version'>): LoadedProbe | undefined {
-    const before = this.find({ name, version });
-    this.#known = this.#known.filter((known) => known.name !== name || known.version !== version);
-    return before;
+  /** Removes a version, so that requests do not find it any more. @returns the probe that was loaded. */
+  remove(version: ProbeVersion): LoadedProbe | undefined {
+    const removed = this.find(version);
+    this.#entries = this.#entries.filter((entry) => !isSame(entry, version));
+    return removed;
   }
 
-  /** What lies in the folder was refused, whatever is loaded of it. */
-  isRefused({ name, version }: Pick<ProbeLocation, 'name' | 'version'>): boolean {
-    return this.#known.some(
-      (known) => known.name === name && known.version === version && known.reason !== undefined,
-    );
+  /** Whether the folder was refused, no matter whether a probe is loaded. */
+  isRefused(version: ProbeVersion): boolean {
+    return this.#entries.some((entry) => isSame(entry, version) && entry.reason !== undefined);
   }
 
-  /** What is loaded of a version. */
-  find({ name, version }: Pick<ProbeLocation, 'name' | 'version'>): LoadedProbe | undefined {
-    return this.#known.find((known) => known.name === name && known.version === version)?.probe;
+  /** The loaded probe of a version. */
+  find(version: ProbeVersion): LoadedProbe | undefined {
+    return this.#entries.find((entry) => isSame(entry, version))?.probe;
   }
 
   /** By name, newest version first. */
   list(): ProbeStatus[] {
-    return this.#known.map((known) => this.#statusOf(known));
+    return this.#entries.map((entry) => this.#statusOf(entry));
   }
 
   /**
-   * The probe that a reference means; undefined stands for the default.
+   * The probe for a reference, `name` or `name@version`; undefined means the default.
    * @throws {ProblemError} model_not_found
    */
   resolve(reference: string | undefined): LoadedProbe {
     const wanted = reference ?? this.#default();
-    const probe = this.#meant(wanted);
+    const probe = this.#lookUp(wanted);
     if (probe) return probe;
     throw problem('model_not_found', `There is no probe "${wanted}"${this.#whyNot(wanted)}.`, {
       field: 'model',
@@ -85,71 +81,62 @@ export class ProbeRegistry {
     });
   }
 
-  /** The loaded probe that this very object stands for. */
+  /** The same probe, if it is still loaded. */
   loaded(probe: ServedProbe): LoadedProbe | undefined {
-    return this.#known.find((known) => known.probe === probe)?.probe;
+    return this.#entries.find((entry) => entry.probe === probe)?.probe;
   }
 
-  /** Why requests cannot be answered whatever the threads do; undefined when they can. */
+  /** Why the registry keeps the engine from being ready; undefined when it does not. */
   whyUnready(): string | undefined {
-    if (this.#known.every(({ probe }) => !probe))
-      return this.#known.length === 0 ? 'no probe was found' : 'every probe was refused';
+    if (this.#entries.every(({ probe }) => !probe))
+      return this.#entries.length === 0 ? 'no probe was found' : 'every probe was refused';
     const name = this.#defaultModel;
-    if (name !== undefined && !this.#meant(name)) return `the default probe "${name}" is not loaded`;
+    if (name !== undefined && !this.#lookUp(name)) return `the default probe "${name}" is not loaded`;
     return undefined;
   }
 
-  #put(known: Known): void {
-    const others = this.#known.filter(
-      ({ name, version }) => name !== known.name || version !== known.version,
-    );
-    this.#known = [...others, known].toSorted(
-      (left, right) => compare(left.name, right.name) || right.version - left.version,
-    );
+  #put(entry: Entry): void {
+    const others = this.#entries.filter((other) => !isSame(other, entry));
+    this.#entries = [...others, entry].toSorted(compareProbes);
   }
 
-  #meant(reference: string): LoadedProbe | undefined {
-    return this.#known.find(
-      ({ name, version, probe }) => probe && (reference === name || reference === `${name}@${version}`),
-    )?.probe;
+  #lookUp(reference: string): LoadedProbe | undefined {
+    return this.#entries.find((entry) => entry.probe && isMeant(entry, reference))?.probe;
   }
 
+  /** The default: as set, or the only name, or the only name that is also its backbone's. */
   #default(): string {
     if (this.#defaultModel !== undefined) return this.#defaultModel;
     const names = this.#names();
-    const namesakes = names.filter((name) => this.#meant(name)?.manifest.backbone === name);
-    for (const [only, another] of [names, namesakes])
+    const namedAsBackbone = names.filter((name) => this.#lookUp(name)?.manifest.backbone === name);
+    for (const [only, another] of [names, namedAsBackbone])
       if (only !== undefined && another === undefined) return only;
     throw problem('model_not_found', 'The request names no probe, and there is no default one.', {
       field: 'model',
-      expected: this.#names(),
+      expected: names,
     });
   }
 
   #names(): string[] {
-    return [...new Set(this.#known.filter(({ probe }) => probe).map(({ name }) => name))];
+    return [...new Set(this.#entries.filter(({ probe }) => probe).map(({ name }) => name))];
   }
 
   #whyNot(reference: string): string {
-    const refused = this.#known.find(
-      ({ name, version, probe }) => !probe && (name === reference || `${name}@${version}` === reference),
-    );
+    const refused = this.#entries.find((entry) => !entry.probe && isMeant(entry, reference));
     return refused ? `: version ${refused.version} was refused` : '';
   }
 
-  #statusOf({ name, version, probe, reason }: Known): ProbeStatus {
-    const why = reason === undefined ? {} : { reason };
-    if (!probe) return { name, version, state: 'refused', ...why };
+  #statusOf({ name, version, probe, reason }: Entry): ProbeStatus {
+    const refusal = reason !== undefined && { reason };
+    if (!probe) return { name, version, state: 'refused', ...refusal };
     const { provider, sha256, manifest, fallback, plan } = probe;
-    const state = this.#meant(name) === probe ? 'serving' : 'available';
-    const instead = fallback === undefined ? {} : { fallback };
     return {
       name,
       version,
-      state,
-      ...why,
+      state: this.#lookUp(name) === probe ? 'serving' : 'available',
+      ...refusal,
       provider,
-      ...instead,
+      ...(fallback !== undefined && { fallback }),
       sha256,
       batching: batchingOf(plan),
       manifest,
@@ -167,7 +154,10 @@ function batchingOf({ bestSamples, maxTokens, cost }: BatchPlan): BatchingStatus
   };
 }
 
-function compare(left: string, right: string): number {
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
+function isSame(left: ProbeVersion, right: ProbeVersion): boolean {
+  return left.name === right.name && left.version === right.version;
+}
+
+function isMeant({ name, version }: ProbeVersion, reference: string): boolean {
+  return reference === name || reference === `${name}@${version}`;
 }

@@ -1,45 +1,44 @@
 /**
- * Owns the way from the models' folder into the threads, at the start and whenever the folder has changed: each probe
- * is read, proved, measured and listed, or refused and listed. A new one takes over at once and the one before it
- * answers what it was given; a broken one changes nothing.
+ * Loads the probes of the models' folder into the workers, at the start and when a folder has changed. A new version serves
+ * at once, and the one before it still answers the requests that it has. A broken folder is refused and changes nothing.
  *
- * The folder is looked at and not watched: events go missing on network file systems and where a volume swaps a link.
- * A folder is judged once it looks the same twice, and again after every change, so one that is still being written is
- * not taken for broken for ever.
+ * Changes are found by scans: file events get lost on network file systems and where a volume swaps a link. A changed folder
+ * is loaded when two scans see it alike, so that one that is still being written is not refused.
  */
-import type { ProbeRegistry, LoadedProbe } from './registry.js';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { messageOf } from '../../errors.js';
+import { ProbePostponedError, ProbeRefusedError, readProbeFolder } from '../../probe/folder.js';
+import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
 import type { WorkerPool } from '../pool/pool.js';
-import { readProbeFolder } from '../../probe/probe-folder.js';
-import { type ProbeLocation, findProbeLocations, folderFingerprint } from '../../probe/probe-locations.js';
-import { ProbePostponedError, ProbeRefusedError, messageOf } from '../../probe/refusal.js';
-import { pollRepository } from './repository-poll.js';
 import type { EngineLog, EngineObserver, ProbeChange } from '../types.js';
+import type { LoadedProbe, ProbeRegistry } from './registry.js';
 
 export interface RepositoryOptions {
   readonly modelsDir: string;
   readonly pool: WorkerPool;
   readonly registry: ProbeRegistry;
-  /** Resolves when no request for this probe waits or runs any more. */
-  readonly released: (key: number) => Promise<void>;
+  /** Resolves when no request for the probe with this key waits or runs. */
+  readonly untilUnused: (key: number) => Promise<void>;
   readonly log: EngineLog;
   readonly observer: EngineObserver;
 }
 
-/** What is remembered of a folder between two looks. */
+/** What is known of a folder between two scans. */
 interface Folder {
   readonly location: ProbeLocation;
-  /** How it looked last time; undefined when it was not there. */
+  /** Its fingerprint at the last scan; undefined when it was missing. */
   seen: string | undefined;
-  /** How it looked when it was judged. */
-  judged?: string | undefined;
+  /** Its fingerprint when it was last loaded or refused. */
+  tried?: string | undefined;
 }
 
 export class Repository {
   readonly #options: RepositoryOptions;
   readonly #folders = new Map<string, Folder>();
   readonly #stop = new AbortController();
-  #keys = 0;
-  #looking: Promise<unknown> = Promise.resolve();
+  #lastKey = 0;
+  #scanning: Promise<unknown> = Promise.resolve();
   #nextReload: Promise<ProbeChange[]> | undefined;
 
   constructor(options: RepositoryOptions) {
@@ -47,101 +46,104 @@ export class Repository {
   }
 
   /**
-   * Loads every probe there is. A broken one is refused and does not hold up the others.
+   * Loads every probe. A broken one is refused, and the others are loaded all the same.
    * @throws when the folder cannot be read, or the device cannot be used.
    */
   async loadAll(): Promise<void> {
     for (const location of await findProbeLocations(this.#options.modelsDir)) {
-      await this.#judge(this.#folderOf(location), await folderFingerprint(location.folder), true);
+      await this.#tryFolder(this.#folderOf(location), await folderFingerprint(location.folder), true);
     }
   }
 
-  /** Looks for changes from now on, again and again. */
-  poll(intervalMs: number): void {
-    const look = (): Promise<unknown> => this.#inTurn(() => this.#look(false));
-    void pollRepository({ look, intervalMs, signal: this.#stop.signal, log: this.#options.log });
+  /** Scans for changes until close(). A scan that fails changes nothing, and is logged once per reason. */
+  async poll(intervalMs: number): Promise<void> {
+    const { signal } = this.#stop;
+    let lastReason: string | undefined;
+    for (;;) {
+      await delay(intervalMs, undefined, { signal, ref: false }).catch(() => {});
+      if (signal.aborted) return;
+      const scan = this.#inTurn(() => this.#scan(false));
+      const reason = await scan.then(() => undefined, messageOf);
+      if (reason !== undefined && reason !== lastReason)
+        this.#options.log.error({ reason }, 'the model repository cannot be read');
+      lastReason = reason;
+    }
   }
 
   /**
-   * Takes over what has changed, at once; a folder that was refused gets another chance even if it has not changed.
+   * Applies all changes now, without waiting for a second scan. A refused folder is tried again even if it is unchanged.
    * @throws when the folder cannot be read.
    */
   reload(): Promise<ProbeChange[]> {
-    // Whoever asks before it begins is served by it too.
+    // All callers until the scan begins share it.
     this.#nextReload ??= this.#inTurn(() => {
       this.#nextReload = undefined;
-      return this.#look(true);
+      return this.#scan(true);
     });
     return this.#nextReload;
   }
 
-  /** Ends the looking; resolves when a look that is under way has ended. */
+  /** Stops polling. Resolves when a scan that has begun has ended. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#looking;
+    await this.#scanning;
   }
 
-  /** One look after the other. */
-  #inTurn<Result>(look: () => Promise<Result>): Promise<Result> {
-    const turn = this.#looking.then(look);
-    this.#looking = turn.catch(() => {});
+  /** Runs one scan after the other. */
+  #inTurn<Result>(scan: () => Promise<Result>): Promise<Result> {
+    const turn = this.#scanning.then(scan);
+    this.#scanning = turn.catch(() => {});
     return turn;
   }
 
-  async #look(isForced: boolean): Promise<ProbeChange[]> {
+  async #scan(isForced: boolean): Promise<ProbeChange[]> {
     const changes: ProbeChange[] = [];
     const locations = await findProbeLocations(this.#options.modelsDir);
     for (const location of locations) {
       if (this.#stop.signal.aborted) return changes;
       const folder = this.#folderOf(location);
-      const print = await folderFingerprint(location.folder);
-      const isSettled = isForced || print === folder.seen;
-      folder.seen = print;
-      const isNew = print !== folder.judged || (isForced && this.#options.registry.isRefused(location));
-      if (isSettled && isNew) changes.push(...(await this.#judge(folder, print, false)));
+      const fingerprint = await folderFingerprint(location.folder);
+      const isSettled = isForced || fingerprint === folder.seen;
+      folder.seen = fingerprint;
+      const isNew = fingerprint !== folder.tried || (isForced && this.#options.registry.isRefused(location));
+      if (isSettled && isNew) changes.push(...(await this.#tryFolder(folder, fingerprint, false)));
     }
-    return [...changes, ...this.#forgetMissing(locations, isForced)];
+    return [...changes, ...this.#removeMissing(locations, isForced)];
   }
 
-  #forgetMissing(locations: readonly ProbeLocation[], isForced: boolean): ProbeChange[] {
+  #removeMissing(locations: readonly ProbeLocation[], isForced: boolean): ProbeChange[] {
     const present = new Set(locations.map(({ folder }) => folder));
     const missing = [...this.#folders.values()].filter(({ location }) => !present.has(location.folder));
     return missing.flatMap((folder): ProbeChange[] => {
-      // A folder is missing for a moment when it is replaced as a whole.
+      // A folder is missing for a moment while it is replaced as a whole.
       const isSettled = isForced || folder.seen === undefined;
       folder.seen = undefined;
-      return isSettled ? this.#forget(folder) : [];
+      if (!isSettled) return [];
+      const { name, version } = folder.location;
+      this.#folders.delete(folder.location.folder);
+      const removed = this.#options.registry.remove({ name, version });
+      if (!removed) return [];
+      void this.#unload(removed);
+      return [{ name, version, change: 'unloaded' }];
     });
   }
 
-  #forget({ location }: Folder): ProbeChange[] {
-    const { name, version } = location;
-    this.#folders.delete(location.folder);
-    const gone = this.#options.registry.remove(location);
-    if (!gone) return [];
-    this.#retire(gone);
-    return [{ name, version, change: 'unloaded' }];
-  }
-
   #folderOf(location: ProbeLocation): Folder {
-    const known = this.#folders.get(location.folder);
-    if (known) return known;
-    const folder: Folder = { location, seen: undefined };
+    const folder = this.#folders.get(location.folder) ?? { location, seen: undefined };
     this.#folders.set(location.folder, folder);
     return folder;
   }
 
-  /** @param isStart then a device that cannot be used is no fault of the probe, and thrown. */
-  async #judge(folder: Folder, print: string, isStart: boolean): Promise<ProbeChange[]> {
-    const { location } = folder;
-    folder.seen = print;
-    folder.judged = print;
+  /** @param isStart at the start, an unusable device is thrown: it is not the fault of the probe. */
+  async #tryFolder(folder: Folder, fingerprint: string, isStart: boolean): Promise<ProbeChange[]> {
+    folder.seen = fingerprint;
+    folder.tried = fingerprint;
     try {
-      return await this.#load(location);
+      return await this.#load(folder.location);
     } catch (error) {
       if (isStart && !(error instanceof ProbeRefusedError)) throw error;
-      if (error instanceof ProbePostponedError) folder.judged = undefined;
-      return [this.#refuse(location, messageOf(error))];
+      if (error instanceof ProbePostponedError) folder.tried = undefined;
+      return [this.#refuse(folder.location, messageOf(error))];
     }
   }
 
@@ -151,17 +153,16 @@ export class Repository {
     const files = await readProbeFolder(location);
     const { manifest, sha256, manifestSha256 } = files;
     if (registry.find(location)?.manifestSha256 === manifestSha256) {
-      registry.note(location, undefined);
+      registry.setRefusal(location, undefined);
       return [];
     }
-    this.#keys += 1;
-    const key = this.#keys;
-    const { about, plan } = await pool.install({ key, files });
-    const { provider, fallback } = about;
-    const instead = fallback === undefined ? {} : { fallback };
-    const probe = { key, name, version, provider, ...instead, sha256, manifestSha256, manifest, plan };
-    const before = registry.add(probe);
-    if (before) this.#retire(before);
+    this.#lastKey += 1;
+    const key = this.#lastKey;
+    const { session, plan } = await pool.install({ key, files });
+    const { provider, fallback } = session;
+    const probe = { key, name, version, provider, sha256, manifestSha256, manifest, plan };
+    const replaced = registry.add({ ...probe, ...(fallback !== undefined && { fallback }) });
+    if (replaced) void this.#unload(replaced);
     observer.probeLoaded({ name, version, provider, sha256 });
     const { bestSamples, allCoresFrom, cost, measurements } = plan;
     log.info(
@@ -180,28 +181,23 @@ export class Repository {
     );
     if (fallback !== undefined)
       log.warn({ name, version, reason: fallback }, 'CUDA cannot be used; the CPU is');
-    return [{ name, version, change: before ? 'replaced' : 'loaded' }];
+    return [{ name, version, change: replaced ? 'replaced' : 'loaded' }];
   }
 
   #refuse(location: ProbeLocation, reason: string): ProbeChange {
     const { registry, log, observer } = this.#options;
     const { name, version } = location;
-    registry.note(location, reason);
+    registry.setRefusal(location, reason);
     observer.probeRefused({ name, version, reason });
     log.error({ name, version, reason }, 'a probe was refused');
     return { name, version, change: 'refused', reason };
   }
 
-  /** Requests find it no more; those it has are answered before the threads let go of it. */
-  #retire(probe: LoadedProbe): void {
-    const { name, version, provider, sha256 } = probe;
-    this.#options.observer.probeUnloaded({ name, version, provider, sha256 });
-    void this.#uninstall(probe);
-  }
-
-  async #uninstall({ key, name, version, sha256 }: LoadedProbe): Promise<void> {
-    const { pool, released, log } = this.#options;
-    await released(key);
+  /** Takes a probe that requests do not find any more out of the workers, when its last request is answered. */
+  async #unload({ key, name, version, provider, sha256 }: LoadedProbe): Promise<void> {
+    const { pool, untilUnused, log, observer } = this.#options;
+    observer.probeUnloaded({ name, version, provider, sha256 });
+    await untilUnused(key);
     pool.uninstall(key);
     log.info({ name, version, sha256 }, 'a probe was unloaded');
   }

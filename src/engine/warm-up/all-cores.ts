@@ -1,30 +1,25 @@
 /**
- * Owns when a run gets all cores. Under load each worker has one core and all of them are busy; a request that comes alone
- * would leave the others idle. For it every worker on the CPU has the same graph in a second session, as wide as the machine.
+ * Measures whether a lone run is faster on all cores. Under load each worker has one core and all of them are busy, but a
+ * lone request would leave the others idle. For it, a worker on the CPU holds the graph in a second session whose threads
+ * use all cores. See docs/adr/0001-all-cores-sessions.md.
  */
-import { batchSizes } from './batch-plan.js';
+import { type TimedRun, batchSizes } from './batch-plan.js';
 
-/**
- * It must be worth this share of a run's time, since what comes next finds no core free: on two cores a gain of a quarter made a
- * lone sample 0.13 ms faster, and the median of arrivals at 25 to 75% of capacity 0.2 to 1.4 ms slower.
- */
-const WORTHWHILE = 1 / 3;
-const LEAST_TURNS = 3;
-const MOST_TURNS = 8;
-/** After this time no further turn is taken at one size, ms. */
-const ENOUGH_MS = 120;
+/** The share of a run's time that all cores must save, since the next request finds no core free. */
+const MIN_GAIN = 1 / 3;
+const MIN_ROUNDS = 3;
+const MAX_ROUNDS = 8;
+/** No further round at one size begins after this time, ms. */
+const MAX_MEASURING_MS = 120;
 
-/** Runs one batch of that many samples; resolves with how long it took, ms. */
-export type TimedRun = (samples: number) => Promise<number>;
-
-/** The key by which a thread knows the session on all cores beside the one under a probe's own key. */
+/** The key of a probe's session on all cores; the probe's own key is that of its ordinary session. */
 export function allCoresKey(key: number): number {
   return -key;
 }
 
 /**
- * The samples from which on a batch alone is faster on all cores; Infinity: never. Both kinds of run take turns, and the
- * fastest of each counts: what disturbs a run only ever makes it slower.
+ * The samples from which on a lone batch is faster on all cores; Infinity when none is. Runs of both kinds alternate, and
+ * the fastest of each counts, because a disturbance only makes a run slower.
  */
 export async function measureAllCores(
   onOne: TimedRun,
@@ -32,7 +27,7 @@ export async function measureAllCores(
   bestSamples: number,
 ): Promise<number> {
   let from = Infinity;
-  // The larger a batch, the more there is to share.
+  // A larger batch has more work to share, so the first size without a gain ends the search.
   for (const samples of batchSizes(bestSamples).toReversed()) {
     if (!(await isWorthwhile(onOne, onAll, samples))) break;
     from = samples;
@@ -43,10 +38,10 @@ export async function measureAllCores(
 async function isWorthwhile(onOne: TimedRun, onAll: TimedRun, samples: number): Promise<boolean> {
   const start = performance.now();
   let [one, all] = [Infinity, Infinity];
-  for (let turn = 0; turn < MOST_TURNS; turn += 1) {
-    if (turn >= LEAST_TURNS && performance.now() - start > ENOUGH_MS) break;
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    if (round >= MIN_ROUNDS && performance.now() - start > MAX_MEASURING_MS) break;
     one = Math.min(one, await onOne(samples));
     all = Math.min(all, await onAll(samples));
   }
-  return all <= one * (1 - WORTHWHILE);
+  return all <= one * (1 - MIN_GAIN);
 }

@@ -1,56 +1,47 @@
-/** Owns how large a batch may be, and how that is found out by running some. */
+/** The size limits of a probe's batches, measured by runs of several sizes. See docs/adr/0002-batch-plan.md. */
 import { CostModel, type Measurement } from './cost-model.js';
 
-/** Beyond the best size known on any machine; no batch is larger unless the operator says so. */
-const LARGEST_BATCH = 64;
-/** A larger batch must be worth this share of the time per sample: all in it wait for its end. */
-const WORTHWHILE = 0.05;
-/**
- * What a run costs beside itself when the service is busy: messages, wakings and answers on the event loop, ms. A warm-up cannot
- * show it, since nothing else happens then; bench/README.md says where it comes from.
- */
-const HANDLING_MS = 0.4;
-/**
- * So many times the best size a request may have and still run whole: its samples take next to no longer than in two
- * runs, and it is spared the copying into pieces and the second run.
- */
-const WHOLE_REQUEST = 2;
-/** A batch that takes longer makes all in it wait too long, whatever it saves: none is planned, and larger ones are not tried, ms. */
-const LONGEST_RUN_MS = 20;
-const MOST_TURNS = 8;
-/** After so much time in runs no further turn is taken, ms. */
-const ENOUGH_MS = 500;
+/** No batch is larger unless the operator sets a limit. */
+const MAX_BATCH = 64;
+/** The share of the time per sample that a larger batch must save, since all requests in it wait for its end. */
+const MIN_GAIN = 0.05;
+/** The time that a run costs besides itself in a busy service, for messages and answers, ms. The warm-up cannot measure it. */
+const OVERHEAD_MS = 0.4;
+/** A request of up to this multiple of the best size is not cut when no other thread would take the rest. */
+const WHOLE_REQUEST_FACTOR = 2;
+/** No batch is planned that takes longer, ms, since all requests in it wait for its end. */
+const MAX_RUN_MS = 20;
+const MAX_ROUNDS = 8;
+/** No further round begins after this time in runs, ms. */
+const MAX_MEASURING_MS = 500;
 
-/** What is known of a probe's batches. */
+/** Runs one batch of the given samples; resolves with how long it took, ms. */
+export type TimedRun = (samples: number) => Promise<number>;
+
 export interface BatchPlan {
-  /** The size from which larger batches bring next to nothing, or the operator's own. */
+  /** The smallest size whose time per sample is close to the best, or the operator's limit. */
   readonly bestSamples: number;
   /** Samples in one batch at most. */
   readonly maxSamples: number;
   /** Padded tokens in one batch at most: its samples times the tokens of its longest. */
   readonly maxTokens: number;
-  /** Samples from which on a batch that is alone gets all cores; Infinity: none does. */
+  /** Samples from which on a lone batch gets all cores; Infinity when none does. */
   readonly allCoresFrom: number;
   readonly cost: CostModel;
-  /** What the plan rests on. */
   readonly measurements: readonly Measurement[];
 }
 
 /**
- * Runs batches of 1, 2, 4 ... samples of `tokens` tokens, and the fastest of each size counts: what disturbs a run only ever
- * makes it slower. The sizes take turns, since what disturbs a machine often lasts longer than all the runs of one.
- * @param run runs one batch of that many samples; resolves with how long it took, ms.
- * @param maxSamples the operator's own limit, in place of the best size found.
+ * Runs batches of 1, 2, 4 ... samples in several rounds. The fastest run of each size counts, because a disturbance only
+ * makes a run slower, and the sizes alternate, because a disturbance often lasts longer than all runs of one size.
+ * @param tokens of each sample of these batches.
+ * @param maxSamples the operator's own limit, in place of the measured size.
  */
-export async function measureBatches(
-  run: (samples: number) => Promise<number>,
-  tokens: number,
-  maxSamples?: number,
-): Promise<BatchPlan> {
+export async function measureBatches(run: TimedRun, tokens: number, maxSamples?: number): Promise<BatchPlan> {
   const fastest = new Map<number, number>();
   let spentMs = 0;
-  for (let turn = 0; turn < MOST_TURNS && spentMs < ENOUGH_MS; turn += 1) {
-    for (const samples of batchSizes(maxSamples ?? LARGEST_BATCH)) {
+  for (let round = 0; round < MAX_ROUNDS && spentMs < MAX_MEASURING_MS; round += 1) {
+    for (const samples of batchSizes(maxSamples ?? MAX_BATCH)) {
       // The first run of a size is cold.
       if (!fastest.has(samples)) await run(samples);
       const ms = await run(samples);
@@ -61,47 +52,45 @@ export async function measureBatches(
     }
   }
   const measurements = [...fastest].map(([samples, ms]) => ({ samples, ms }));
-  const plan = { cost: CostModel.through(measurements, tokens), measurements, allCoresFrom: Infinity };
+  const plan = { cost: CostModel.fit(measurements, tokens), measurements, allCoresFrom: Infinity };
   if (maxSamples !== undefined) return { ...plan, bestSamples: maxSamples, maxSamples, maxTokens: Infinity };
   const bestSamples = bestSize(measurements);
-  return { ...plan, bestSamples, maxSamples: LARGEST_BATCH, maxTokens: bestSamples * tokens };
+  return { ...plan, bestSamples, maxSamples: MAX_BATCH, maxTokens: bestSamples * tokens };
 }
 
-/** 1, 2, 4 ... and the largest itself: no request should be the first to need such a batch. */
+/** 1, 2, 4 ... and the largest itself, so that no request is the first to need that size. */
 export function batchSizes(largest: number): number[] {
   const sizes: number[] = [];
   for (let size = 1; size < largest; size *= 2) sizes.push(size);
   return [...sizes, largest];
 }
 
-/** The samples of a plan's batch, of the given tokens each. */
+/** The samples of the given tokens that fit into one batch, at least 1. */
 export function samplesThatFit({ maxSamples, maxTokens }: BatchPlan, tokens: number): number {
   return Math.max(1, Math.min(maxSamples, Math.floor(maxTokens / tokens)));
 }
 
-/** The samples of the largest request that runs whole where cutting it would not bring a second thread to work on it. */
+/** The samples of the largest request that is not cut when no other thread would take the rest. */
 export function samplesThatFitWhole(plan: BatchPlan, tokens: number): number {
-  return samplesThatFit({ ...plan, maxTokens: plan.maxTokens * WHOLE_REQUEST }, tokens);
+  return samplesThatFit({ ...plan, maxTokens: plan.maxTokens * WHOLE_REQUEST_FACTOR }, tokens);
 }
 
-/** Every size of batch of the samples that the plan was measured with, as far as a thread should be warm for it. */
+/** The sizes of batch that a further thread runs once before it serves. */
 export function warmSizes({ bestSamples, maxSamples }: BatchPlan): number[] {
-  return batchSizes(Math.min(maxSamples, bestSamples * WHOLE_REQUEST));
+  return batchSizes(Math.min(maxSamples, bestSamples * WHOLE_REQUEST_FACTOR));
 }
 
-/** The smallest size whose time per sample is next to the best. */
 function bestSize(measurements: readonly Measurement[]): number {
-  const short = measurements.filter((measurement) => !isTooLong(measurement));
-  const least = Math.min(...short.map(perSample));
-  const best = short.find((measurement) => perSample(measurement) <= least * (1 + WORTHWHILE));
-  return best?.samples ?? 1;
+  const allowed = measurements.filter((measurement) => !isTooLong(measurement));
+  const least = Math.min(...allowed.map(perSample));
+  return allowed.find((measurement) => perSample(measurement) <= least * (1 + MIN_GAIN))?.samples ?? 1;
 }
 
-/** One sample runs however long it takes. */
+/** A single sample is never too long: it must run in any case. */
 function isTooLong({ samples, ms }: Measurement): boolean {
-  return samples > 1 && ms > LONGEST_RUN_MS;
+  return samples > 1 && ms > MAX_RUN_MS;
 }
 
 function perSample({ samples, ms }: Measurement): number {
-  return (ms + HANDLING_MS) / samples;
+  return (ms + OVERHEAD_MS) / samples;
 }

@@ -1,12 +1,10 @@
-/** Owns the comparison of an ONNX graph with what the manifest says of it. Pure. */
+/** Compares an ONNX graph with the inputs and the output that its manifest declares. */
 import type { Manifest } from '../../probe/manifest.js';
-import type { GraphValue } from '../worker/protocol.js';
-
-const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' };
+import { type GraphValue, ORT_TYPES } from '../worker/protocol.js';
 
 type Declared = Manifest['inputs'][number] | Manifest['output'];
 
-/** What differs between graph and manifest, a sentence each; empty when they agree. */
+/** One sentence per difference between graph and manifest; empty when they agree. */
 export function graphMismatches(
   manifest: Manifest,
   inputs: readonly GraphValue[],
@@ -36,7 +34,7 @@ function mismatches(role: 'input' | 'output', declared: Declared, values: readon
   return wrong;
 }
 
-/** A number must be the same number; what the manifest leaves open must be open in the graph, whatever its name there. */
+/** A fixed axis must have the same size in both; a symbolic one must be symbolic in the graph, under any name. */
 function axesAgree(declared: readonly (number | string)[], inGraph: readonly (number | string)[]): boolean {
   return (
     declared.length === inGraph.length &&

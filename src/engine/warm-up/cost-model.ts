@@ -1,12 +1,12 @@
 /**
- * Owns what a run of a probe costs: a line over the padded tokens of its batch, ms = slope · samples · tokens + base.
- * Its form is measured when the probe is warmed up; how fast the machine is now is learnt from every run since.
+ * Predicts the time of a run as a line over the padded tokens of its batch: ms = slope · samples · tokens + base.
+ * The line is fitted to the measurements of the warm-up; a factor for the machine's current speed follows every run since.
  */
 
-/** How much of what a run shows of the machine's speed is taken over: some ten runs make a new picture. */
+/** The weight of one run in the running mean of the speed factor. */
 const LEARNING_RATE = 0.1;
-/** One run that the machine was interrupted in must not turn the picture over. */
-const LARGEST_SURPRISE = 4;
+/** The largest factor by which one run may differ from its prediction; a single disturbed run must not dominate. */
+const MAX_DEVIATION = 4;
 
 /** A batch of `samples` copies of one sample took `ms`. */
 export interface Measurement {
@@ -27,35 +27,35 @@ export class CostModel {
   }
 
   /**
-   * The line through most of the measurements (Theil and Sen: the median of the slopes between all pairs), so that a few
-   * which the machine was interrupted in do not bend it. It falls nowhere and begins at zero or above.
+   * Fits the line by the Theil-Sen estimator, the median of the slopes between all pairs, so that a few disturbed
+   * measurements do not change it. Slope and base are never negative. https://en.wikipedia.org/wiki/Theil%E2%80%93Sen_estimator
    */
-  static through(measurements: readonly Measurement[], tokens: number): CostModel {
+  static fit(measurements: readonly Measurement[], tokens: number): CostModel {
     const points = measurements.map(({ samples, ms }) => ({ x: samples * tokens, y: ms }));
     const slopes = points.flatMap((from, index) =>
       points.slice(index + 1).map((to) => (to.y - from.y) / (to.x - from.x)),
     );
-    // One point says nothing of the base.
+    // A single point cannot separate the base from the slope; then all of its time counts as slope.
     const steepest = median(points.map(({ x, y }) => y / x));
     const slope = slopes.length === 0 ? steepest : Math.min(steepest, Math.max(0, median(slopes)));
     return new CostModel(slope, Math.max(0, median(points.map(({ x, y }) => y - slope * x))));
   }
 
-  /** How much slower runs are now than at warm-up: 2 is twice the time. */
+  /** How much slower runs are now than at warm-up: 2 means twice the time. */
   get pace(): number {
     return this.#pace;
   }
 
-  /** What so many padded tokens cost in so many runs, ms. */
+  /** The expected time of the given padded tokens in the given number of runs, ms. */
   predict(paddedTokens: number, runs = 1): number {
     return this.#pace * (this.slopeMs * paddedTokens + this.baseMs * runs);
   }
 
-  /** Takes in what a run did cost, ms. */
+  /** Updates the speed factor with the time that a run took, ms. */
   learn(paddedTokens: number, ms: number): void {
-    const surprise = ms / this.predict(paddedTokens);
-    if (!Number.isFinite(surprise)) return;
-    const bounded = Math.min(LARGEST_SURPRISE, Math.max(1 / LARGEST_SURPRISE, surprise));
+    const deviation = ms / this.predict(paddedTokens);
+    if (!Number.isFinite(deviation)) return;
+    const bounded = Math.min(MAX_DEVIATION, Math.max(1 / MAX_DEVIATION, deviation));
     this.#pace *= 1 + LEARNING_RATE * (bounded - 1);
   }
 }

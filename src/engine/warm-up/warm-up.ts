@@ -1,167 +1,156 @@
-/** Owns what a probe goes through in a thread before it may serve: loaded, compared, tested, warmed up, measured. */
-import { type TimedRun, allCoresKey, measureAllCores } from './all-cores.js';
-import { type BatchPlan, measureBatches, warmSizes } from './batch-plan.js';
-import { graphMismatches } from './check-graph.js';
-import { RunTimeoutError } from '../worker/run-timeout.js';
-import type { ProbeFiles } from '../../probe/probe-folder.js';
-import type { SampleSlice, LoadReply } from '../worker/protocol.js';
-import { ProbeRefusedError, messageOf } from '../../probe/refusal.js';
-import { sliceOf, usedTokens } from '../worker/slice-samples.js';
+/** The warm-up of a probe in a thread before it may serve: load, compare the graph, selftest, measure or run cold. */
+import type { ProbeFiles } from '../../probe/folder.js';
+import { messageOf } from '../../errors.js';
+import { ProbeRefusedError } from '../../probe/folder.js';
+import type { SessionInfo } from '../worker/protocol.js';
+import { type SampleSlice, sliceOf, usedTokens } from '../worker/sample-slice.js';
 import {
-  type WorkerThread,
-  OrderFailedError,
+  CommandFailedError,
   type RunResult,
+  RunTimeoutError,
   WorkerDiedError,
+  type WorkerThread,
 } from '../worker/worker-thread.js';
+import { allCoresKey, measureAllCores } from './all-cores.js';
+import { type BatchPlan, type TimedRun, measureBatches, warmSizes } from './batch-plan.js';
+import { graphMismatches } from './check-graph.js';
 
-/** A probe under the key by which the threads know it. */
+/** A probe with the key of its session in the threads. */
 export interface KeyedProbe {
   readonly key: number;
   readonly files: ProbeFiles;
 }
 
-/** How a probe may be run. */
-export interface RunSettings {
-  /** The operator's limit of a batch; left out: the best size is found out. */
+export interface WarmUpSettings {
+  /** The operator's limit of a batch. When omitted, the best size is measured. */
   readonly maxBatchSamples?: number | undefined;
-  /** The threads of a run on all cores; left out: there are no such runs. */
+  /** The threads of a run on all cores. When omitted, there are no such runs. */
   readonly allCores?: number | undefined;
 }
 
-/** What a probe proves itself in. */
-export type ProvingThread = Pick<WorkerThread, 'load' | 'run' | 'unload'>;
+/** What the warm-up needs of a thread. */
+export type WarmUpThread = Pick<WorkerThread, 'load' | 'run' | 'unload'>;
 
-/** A probe that has been measured in one thread: the others are warmed up by the same plan. */
+/** A probe that was measured in one thread; all others use the same plan. */
 export interface MeasuredProbe extends KeyedProbe {
   readonly plan: BatchPlan;
 }
 
 export interface WarmUpResult {
-  readonly about: LoadReply;
+  readonly session: SessionInfo;
   readonly plan: BatchPlan;
 }
 
 /**
- * Loads a probe into one thread and proves that it works there. What fails is unloaded again.
+ * Loads a probe into one thread, tests it there and measures its batches. A probe that fails is unloaded again.
  * @throws {ProbeRefusedError} when the probe is at fault.
- * @throws {OrderFailedError} with isDevice when the device is; {WorkerDiedError | RunTimeoutError} when the thread did not survive it.
+ * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
+ * @throws {WorkerDiedError | RunTimeoutError} when the thread died or hangs.
  */
 export function measureProbe(
-  thread: ProvingThread,
+  thread: WarmUpThread,
   probe: KeyedProbe,
-  { maxBatchSamples, allCores }: RunSettings,
+  { maxBatchSamples, allCores }: WarmUpSettings,
 ): Promise<WarmUpResult> {
-  return prove(thread, probe, async (about) => {
+  return loadAndTest(thread, probe, async (session) => {
     const run: TimedRun = (samples) => timedRun(thread, probe, samples);
-    const plan = await measureBatches(run, tokensOf(probe), maxBatchSamples);
-    if (allCores === undefined || about.provider !== 'cpu') return { about, plan };
-    const wide = { ...probe, key: allCoresKey(probe.key), allCores };
-    const allCoresFrom = await prove(thread, wide, () =>
-      measureAllCores(run, (samples) => timedRun(thread, wide, samples), plan.bestSamples),
+    const tokens = usedTokens(sliceOf(probe.files.selftest, 0, 1));
+    const plan = await measureBatches(run, tokens, maxBatchSamples);
+    if (allCores === undefined || session.provider !== 'cpu') return { session, plan };
+    const second = { ...probe, key: allCoresKey(probe.key), allCores };
+    const allCoresFrom = await loadAndTest(thread, second, () =>
+      measureAllCores(run, (samples) => timedRun(thread, second, samples), plan.bestSamples),
     );
-    if (allCoresFrom === Infinity) await thread.unload(wide.key);
-    return { about, plan: { ...plan, allCoresFrom } };
+    if (allCoresFrom === Infinity) await thread.unload(second.key);
+    return { session, plan: { ...plan, allCoresFrom } };
   });
 }
 
-/** Loads a measured probe into a further thread as measureProbe does, and runs every size of batch once. */
-export function prepareProbe(
-  thread: ProvingThread,
+/** Loads and tests a measured probe in a further thread as measureProbe does, and runs every size of batch once. */
+export function warmUpProbe(
+  thread: WarmUpThread,
   probe: MeasuredProbe,
-  { allCores }: RunSettings,
+  { allCores }: WarmUpSettings,
 ): Promise<void> {
-  const sizes = warmSizes(probe.plan);
-  return prove(thread, probe, async () => {
-    for (const samples of sizes) await timedRun(thread, probe, samples);
+  const runAllSizes = async (session: KeyedProbe): Promise<void> => {
+    for (const samples of warmSizes(probe.plan)) await timedRun(thread, session, samples);
+  };
+  return loadAndTest(thread, probe, async () => {
+    await runAllSizes(probe);
     if (probe.plan.allCoresFrom === Infinity) return;
-    const wide = { ...probe, key: allCoresKey(probe.key), allCores };
-    await prove(thread, wide, async () => {
-      for (const samples of sizes) await timedRun(thread, wide, samples);
-    });
+    const second = { ...probe, key: allCoresKey(probe.key), allCores };
+    await loadAndTest(thread, second, () => runAllSizes(second));
   });
 }
 
-/** A probe in one session of a thread. */
+/** A probe in one of its sessions; `allCores` as in LoadCommand. */
 interface SessionProbe extends KeyedProbe {
   readonly allCores?: number | undefined;
 }
 
-async function prove<Result>(
-  thread: ProvingThread,
+/** Loads and tests a probe, then calls `warmUp`. Unloads the probe when any of these fails. */
+async function loadAndTest<Result>(
+  thread: WarmUpThread,
   probe: SessionProbe,
-  warmUp: (about: LoadReply) => Promise<Result>,
+  warmUp: (session: SessionInfo) => Promise<Result>,
 ): Promise<Result> {
-  const about = await load(thread, probe);
+  const session = await load(thread, probe);
   try {
-    refuseMismatches(about, probe);
+    const mismatches = graphMismatches(probe.files.manifest, session.inputs, session.outputs);
+    if (mismatches.length > 0)
+      throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
     await selftest(thread, probe);
-    return await warmUp(about);
+    return await warmUp(session);
   } catch (error) {
-    if (!isLost(error)) await thread.unload(probe.key);
+    if (!isThreadLost(error)) await thread.unload(probe.key);
     throw error;
   }
 }
 
-async function load(thread: ProvingThread, { key, files, allCores }: SessionProbe): Promise<LoadReply> {
+async function load(thread: WarmUpThread, { key, files, allCores }: SessionProbe): Promise<SessionInfo> {
   const { manifest, model } = files;
   try {
     return await thread.load({ key, model, inputs: manifest.inputs, output: manifest.output.name, allCores });
   } catch (error) {
-    if (error instanceof OrderFailedError && !error.isDevice) {
+    if (error instanceof CommandFailedError && !error.isDeviceUnavailable)
       throw new ProbeRefusedError(`model.onnx cannot be loaded: ${error.message}`, { cause: error });
-    }
     throw error;
   }
 }
 
-function refuseMismatches({ inputs, outputs }: LoadReply, { files }: KeyedProbe): void {
-  const mismatches = graphMismatches(files.manifest, inputs, outputs);
-  if (mismatches.length > 0)
-    throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
-}
-
-async function selftest(thread: ProvingThread, { key, files }: KeyedProbe): Promise<void> {
+async function selftest(thread: WarmUpThread, { key, files }: KeyedProbe): Promise<void> {
   const { scores: expected, tolerance } = files.manifest.selftest;
-  const scores = await scoresOf(thread, key, sliceOf(files.selftest, 0, expected.length));
-  for (const [sample, score] of scores.entries()) {
+  const { results } = await runBatch(thread, key, [sliceOf(files.selftest, 0, expected.length)]);
+  const [result] = results;
+  if (!result || 'fault' in result)
+    throw new ProbeRefusedError(`selftest: ${result ? result.fault.detail : 'no result'}`);
+  for (const [sample, score] of result.scores.entries()) {
     const wanted = expected[sample] ?? NaN;
-    if (!(Math.abs(score - wanted) <= tolerance)) {
+    if (!(Math.abs(score - wanted) <= tolerance))
       throw new ProbeRefusedError(`selftest: sample ${sample} scored ${score}, not ${wanted} ± ${tolerance}`);
-    }
   }
 }
 
-async function scoresOf(thread: ProvingThread, key: number, slice: SampleSlice): Promise<readonly number[]> {
-  const [result] = (await runTest(thread, key, [slice])).results;
-  if (result && 'scores' in result) return result.scores;
-  const reason = result ? result.fault.detail : 'no result';
-  throw new ProbeRefusedError(`selftest: ${reason}`);
-}
-
-/** Runs the selftest's first sample as a batch of its copies; how long it took, ms. */
-async function timedRun(thread: ProvingThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
+/** Runs a batch of copies of the selftest's first sample and returns how long it took, ms. */
+async function timedRun(thread: WarmUpThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
   const copies = Array.from({ length: samples }, () => sliceOf(files.selftest, 0, 1));
-  return (await runTest(thread, key, copies)).ms;
+  return (await runBatch(thread, key, copies)).ms;
 }
 
-function tokensOf({ files }: KeyedProbe): number {
-  return usedTokens(sliceOf(files.selftest, 0, 1));
-}
-
-async function runTest(
-  thread: ProvingThread,
+async function runBatch(
+  thread: WarmUpThread,
   key: number,
   slices: readonly SampleSlice[],
 ): Promise<RunResult> {
   try {
     return await thread.run(key, slices);
   } catch (error) {
-    if (isLost(error)) throw error;
+    if (isThreadLost(error)) throw error;
     throw new ProbeRefusedError(`selftest: the graph cannot be run: ${messageOf(error)}`, { cause: error });
   }
 }
 
-/** The thread takes no order any more. */
-function isLost(error: unknown): boolean {
+/** The thread takes no more commands. */
+function isThreadLost(error: unknown): boolean {
   return error instanceof WorkerDiedError || error instanceof RunTimeoutError;
 }

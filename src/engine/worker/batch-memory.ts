@@ -1,19 +1,35 @@
 /**
- * Owns the memory that a worker lays its batches into. It is kept from run to run, since fresh memory would have to be
- * cleared and mapped each time, and it is WebAssembly's, so that the kernel for checks can read it where it lies.
+ * The memory that a worker assembles its batches in. It is kept from run to run, since fresh memory would have to be
+ * cleared and mapped each time, and it belongs to WebAssembly, so that the attention check can read it in place.
+ * See docs/adr/0003-attention-check-kernel.md.
  */
 import { ATTENTION_KERNEL } from './attention-kernel.js';
-import { MAX_MASS } from './check.js';
-
-const PAGE_BYTES = 65_536;
-/** The kernel looks at so many positions at once. */
-const KERNEL_POSITIONS = 4;
-/** Twice what rounding a sum of float32 numbers to its place may take from it, for each number, as a share. */
-const ROUNDING = 2 ** -23;
+import { MAX_MASS } from './value-checks.js';
 
 type IsSurelyAttention = (at: number, maps: number, tokens: number, area: number, most: number) => number;
 
-/** Attention of a whole batch as halves: `maps` times [tokens, area], samples and layers taken together. */
+interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+
+/** The used members of WebAssembly, which TypeScript declares only in its library for browsers. */
+declare const WebAssembly: {
+  readonly Memory: new (descriptor: { readonly initial: number }) => WasmMemory;
+  readonly Module: new (code: Uint8Array) => object;
+  readonly Instance: new (
+    module: object,
+    imports: { readonly batch: { readonly memory: WasmMemory } },
+  ) => { readonly exports: { readonly isSurelyAttention: IsSurelyAttention } };
+};
+
+const PAGE_BYTES = 65_536;
+/** The kernel reads this many positions at once and cannot check smaller maps. */
+const KERNEL_POSITIONS = 4;
+/** The kernel sums in float32. Each addition loses at most half of this share of the sum to rounding. */
+const ROUNDING = 2 ** -23;
+
+/** Attention of a whole batch as F16: `maps` times [tokens, area], where samples and layers count together. */
 export interface HalfMaps {
   readonly byteOffset: number;
   readonly maps: number;
@@ -28,17 +44,17 @@ export class BatchMemory {
   constructor() {
     const kernel = new WebAssembly.Module(Buffer.from(ATTENTION_KERNEL, 'base64'));
     const { exports } = new WebAssembly.Instance(kernel, { batch: { memory: this.#memory } });
-    this.#isSurelyAttention = exports['isSurelyAttention'] as IsSurelyAttention;
+    this.#isSurelyAttention = exports.isSurelyAttention;
   }
 
-  /** Makes room and gives the whole memory, whatever is in it. Views from before may be detached. */
+  /** Grows the memory if needed and returns all of it, with its old contents. Earlier views may be detached. */
   reserve(bytes: number): ArrayBuffer {
     const missing = bytes - this.#memory.buffer.byteLength;
     if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
     return this.#memory.buffer;
   }
 
-  /** True where checkAttention would find no fault; false where it has to be asked. */
+  /** True only where checkAttention would find no fault; false where checkAttention must decide. */
   isSurelyAttention({ byteOffset, maps, tokens, area }: HalfMaps): boolean {
     if (area < KERNEL_POSITIONS) return false;
     const most = MAX_MASS * (1 - tokens * ROUNDING);

@@ -1,83 +1,78 @@
-/** Owns one run over several parts: a bad part gets its fault and leaves the others alone. */
-import { type LaidBatch, layBatch } from './batch.js';
+/** Runs one batch of several slices in the worker. A slice with bad values gets a fault and does not affect the others. */
+import { messageOf } from '../../errors.js';
+import { type Feeds, assembleBatch } from './batch-assembly.js';
 import type { BatchMemory } from './batch-memory.js';
-import type { Fault } from './fault.js';
-import { printable } from './fault.js';
+import { type ConvertedSlice, attentionFault, convertSlice } from './convert-slice.js';
 import type { InputLayout } from './input-layout.js';
-import { type ReadySlice, readySlice, uncheckedFault } from './slice.js';
-import type { RunScores } from './protocol.js';
-import { messageOf } from '../../probe/refusal.js';
 import type { UnpackedSlice } from './packing.js';
+import type { Fault, RunScores } from './protocol.js';
 import type { ProbeSession } from './session.js';
+import { printable } from './value-checks.js';
 
-/** What parts are run with. */
+/** An open graph, and the layouts of its inputs in order. */
 export interface RunnableGraph {
   readonly layouts: readonly InputLayout[];
   readonly session: Pick<ProbeSession, 'run'>;
 }
 
-type WarmUpResult = ReadySlice | { readonly fault: Fault };
+type Conversion = ConvertedSlice | { readonly fault: Fault };
 
-/** Checks, lays and runs. Throws only when the run itself fails. */
+/** Checks, assembles and runs. Throws only when the run itself fails. */
 export async function runBatch(
   slices: readonly UnpackedSlice[],
   { layouts, session }: RunnableGraph,
   memory: BatchMemory,
 ): Promise<RunScores> {
-  let prepared: readonly WarmUpResult[] = slices.map((slice) => prepare(slice, layouts));
-  let batch = lay(prepared, layouts, memory);
-  if (batch && isDoubtful(batch, prepared, memory)) {
-    prepared = prepared.map((slice) => checkedAgain(slice, layouts));
-    if (!prepared.every(isReady)) batch = lay(prepared, layouts, memory);
+  let conversions: readonly Conversion[] = slices.map((slice) => convert(slice, layouts));
+  const assemble = (): Feeds | undefined => {
+    const converted = conversions.filter(isConverted);
+    return converted.length === 0 ? undefined : assembleBatch(converted, layouts, memory);
+  };
+  let feeds = assemble();
+  const hasUnchecked = conversions.some((slice) => isConverted(slice) && slice.isAttentionUnchecked);
+  if (feeds && hasUnchecked && !isSurelyAttention(feeds, memory)) {
+    conversions = conversions.map((conversion, index) => {
+      if (!isConverted(conversion) || !conversion.isAttentionUnchecked) return conversion;
+      const fault = attentionFault(slices[index]!, layouts);
+      return fault ? { fault } : conversion;
+    });
+    if (!conversions.every(isConverted)) feeds = assemble();
   }
-  const scores = batch ? await session.run(batch.feeds) : new Float32Array();
-  return judged(slices, prepared, scores);
+  const scores = feeds ? await session.run(feeds) : new Float32Array();
+  return resultOf(slices, conversions, scores);
 }
 
-function prepare(slice: UnpackedSlice, layouts: readonly InputLayout[]): WarmUpResult {
+function convert(slice: UnpackedSlice, layouts: readonly InputLayout[]): Conversion {
   try {
-    return readySlice(slice, layouts);
+    return convertSlice(slice, layouts);
   } catch (error) {
-    return { fault: { code: 'internal', detail: `The request could not be laid out: ${messageOf(error)}` } };
+    const detail = `The request could not be put into a batch: ${messageOf(error)}`;
+    return { fault: { code: 'internal', detail } };
   }
 }
 
-function lay(
-  prepared: readonly WarmUpResult[],
-  layouts: readonly InputLayout[],
-  memory: BatchMemory,
-): LaidBatch | undefined {
-  const ready = prepared.filter(isReady);
-  return ready.length === 0 ? undefined : layBatch(ready, layouts, memory);
-}
-
-/** There is attention that was not checked before it was laid, and a look at the batch does not clear it. */
-function isDoubtful({ feeds }: LaidBatch, prepared: readonly WarmUpResult[], memory: BatchMemory): boolean {
-  if (!prepared.some((slice) => isReady(slice) && slice.unchecked)) return false;
+function isSurelyAttention(feeds: Feeds, memory: BatchMemory): boolean {
   const { data, dims } = feeds['attention']!;
   const [samples = 0, layers = 0, tokens = 0, height = 0, width = 0] = dims;
-  const maps = { byteOffset: data.byteOffset, maps: samples * layers, tokens, area: height * width };
-  return !memory.isSurelyAttention(maps);
+  const { byteOffset } = data;
+  return memory.isSurelyAttention({ byteOffset, maps: samples * layers, tokens, area: height * width });
 }
 
-function checkedAgain(slice: WarmUpResult, layouts: readonly InputLayout[]): WarmUpResult {
-  const fault = isReady(slice) ? uncheckedFault(slice, layouts) : undefined;
-  return fault ? { fault } : slice;
-}
-
-function judged(
+function resultOf(
   slices: readonly UnpackedSlice[],
-  prepared: readonly WarmUpResult[],
+  conversions: readonly Conversion[],
   scores: Float32Array,
 ): RunScores {
   const all: number[] = [];
   const faults: [number, Fault][] = [];
-  const expected = prepared.reduce((sum, slice) => sum + (isReady(slice) ? slice.samples : 0), 0);
+  const expected = conversions.reduce((sum, slice) => sum + (isConverted(slice) ? slice.samples : 0), 0);
   let start = 0;
   for (const [index, { first, samples }] of slices.entries()) {
-    const slice = prepared[index]!;
-    const end = isReady(slice) ? start + samples : start;
-    const fault = isReady(slice) ? scoreFault(scores, { start, end, first, expected }) : slice.fault;
+    const conversion = conversions[index]!;
+    const end = isConverted(conversion) ? start + samples : start;
+    const fault = isConverted(conversion)
+      ? scoreFault(scores, { start, end, first, expected })
+      : conversion.fault;
     if (fault) faults.push([index, fault]);
     for (let sample = 0; sample < samples; sample += 1) all.push(fault ? 0 : scores[start + sample]!);
     start = end;
@@ -85,24 +80,27 @@ function judged(
   return { scores: all, faults };
 }
 
-/** A score that is no number is a failure of the probe, never a low score. */
+/** A score that is not finite is a failure of the probe and never a low score. */
 function scoreFault(
   scores: Float32Array,
   { start, end, first, expected }: { start: number; end: number; first: number; expected: number },
 ): Fault | undefined {
   if (scores.length !== expected) {
-    return { code: 'internal', detail: `The probe gave ${scores.length} scores for ${expected} samples.` };
+    return {
+      code: 'internal',
+      detail: `The probe returned ${scores.length} scores for ${expected} samples.`,
+    };
   }
-  for (let index = start; index < end; index += 1) {
-    if (Number.isFinite(scores[index])) continue;
-    const received = printable(scores[index] ?? NaN);
-    const sample = first + index - start;
-    const detail = `The probe’s score of sample ${sample} is ${received}, which is no number.`;
-    return { code: 'internal', detail, received };
-  }
-  return undefined;
+  const index = scores.subarray(start, end).findIndex((score) => !Number.isFinite(score));
+  if (index === -1) return undefined;
+  const received = printable(scores[start + index]!);
+  return {
+    code: 'internal',
+    detail: `The probe’s score of sample ${first + index} is ${received}, which is not a finite number.`,
+    received,
+  };
 }
 
-function isReady(slice: WarmUpResult): slice is ReadySlice {
-  return 'values' in slice;
+function isConverted(conversion: Conversion): conversion is ConvertedSlice {
+  return 'values' in conversion;
 }

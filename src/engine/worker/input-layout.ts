@@ -1,20 +1,19 @@
-/** Owns where an input of a graph has its values: worked out once per probe, asked for with every run. */
+/** Where each value of a graph's input lies. Computed once per probe and used by every run. */
 import type { ManifestInput } from '../../probe/manifest.js';
-
-const ELEMENT_BYTES = { F16: 2, F32: 4, U8: 1, I64: 8 } as const;
+import { DTYPE_BYTES } from '../../wire/tensor.js';
 
 export interface InputLayout {
   readonly input: ManifestInput;
   readonly elementBytes: number;
   readonly hasTokens: boolean;
-  /** How often the token axis comes round within one sample; 1 without such an axis. */
+  /** The product of the axes between sample and token; 1 without a token axis. */
   readonly blocks: number;
-  /** Of one token in one block; without a token axis, of the whole sample. */
+  /** Bytes of one token in one block; of the whole sample without a token axis. */
   readonly tokenBytes: number;
 }
 
 export function layoutOf(input: ManifestInput): InputLayout {
-  const elementBytes = ELEMENT_BYTES[input.dtype];
+  const elementBytes = DTYPE_BYTES[input.dtype];
   const sizes = input.shape.map((axis) => (typeof axis === 'number' ? axis : 1));
   const tokenAxis = input.shape.indexOf('tokens');
   const split = Math.max(0, tokenAxis);
@@ -27,12 +26,12 @@ export function layoutOf(input: ManifestInput): InputLayout {
   };
 }
 
-/** The bytes of one sample of so many tokens. */
+/** The bytes of one sample with the given number of tokens. */
 export function sampleBytes({ hasTokens, blocks, tokenBytes }: InputLayout, tokens: number): number {
   return blocks * tokenBytes * (hasTokens ? tokens : 1);
 }
 
-/** The shape of an input that holds so many samples and tokens. */
+/** The shape of an input with the given numbers of samples and tokens. */
 export function dimsOf({ input }: InputLayout, samples: number, tokens: number): number[] {
   return input.shape.map((axis) => (axis === 'batch' ? samples : axis === 'tokens' ? tokens : axis));
 }

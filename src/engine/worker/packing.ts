@@ -1,25 +1,23 @@
 /**
- * Owns the form in which the parts of a run travel to a worker: their memory, and one list of whole numbers that says
- * where everything is. Cloning a nested description with every message costs both threads more than the copy of the data.
+ * Packs the slices of a run for postMessage: the memory of each, and one flat list of numbers that describes it. Cloning
+ * a nested description takes both threads longer than copying the values into the batch.
  */
+import { DTYPE_BYTES } from '../../wire/tensor.js';
 import { type InputLayout, sampleBytes } from './input-layout.js';
-import type { SampleSlice } from './protocol.js';
+import type { SampleSlice } from './sample-slice.js';
 
+/** The dtypes that a request may hold for an input of a graph. */
 const DTYPES = ['F16', 'BF16', 'F32', 'U8', 'I64'] as const;
+type SliceDtype = (typeof DTYPES)[number];
 
-/** What a request may hold for an input of a graph. */
-export type SliceDtype = (typeof DTYPES)[number];
-
-const SOURCE_BYTES = { F16: 2, BF16: 2, F32: 4, U8: 1, I64: 8 } as const;
-
-/** One input's values in the memory of a part; its shape follows from the probe's inputs. */
+/** One input's values in the memory of a slice; the shape follows from the probe's inputs. */
 export interface SliceTensor {
   readonly dtype: SliceDtype;
   readonly byteOffset: number;
   readonly byteLength: number;
 }
 
-/** A part as the worker sees it. */
+/** A SampleSlice as the worker receives it. */
 export interface UnpackedSlice {
   readonly first: number;
   readonly samples: number;
@@ -30,13 +28,13 @@ export interface UnpackedSlice {
 }
 
 export interface PackedSlices {
-  /** Of each part in turn: first, samples, tokens, and for each input its dtype's place in DTYPES and its byte offset. */
+  /** For each slice: first, samples, tokens, and for each input the index of its dtype in DTYPES and its byte offset. */
   readonly numbers: readonly number[];
-  /** Of each part. */
+  /** The memory of each slice. */
   readonly memory: ArrayBufferLike[];
 }
 
-/** @throws {Error} when a part lacks an input, or has it in a type or size that no graph takes. */
+/** @throws {Error} when a slice lacks an input, or the input's dtype or size does not fit the probe. */
 export function packSlices(slices: readonly SampleSlice[], layouts: readonly InputLayout[]): PackedSlices {
   const numbers: number[] = [];
   const memory: ArrayBufferLike[] = [];
@@ -45,15 +43,14 @@ export function packSlices(slices: readonly SampleSlice[], layouts: readonly Inp
     numbers.push(first, samples, tokens);
     for (const layout of layouts) {
       const { name } = layout.input;
-      const slice = tensors.get(name);
-      if (!slice) throw new Error(`the request has no tensor ${name}`);
-      const dtype = DTYPES.findIndex((known) => known === slice.dtype);
-      const known = DTYPES[dtype];
-      if (!known) throw new Error(`no graph takes ${slice.dtype}`);
-      if (slice.byteLength !== lengthOf(known, layout, samples, tokens)) {
-        throw new Error(`the tensor ${name} is not of the probe's shape`);
-      }
-      numbers.push(dtype, slice.byteOffset);
+      const tensor = tensors.get(name);
+      if (!tensor) throw new Error(`the request has no tensor ${name}`);
+      const index = DTYPES.findIndex((dtype) => dtype === tensor.dtype);
+      const dtype = DTYPES[index];
+      if (!dtype) throw new Error(`no graph takes ${tensor.dtype}`);
+      if (tensor.byteLength !== lengthOf(dtype, layout, samples, tokens))
+        throw new Error(`the tensor ${name} does not have the probe's shape`);
+      numbers.push(index, tensor.byteOffset);
     }
     memory.push(bytes);
   }
@@ -78,5 +75,5 @@ export function unpackSlices(
 
 function lengthOf(dtype: SliceDtype, layout: InputLayout, samples: number, tokens: number): number {
   const elements = (samples * sampleBytes(layout, tokens)) / layout.elementBytes;
-  return elements * SOURCE_BYTES[dtype];
+  return elements * DTYPE_BYTES[dtype];
 }

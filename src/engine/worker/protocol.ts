@@ -1,73 +1,76 @@
-/** Owns the messages between the engine and its workers. Everything here survives a structured clone. */
-import type { TensorSlice } from '../../wire/tensor.js';
-import type { Fault } from './fault.js';
+/** The messages between the engine and its worker threads. All of them survive a structured clone. */
+import { type ErrorCode, type ProblemError, problem } from '../../errors.js';
 import type { ManifestInput } from '../../probe/manifest.js';
 import type { PackedSlices } from './packing.js';
 import type { Device, Provider } from '../types.js';
 
-/** Given to a worker at its start. */
+/** Passed to a worker when it starts. */
 export interface WorkerSettings {
   readonly device: Device;
-  /** Of a session's runs, unless its order says otherwise. */
+  /** Threads inside one run, unless a LoadCommand sets `allCores`. */
   readonly intraOpThreads: number;
 }
 
-/** Samples that belong together: a whole request, or a piece of one, in the memory of the request's body. */
-export interface SampleSlice {
-  /** The index of its first sample in the request, for what is said of a sample. */
-  readonly first: number;
-  readonly samples: number;
-  readonly bytes: ArrayBufferLike;
-  readonly tensors: ReadonlyMap<string, TensorSlice>;
-}
-
-export interface LoadOrder {
+export interface LoadCommand {
   readonly kind: 'load';
-  /** Names the probe in later orders. */
+  /** Identifies the session in later commands. */
   readonly key: number;
   readonly model: Uint8Array;
   readonly inputs: readonly ManifestInput[];
   readonly output: string;
-  /** For runs on all cores: so many threads, which spin while a run lasts. */
+  /** The number of threads of a session on all cores; they spin during a run. Undefined for an ordinary session. */
   readonly allCores?: number | undefined;
 }
 
-export interface RunOrder extends PackedSlices {
+export interface RunCommand extends PackedSlices {
   readonly kind: 'run';
   readonly key: number;
 }
 
-export interface UnloadOrder {
-  readonly kind: 'unload';
-  readonly key: number;
+/** `close` releases every session and ends the thread; the thread's exit is the only answer to it. */
+export type Command =
+  | LoadCommand
+  | RunCommand
+  | { readonly kind: 'unload'; readonly key: number }
+  | { readonly kind: 'close' };
+
+/** A command with the number that its reply repeats. */
+export interface CommandMessage {
+  readonly id: number;
+  readonly command: Command;
 }
 
-/** Release everything and end. Answered by the thread's exit. */
-export interface CloseOrder {
-  readonly kind: 'close';
-}
+/** `isDeviceUnavailable` separates a missing device from a broken probe. */
+export type ReplyMessage =
+  | { readonly id: number; readonly value: ReplyValue }
+  | { readonly id: number; readonly error: string; readonly isDeviceUnavailable: boolean };
 
-export type Order = LoadOrder | RunOrder | UnloadOrder | CloseOrder;
+/** SessionInfo for `load`, RunReply for `run`, undefined for `unload`. */
+export type ReplyValue = SessionInfo | RunReply | undefined;
 
-/** An input or output of a graph, in ONNX Runtime's words; a symbolic axis is a string. */
+/** The names that ONNX Runtime gives to the dtypes of a manifest. */
+export const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } as const;
+
+/** An input or output of a graph as ONNX Runtime describes it; a symbolic axis is a string. */
 export interface GraphValue {
   readonly name: string;
   readonly type: string;
   readonly shape: readonly (number | string)[];
 }
 
-export interface LoadReply {
+/** An open session: where it runs, and the graph's inputs and outputs. */
+export interface SessionInfo {
   readonly provider: Provider;
-  /** Why CUDA was not taken although the device is `auto`. */
+  /** Why CUDA is not used although the device is `auto`. */
   readonly fallback?: string;
   readonly inputs: readonly GraphValue[];
   readonly outputs: readonly GraphValue[];
 }
 
 export interface RunScores {
-  /** One per sample of all parts, in order. Plain numbers: so few are cloned faster than a typed array and its memory. */
+  /** One per sample of all slices, in order. Plain numbers, since a short list is cloned faster than a typed array. */
   readonly scores: readonly number[];
-  /** By the index of the part, whose scores then mean nothing. */
+  /** The failed slices by index; their scores are 0 and have no meaning. */
   readonly faults: readonly (readonly [slice: number, fault: Fault])[];
 }
 
@@ -76,15 +79,18 @@ export interface RunReply extends RunScores {
   readonly ms: number;
 }
 
-/** What became of one part: scores in order, or why it could not be scored. */
+/** The outcome of one slice: its scores in order, or why it could not be scored. */
 export type SliceResult = { readonly scores: readonly number[] } | { readonly fault: Fault };
 
-export interface Request<O extends Order = Order> {
-  readonly call: number;
-  readonly order: O;
+/** A ProblemError as plain data. `received` is never NaN or infinite, so that it survives JSON too. */
+export interface Fault {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly field?: string;
+  readonly received?: number | string;
+  readonly expected?: string;
 }
 
-/** `isDevice` tells a device that is not there from a probe that is broken. */
-export type Reply =
-  | { readonly call: number; readonly value: LoadReply | RunReply | undefined }
-  | { readonly call: number; readonly error: string; readonly isDevice: boolean };
+export function problemOf({ code, detail, ...extra }: Fault): ProblemError {
+  return problem(code, detail, extra);
+}

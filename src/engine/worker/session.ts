@@ -1,41 +1,44 @@
 /**
- * Owns everything that touches ONNX Runtime: opening a session where the device says, and running it.
- * The service's only module that imports onnxruntime-node; its runs block the thread they are called on, so workers
- * alone load it.
+ * Opens and runs ONNX Runtime sessions on the configured device. Only workers import this module, since a run blocks the
+ * thread that it is called on.
  */
 import { InferenceSession, env } from 'onnxruntime-node';
 
-import type { Feed } from './batch.js';
-import type { GraphValue, LoadOrder, LoadReply, WorkerSettings } from './protocol.js';
-import { messageOf } from '../../probe/refusal.js';
-import type { Device, Provider } from '../types.js';
+import { messageOf } from '../../errors.js';
+import type { Feeds } from './batch-assembly.js';
+import {
+  type GraphValue,
+  type LoadCommand,
+  ORT_TYPES,
+  type SessionInfo,
+  type WorkerSettings,
+} from './protocol.js';
+import type { Device } from '../types.js';
 
-const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } as const;
-
-/** CUDA was asked for by name and cannot be had, though the probe itself is sound. */
+/** CUDA was requested by name and cannot be used, although the probe itself is sound. */
 export class DeviceUnavailableError extends Error {}
 
-type SessionThreads = Pick<WorkerSettings, 'intraOpThreads'> & Pick<LoadOrder, 'allCores'>;
+type SessionThreads = Pick<WorkerSettings, 'intraOpThreads'> & Pick<LoadCommand, 'allCores'>;
 export type SessionSettings = SessionThreads & Pick<WorkerSettings, 'device'>;
 
 /** Threads that spin while they wait take the core that the HTTP thread needs, for little gain in latency. */
 const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
-/** To be woken for each operator of a graph would take longer than most of them do. */
+/** Waking the threads for each operator of a graph would take longer than most operators do. */
 const SPINNING_DURING_RUNS = { intra_op: { allow_spinning: '1' }, force_spinning_stop: '1' };
 
 export interface ProbeSession {
-  readonly about: LoadReply;
-  /** Runs once and gives the named output's values. Blocks this thread. */
-  run(feeds: Readonly<Record<string, Feed>>): Promise<Float32Array>;
+  readonly info: SessionInfo;
+  /** Runs once and returns the values of the named output. Blocks this thread. */
+  run(feeds: Feeds): Promise<Float32Array>;
   release(): Promise<void>;
 }
 
-// A failed try at CUDA would print a native error although the fallback is the answer to it.
+// A failed attempt to use CUDA would print a native error, although the fallback handles it.
 env.logLevel = 'fatal';
 
 /**
  * Opens a session on a graph held in memory.
- * @throws {DeviceUnavailableError} when the device is CUDA by name and is not there.
+ * @throws {DeviceUnavailableError} when the device is CUDA by name and cannot be used.
  * @throws {Error} when the graph itself cannot be loaded.
  */
 export async function openSession(
@@ -43,11 +46,10 @@ export async function openSession(
   output: string,
   { device, ...threads }: SessionSettings,
 ): Promise<ProbeSession> {
-  const { session, provider, fallback } = await openOn(device, model, threads);
+  const { session, ...placement } = await openOn(device, model, threads);
   return {
-    about: {
-      provider,
-      ...(fallback === undefined ? {} : { fallback }),
+    info: {
+      ...placement,
       inputs: session.inputMetadata.map(graphValue),
       outputs: session.outputMetadata.map(graphValue),
     },
@@ -62,17 +64,13 @@ export async function openSession(
   };
 }
 
-interface Opened {
-  readonly session: InferenceSession;
-  readonly provider: Provider;
-  readonly fallback?: string;
-}
+type OpenedSession = Pick<SessionInfo, 'provider' | 'fallback'> & { readonly session: InferenceSession };
 
 /**
- * ONNX Runtime does not fall back by itself: asking for ['cuda', 'cpu'] throws where CUDA cannot load.
- * A graph that opens on the CPU after CUDA failed shows that the device was at fault and not the graph.
+ * ONNX Runtime does not fall back by itself: the providers ['cuda', 'cpu'] throw where CUDA cannot load.
+ * A graph that opens on the CPU after CUDA has failed shows that the fault is the device and not the graph.
  */
-async function openOn(device: Device, model: Uint8Array, threads: SessionThreads): Promise<Opened> {
+async function openOn(device: Device, model: Uint8Array, threads: SessionThreads): Promise<OpenedSession> {
   const onCpu = (): Promise<InferenceSession> => create(model, 'cpu', threads);
   if (device === 'cpu') return { session: await onCpu(), provider: 'cpu' };
   try {
@@ -106,15 +104,14 @@ function create(
 }
 
 /**
- * Plain objects instead of ort.Tensor: from Node 24 on a float16 Tensor loses its data on the way to the binding,
+ * Plain objects instead of ort.Tensor: from Node 24 on, a float16 Tensor loses its data before it reaches the binding,
  * which takes plain objects for every type. https://github.com/microsoft/onnxruntime/issues/26791
  */
-function toOrt(feeds: Readonly<Record<string, Feed>>): InferenceSession.FeedsType {
+function toOrt(feeds: Feeds): InferenceSession.FeedsType {
   const plain: Record<string, object> = {};
   for (const [name, { dtype, dims, data }] of Object.entries(feeds)) {
     plain[name] = { type: ORT_TYPES[dtype], dims, data, location: 'cpu' };
   }
-  // See above: these are deliberately no Tensors.
   return plain as unknown as InferenceSession.FeedsType;
 }
 

@@ -1,137 +1,162 @@
-/** Owns one worker thread as seen from outside: orders become promises, and its death rejects what it still owed. */
+/** One worker thread as the engine sees it: each command is a promise, and all open ones reject when the thread dies. */
 import { Worker } from 'node:worker_threads';
 
+import { messageOf } from '../../errors.js';
 import { type InputLayout, layoutOf } from './input-layout.js';
+import { packSlices } from './packing.js';
 import type {
-  SampleSlice,
-  LoadOrder,
-  LoadReply,
-  Order,
-  SliceResult,
-  Reply,
-  Request,
+  Command,
+  CommandMessage,
+  LoadCommand,
+  ReplyMessage,
+  ReplyValue,
   RunReply,
+  SessionInfo,
+  SliceResult,
   WorkerSettings,
 } from './protocol.js';
-import { messageOf } from '../../probe/refusal.js';
-import { packSlices } from './packing.js';
+import type { SampleSlice } from './sample-slice.js';
 
-/** The thread ended while it owed an answer, or without being told to. */
+/** The thread ended unexpectedly or before it had replied. */
 export class WorkerDiedError extends Error {}
 
-/** The worker's own words for an order it could not carry out. */
-export class OrderFailedError extends Error {
-  /** The device asked for is not there; the probe itself is sound. */
-  readonly isDevice: boolean;
+/** A run has not ended in time. It goes on, since stopping its thread would abort the process. */
+export class RunTimeoutError extends Error {
+  readonly run: Promise<RunResult>;
 
-  constructor(message: string, isDevice: boolean) {
-    super(message);
-    this.isDevice = isDevice;
+  constructor(limitMs: number, run: Promise<RunResult>) {
+    super(`a run has taken longer than ${limitMs} ms`);
+    this.run = run;
   }
 }
 
-interface Owed {
-  resolve(value: LoadReply | RunReply | undefined): void;
+/** The worker could not execute a command; the message is the worker's own. */
+export class CommandFailedError extends Error {
+  /** The requested device cannot be used; the probe itself is sound. */
+  readonly isDeviceUnavailable: boolean;
+
+  constructor(message: string, isDeviceUnavailable: boolean) {
+    super(message);
+    this.isDeviceUnavailable = isDeviceUnavailable;
+  }
+}
+
+interface PendingReply {
+  resolve(value: ReplyValue): void;
   reject(error: Error): void;
 }
 
-/** What became of a run's parts, in their order. */
 export interface RunResult {
+  /** One per slice, in order. */
   readonly results: readonly SliceResult[];
   /** Checks, assembly and inference, ms. */
   readonly ms: number;
 }
 
 export class WorkerThread {
-  /** Settles when the thread has ended, with the reason unless it was told to. */
+  /** Resolves when the thread has ended: with undefined after close(), else with the reason. */
   readonly ended: Promise<string | undefined>;
   readonly #worker: Worker;
-  readonly #owed = new Map<number, Owed>();
+  readonly #pending = new Map<number, PendingReply>();
   readonly #layouts = new Map<number, readonly InputLayout[]>();
-  #calls = 0;
+  #lastId = 0;
   #isClosing = false;
   #deathReason: string | undefined;
 
   constructor(url: URL, settings: WorkerSettings) {
     this.#worker = new Worker(url, { workerData: settings });
-    this.#worker.on('message', (reply: Reply) => this.#settle(reply));
+    this.#worker.on('message', (reply: ReplyMessage) => this.#onReply(reply));
     this.#worker.on('error', (error) => {
       this.#deathReason = messageOf(error);
     });
     this.ended = new Promise((resolve) => {
-      this.#worker.once('exit', (code) => resolve(this.#bury(code)));
+      this.#worker.once('exit', (code) => resolve(this.#onExit(code)));
     });
   }
 
-  /** Opens a session under the order's key. */
-  async load(order: Omit<LoadOrder, 'kind'>): Promise<LoadReply> {
-    this.#layouts.set(order.key, order.inputs.map(layoutOf));
-    const value = await this.#call({ kind: 'load', ...order });
-    if (!value || !('provider' in value)) throw new TypeError('a load was answered by something else');
-    return value;
+  /** Opens a session under the command's key. */
+  async load(command: Omit<LoadCommand, 'kind'>): Promise<SessionInfo> {
+    this.#layouts.set(command.key, command.inputs.map(layoutOf));
+    return (await this.#send({ kind: 'load', ...command })) as SessionInfo;
   }
 
-  /** Runs one batch. */
-  async run(key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
-    const packed = packSlices(slices, this.#layouts.get(key) ?? []);
-    const value = await this.#call({ kind: 'run', key, ...packed });
-    if (!value || !('scores' in value)) throw new TypeError('a run was answered by something else');
-    return { results: resultsOf(slices, value), ms: value.ms };
+  /**
+   * Runs one batch in the session under this key.
+   * @throws {RunTimeoutError} when there is no result after `limitMs`.
+   */
+  async run(key: number, slices: readonly SampleSlice[], limitMs = Infinity): Promise<RunResult> {
+    const run = this.#run(key, slices);
+    if (limitMs === Infinity) return run;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new RunTimeoutError(limitMs, run)), limitMs);
+    });
+    try {
+      return await Promise.race([run, timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async unload(key: number): Promise<void> {
     this.#layouts.delete(key);
-    await this.#call({ kind: 'unload', key });
+    await this.#send({ kind: 'unload', key });
   }
 
-  /** Lets the thread finish its orders, release its sessions and end. */
+  /** Lets the thread finish its commands, release its sessions and end. */
   async close(): Promise<void> {
     this.#isClosing = true;
-    this.#worker.postMessage({ call: 0, order: { kind: 'close' } } satisfies Request, []);
+    this.#worker.postMessage({ id: 0, command: { kind: 'close' } } satisfies CommandMessage, []);
     await this.ended;
   }
 
-  /** No longer keeps the process alive. For a thread that hangs: it must not be forced to end, only be left behind. */
+  /** Lets the process end although the thread has not: a hung thread must not be terminated. */
   abandon(): void {
     this.#worker.unref();
   }
 
-  #call(order: Order): Promise<LoadReply | RunReply | undefined> {
-    this.#calls += 1;
-    const call = this.#calls;
+  async #run(key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
+    const packed = packSlices(slices, this.#layouts.get(key) ?? []);
+    const reply = (await this.#send({ kind: 'run', key, ...packed })) as RunReply;
+    return { results: resultsOf(slices, reply), ms: reply.ms };
+  }
+
+  #send(command: Command): Promise<ReplyValue> {
+    this.#lastId += 1;
+    const id = this.#lastId;
     return new Promise((resolve, reject) => {
       if (this.#deathReason !== undefined) {
         reject(new WorkerDiedError(this.#deathReason));
         return;
       }
-      this.#worker.postMessage({ call, order } satisfies Request, []);
-      this.#owed.set(call, { resolve, reject });
+      this.#worker.postMessage({ id, command } satisfies CommandMessage, []);
+      this.#pending.set(id, { resolve, reject });
     });
   }
 
-  #settle(reply: Reply): void {
-    const owed = this.#owed.get(reply.call);
-    this.#owed.delete(reply.call);
-    if ('error' in reply) owed?.reject(new OrderFailedError(reply.error, reply.isDevice));
-    else owed?.resolve(reply.value);
+  #onReply(reply: ReplyMessage): void {
+    const pending = this.#pending.get(reply.id);
+    this.#pending.delete(reply.id);
+    if ('error' in reply) pending?.reject(new CommandFailedError(reply.error, reply.isDeviceUnavailable));
+    else pending?.resolve(reply.value);
   }
 
-  #bury(exitCode: number): string | undefined {
-    const reason = this.#deathReason ?? `the worker thread ended with code ${exitCode}`;
+  #onExit(code: number): string | undefined {
+    const reason = this.#deathReason ?? `the worker thread ended with code ${code}`;
     this.#deathReason = reason;
-    for (const owed of this.#owed.values()) owed.reject(new WorkerDiedError(reason));
-    this.#owed.clear();
+    for (const pending of this.#pending.values()) pending.reject(new WorkerDiedError(reason));
+    this.#pending.clear();
     return this.#isClosing ? undefined : reason;
   }
 }
 
 function resultsOf(slices: readonly SampleSlice[], { scores, faults }: RunReply): SliceResult[] {
+  const results: SliceResult[] = [];
   let start = 0;
-  const results: SliceResult[] = slices.map(({ samples }) => {
-    const own = scores.slice(start, start + samples);
+  for (const { samples } of slices) {
+    results.push({ scores: scores.slice(start, start + samples) });
     start += samples;
-    return { scores: own };
-  });
+  }
   for (const [index, fault] of faults) results[index] = { fault };
   return results;
 }

@@ -1,63 +1,70 @@
 /**
- * Owns the worker thread: takes orders one after the other, holds one session per probe, answers each order.
- * It ends by itself when it is told to close; it must never be terminated during a run, which would abort the process.
+ * The program of a worker thread: executes commands one after the other, holds one session per key, replies to each command.
+ * It ends by itself after a `close` command. It must never be terminated during a run, which would abort the process.
  */
+import { readlinkSync } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 
+import { messageOf } from '../../errors.js';
 import { BatchMemory } from './batch-memory.js';
 import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';
+import { unpackSlices } from './packing.js';
 import type {
-  LoadOrder,
-  LoadReply,
-  Order,
-  Reply,
-  Request,
-  RunOrder,
+  Command,
+  CommandMessage,
+  LoadCommand,
+  ReplyMessage,
+  ReplyValue,
+  RunCommand,
   RunReply,
+  SessionInfo,
   WorkerSettings,
 } from './protocol.js';
-import { messageOf } from '../../probe/refusal.js';
-import { unpackSlices } from './packing.js';
 import { DeviceUnavailableError, type ProbeSession, openSession } from './session.js';
-import { lowerThreadPriority } from './thread-priority.js';
 
 interface LoadedGraph extends RunnableGraph {
   readonly session: ProbeSession;
 }
 
+/** The niceness that inference threads add to their own; a niceness is at most 19. */
+const NICENESS = 5;
+const MAX_NICENESS = 19;
+
 if (!parentPort) throw new Error('this module runs as a worker thread only');
 const port = parentPort;
-// The engine alone starts this thread.
+// Only WorkerThread starts this thread.
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
 const memory = new BatchMemory();
 lowerThreadPriority();
 
-// One order at a time: a session's run yields to the event loop before it blocks, and the next message must wait.
-let lastOrder = Promise.resolve();
-port.on('message', (request: Request) => {
-  lastOrder = lastOrder.then(() => answer(request));
+// One command at a time: a session's run yields to the event loop before it blocks, and the next command must wait.
+let lastCommand = Promise.resolve();
+port.on('message', (message: CommandMessage) => {
+  lastCommand = lastCommand.then(() => answer(message));
 });
 
-async function answer({ call, order }: Request): Promise<void> {
+async function answer({ id, command }: CommandMessage): Promise<void> {
   try {
-    const value = await carryOut(order);
-    if (order.kind === 'close') port.close();
-    else send({ call, value });
+    const value = await execute(command);
+    if (command.kind === 'close') port.close();
+    else send({ id, value });
   } catch (error) {
-    send({ call, error: messageOf(error), isDevice: error instanceof DeviceUnavailableError });
+    const isDeviceUnavailable = error instanceof DeviceUnavailableError;
+    send({ id, error: messageOf(error), isDeviceUnavailable });
   }
 }
 
-async function carryOut(order: Order): Promise<LoadReply | RunReply | undefined> {
-  switch (order.kind) {
+async function execute(command: Command): Promise<ReplyValue> {
+  switch (command.kind) {
     case 'load':
-      return load(order);
+      return load(command);
     case 'run':
-      return run(order);
+      return run(command);
     case 'unload':
-      await unload(order.key);
+      await unload(command.key);
       return undefined;
     case 'close':
       for (const key of graphs.keys()) await unload(key);
@@ -65,17 +72,17 @@ async function carryOut(order: Order): Promise<LoadReply | RunReply | undefined>
   }
 }
 
-async function load({ key, model, inputs, output, allCores }: LoadOrder): Promise<LoadReply> {
+async function load({ key, model, inputs, output, allCores }: LoadCommand): Promise<SessionInfo> {
   const session = await openSession(model, output, { ...settings, allCores });
   graphs.set(key, { session, layouts: inputs.map(layoutOf) });
-  return session.about;
+  return session.info;
 }
 
-async function run(order: RunOrder): Promise<RunReply> {
+async function run(command: RunCommand): Promise<RunReply> {
   const start = performance.now();
-  const graph = graphs.get(order.key);
-  if (!graph) throw new Error(`no probe is loaded under ${order.key}`);
-  const { scores, faults } = await runBatch(unpackSlices(order, graph.layouts), graph, memory);
+  const graph = graphs.get(command.key);
+  if (!graph) throw new Error(`no probe is loaded under ${command.key}`);
+  const { scores, faults } = await runBatch(unpackSlices(command, graph.layouts), graph, memory);
   return { scores, faults, ms: performance.now() - start };
 }
 
@@ -85,6 +92,19 @@ async function unload(key: number): Promise<void> {
   await graph?.session.release();
 }
 
-function send(reply: Reply): void {
+function send(reply: ReplyMessage): void {
   port.postMessage(reply);
+}
+
+/**
+ * Lowers the priority of this thread and of those that ONNX Runtime starts from it. Runs keep all cores busy, and the event
+ * loop must receive and refuse requests without waiting for them. Only Linux has a priority per thread.
+ */
+function lowerThreadPriority(): void {
+  try {
+    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+    setPriority(thread, Math.min(MAX_NICENESS, getPriority(thread) + NICENESS));
+  } catch {
+    // Without a lower priority the service is slower under load and otherwise the same.
+  }
 }

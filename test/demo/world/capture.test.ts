@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { captured, type CaptureContract } from '../../../demo/world/capture.js';
 import type { Step } from '../../../demo/world/sampler.js';
-import { f16ToNumber } from '../../../src/wire/dtype.js';
+import { f16ToNumber } from '../../../src/wire/float-convert.js';
 import { CAPTION, DESCRIPTION, IMAGE_SIZE } from '../../support/world.js';
 
 const ROWS = 2;

@@ -1,4 +1,4 @@
-/** Owns the proof that a deadline is judged by the work that is ahead, and never keeps an idle thread idle. */
+/** Tests that latencies are predicted from the work that is ahead, and that an idle worker always gets a request. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -8,34 +8,34 @@ import { MS_PER_RUN, MS_PER_TOKEN, probeWith, requestOf } from '../../support/ma
 
 const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
 
-test('a request needs its own run, what waits before it and what runs, shared among the threads', () => {
+test('the latency of a request is its own run plus what waits and runs, divided by the workers', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const predictor = new LatencyPredictor(requestQueue);
   const probe = probeWith(1, 4);
   const request = requestOf(2, probe, 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
-  assert.equal(predictor.needMs(request, 1), own);
+  assert.equal(predictor.latencyMs(request, 1), own);
   requestQueue.add(requestOf(4, probe, 5));
   const ahead = MS_PER_RUN + 20 * MS_PER_TOKEN;
-  const alone = predictor.needMs(request, 1);
+  const alone = predictor.latencyMs(request, 1);
   assert.ok(alone >= own + ahead && alone < own + 1.2 * ahead, String(alone));
-  const shared = predictor.needMs(request, 4);
+  const shared = predictor.latencyMs(request, 4);
   assert.ok(shared >= own + ahead / 4 && shared < own + (1.2 * ahead) / 4, String(shared));
 
   const batch = requestQueue.take() ?? assert.fail();
-  const end = predictor.begin(batch);
-  const during = predictor.needMs(request, 1);
+  const endTracking = predictor.trackRun(batch);
+  const during = predictor.latencyMs(request, 1);
   assert.ok(during > own && during <= alone, String(during));
-  end();
-  assert.equal(predictor.needMs(request, 1), own);
+  endTracking();
+  assert.equal(predictor.latencyMs(request, 1), own);
 });
 
-test('of a request that is cut, the largest piece counts as its own run', () => {
+test('the cost of a request that is cut is that of its largest slice', () => {
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
-  assert.equal(predictor.needMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
+  assert.equal(predictor.latencyMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
 });
 
-test('what cannot make it is predictedLate, but for the last of all', () => {
+test('requests that would miss their deadlines are predicted late, but at least one is kept', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const predictor = new LatencyPredictor(requestQueue);
   assert.deepEqual(predictor.predictedLate(), []);
@@ -45,7 +45,7 @@ test('what cannot make it is predictedLate, but for the last of all', () => {
   const patient = requestOf(1, probe);
   assert.ok(first && second && third);
   requestQueue.add(first);
-  assert.deepEqual(predictor.predictedLate(), [], 'an idle thread has nothing better to do');
+  assert.deepEqual(predictor.predictedLate(), [], 'an idle worker runs it all the same');
   requestQueue.add(second);
   assert.deepEqual(predictor.predictedLate(), [first]);
   requestQueue.add(patient);
@@ -53,34 +53,34 @@ test('what cannot make it is predictedLate, but for the last of all', () => {
   assert.deepEqual(predictor.predictedLate(), [first, second, third]);
 });
 
-test('what came later than predicted lately makes it more careful, and what comes in time less', () => {
+test('late scores widen the margin, and scores in time narrow it', () => {
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   const probe = probeWith(1, 4);
   assert.equal(predictor.predictedLatencyMs(1, 0), 0);
   const late = requestOf(1, probe, 1);
-  predictor.expect(late, 1);
+  predictor.recordAdmitted(late, 1);
   const end = performance.now() + 30;
   while (performance.now() < end);
-  predictor.fulfilled(late);
-  const careful = predictor.predictedLatencyMs(1, 0);
-  assert.ok(careful > 10, String(careful));
+  predictor.recordScored(late);
+  const afterLate = predictor.predictedLatencyMs(1, 0);
+  assert.ok(afterLate > 10, String(afterLate));
   for (let count = 0; count < 50; count += 1) {
     const prompt = requestOf(1, probe, 1);
-    predictor.expect(prompt, 1);
-    predictor.fulfilled(prompt);
+    predictor.recordAdmitted(prompt, 1);
+    predictor.recordScored(prompt);
   }
-  const usual = MS_PER_RUN + MS_PER_TOKEN;
+  const meanCost = MS_PER_RUN + MS_PER_TOKEN;
   assert.ok(
-    predictor.predictedLatencyMs(1, 0) < careful / 4 + usual,
+    predictor.predictedLatencyMs(1, 0) < afterLate / 4 + meanCost,
     String(predictor.predictedLatencyMs(1, 0)),
   );
 });
 
-test('requests that are still being received count as usual ones, shared among the threads', () => {
+test('requests that are still being received count at the mean cost, divided by the workers', () => {
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   const request = requestOf(2, probeWith(1, 4), 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
-  for (let count = 0; count < 100; count += 1) predictor.expect(request, 1);
+  for (let count = 0; count < 100; count += 1) predictor.recordAdmitted(request, 1);
   assert.ok(Math.abs(predictor.predictedLatencyMs(1, 0) - own) < 0.01 * own);
   assert.ok(Math.abs(predictor.predictedLatencyMs(2, 9) - 5 * own) < 0.01 * own * 5);
 });

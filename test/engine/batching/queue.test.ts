@@ -1,4 +1,4 @@
-/** Owns the proof that the queue keeps its order, its bounds and its books, whatever happens to it. */
+/** Tests that the queue keeps its order and its limits, and counts its samples and bytes correctly. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -23,7 +23,7 @@ test('whole requests are taken as long as they fit, in order', () => {
   assert.deepEqual(samplesOf(requestQueue), []);
 });
 
-test('only a request larger than a batch is cut, and its rest shares a batch', () => {
+test('only a request larger than a batch is cut, and its last slice shares a batch', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 4);
   for (const samples of [1, 10, 2]) requestQueue.add(requestOf(samples, probe));
@@ -35,23 +35,23 @@ test('only a request larger than a batch is cut, and its rest shares a batch', (
   assert.deepEqual(requestQueue.depth(), { samples: 0, bytes: 0 });
 });
 
-test('a request up to twice a batch stays whole where no other thread would take the rest', () => {
+test('a request up to twice a batch stays whole when no other worker is idle', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 64, 8);
   const take = (): number[] => requestQueue.take(true)?.slices.map(({ slice }) => slice.samples) ?? [];
   for (const samples of [8, 9, 2, 8, 1]) requestQueue.add(requestOf(samples, probe, 2));
   assert.deepEqual(take(), [8]);
-  assert.deepEqual(take(), [4], 'one that is larger is cut');
+  assert.deepEqual(take(), [4], 'a larger one is cut');
   assert.deepEqual(take(), [4]);
-  assert.deepEqual(take(), [1, 2], 'and none is added whole to what has begun');
+  assert.deepEqual(take(), [1, 2], 'none of that size joins a batch that has begun');
   assert.deepEqual(take(), [8]);
   assert.deepEqual(take(), [1]);
   const limited = probeWith(2, 4);
   requestQueue.add(requestOf(5, limited));
-  assert.deepEqual(take(), [4], 'the operator’s limit holds');
+  assert.deepEqual(take(), [4], 'the operator’s limit applies');
 });
 
-test('a batch is bounded in padded tokens: a long sample makes all of it long', () => {
+test('a batch is limited in padded tokens, and its longest sample pads all others', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 100, 24);
   for (const [samples, tokens] of [
@@ -77,7 +77,7 @@ test('a batch is bounded in padded tokens: a long sample makes all of it long', 
   ]);
 });
 
-test('what waits is counted as work, by the cost of each probe and the runs that it takes', () => {
+test('the work that waits is the cost of its tokens and of the runs that it takes', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   assert.equal(requestQueue.workMs(), 0);
   requestQueue.add(requestOf(3, probeWith(1, 4), 5));
@@ -99,7 +99,7 @@ test('the probe whose first request has waited longest is next', () => {
   assert.equal(requestQueue.take()?.probe, two);
 });
 
-test('a request that leaves halfway takes what is left of it along', () => {
+test('removing a request that is partly taken removes the rest of it', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 4);
   const large = requestOf(10, probe);
@@ -112,7 +112,7 @@ test('a request that leaves halfway takes what is left of it along', () => {
   assert.deepEqual(samplesOf(requestQueue), [1]);
 });
 
-test('over any life, the books agree with what is inside and nothing is lost', () => {
+test('after any sequence of events, the counts match the content and no request is lost', () => {
   const event = fc.oneof(
     fc.record({
       kind: fc.constant('add' as const),
@@ -149,9 +149,9 @@ test('over any life, the books agree with what is inside and nothing is lost', (
           if (gone) requestQueue.remove(gone);
           inside = inside.filter((request) => request !== gone);
         }
-        inside = inside.filter((request) => request.waiting > 0);
+        inside = inside.filter((request) => request.waitingSamples > 0);
         assert.deepEqual(requestQueue.depth(), {
-          samples: inside.reduce((sum, request) => sum + request.waiting, 0),
+          samples: inside.reduce((sum, request) => sum + request.waitingSamples, 0),
           bytes: inside.reduce((sum, request) => sum + request.bytes, 0),
         });
       }

@@ -1,13 +1,13 @@
-/** Owns the proof that a probe reaches every thread, also those that were there before it, and that threads are renewed. */
+/** A probe is loaded into every thread, earlier and later ones, and threads are replaced. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
 import type { KeyedProbe } from '../../../src/engine/warm-up/warm-up.js';
-import { readProbeFolder } from '../../../src/probe/probe-folder.js';
-import { ProbeRefusedError } from '../../../src/probe/refusal.js';
-import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
+import { readProbeFolder } from '../../../src/probe/folder.js';
+import { ProbeRefusedError } from '../../../src/probe/folder.js';
+import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { SlotRunResult, WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
 import { SILENT_LOG } from '../../support/engine.js';
 import {
@@ -47,7 +47,7 @@ async function probeOf(t: TestContext, key: number, options: ProbeFolderOptions 
 
 function runBatch(slot: WorkerSlot | undefined, key: number): Promise<SlotRunResult> {
   assert.ok(slot);
-  return slot.run(key, [wholeSlice(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
+  return slot.run(key, [sliceOf(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
 }
 
 async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number> {
@@ -56,21 +56,21 @@ async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number>
   return result && 'scores' in result ? result.scores.length : 0;
 }
 
-test('a probe is brought into threads that run already, and into those that come later', async (t) => {
+test('a probe is loaded into threads that exist already and into later ones', async (t) => {
   const pool = await poolOf(t, 2);
   await pool.install(await probeOf(t, 1));
   await pool.install(await probeOf(t, 2, { bias: 1 }));
   await pool.grow(3);
   assert.deepEqual([pool.size, pool.live, pool.hung], [3, 3, 0]);
   for (const key of [1, 2]) {
-    // Each run takes the first idle thread, so three at once are on three threads.
+    // Each run takes the first idle thread, so three runs at once are on three threads.
     const runs = Array.from({ length: 3 }, () => runOn(pool.idle(), key));
     assert.equal(pool.idle(), undefined);
     assert.deepEqual(await Promise.all(runs), [3, 3, 3]);
   }
 });
 
-test('a refused probe leaves nothing behind', async (t) => {
+test('a refused probe leaves no session', async (t) => {
   const pool = await poolOf(t, 2);
   const broken = await probeOf(t, 1, { edit: (manifest) => (manifest.selftest.scores = [0, 0]) });
   await assert.rejects(pool.install(broken), ProbeRefusedError);
@@ -81,7 +81,7 @@ test('a refused probe leaves nothing behind', async (t) => {
   assert.equal(pool.live, 3);
 });
 
-test('a thread that is replaced during a run ends it first and takes no other', async (t) => {
+test('a thread that is replaced during a run finishes the run and takes no other', async (t) => {
   const pool = await poolOf(t, 1);
   await pool.install(await probeOf(t, 1, { work: 50 }));
   const slot = pool.idle();
@@ -92,7 +92,7 @@ test('a thread that is replaced during a run ends it first and takes no other', 
   await replaced;
 });
 
-test('a thread that is replaced comes back with every probe', async (t) => {
+test('the replacement of a thread holds every probe', async (t) => {
   const pool = await poolOf(t, 1);
   await pool.install(await probeOf(t, 1));
   const slot = pool.idle();
@@ -102,11 +102,11 @@ test('a thread that is replaced comes back with every probe', async (t) => {
   assert.equal(await runOn(pool.idle(), 1), 3);
 });
 
-test('only a run that finds no other thread at work and nothing waiting may get all cores', async (t) => {
+test('only a run without other runs or waiting requests may get all cores', async (t) => {
   let isQueueEmpty = true;
   const pool = await poolOf(t, 2, { allCores: 2, isQueueEmpty: () => isQueueEmpty });
   const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
-  // Whether it gains from them is this machine's to say.
+  // Whether the probe gains from all cores depends on this machine.
   const gains = 3 >= plan.allCoresFrom;
   const alone = runBatch(pool.idle(), 1);
   const beside = runBatch(pool.idle(), 1);
@@ -115,7 +115,7 @@ test('only a run that finds no other thread at work and nothing waiting may get 
   assert.equal((await runBatch(pool.idle(), 1)).hadAllCores, false);
 });
 
-test('a pool that is given no number of cores never runs on all', async (t) => {
+test('a pool without a number of cores never runs on all cores', async (t) => {
   const pool = await poolOf(t, 1);
   const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
   assert.equal(plan.allCoresFrom, Infinity);

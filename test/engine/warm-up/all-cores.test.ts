@@ -1,13 +1,12 @@
-/** Owns the proof that a run gets all cores just when it is alone and gains from them, and scores then as it does otherwise. */
+/** A run gets all cores only when it is alone and gains from them, and its scores are the same as otherwise. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 
 import { allCoresKey, measureAllCores } from '../../../src/engine/warm-up/all-cores.js';
 import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
 import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
-import { readProbeFolder } from '../../../src/probe/probe-folder.js';
-import type { SampleSlice } from '../../../src/engine/worker/protocol.js';
-import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
+import { readProbeFolder } from '../../../src/probe/folder.js';
+import { type SampleSlice, sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import { WorkerThread, type RunResult } from '../../../src/engine/worker/worker-thread.js';
 import { type SlotRunResult, WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
 import { SILENT_LOG } from '../../support/engine.js';
@@ -16,8 +15,8 @@ import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js'
 
 const WORKER_URL = new URL('../../../src/engine/worker/worker.js', import.meta.url);
 
-/** A real thread that notes which sessions it is asked for. */
-class NotingThread extends WorkerThread {
+/** A real thread that records the sessions of its runs. */
+class RecordingThread extends WorkerThread {
   readonly keys: number[] = [];
 
   override run(key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
@@ -34,7 +33,7 @@ async function measuredProbe(t: TestContext, allCoresFrom: number): Promise<Meas
 }
 
 async function slotOf(t: TestContext, probe: MeasuredProbe, isAlone: () => boolean) {
-  const thread = new NotingThread(WORKER_URL, { device: 'cpu', intraOpThreads: 1 });
+  const thread = new RecordingThread(WORKER_URL, { device: 'cpu', intraOpThreads: 1 });
   const slot = new WorkerSlot({
     makeThread: () => thread,
     probes: new Map([[probe.key, probe]]),
@@ -53,7 +52,7 @@ async function slotOf(t: TestContext, probe: MeasuredProbe, isAlone: () => boole
 }
 
 function run(slot: WorkerSlot, key: number, samples: number): Promise<SlotRunResult> {
-  return slot.run(key, [wholeSlice(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 3, samples))))]);
+  return slot.run(key, [sliceOf(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 3, samples))))]);
 }
 
 function scoresOf({ results: [result] }: RunResult): readonly number[] {
@@ -61,19 +60,19 @@ function scoresOf({ results: [result] }: RunResult): readonly number[] {
   return result.scores;
 }
 
-test('a run that is alone goes to the session on all cores, any other to that on one, with the same scores', async (t) => {
+test('only a lone run goes to the session on all cores, and the scores are the same', async (t) => {
   const probe = await measuredProbe(t, 2);
   let isAlone = true;
   const { slot, thread } = await slotOf(t, probe, () => isAlone);
-  const [own, wide] = [probe.key, allCoresKey(probe.key)];
-  assert.ok(thread.keys.includes(own) && thread.keys.includes(wide), 'each is warmed up');
+  const [own, all] = [probe.key, allCoresKey(probe.key)];
+  assert.ok(thread.keys.includes(own) && thread.keys.includes(all), 'both sessions are warmed up');
   thread.keys.length = 0;
 
   const alone = await run(slot, probe.key, 3);
   const few = await run(slot, probe.key, 1);
   isAlone = false;
   const beside = await run(slot, probe.key, 3);
-  assert.deepEqual(thread.keys, [wide, own, own]);
+  assert.deepEqual(thread.keys, [all, own, own]);
   assert.deepEqual(
     [alone, few, beside].map(({ hadAllCores }) => hadAllCores),
     [true, false, false],
@@ -83,7 +82,7 @@ test('a run that is alone goes to the session on all cores, any other to that on
   }
 });
 
-test('where all cores bring nothing there is no such session', async (t) => {
+test('a probe that does not gain from all cores has no such session', async (t) => {
   const probe = await measuredProbe(t, Infinity);
   const { slot, thread } = await slotOf(t, probe, () => true);
   assert.equal((await run(slot, probe.key, 3)).hadAllCores, false);
@@ -91,7 +90,7 @@ test('where all cores bring nothing there is no such session', async (t) => {
   await assert.rejects(run(slot, allCoresKey(probe.key), 1), /no probe is loaded under -7|not loaded/);
 });
 
-test('a probe that is taken out of a thread leaves no session behind', async (t) => {
+test('unloading a probe releases both of its sessions', async (t) => {
   const probe = await measuredProbe(t, 1);
   const { slot, thread } = await slotOf(t, probe, () => true);
   slot.unload(probe.key);
@@ -100,12 +99,12 @@ test('a probe that is taken out of a thread leaves no session behind', async (t)
   }
 });
 
-/** Times of runs by their samples, ms. */
+/** Runs whose time depends on their samples, ms. */
 function timed(times: Readonly<Record<number, number>>) {
   return async (samples: number): Promise<number> => times[samples] ?? NaN;
 }
 
-test('all cores are for the sizes that gain a third by them, and for all larger ones', async () => {
+test('all cores are used from the smallest size on from which every size gains a third', async () => {
   const onOne = timed({ 1: 1, 2: 2, 4: 4 });
   assert.equal(await measureAllCores(onOne, timed({ 1: 0.5, 2: 1, 4: 2 }), 4), 1);
   assert.equal(await measureAllCores(onOne, timed({ 1: 0.75, 2: 1.3, 4: 2.5 }), 4), 2);
@@ -113,7 +112,7 @@ test('all cores are for the sizes that gain a third by them, and for all larger 
   assert.equal(await measureAllCores(onOne, timed({ 1: 0.5, 2: 1, 4: 3.7 }), 4), Infinity);
 });
 
-test('a run that was disturbed does not decide', async () => {
+test('a disturbed run does not change the result', async () => {
   let turn = 0;
   const disturbed = async (): Promise<number> => {
     turn += 1;

@@ -1,4 +1,4 @@
-/** Owns the proof that the best size of a batch and the cost of a run are found by running some, whatever the probe costs. */
+/** The best batch size and the cost of a run are measured, for fast and slow probes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -9,7 +9,7 @@ import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
 
 const TOKENS = 12;
 
-test('the smallest size that is next to the best is taken, and no much larger ones are tried', async () => {
+test('the smallest size close to the best is chosen, and sizes beyond the time limit of a run are not tried', async () => {
   const ran: number[] = [];
   // From 8 samples on, each further one costs as much as it did alone.
   const run = async (samples: number): Promise<number> => {
@@ -22,24 +22,24 @@ test('the smallest size that is next to the best is taken, and no much larger on
   assert.equal(samplesThatFit(plan, TOKENS), 8);
   assert.equal(samplesThatFit(plan, 2 * TOKENS), 4);
   assert.equal(samplesThatFit(plan, TOKENS / 3), 24);
-  assert.equal(samplesThatFit(plan, 1000 * TOKENS), 1, 'one sample runs however long it is');
+  assert.equal(samplesThatFit(plan, 1000 * TOKENS), 1, 'a single sample always fits');
 });
 
-test('where every larger batch pays, the largest is taken; where none does, one sample', async () => {
+test('the largest batch is chosen when every larger one pays, and one sample when none does', async () => {
   assert.equal((await measureBatches(async () => 5, TOKENS)).bestSamples, 64);
   assert.equal((await measureBatches(async (samples) => 50 * samples, TOKENS)).bestSamples, 1);
 });
 
-test('what a run costs beside itself counts: short runs are worth more company than long ones', async () => {
+test('the overhead of a run counts, so short runs get larger batches', async () => {
   assert.equal((await measureBatches(async (samples) => samples, TOKENS)).bestSamples, 8);
 });
 
-test('no batch is planned that keeps all in it waiting for long, however much it saves', async () => {
+test('no batch is planned that takes too long, however much it saves', async () => {
   assert.equal((await measureBatches(async (samples) => 15 + samples, TOKENS)).bestSamples, 4);
   assert.equal((await measureBatches(async (samples) => 90 + samples, TOKENS)).bestSamples, 1);
 });
 
-test('what disturbs all first runs of a size, and more, changes nothing', async () => {
+test('a disturbance that lasts for several runs does not change the plan', async () => {
   for (const disturbedFrom of [0, 2, 4, 6]) {
     let runs = 0;
     const run = async (samples: number): Promise<number> => {
@@ -57,7 +57,7 @@ test('what disturbs all first runs of a size, and more, changes nothing', async 
   }
 });
 
-test('a slow probe is not run more often than it must', async () => {
+test('a slow probe is measured with few runs', async () => {
   const ran: number[] = [];
   const run = async (samples: number): Promise<number> => {
     ran.push(samples);
@@ -67,7 +67,7 @@ test('a slow probe is not run more often than it must', async () => {
   assert.deepEqual(ran, [1, 1, 2, 2]);
 });
 
-test('the operator’s size stands, and is run too', async () => {
+test('the operator’s size is used, and measured too', async () => {
   const ran = new Set<number>();
   const plan = await measureBatches(
     async (samples) => {
@@ -81,8 +81,8 @@ test('the operator’s size stands, and is run too', async () => {
   assert.deepEqual([...ran], [1, 2, 4, 6]);
 });
 
-test('the line goes through what was measured', () => {
-  const cost = CostModel.through(
+test('the cost line fits the measurements', () => {
+  const cost = CostModel.fit(
     [1, 2, 4, 8].map((samples) => ({ samples, ms: 3 + samples * TOKENS * 0.25 })),
     TOKENS,
   );
@@ -90,27 +90,27 @@ test('the line goes through what was measured', () => {
   assert.ok(Math.abs(cost.predict(100, 2) - (25 + 6)) < 1e-9);
 });
 
-test('a measurement that was disturbed does not bend the line', () => {
+test('a disturbed measurement does not change the line', () => {
   const times = [1.3, 2.1, 3.9, 7.3, 16.9, 374];
-  const { slopeMs, baseMs } = CostModel.through(
+  const { slopeMs, baseMs } = CostModel.fit(
     times.map((ms, index) => ({ samples: 2 ** index, ms })),
     1,
   );
   assert.ok(slopeMs > 0.7 && slopeMs < 1.3 && baseMs < 1, `${slopeMs} ${baseMs}`);
 });
 
-test('no line falls or begins below zero, whatever was measured', () => {
+test('slope and base are never negative', () => {
   const measured = fc.array(fc.double({ min: 0.01, max: 1e4, noNaN: true }), { minLength: 1, maxLength: 8 });
   fc.assert(
     fc.property(measured, (times) => {
       const measurements = times.map((ms, index) => ({ samples: 2 ** index, ms }));
-      const { slopeMs, baseMs } = CostModel.through(measurements, TOKENS);
+      const { slopeMs, baseMs } = CostModel.fit(measurements, TOKENS);
       assert.ok(slopeMs >= 0 && baseMs >= -1e-9 && Number.isFinite(slopeMs + baseMs));
     }),
   );
 });
 
-test('the pace follows the runs, in both directions, and one run does not turn it over', () => {
+test('the pace follows the runs in both directions, and a single run changes it little', () => {
   const cost = new CostModel(1, 10);
   cost.learn(10, 20_000);
   assert.ok(cost.predict(10) < 1.5 * 20);

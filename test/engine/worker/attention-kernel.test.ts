@@ -1,4 +1,4 @@
-/** Owns the proof that the quick check of attention never clears what the exact one faults, and clears what is usual. */
+/** The kernel's fast check of attention never clears what the exact check rejects, and clears ordinary batches. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -7,10 +7,11 @@ import * as fc from 'fast-check';
 
 import { attentionKernelText } from '../../../scripts/attention-kernel-text.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
-import { MAX_MASS, checkAttention } from '../../../src/engine/worker/check.js';
-import { f16ToNumber, numberToF16 } from '../../../src/wire/dtype.js';
+import { MAX_MASS, checkAttention } from '../../../src/engine/worker/value-checks.js';
+import { f16ToNumber } from '../../../src/wire/float-convert.js';
+import { numberToF16 } from '../../support/floats.js';
 
-const MODULE = new URL('../../../src/engine/attention-kernel.ts', import.meta.url);
+const MODULE = new URL('../../../../src/engine/worker/attention-kernel.ts', import.meta.url);
 const ONE = 0x3c00;
 const memory = new BatchMemory();
 
@@ -22,16 +23,16 @@ interface Maps {
   readonly halves: Uint16Array;
 }
 
-/** @param byteOffset where the maps are put. */
-function quickVerdict({ maps, tokens, area, halves }: Maps, byteOffset = 0): boolean {
+/** @param byteOffset where the maps are placed in the memory. */
+function isCleared({ maps, tokens, area, halves }: Maps, byteOffset = 0): boolean {
   const buffer = memory.reserve(byteOffset + halves.byteLength);
-  // What lies before and behind is none of the check's business.
+  // The check must not read the bytes before and after the maps.
   new Uint8Array(buffer).fill(0xff);
   new Uint8Array(buffer, byteOffset, halves.byteLength).set(new Uint8Array(halves.buffer));
   return memory.isSurelyAttention({ byteOffset, maps, tokens, area });
 }
 
-function exactVerdict({ maps, tokens, area, halves }: Maps): boolean {
+function isExactlyGood({ maps, tokens, area, halves }: Maps): boolean {
   const shape = { first: 0, samples: 1, layers: maps, tokens, height: 1, width: area };
   return checkAttention(halves, new Uint8Array(tokens).fill(1), shape) === undefined;
 }
@@ -54,7 +55,7 @@ const extent = fc.tuple(
   fc.integer({ min: 4, max: 19 }),
 );
 
-/** Mostly small probabilities, subnormal ones among them, and now and then whatever 16 bits can hold. */
+/** Mostly small probabilities, also subnormal ones, and sometimes any 16 bits. */
 const half = fc.oneof(
   { weight: 60, arbitrary: fc.integer({ min: 0, max: 0x3000 }) },
   { weight: 10, arbitrary: fc.integer({ min: 0, max: 0x3ff }) },
@@ -69,16 +70,16 @@ const anyMaps = extent.chain((size) => {
     .map((bits) => mapsOf(size, (index) => bits[index] ?? 0));
 });
 
-test('what the quick check clears, the exact one finds without fault', () => {
+test('the exact check finds no fault in what the fast one clears', () => {
   fc.assert(
     fc.property(anyMaps, fc.nat({ max: 40 }), (maps, pairs) => {
-      if (quickVerdict(maps, pairs * 2)) assert.ok(exactVerdict(maps));
+      if (isCleared(maps, pairs * 2)) assert.ok(isExactlyGood(maps));
     }),
     { numRuns: 3000 },
   );
 });
 
-test('what is well within the bounds is cleared, wherever it lies', () => {
+test('maps well within the bounds are cleared at any offset', () => {
   const thin = extent.chain((size) =>
     fc
       .array(fc.float({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 60 })
@@ -86,35 +87,35 @@ test('what is well within the bounds is cleared, wherever it lies', () => {
   );
   fc.assert(
     fc.property(thin, fc.nat({ max: 40 }), (maps, pairs) => {
-      assert.ok(quickVerdict(maps, pairs * 2));
+      assert.ok(isCleared(maps, pairs * 2));
     }),
   );
 });
 
-test('every half alone is cleared just when it is a probability; the negative zero is left to the exact check', () => {
+test('of all F16 values exactly the probabilities are cleared, except -0, which the exact check decides', () => {
   for (const area of [4, 5, 7, 16]) {
     const maps = mapsOf([1, 1, area], () => 0);
     for (let bits = 0; bits < 65_536; bits += 1) {
       maps.halves[area - 1] = bits;
       const value = f16ToNumber(bits);
       const expected = value >= 0 && value <= 1 && !Object.is(value, -0);
-      if (memoryVerdict(maps) !== expected) assert.fail(`${value} at the end of ${area}`);
+      if (isClearedFast(maps) !== expected) assert.fail(`${value} at the end of ${area}`);
     }
   }
 });
 
-/** As quickVerdict, but fast enough for all halves. */
-function memoryVerdict({ maps, tokens, area, halves }: Maps): boolean {
+/** As isCleared, but fast enough for all F16 values. */
+function isClearedFast({ maps, tokens, area, halves }: Maps): boolean {
   new Uint16Array(memory.reserve(halves.byteLength), 0, halves.length).set(halves);
   return memory.isSurelyAttention({ byteOffset: 0, maps, tokens, area });
 }
 
-test('a mass is cleared up to the bound and never beyond it, at any position and map', () => {
+test('a sum is cleared up to the bound and never above it, at any position of any map', () => {
   const [maps, tokens, area] = [2, 3, 11];
   const step = 2 ** -11;
   for (let position = 0; position < maps * area; position += 1) {
     for (let steps = -4; steps <= 4; steps += 1) {
-      // A half and two further values, in steps that halves below one can take: around 1.01 of a mass.
+      // 0.5 and two further values, in steps that F16 can represent below 1: a sum around 1.01.
       const rest = Math.round((MAX_MASS - 0.5) / step) + steps;
       const values = [0.5, 0.25, rest * step - 0.25];
       const start = Math.floor(position / area) * tokens * area + (position % area);
@@ -122,26 +123,26 @@ test('a mass is cleared up to the bound and never beyond it, at any position and
         const token = (index - start) / area;
         return Number.isInteger(token) ? numberToF16(values[token] ?? 0) : 0;
       });
-      const isExactlyGood = exactVerdict(heavy);
-      assert.equal(isExactlyGood, 0.5 + rest * step <= MAX_MASS);
-      assert.equal(quickVerdict(heavy), isExactlyGood, `${0.5 + rest * step} at ${position}`);
+      const isGood = isExactlyGood(heavy);
+      assert.equal(isGood, 0.5 + rest * step <= MAX_MASS);
+      assert.equal(isCleared(heavy), isGood, `${0.5 + rest * step} at ${position}`);
     }
   }
 });
 
-test('many tokens whose smallest slices would be lost in rounding are never cleared beyond the bound', () => {
+test('a sum above the bound is not cleared when float32 rounding would lose its small addends', () => {
   const tokens = 20_000;
-  // The first takes nearly all; each of the others is lost when added to it as float32 one by one.
+  // The first two tokens take nearly all; each of the others is lost when it is added to their sum as float32.
   const tiny = 1;
   const maps = mapsOf([1, tokens, 4], (index) => (index < 4 ? ONE : index < 8 ? numberToF16(0.0098) : tiny));
-  assert.equal(exactVerdict(maps), false);
-  assert.equal(quickVerdict(maps), false);
+  assert.equal(isExactlyGood(maps), false);
+  assert.equal(isCleared(maps), false);
 });
 
-test('maps too small for the kernel are left to the exact check', () => {
-  assert.equal(quickVerdict(mapsOf([1, 1, 3], () => 0)), false);
+test('maps too small for the kernel are not cleared', () => {
+  assert.equal(isCleared(mapsOf([1, 1, 3], () => 0)), false);
 });
 
-test('the kernel that the service loads is the one in the source', async () => {
+test('attention-kernel.ts is generated from attention-kernel.wat', async () => {
   assert.equal(readFileSync(MODULE, 'utf8'), await attentionKernelText());
 });

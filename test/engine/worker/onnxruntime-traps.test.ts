@@ -1,16 +1,16 @@
-/** Owns what must stay true so that ONNX Runtime's known traps stay shut; each of them costs images or the whole process. */
+/** Known pitfalls of ONNX Runtime that the code avoids; each of them would cost images or the whole process. */
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { layBatch } from '../../../src/engine/worker/batch.js';
+import { assembleBatch } from '../../../src/engine/worker/batch-assembly.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
-import { readySlice } from '../../../src/engine/worker/slice.js';
+import { convertSlice } from '../../../src/engine/worker/convert-slice.js';
 import { packSlices, unpackSlices } from '../../../src/engine/worker/packing.js';
 import { openSession } from '../../../src/engine/worker/session.js';
-import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
+import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import { sharedCopy } from '../../../src/wire/body-memory.js';
 import { tinyInputs, tinyOnnx } from '../../support/onnx.js';
 import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
@@ -23,14 +23,11 @@ async function sourcesThatHold(pattern: RegExp): Promise<string[]> {
   return files.filter((_, index) => holding[index]);
 }
 
-test('its runs block their thread, so only the worker may reach it', async () => {
+test('only the worker imports it, because runs block their thread', async () => {
   const importers = await sourcesThatHold(/from 'onnxruntime-node'/);
-  assert.deepEqual(importers.toSorted(), [
-    path.join('engine', 'session.ts'),
-    path.join('reference', 'graph.ts'),
-  ]);
+  assert.deepEqual(importers, [path.join('engine', 'worker', 'session.ts')]);
   assert.deepEqual(await sourcesThatHold(/^import \{[^}]*openSession\b[^}]*\}/m), [
-    path.join('engine', 'worker.ts'),
+    path.join('engine', 'worker', 'worker.ts'),
   ]);
 });
 
@@ -42,19 +39,19 @@ test('the service does not reach the reference world, whose runs block', async (
   );
 });
 
-test('a thread that is terminated during a run aborts the process, so none ever is', async () => {
+test('no thread is terminated, because that aborts the process during a run', async () => {
   assert.deepEqual(await sourcesThatHold(/\.terminate\(/), []);
 });
 
-test('shared memory is not taken as input on every Node, so a body in it is copied into its batch', () => {
+test('a body in shared memory is copied into its batch, because not every Node takes such memory as input', () => {
   const layouts = tinyInputs(1, 1, 2).map(layoutOf);
   const body = decodedBody(tensorsOf(randomSamples({ layers: 1, height: 1, width: 2 }, 3, 1)));
   const shared = { ...body, bytes: sharedCopy(new Uint8Array(body.bytes)) };
-  const [slice] = unpackSlices(packSlices([wholeSlice(shared)], layouts), layouts);
+  const [slice] = unpackSlices(packSlices([sliceOf(shared)], layouts), layouts);
   assert.ok(slice?.bytes instanceof SharedArrayBuffer);
-  const ready = readySlice(slice, layouts);
-  assert.ok('values' in ready);
-  for (const { data } of Object.values(layBatch([ready], layouts, new BatchMemory()).feeds))
+  const converted = convertSlice(slice, layouts);
+  assert.ok('values' in converted);
+  for (const { data } of Object.values(assembleBatch([converted], layouts, new BatchMemory())))
     assert.ok(!(data.buffer instanceof SharedArrayBuffer));
 });
 
@@ -70,13 +67,13 @@ test('float16 reaches the graph on this Node', async (t) => {
   assert.deepEqual([...scores], [0.75]);
 });
 
-test('a session says what it runs on and what its graph takes', async (t) => {
+test('a session reports its provider and the inputs and outputs of its graph', async (t) => {
   const session = await openSession(tinyOnnx({ inputs: tinyInputs(1, 1, 2) }), 'score', {
     device: 'cpu',
     intraOpThreads: 1,
   });
   t.after(() => session.release());
-  assert.deepEqual(session.about, {
+  assert.deepEqual(session.info, {
     provider: 'cpu',
     inputs: [
       { name: 'attention', type: 'float16', shape: ['batch', 1, 'tokens', 1, 2] },

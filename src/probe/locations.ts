@@ -1,0 +1,77 @@
+/** Finds the probes of a model repository, models/<name>/<version>/, and fingerprints their folders to detect changes. */
+import { readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+
+import { messageOf } from '../errors.js';
+import { PROBE_NAME } from './manifest.js';
+
+const VERSION = /^[1-9][0-9]*$/;
+
+/** What identifies a probe. */
+export interface ProbeVersion {
+  readonly name: string;
+  readonly version: number;
+}
+
+export interface ProbeLocation extends ProbeVersion {
+  readonly folder: string;
+}
+
+/** The order of probes in lists: by name, newest version first. */
+export function compareProbes(left: ProbeVersion, right: ProbeVersion): number {
+  if (left.name === right.name) return right.version - left.version;
+  return left.name < right.name ? -1 : 1;
+}
+
+/**
+ * Every folder whose path is that of a probe, in the order of compareProbes. Other files and folders are ignored.
+ * @throws when the models' folder itself cannot be read.
+ */
+export async function findProbeLocations(modelsDir: string): Promise<ProbeLocation[]> {
+  const locations: ProbeLocation[] = [];
+  for (const name of await foldersIn(modelsDir, PROBE_NAME)) {
+    for (const version of await versionsIn(path.join(modelsDir, name))) {
+      locations.push({ folder: path.join(modelsDir, name, version), name, version: Number(version) });
+    }
+  }
+  return locations.toSorted(compareProbes);
+}
+
+/** A text that differs once any file of the folder has changed. Cheap: no file is read. */
+export async function folderFingerprint(folder: string): Promise<string> {
+  try {
+    const names = (await readdir(folder)).toSorted();
+    return (await Promise.all(names.map((name) => fileFingerprint(folder, name)))).join('\n');
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** `stat` follows links: when a mounted volume is updated, the target of a link changes and not the link. */
+async function fileFingerprint(folder: string, name: string): Promise<string> {
+  try {
+    const { size, mtimeNs, ctimeNs, ino } = await stat(path.join(folder, name), { bigint: true });
+    return [name, size, mtimeNs, ctimeNs, ino].join(' ');
+  } catch (error) {
+    return `${name} ${messageOf(error)}`;
+  }
+}
+
+/** The version folders of a probe; none when `folder` is a link to a file or to nothing, or has just been deleted. */
+async function versionsIn(folder: string): Promise<string[]> {
+  try {
+    return await foldersIn(folder, VERSION);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+/** Links count as folders: mounted volumes link probes in from elsewhere. */
+async function foldersIn(folder: string, pattern: RegExp): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  return entries
+    .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && pattern.test(entry.name))
+    .map((entry) => entry.name);
+}

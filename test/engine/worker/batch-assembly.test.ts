@@ -1,0 +1,164 @@
+/** Slices are converted and assembled into a batch: where each value goes, what is padded and what is zero. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import * as fc from 'fast-check';
+
+import { type Feeds, assembleBatch } from '../../../src/engine/worker/batch-assembly.js';
+import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
+import { layoutOf } from '../../../src/engine/worker/input-layout.js';
+import type { ManifestInput } from '../../../src/probe/manifest.js';
+import { type ConvertedSlice, convertSlice } from '../../../src/engine/worker/convert-slice.js';
+import { type UnpackedSlice, packSlices, unpackSlices } from '../../../src/engine/worker/packing.js';
+import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
+import type { TensorData } from '../../../clients/typescript/src/safetensors.js';
+import { tinyInputs } from '../../support/onnx.js';
+import { decodedBody, padded, randomSamples, tensorsOf } from '../../support/samples.js';
+
+const SIZE = { layers: 2, height: 1, width: 2 };
+const INPUTS = tinyInputs(SIZE.layers, SIZE.height, SIZE.width, 'F32');
+
+/** A slice as the worker receives it. */
+function unpacked(
+  tensors: Record<string, TensorData>,
+  inputs: readonly ManifestInput[] = INPUTS,
+): UnpackedSlice {
+  const layouts = inputs.map(layoutOf);
+  const [slice] = unpackSlices(packSlices([sliceOf(decodedBody(tensors))], layouts), layouts);
+  assert.ok(slice);
+  return slice;
+}
+
+function converted(
+  tensors: Record<string, TensorData>,
+  inputs: readonly ManifestInput[] = INPUTS,
+): ConvertedSlice {
+  const slice = convertSlice(unpacked(tensors, inputs), inputs.map(layoutOf));
+  assert.ok('values' in slice, JSON.stringify(slice));
+  return slice;
+}
+
+/** Assembles in memory that holds other data, as after earlier runs. */
+function feedsOf(slices: readonly ConvertedSlice[], inputs: readonly ManifestInput[] = INPUTS): Feeds {
+  const memory = new BatchMemory();
+  new Uint8Array(memory.reserve(1)).fill(0xff);
+  return assembleBatch(slices, inputs.map(layoutOf), memory);
+}
+
+test('batches are assembled in the same memory, which grows when needed', () => {
+  const memory = new BatchMemory();
+  const small = converted(tensorsOf(randomSamples(SIZE, 3, 1), 'F32'));
+  const large = converted(tensorsOf(randomSamples(SIZE, 100, 50), 'F32'));
+  const layouts = INPUTS.map(layoutOf);
+  const first = assembleBatch([small], layouts, memory)['attention'];
+  const second = assembleBatch([small], layouts, memory)['attention'];
+  assert.ok(first && second);
+  assert.equal(second.data.buffer, first.data.buffer);
+  const grown = assembleBatch([large, large], layouts, memory)['attention'];
+  assert.equal(grown?.data.length, 100 * 100 * SIZE.layers * SIZE.width);
+  assert.equal(memory.reserve(1).byteLength % 65_536, 0);
+});
+
+test('values are in the order of slice, sample, layer and token, and padding is zero', () => {
+  const [first] = randomSamples(SIZE, 1, 1);
+  const [second] = randomSamples(SIZE, 2, 1);
+  assert.ok(first && second);
+  const short = { ...first, attention: Float32Array.of(0.1, 0.2, 0.3, 0.4), timestep: 1 };
+  const long = {
+    ...second,
+    attention: Float32Array.of(0.1, 0.2, 0.3, 0.4, 0.15, 0.25, 0.35, 0.45),
+    timestep: 2,
+  };
+  const feeds = feedsOf([converted(tensorsOf([short], 'F32')), converted(tensorsOf([long], 'F32'))]);
+  assert.deepEqual(feeds['attention']?.dims, [2, 2, 2, 1, 2]);
+  const expected = [0.1, 0.2, 0, 0, 0.3, 0.4, 0, 0, 0.1, 0.2, 0.3, 0.4, 0.15, 0.25, 0.35, 0.45];
+  assert.deepEqual(feeds['attention']?.data, Float32Array.from(expected));
+  assert.deepEqual(feeds['token_mask']?.data, Uint8Array.of(1, 0, 1, 1));
+  assert.deepEqual(feeds['timestep']?.data, Float32Array.of(1, 2));
+});
+
+test('padding that all samples share takes no room in the batch', () => {
+  const samples = randomSamples(SIZE, 2, 3).map((sample) => padded(sample, 70, 0.5));
+  const feeds = feedsOf([converted(tensorsOf(samples, 'F32'))]);
+  assert.deepEqual(feeds['attention']?.dims, [3, 2, 2, 1, 2]);
+  assert.deepEqual(feeds['token_mask']?.data, Uint8Array.of(1, 1, 1, 1, 1, 1));
+});
+
+test('masked tokens are set to zero in every tensor with tokens, and their values are not checked', () => {
+  const inputs: ManifestInput[] = [
+    ...INPUTS,
+    { name: 'token_ids', dtype: 'I64', shape: ['batch', 'tokens'] },
+    { name: 'embedding', dtype: 'F32', shape: ['batch', 'tokens', 2] },
+  ];
+  const [sample] = randomSamples(SIZE, 3, 1);
+  assert.ok(sample);
+  const withGap = { ...sample, mask: Uint8Array.of(1, 0, 1) };
+  const slice = converted(
+    {
+      ...tensorsOf([withGap], 'F32'),
+      token_ids: { dtype: 'I64', shape: [1, 3], data: BigInt64Array.of(7n, 8n, 9n) },
+      embedding: { dtype: 'F32', shape: [1, 3, 2], data: Float32Array.of(1, 2, NaN, Infinity, 5, 6) },
+    },
+    inputs,
+  );
+  const feeds = feedsOf([slice], inputs);
+  assert.deepEqual(feeds['token_ids']?.data, BigInt64Array.of(7n, 0n, 9n));
+  assert.deepEqual(feeds['embedding']?.data, Float32Array.of(1, 2, 0, 0, 5, 6));
+});
+
+test('a signal that is not finite, also as F16, is rejected by its name', () => {
+  const inputs: ManifestInput[] = [...INPUTS, { name: 'preview', dtype: 'F16', shape: ['batch', 2] }];
+  const tensors = tensorsOf(randomSamples(SIZE, 1, 2), 'F32');
+  for (const [value, received] of [
+    [NaN, 'NaN'],
+    [-Infinity, '-Infinity'],
+    [70_000, 70_000],
+  ] as const) {
+    const preview: TensorData = { dtype: 'F32', shape: [2, 2], data: Float32Array.of(0, 0, 0, value) };
+    const slice = convertSlice(unpacked({ ...tensors, preview }, inputs), inputs.map(layoutOf));
+    assert.ok('fault' in slice);
+    assert.deepEqual(slice.fault, {
+      code: 'value_not_finite',
+      detail: `The tensor "preview" of sample 1 holds ${value}, which is not finite as F16.`,
+      field: 'preview',
+      received,
+      expected: 'finite values',
+    });
+  }
+});
+
+test('a timestep that is not finite is rejected', () => {
+  const samples = randomSamples(SIZE, 1, 1).map((sample) => ({ ...sample, timestep: NaN }));
+  const slice = convertSlice(unpacked(tensorsOf(samples)), INPUTS.map(layoutOf));
+  assert.ok('fault' in slice);
+  assert.equal(slice.fault.code, 'value_not_finite');
+  assert.equal(slice.fault.field, 'timestep');
+});
+
+test('each real value of any slices is in its place', () => {
+  const shape = fc.record({
+    tokens: fc.integer({ min: 1, max: 4 }),
+    samples: fc.integer({ min: 1, max: 3 }),
+    padding: fc.integer({ min: 0, max: 3 }),
+    seed: fc.nat(),
+  });
+  fc.assert(
+    fc.property(fc.array(shape, { minLength: 1, maxLength: 4 }), (shapes) => {
+      const groups = shapes.map(({ tokens, samples, seed }) => randomSamples(SIZE, tokens, samples, seed));
+      const slices = groups.map((samples, index) =>
+        converted(
+          tensorsOf(
+            samples.map((sample) => padded(sample, shapes[index]?.padding ?? 0, 1)),
+            'F32',
+          ),
+        ),
+      );
+      const batch = feedsOf(slices)['attention'];
+      const tokens = Math.max(...shapes.map((each) => each.tokens));
+      const expected = groups
+        .flat()
+        .flatMap((sample) => [...padded(sample, tokens - sample.mask.length).attention]);
+      assert.deepEqual([...(batch?.data ?? [])], expected);
+    }),
+  );
+});
