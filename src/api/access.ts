@@ -1,5 +1,5 @@
 /** Refuses requests without a valid API key, when the operator has set keys. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 
 import { problem } from '../errors.js';
 import type { ApiKeys } from '../config/key-files.js';
@@ -16,7 +16,8 @@ export function requireApiKey(app: FastifyInstance, apiKeys: () => ApiKeys | und
     const route = request.routeOptions.url;
     // An unknown address is answered with 404.
     if (!keys || route === undefined || OPEN_ROUTES.test(route)) return;
-    if (keys.ownerOf(sentKey(request)) !== undefined) return;
+    const [, key = ''] = BEARER.exec(request.headers.authorization ?? '') ?? [];
+    if (keys.ownerOf(key) !== undefined) return;
     closeIfMuchIsUnread(request, reply);
     reply.header('www-authenticate', 'Bearer');
     throw problem('unauthorized', 'The request has no valid API key.', {
@@ -24,8 +25,4 @@ export function requireApiKey(app: FastifyInstance, apiKeys: () => ApiKeys | und
       expected: 'Bearer and an API key',
     });
   });
-}
-
-function sentKey({ headers }: FastifyRequest): string {
-  return BEARER.exec(headers.authorization ?? '')?.[1] ?? '';
 }

@@ -63,12 +63,8 @@ const answerSchema = z
   })
   .meta({ id: 'FeedbackAnswer' });
 
-export interface FeedbackRouteOptions {
-  readonly intake: FeedbackIntake;
-}
-
 /** Adds POST /feedback in a scope of its own, which parses JSON. */
-export async function registerFeedback(app: FastifyInstance, { intake }: FeedbackRouteOptions) {
+export async function registerFeedback(app: FastifyInstance, { intake }: { intake: FeedbackIntake }) {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     JSON_TYPE,
@@ -85,17 +81,12 @@ export async function registerFeedback(app: FastifyInstance, { intake }: Feedbac
 
 function readItems(body: unknown): FeedbackItem[] {
   const parsed = looseRequestSchema.safeParse(readJson(body));
-  if (parsed.success) return parsed.data.feedback.map(toItem);
+  if (parsed.success) return parsed.data.feedback.map((item) => (item ?? {}) as FeedbackItem);
   const [issue] = parsed.error.issues;
   throw problem('invalid_feedback', `The feedback is not valid: ${issue?.message}.`, {
     field: issue?.path.join('.') || 'body',
     expected: `{"feedback": [{"receipt", "quality"}, ...]} with 1 to ${MAX_ITEMS} items`,
   });
-}
-
-function toItem(value: unknown): FeedbackItem {
-  const { receipt, quality } = (value ?? {}) as Partial<FeedbackItem>;
-  return { receipt, quality };
 }
 
 function readJson(body: unknown): unknown {

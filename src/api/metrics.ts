@@ -21,13 +21,10 @@ export async function registerMetrics(
 ) {
   app.get('/metrics', { schema: routeSchema() }, async (_request, reply) => {
     reply.type(metrics.registry.contentType).serializer(String);
-    return metrics.exposition(expectedProbes(engine, policies()));
-  });
-}
-
-function expectedProbes(engine: Engine, policies: Policies): ExpectedProbe[] {
-  return engine.probes().flatMap(({ name, version, manifest }): ExpectedProbe[] => {
-    return manifest ? [{ name, version, manifest, policy: policyFor(policies, name) }] : [];
+    const loaded = engine.probes().flatMap(({ name, version, manifest }): ExpectedProbe[] => {
+      return manifest ? [{ name, version, manifest, policy: policyFor(policies(), name) }] : [];
+    });
+    return metrics.exposition(loaded);
   });
 }
 

@@ -77,7 +77,8 @@ export function receiveBody(
     };
     const stopListening = (): void => {
       stream.off('data', onData).off('end', onEnd).off('error', fail).off('close', onClose);
-      stream.on('error', ignore);
+      // Once a request has failed, a broken connection needs no handling.
+      stream.on('error', () => {});
       signal.removeEventListener('abort', onAbort);
     };
 
@@ -86,9 +87,6 @@ export function receiveBody(
     stream.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose);
   });
 }
-
-/** Once a request has failed, a broken connection needs no handling. */
-function ignore(): void {}
 
 function wrongLength(received: number, announced: number): Error {
   return problem('malformed_body', 'The length of the body differs from its Content-Length.', {

@@ -100,7 +100,7 @@ export const jsonRequestSchema = z
       .catchall(jsonTensorSchema)
       .describe('The tensors by the names that the probe declares'),
     model: z.string().optional().describe('`name` or `name@version`; the default probe when omitted'),
-    policy: policySchema.optional().describe('the service’s policy for the probe when omitted'),
+    policy: policySchema.optional().describe('The service’s policy for the probe when omitted'),
     group: z
       .string()
       .optional()

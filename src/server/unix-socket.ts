@@ -8,7 +8,6 @@ import type { Server as HttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 
 export interface UnixSocket {
-  readonly path: string;
   /** Stops listening and removes the file; resolves when all connections have ended. */
   close(): Promise<void>;
 }
@@ -24,7 +23,6 @@ export async function listenOnUnixSocket(path: string, server: HttpServer): Prom
   listener.listen(path);
   await once(listener, 'listening');
   return {
-    path,
     close: async () => {
       const closed = once(listener, 'close');
       // close() also removes the file.
