@@ -24,7 +24,7 @@ const readySchema = z
 
 export interface HealthRouteOptions {
   readonly engine: Engine;
-  /** True from SIGTERM: requests are still answered, but load balancers should send no more. */
+  /** True while the service stops: requests are still answered, but load balancers should send no more. */
   readonly isDraining: () => boolean;
 }
 

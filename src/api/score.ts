@@ -26,7 +26,7 @@ import { type Failure, reportScore } from './score-telemetry.js';
 const BINARY_TYPES = ['application/octet-stream', 'application/vnd.safetensors'];
 const JSON_TYPE = 'application/json';
 
-/** /score answers `deadline` with 200 `failed_open`. */
+/** Failures that /score never answers as errors; it answers `deadline` with 200 `failed_open`. */
 const NOT_FROM_SCORE: ReadonlySet<ErrorCode> = new Set([
   'not_found',
   'method_not_allowed',

@@ -197,7 +197,7 @@ function readFlags(args: readonly string[]): { flags: Map<string, string>; mista
   return { flags, mistakes };
 }
 
-/** Limits that would refuse every request which another limit allows. */
+/** Settings that contradict each other. */
 function contradictions(values: Parsed): string[] {
   const pairs = [
     ['MAX_SAMPLES_PER_REQUEST', 'MAX_QUEUE_SAMPLES'],

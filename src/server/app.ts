@@ -47,7 +47,7 @@ export interface AppOptions {
   readonly metricsPort?: number;
   /** Maximum time from a decision to its feedback, s. */
   readonly receiptLifetimeSeconds: number;
-  /** True from the first signal to stop. */
+  /** True from the first reason to stop. */
   readonly isDraining: () => boolean;
   readonly examples: ScoreExamples;
   /** The service's version, for the OpenAPI document. */
