@@ -1,6 +1,6 @@
 /** Owns the samples that everything is measured with: the example's group, cut into single samples and put together again. */
 import { DTYPE_BYTES } from '../src/wire/dtype.js';
-import { encodeSafetensors, type TensorData } from '../src/wire/safetensors-writer.js';
+import { encodeSafetensors, type TensorData } from '../clients/typescript/src/safetensors.js';
 import { decodeSafetensors } from '../src/wire/safetensors.js';
 
 const ATTENTION = 'attention';

@@ -1,7 +1,7 @@
 /** Owns the requests of the scaling measurement: made-up groups of any number of tokens, of the form that a probe wants. */
 import { numberToF16 } from '../../src/wire/dtype.js';
 import type { Manifest } from '../../src/probe/manifest.js';
-import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 
 /** What the maps of one place sum to; the rest went to padding and the begin token. */
 const MASS = 0.9;

@@ -2,7 +2,7 @@
 import type { Manifest } from '../../src/probe/manifest.js';
 import type { ScoreInput } from '../../clients/typescript/src/request.js';
 import { numberToF16 } from '../../src/wire/dtype.js';
-import type { TensorData } from '../../src/wire/safetensors-writer.js';
+import type { TensorData } from '../../clients/typescript/src/safetensors.js';
 import { wholeColour } from './colour.js';
 import type { Description } from './description.js';
 import type { Step } from './sampler.js';

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import type { ProbeStatus } from '../../src/engine/types.js';
-import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { SILENT_LOG, startEngine } from '../support/engine.js';
 import { NAN_TIMESTEP, tinyInputs, tinyOnnx } from '../support/onnx.js';
 import { type ProbeFolderOptions, TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';

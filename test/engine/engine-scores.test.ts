@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { Manifest } from '../../src/probe/manifest.js';
-import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { startEngine } from '../support/engine.js';
 import { NAN_TIMESTEP } from '../support/onnx.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 
 import { readAnswer, type SampleResult } from '../../clients/typescript/src/answer.js';
-import { encodeSafetensors, type TensorData } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors, type TensorData } from '../../clients/typescript/src/safetensors.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import { CANARY, type RunningService, STABLE } from './service.js';
 

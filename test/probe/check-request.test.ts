@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { type ErrorCode, ProblemError } from '../../src/errors.js';
 import { checkCapture, checkTensors } from '../../src/probe/check-request.js';
-import type { TensorData } from '../../src/wire/safetensors-writer.js';
+import type { TensorData } from '../../clients/typescript/src/safetensors.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from '../support/samples.js';
 import { testManifest } from '../support/app.js';

@@ -10,7 +10,7 @@ import type { Policy } from '../../src/decision/policy.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 import { KeyRing } from '../../src/feedback/keys.js';
 import { uniformNumbers } from '../../demo/world/uniform.js';
-import { encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { fakeEngine, LIMITS, operatorFiles, startApp, type TestApp } from '../support/app.js';
 import type { CaptionScores } from '../support/test-scores.js';
 

@@ -1,7 +1,7 @@
 /** Owns bodies that are not what they should be: a good one with one thing wrong, of every kind there is. */
 import * as fc from 'fast-check';
 
-import { type TensorData, encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { type TensorData, encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { TINY_SIZE } from './probe-folder.js';
 import { randomSamples, scoreBody, tensorsOf } from './samples.js';
 

@@ -1,6 +1,6 @@
 /** Owns made-up samples for tiny probes: random maps whose values every float format holds exactly, and their true score. */
 import { numberToBf16, numberToF16 } from '../../src/wire/dtype.js';
-import { type TensorData, encodeSafetensors } from '../../src/wire/safetensors-writer.js';
+import { type TensorData, encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 
 import { ProblemError } from '../../src/errors.js';
 import { DTYPE_BYTES, f16ToNumber } from '../../src/wire/dtype.js';
-import { encodeSafetensors, type TensorData } from '../../src/wire/safetensors-writer.js';
+import { encodeSafetensors, type TensorData } from '../../clients/typescript/src/safetensors.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import type { Dtype } from '../../src/wire/tensor.js';
 

@@ -1,8 +1,6 @@
-/** Owns what `diffusion-probe/client` exports. */
-export type { Policy } from '../../../src/decision/policy.js';
-export type { TensorData } from '../../../src/wire/safetensors-writer.js';
-export type { Dtype } from '../../../src/wire/tensor.js';
+/** What `@diffusion-probe/client` exports. */
 export type { FeedbackAnswer, Problem, SampleResult } from './answer.js';
+export type { Policy } from './policy.js';
 export {
   type Decision,
   type FeedbackItem,
@@ -16,3 +14,4 @@ export {
   type UnscoredGroup,
 } from './probe-client.js';
 export type { ScoreInput, ScoreRequestOptions } from './request.js';
+export type { Dtype, TensorData } from './safetensors.js';

@@ -11,7 +11,7 @@ import type { ManifestInput } from '../../../src/probe/manifest.js';
 import { type ReadySlice, readySlice } from '../../../src/engine/worker/slice.js';
 import { type UnpackedSlice, packSlices, unpackSlices } from '../../../src/engine/worker/packing.js';
 import { wholeSlice } from '../../../src/engine/worker/slice-samples.js';
-import type { TensorData } from '../../../src/wire/safetensors-writer.js';
+import type { TensorData } from '../../../clients/typescript/src/safetensors.js';
 import { tinyInputs } from '../../support/onnx.js';
 import { decodedBody, padded, randomSamples, tensorsOf } from '../../support/samples.js';
 
