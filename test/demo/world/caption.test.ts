@@ -39,7 +39,7 @@ test('an unknown word is named, with the words nearest to it', () => {
     () => tokenize('a kat on blue background', DESCRIPTION),
     (error: Error) => {
       assert.ok(error instanceof CaptionError);
-      assert.match(error.message, /unknown word "kat"; near it: cat/);
+      assert.match(error.message, /unknown word "kat"; similar words: cat/);
       return true;
     },
   );

@@ -1,13 +1,13 @@
-/** The demonstration's traffic: asked under the service's own policy, and every finished sample reported. */
+/** Demo traffic is scored under the service's own policy, and the quality of every finished sample is reported. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { findProbe } from '../../demo/probe.js';
-import { sendTraffic } from '../../demo/traffic-loop.js';
+import { findProbe } from '../../demo/find-probe.js';
+import { sendTraffic } from '../../demo/send-traffic.js';
 import { World } from '../../demo/world/world.js';
 import { startShippedApp } from '../support/app.js';
 
-test('a group is decided on, and the quality of what was kept comes back', async (t) => {
+test('a group is scored, and the qualities of the kept samples are reported', async (t) => {
   const { listen, metrics } = await startShippedApp(t);
   const url = await listen();
   const world = await World.load('reference');
@@ -37,7 +37,7 @@ test('a group is decided on, and the quality of what was kept comes back', async
   );
 });
 
-test('it ends between two steps', async (t) => {
+test('an aborted signal ends it between two steps', async (t) => {
   const { listen } = await startShippedApp(t);
   const url = await listen();
   const world = await World.load('reference');

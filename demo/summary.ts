@@ -1,17 +1,17 @@
-/** Owns what a run says in words: the table of candidates and the sums below it. */
-import type { Candidate } from './run.js';
+/** The text output of `npm run generate`: a table of the candidates, and totals. */
+import type { Candidate } from './draw-candidates.js';
 
-/** What of a candidate the table shows; what is not known is left out. */
-export type ReportRow = Pick<
+/** The members of a candidate that the table shows. */
+export type SummaryRow = Pick<
   Candidate,
   'seed' | 'score' | 'percentile' | 'rank' | 'decision' | 'reason' | 'quality'
 >;
 
-/** What the report says of the run as a whole. */
-export interface RunFacts {
+/** What holds for all candidates. */
+export interface SummaryFacts {
   readonly step: number;
   readonly totalSteps: number;
-  /** Whether the dropped ones were finished too, to show them. */
+  /** Whether the dropped candidates were finished too. */
   readonly all: boolean;
   readonly seconds: number;
   readonly out: string;
@@ -19,8 +19,7 @@ export interface RunFacts {
 
 const HEAD = ['seed', 'score', 'percentile', 'rank', 'decision', 'reason', 'quality'];
 
-/** The whole report, lines joined. */
-export function reportText(rows: readonly ReportRow[], facts: RunFacts): string {
+export function summaryText(rows: readonly SummaryRow[], facts: SummaryFacts): string {
   const cells = rows.map((row) => [
     String(row.seed),
     number(row.score, 3),
@@ -31,14 +30,14 @@ export function reportText(rows: readonly ReportRow[], facts: RunFacts): string 
     number(row.quality, 3),
   ]);
   const lines = [...table([HEAD, ...cells]), '', stepsLine(rows, facts)];
-  const verdict = facts.all ? bestLine(rows) : undefined;
-  if (verdict) lines.push(verdict);
+  const qualities = facts.all ? qualityLine(rows) : undefined;
+  if (qualities !== undefined) lines.push(qualities);
   lines.push(`${facts.seconds.toFixed(1)} s; the picture is ${facts.out}`);
   return lines.join('\n');
 }
 
-/** The cost is counted as it is without --all: what the decisions save. */
-function stepsLine(rows: readonly ReportRow[], { step, totalSteps }: RunFacts): string {
+/** Dropped candidates count as not finished, also with --all. */
+function stepsLine(rows: readonly SummaryRow[], { step, totalSteps }: SummaryFacts): string {
   const kept = rows.filter((row) => row.decision === 'keep').length;
   const full = rows.length * totalSteps;
   const taken = rows.length * step + kept * (totalSteps - step);
@@ -46,15 +45,15 @@ function stepsLine(rows: readonly ReportRow[], { step, totalSteps }: RunFacts): 
   return `${taken} denoising steps instead of ${full}: ${full - taken} saved (${share}%), ${kept} of ${rows.length} kept`;
 }
 
-function bestLine(rows: readonly ReportRow[]): string | undefined {
-  const judged = rows.filter((row) => row.quality !== undefined);
-  const mean = (some: readonly ReportRow[]): number =>
+function qualityLine(rows: readonly SummaryRow[]): string | undefined {
+  const finished = rows.filter((row) => row.quality !== undefined);
+  const mean = (some: readonly SummaryRow[]): number =>
     some.reduce((sum, row) => sum + (row.quality ?? 0), 0) / some.length;
-  const kept = judged.filter((row) => row.decision === 'keep');
-  if (judged.length < rows.length || kept.length === 0) return undefined;
-  const best = judged.reduce((left, right) => ((right.quality ?? 0) > (left.quality ?? 0) ? right : left));
+  const kept = finished.filter((row) => row.decision === 'keep');
+  if (finished.length < rows.length || kept.length === 0) return undefined;
+  const best = finished.reduce((left, right) => ((right.quality ?? 0) > (left.quality ?? 0) ? right : left));
   return (
-    `mean quality of the kept ${mean(kept).toFixed(3)}, of all ${mean(judged).toFixed(3)}; ` +
+    `mean quality of the kept ${mean(kept).toFixed(3)}, of all ${mean(finished).toFixed(3)}; ` +
     `the best of all, seed ${best.seed}, was ${best.decision === 'keep' ? 'kept' : 'dropped'}`
   );
 }

@@ -2,30 +2,39 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { readArguments, UsageError } from '../../demo/arguments.js';
+import { UsageError } from '../../demo/command.js';
+import { readGenerateOptions } from '../../demo/generate-options.js';
 
 test('a caption alone takes the defaults', () => {
-  const options = readArguments(['a cat on a blue background']);
+  const options = readGenerateOptions(['a cat on a blue background']);
   assert.equal(options?.caption, 'a cat on a blue background');
   assert.deepEqual([options?.seeds, options?.keep, options?.step, options?.all], [8, 2, 5, false]);
 });
 
 test('options may stand on either side of the caption', () => {
-  const options = readArguments(['--seeds', '4', 'a cat', '--keep=1', '--all', '--model', 'pictogram@1']);
+  const options = readGenerateOptions([
+    '--seeds',
+    '4',
+    'a cat',
+    '--keep=1',
+    '--all',
+    '--model',
+    'pictogram@1',
+  ]);
   assert.deepEqual(
     [options?.seeds, options?.keep, options?.all, options?.model],
     [4, 1, true, 'pictogram@1'],
   );
 });
 
-test('help is asked for and not an error', () => {
-  assert.equal(readArguments(['--help']), undefined);
+test('--help is not an error', () => {
+  assert.equal(readGenerateOptions(['--help']), undefined);
 });
 
-test('every mistake is told', () => {
+test('every mistake is reported', () => {
   const refused = (argv: string[], message: RegExp): void => {
     assert.throws(
-      () => readArguments(argv),
+      () => readGenerateOptions(argv),
       (error: Error) => {
         assert.ok(error instanceof UsageError);
         assert.match(error.message, message);

@@ -1,11 +1,11 @@
-/** The probe that is asked: the one that was named, or the one for the demo's backbone. */
+/** The demo finds the probe that is named, or the one for its backbone. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
-import { findProbe, NoSuchProbe } from '../../demo/probe.js';
+import { findProbe, UnknownProbeError } from '../../demo/find-probe.js';
 
 const MODELS = [
   { ...model('large', 3, 'serving'), contract: contract('sdxl') },
@@ -39,31 +39,31 @@ async function serve(t: TestContext, status: number, body: unknown): Promise<str
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test('where none is named, the serving one for the backbone', async (t) => {
+test('without a name, the serving probe for the backbone is found', async (t) => {
   const url = await serve(t, 200, { models: MODELS });
   const probe = await findProbe(url, undefined);
   assert.equal(probe.reference, 'pictogram@1');
   assert.equal(probe.contract.backbone, 'pictogram');
 });
 
-test('one is named with its version or without', async (t) => {
+test('a probe is found by its name with or without the version', async (t) => {
   const url = await serve(t, 200, { models: MODELS });
   assert.equal((await findProbe(url, 'large')).reference, 'large@3');
   assert.equal((await findProbe(url, 'pictogram@1')).reference, 'pictogram@1');
 });
 
-test('one that is not there, or was refused, is a mistake that says what there is', async (t) => {
+test('a probe that is missing or refused is an error that lists the served probes', async (t) => {
   const url = await serve(t, 200, { models: MODELS });
   for (const name of ['small', 'large@4', 'pictogram@2', 'broken']) {
     await assert.rejects(findProbe(url, name), (error: Error) => {
-      assert.ok(error instanceof NoSuchProbe);
+      assert.ok(error instanceof UnknownProbeError);
       assert.match(error.message, new RegExp(`no probe ${name} at .*; it serves: large@3, pictogram@1$`));
       return true;
     });
   }
 });
 
-test('what is no answer is told as that', async (t) => {
+test('an answer that is not a list of probes is an error', async (t) => {
   await assert.rejects(findProbe(await serve(t, 404, {}), undefined), /answered with status 404/);
   await assert.rejects(findProbe(await serve(t, 200, { models: 1 }), undefined), /no Diffusion Probe/);
   await assert.rejects(findProbe(await serve(t, 200, { models: [] }), undefined), /serves: none/);

@@ -1,7 +1,7 @@
-/** Owns the command line of `npm run generate`. */
-import { parseArgs } from 'node:util';
-
+/** The command line of `npm run generate`. */
 import * as z from 'zod';
+
+import { parseArguments, UsageError } from './command.js';
 
 export const USAGE = `Draws a caption several times, asks the service early which images are worth finishing, and finishes those.
 
@@ -19,8 +19,7 @@ Usage: npm run generate -- "a cat left of two keys on a blue background" [option
   --help            this text
 `;
 
-/** Mistakes on the command line, one per line. */
-export class UsageError extends Error {}
+const TEXT_OPTIONS = ['seeds', 'keep', 'step', 'seed-base', 'url', 'model', 'reference', 'out'];
 
 const wholeFrom = (min: number, max: number) =>
   z
@@ -29,7 +28,7 @@ const wholeFrom = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
 
-const argumentsSchema = z
+const optionsSchema = z
   .object({
     seeds: wholeFrom(1, 64).prefault('8'),
     keep: wholeFrom(1, 64).prefault('2'),
@@ -43,63 +42,33 @@ const argumentsSchema = z
     reference: z.string().min(1).default('reference'),
     out: z.string().min(1).default('out/generate.png'),
   })
-  .refine(({ keep, seeds }) => keep <= seeds, { path: ['keep'], error: 'must not exceed --seeds' });
+  .refine(({ keep, seeds }) => keep <= seeds, { path: ['keep'], error: 'must not exceed --seeds' })
+  .transform(({ 'seed-base': seedBase, ...rest }) => ({ seedBase, ...rest }));
 
-/** What was asked for, checked; `step` is the one at which the service is asked. */
-export interface GenerateArguments {
-  readonly caption: string;
-  readonly seeds: number;
-  readonly keep: number;
-  readonly step: number;
-  readonly all: boolean;
-  readonly seedBase: number;
-  readonly url: string;
-  readonly model: string | undefined;
-  readonly reference: string;
-  readonly out: string;
-}
+export type GenerateOptions = Readonly<z.output<typeof optionsSchema>> & { readonly caption: string };
 
 /**
- * Reads the command line; undefined means that help was asked for.
+ * @returns undefined when the user asks for help.
  * @throws {UsageError} with all mistakes.
  */
-export function readArguments(argv: readonly string[]): GenerateArguments | undefined {
-  const { values, positionals } = parsed(argv);
-  if (values.help) return undefined;
+export function readGenerateOptions(argv: readonly string[]): GenerateOptions | undefined {
+  const { values, positionals } = parseArguments({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      ...Object.fromEntries(TEXT_OPTIONS.map((name) => [name, { type: 'string' as const }])),
+      all: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help === true) return undefined;
   const [caption, ...further] = positionals;
-  if (caption === undefined || further.length > 0) {
+  if (caption === undefined || further.length > 0)
     throw new UsageError(`expected one caption in quotes, got ${positionals.length} arguments`);
-  }
-  const result = argumentsSchema.safeParse(values);
-  if (!result.success) {
+  const { data, error } = optionsSchema.safeParse(values);
+  if (error)
     throw new UsageError(
-      result.error.issues.map(({ path, message }) => `--${path.join('.')} ${message}`).join('\n'),
+      error.issues.map(({ path, message }) => `--${path.join('.')} ${message}`).join('\n'),
     );
-  }
-  const { 'seed-base': seedBase, model, ...rest } = result.data;
-  return { caption, seedBase, model, ...rest };
-}
-
-function parsed(argv: readonly string[]) {
-  const text = { type: 'string' } as const;
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        seeds: text,
-        keep: text,
-        step: text,
-        all: { type: 'boolean' },
-        'seed-base': text,
-        url: text,
-        model: text,
-        reference: text,
-        out: text,
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
+  return { ...data, caption };
 }
