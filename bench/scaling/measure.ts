@@ -11,7 +11,7 @@ import { startOrderTaker } from '../processes/orders.js';
 import { startService } from '../processes/service.js';
 import type { Server } from '../processes/server.js';
 import { type ExampleContract, madeExample } from './made-example.js';
-import type { ScalingPoint, ScalingResults } from '../../scripts/scaling-results.js';
+import type { ScalingPoint, ScalingResults } from '../../scripts/docs/scaling.js';
 
 const GENERATOR = new URL('../load/generator.js', import.meta.url);
 const TOKENS = [8, 16, 32, 48, 77];

@@ -1,39 +1,22 @@
-/** Owns how a panel becomes Grafana's JSON: its kind, its queries, and its place on a grid of 24 columns. */
+/** Makes Grafana's JSON of panels, and lays them out on Grafana's grid of 24 columns. */
 
 const GRID_COLUMNS = 24;
 
-/** What all dashboards ask: the data source that the viewer has chosen. */
-const DATASOURCE = { type: 'prometheus', uid: '${datasource}' };
+/** The data source that the viewer has chosen. */
+export const DATASOURCE = { type: 'prometheus', uid: '${datasource}' };
 
-export interface Query {
-  readonly expr: string;
-  /** How a series is called; labels in double braces. */
-  readonly legend: string;
-}
+/** Filters series that a replica exposes for one version of a probe. */
+export const BY_PROBE = 'model=~"$model",version=~"$version",instance=~"$instance"';
+/** Filters series that a replica exposes for itself. */
+export const BY_REPLICA = 'instance=~"$instance"';
+/** Filters series that recording rules compute over all replicas. */
+export const BY_VERSION = 'model=~"$model",version=~"$version"';
 
-export interface Panel {
+export interface DashboardSource {
   readonly title: string;
-  /** What a newcomer should know to read it. */
-  readonly description: string;
-  /** A unit of Grafana: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-standard-options */
-  readonly unit: string;
-  /**
-   * `stat`: one number now. `bars`: some numbers now. `lines`: over time. `heatmap`: a histogram over time, the unit that of
-   * its buckets. `table`: one row per set of labels, one column per query, the columns called by the queries' legends.
-   */
-  readonly kind: 'stat' | 'bars' | 'lines' | 'heatmap' | 'table';
-  readonly queries: readonly Query[];
-  /** Columns of 24. */
-  readonly width: number;
-  readonly height: number;
-  /** The unit of a table's columns by legend, where it is not the panel's. */
-  readonly columnUnits?: Readonly<Record<string, string>>;
-  /** Colours of series by their name, where it matters which is which. */
-  readonly colours?: Readonly<Record<string, string>>;
-  /** A dashed line where it becomes serious: above it, or below. */
-  readonly threshold?: { readonly above: number } | { readonly below: number };
-  /** What stands there instead of "No data" while there is nothing to show. */
-  readonly empty?: string;
+  readonly sections: readonly Section[];
+  /** Numbers that the viewer can type in, as variables of the queries. */
+  readonly inputs?: readonly { readonly name: string; readonly label: string; readonly value: string }[];
 }
 
 /** A heading with the panels below it. */
@@ -42,7 +25,45 @@ export interface Section {
   readonly panels: readonly Panel[];
 }
 
-/** The sections' panels, laid out from left to right and top to bottom. */
+export interface Panel {
+  readonly title: string;
+  /** What a newcomer needs to read the panel. */
+  readonly description: string;
+  /** A unit of Grafana: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-standard-options */
+  readonly unit: string;
+  /**
+   * `stat`: one current number. `bars`: several current numbers. `lines`: series over time. `heatmap`: a histogram over time;
+   * the unit is that of its buckets. `table`: current numbers, a row per set of labels and a column per query.
+   */
+  readonly kind: 'stat' | 'bars' | 'lines' | 'heatmap' | 'table';
+  /** PromQL by legend: the name of a series, with labels in double braces, or of a column. */
+  readonly queries: Readonly<Record<string, string>>;
+  /** In columns of the grid. */
+  readonly width: number;
+  readonly height: number;
+  /** The units of a table's columns by legend, when they differ from the panel's. */
+  readonly columnUnits?: Readonly<Record<string, string>>;
+  /** Fixed colours of series by name. */
+  readonly colours?: Readonly<Record<string, string>>;
+  /** A dashed line; values above it, or below it, are bad. */
+  readonly threshold?: { readonly above: number } | { readonly below: number };
+  /** The text instead of "No data". */
+  readonly empty?: string;
+}
+
+type Shape = Pick<Panel, 'kind' | 'width' | 'height'>;
+const shapeOf =
+  (kind: Panel['kind']) =>
+  (width: number, height: number): Shape => ({ kind, width, height });
+export const [stat, bars, lines, heatmap, table] = [
+  shapeOf('stat'),
+  shapeOf('bars'),
+  shapeOf('lines'),
+  shapeOf('heatmap'),
+  shapeOf('table'),
+];
+
+/** The panels of all sections, laid out from left to right and top to bottom. */
 export function layOut(sections: readonly Section[]): object[] {
   const panels: object[] = [];
   let y = 0;
@@ -81,9 +102,9 @@ function toGrafana(panel: Panel): object {
     title,
     description,
     datasource: DATASOURCE,
-    targets: panel.queries.map((query, index) => target(query, kind, index)),
+    targets: Object.entries(panel.queries).map((query, index) => target(query, kind, index)),
     fieldConfig: {
-      // A heat map counts in its cells; its unit is that of the buckets, see below.
+      // The cells of a heat map are counts; the unit of its buckets is that of its axis.
       defaults: {
         unit: kind === 'heatmap' ? 'short' : unit,
         ...(empty !== undefined && { noValue: empty }),
@@ -97,7 +118,7 @@ function toGrafana(panel: Panel): object {
   };
 }
 
-function target({ expr, legend }: Query, kind: Panel['kind'], index: number): object {
+function target([legend, expr]: [string, string], kind: Panel['kind'], index: number): object {
   const isNow = kind === 'stat' || kind === 'bars' || kind === 'table';
   return {
     refId: refId(index),
@@ -137,7 +158,7 @@ function optionsOf(kind: Panel['kind'], unit: string): object {
   }
 }
 
-/** The queries' rows are joined by their labels; times are of no use in a table of what is now. */
+/** Joins the rows of the queries by their labels, and hides the time. */
 function tableTransformations(): object[] {
   return [
     { id: 'merge', options: {} },
@@ -145,15 +166,15 @@ function tableTransformations(): object[] {
   ];
 }
 
-/** Green where all is well, red beyond. */
+/** Green on the good side of the threshold, red on the other. */
 function stepsOf(threshold: NonNullable<Panel['threshold']>): object {
-  const [well, beyond, value] =
+  const [below, above, value] =
     'above' in threshold ? ['green', 'red', threshold.above] : ['red', 'green', threshold.below];
   return {
     mode: 'absolute',
     steps: [
-      { color: well, value: null },
-      { color: beyond, value },
+      { color: below, value: null },
+      { color: above, value },
     ],
   };
 }
@@ -165,10 +186,11 @@ function fixedColours({ colours = {} }: Panel): object[] {
   }));
 }
 
-/** Grafana calls the columns after its own ids of the queries. */
+/** Names the columns by legend: Grafana's own names are the queries' ids. */
 function columnNames({ queries, unit, columnUnits = {} }: Panel): object[] {
-  return queries.map(({ legend }, index) => ({
-    matcher: { id: 'byName', options: queries.length === 1 ? 'Value' : `Value #${refId(index)}` },
+  const legends = Object.keys(queries);
+  return legends.map((legend, index) => ({
+    matcher: { id: 'byName', options: legends.length === 1 ? 'Value' : `Value #${refId(index)}` },
     properties: [
       { id: 'displayName', value: legend },
       { id: 'unit', value: columnUnits[legend] ?? unit },

@@ -1,11 +1,10 @@
 /** Owns the proof that probe.json is read strictly, and that each refusal says what to mend. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 import { captureId } from '../../src/probe/capture-id.js';
 import { parseManifest } from '../../src/probe/read-manifest.js';
-import { type Manifest, manifestJsonSchema } from '../../src/probe/manifest.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 import { ProbeRefusedError } from '../../src/probe/refusal.js';
 import { tinyInputs } from '../support/onnx.js';
 import { TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
@@ -131,8 +130,3 @@ for (const [name, spoil, message] of MISTAKES) {
     );
   });
 }
-
-test('models/probe.schema.json is what the schema says', async () => {
-  const published: unknown = JSON.parse(await readFile('models/probe.schema.json', 'utf8'));
-  assert.deepEqual(published, manifestJsonSchema(), 'run `npm run schema`');
-});

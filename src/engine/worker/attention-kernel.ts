@@ -1,4 +1,4 @@
-/** Owns attention-kernel.wat in WebAssembly’s binary form, as base64. Made by `npm run kernel`. */
+/** The binary form of attention-kernel.wat, as base64. Made by `npm run generate:docs`. */
 export const ATTENTION_KERNEL = [
   'AGFzbQEAAAABCgFgBX9/f399AX8CEQEFYmF0Y2gGbWVtb3J5AgABAwIBAAcVARFpc1N1cmVseUF0dGVudGlvbgAACo8CAYwCAgR/',
   'BHsgA0ECbCEFA0BBACEGAkADQCAAIAZBAmxqIQf9DAAAAAAAAAAAAAAAAAAAAAAhCiACIQgDQCAH/QQBACEJIAwgCf25ASEMIAog',

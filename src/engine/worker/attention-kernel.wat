@@ -1,6 +1,6 @@
 ;; The sure and quick half of the check of attention in half precision: four values at a time, and most batches pass here.
 ;; It may only err by being unsure. check.ts then looks again, one value at a time, and says what is wrong.
-;; After a change: npm run kernel
+;; After a change: npm run generate:docs
 (module
   (import "batch" "memory" (memory 1))
 

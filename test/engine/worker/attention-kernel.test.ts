@@ -1,16 +1,13 @@
 /** Owns the proof that the quick check of attention never clears what the exact one faults, and clears what is usual. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { attentionKernelText } from '../../../scripts/attention-kernel-text.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { MAX_MASS, checkAttention } from '../../../src/engine/worker/check.js';
 import { f16ToNumber, numberToF16 } from '../../../src/wire/dtype.js';
 
-const MODULE = new URL('../../../src/engine/attention-kernel.ts', import.meta.url);
 const ONE = 0x3c00;
 const memory = new BatchMemory();
 
@@ -140,8 +137,4 @@ test('many tokens whose smallest slices would be lost in rounding are never clea
 
 test('maps too small for the kernel are left to the exact check', () => {
   assert.equal(quickVerdict(mapsOf([1, 1, 3], () => 0)), false);
-});
-
-test('the kernel that the service loads is the one in the source', async () => {
-  assert.equal(readFileSync(MODULE, 'utf8'), await attentionKernelText());
 });

@@ -1,52 +1,81 @@
-/** Owns the tables in docs/scaling.md: what was measured on one replica, and what follows from it for a day's images. */
-import { existsSync, readFileSync } from 'node:fs';
+/** The tables in docs/scaling.md: what one replica does, and what that means for a day's images. */
+import { readFile } from 'node:fs/promises';
 
-import type { ScalingPoint, ScalingResults } from './scaling-results.js';
-import { markdownTable } from './markdown-table.js';
-import { withMarked } from './marked-text.js';
+import { markdownTable } from './markdown.js';
 
 const RESULTS = 'bench/scaling.json';
 const SECONDS_PER_DAY = 86_400;
-const HALF_BYTES = 2;
-const FLOAT_BYTES = 4;
+const F16_BYTES = 2;
+const F32_BYTES = 4;
 const BITS = 8;
 const MASK_BYTES = 1;
 const MEBI = 2 ** 20;
 
-/** What docs/scaling.md assumes. */
-export const ASSUMPTIONS = {
+/** A closed loop of one load at one number of tokens. */
+export interface ScalingPoint {
+  readonly tokens: number;
+  readonly load: 'single' | 'group';
+  readonly bytesPerSample: number;
+  readonly samplesPerSecond: number;
+  /** CPU time of the service's process. */
+  readonly cpuMsPerSample: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** The form of bench/scaling.json. */
+export interface ScalingResults {
+  readonly machine: string;
+  /** Printed above the figures. */
+  readonly warning?: string | undefined;
+  readonly cores: number;
+  readonly connections: number;
+  readonly probe: {
+    readonly reference: string;
+    readonly layers: number;
+    readonly height: number;
+    readonly width: number;
+  };
+  /** As in GET /models: a batch takes msPerPaddedToken · samples · tokens + msPerRun on one worker. */
+  readonly costLine: {
+    readonly msPerPaddedToken: number;
+    readonly msPerRun: number;
+    readonly bestSamples: number;
+  };
+  readonly points: readonly ScalingPoint[];
+  /** The time series in /metrics of one replica. */
+  readonly series: number;
+  /** Resident memory at the end of the measurement. */
+  readonly residentBytes: number;
+}
+
+/** The assumptions that docs/scaling.md states. */
+const ASSUMPTIONS = {
   stepsAsked: 1,
   groupSamples: 8,
   peakOverMean: 3,
   utilisation: 0.5,
   fewestReplicas: 2,
-  /** As the capture does it unless told otherwise. */
+  /** The defaults of the capture. */
   layers: 10,
   side: 16,
   tokens: { short: 24, long: 75 },
 } as const;
 const DEMANDS = [1e6, 1e9];
 
-/** Heads, image places and text positions of one attention layer at 1024², of SD1.5 at 512². */
+/** Heads, image positions and text positions of one attention layer; images of 1024², SD 1.5 of 512². */
 const BACKBONES = [
-  { name: 'SD 1.5', heads: 8, places: 16 * 16, text: 77 },
-  { name: 'SDXL', heads: 20, places: 32 * 32, text: 77 },
-  { name: 'SD 3.5 Large', heads: 38, places: 64 * 64, text: 333 },
-  { name: 'FLUX.1', heads: 24, places: 64 * 64, text: 512 },
-  { name: 'Qwen-Image, 50 tokens', heads: 24, places: 64 * 64, text: 50 },
+  { name: 'SD 1.5', heads: 8, positions: 16 * 16, text: 77 },
+  { name: 'SDXL', heads: 20, positions: 32 * 32, text: 77 },
+  { name: 'SD 3.5 Large', heads: 38, positions: 64 * 64, text: 333 },
+  { name: 'FLUX.1', heads: 24, positions: 64 * 64, text: 512 },
+  { name: 'Qwen-Image, 50 tokens', heads: 24, positions: 64 * 64, text: 50 },
 ];
 
-/** The text with its tables made anew; those of measurements are empty while nothing has been measured. */
-export function withScaling(text: string): string {
-  const results = existsSync(RESULTS)
-    ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as ScalingResults)
-    : undefined;
-  const parts = {
-    replica: results ? replicaText(results) : '',
-    wire: wireTable(),
-    demand: results ? demandTable(results) : '',
-  };
-  return Object.entries(parts).reduce((made, [name, part]) => withMarked(made, name, part), text);
+/** The generated parts of docs/scaling.md by name. */
+export async function scalingParts(): Promise<Record<string, string>> {
+  const results = JSON.parse(await readFile(RESULTS, 'utf8')) as ScalingResults;
+  return { replica: replicaText(results), wire: wireTable(), demand: demandTable(results) };
 }
 
 function replicaText(results: ScalingResults): string {
@@ -76,24 +105,24 @@ function replicaText(results: ScalingResults): string {
     `${machine}; probe ${reference}, ${layers} layers of ${height} × ${width}; closed loop at ${connections} connections.`,
     markdownTable(head, rows),
     `By \`GET /models\`, a batch takes ${msPerPaddedToken.toFixed(4)} ms · samples · tokens + ${msPerRun.toFixed(2)} ms on one worker, ` +
-      `and batches beyond ${bestSamples} samples of the selftest bring next to nothing. At the end of the run the process held ` +
+      `and batches of more than ${bestSamples} samples of the selftest are hardly more efficient. At the end of the run the process held ` +
       `${whole(residentBytes / MEBI)} MiB, and its \`/metrics\` ${whole(series)} time series.`,
   ].join('\n\n');
 }
 
 function wireTable(): string {
   const { short, long } = ASSUMPTIONS.tokens;
-  const rows = BACKBONES.map(({ name, heads, places, text }) => [
+  const rows = BACKBONES.map(({ name, heads, positions, text }) => [
     name,
-    `${heads} × ${whole(places)} × ${text}`,
-    megabytes(heads * places * text * FLOAT_BYTES),
+    `${heads} × ${whole(positions)} × ${text}`,
+    megabytes(heads * positions * text * F32_BYTES),
     kilobytes(sampleBytes(short)),
     text < long ? kilobytes(sampleBytes(text)) : kilobytes(sampleBytes(long)),
   ]);
   const head = [
     'backbone',
-    'heads × places × text of a layer',
-    'a layer as the backbone has it, F32',
+    'heads × image × text positions of a layer',
+    'a layer in the backbone, F32',
     `sent, ${short} tokens`,
     `sent, ${long} tokens at most`,
   ];
@@ -106,10 +135,7 @@ function demandTable(results: ScalingResults): string {
     Object.values(ASSUMPTIONS.tokens).map((tokens) => {
       const mean = (images * stepsAsked) / SECONDS_PER_DAY;
       const peak = mean * peakOverMean;
-      const replicas = Math.max(
-        fewestReplicas,
-        Math.ceil(peak / (utilisation * at(results, tokens, ({ samplesPerSecond }) => samplesPerSecond))),
-      );
+      const replicas = Math.max(fewestReplicas, Math.ceil(peak / (utilisation * rateAt(results, tokens))));
       return [
         `${whole(images / 1e6)} million`,
         String(tokens),
@@ -135,22 +161,22 @@ function demandTable(results: ScalingResults): string {
   return markdownTable(head, rows);
 }
 
-/** Of groups, between the two numbers of tokens that were measured around it. */
-function at({ points }: ScalingResults, tokens: number, value: (point: ScalingPoint) => number): number {
+/** Samples/s in groups, interpolated between the nearest measured numbers of tokens. */
+function rateAt({ points }: ScalingResults, tokens: number): number {
   const groups = points.filter(({ load }) => load === 'group');
   const above = groups.find((point) => point.tokens >= tokens);
   const below = groups.findLast((point) => point.tokens <= tokens);
   if (!above || !below) throw new RangeError(`nothing was measured around ${tokens} tokens`);
-  if (above === below) return value(above);
+  if (above === below) return above.samplesPerSecond;
   const share = (tokens - below.tokens) / (above.tokens - below.tokens);
-  // Time per sample is what grows evenly with tokens.
-  return 1 / ((1 - share) / value(below) + share / value(above));
+  // The time per sample, the inverse of the rate, is nearly linear in the number of tokens.
+  return 1 / ((1 - share) / below.samplesPerSecond + share / above.samplesPerSecond);
 }
 
-/** Attention and mask of one sample on the wire. */
+/** The size of attention and mask of one sample in a request. */
 function sampleBytes(tokens: number): number {
   const { layers, side } = ASSUMPTIONS;
-  return tokens * (layers * side * side * HALF_BYTES + MASK_BYTES);
+  return tokens * (layers * side * side * F16_BYTES + MASK_BYTES);
 }
 
 function whole(value: number): string {
