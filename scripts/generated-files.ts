@@ -25,7 +25,7 @@ export async function generatedFiles(): Promise<Readonly<Record<string, string>>
   const { full, short } = await evaluationTables();
   const page = async (file: string, parts: Readonly<Record<string, string>>): Promise<string> =>
     replaceParts(await readFile(file, 'utf8'), parts);
-  const dashboards = Object.entries(dashboardFiles());
+  const dashboards = Object.entries(await dashboardFiles());
   return {
     'README.md': await page('README.md', { answer, evaluation: short }),
     'docs/reference.md': await referencePage(policies, full),

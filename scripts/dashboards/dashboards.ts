@@ -1,21 +1,46 @@
-/** The Grafana dashboards as files: their variables, links and panels. */
-import { decisions } from './decisions.js';
-import { models } from './models.js';
-import { type DashboardSource, DATASOURCE, layOut } from './panels.js';
-import { service } from './service.js';
+/** Makes the Grafana dashboards from the YAML files beside this module's source, which describe their panels. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 
+import { parse } from 'yaml';
+import * as z from 'zod';
+
+import { DATASOURCE, layOut, sectionSchema } from './panels.js';
+
+const FOLDER = 'scripts/dashboards';
+const NAMES = ['service', 'decisions', 'models'];
 const SCHEMA_VERSION = 39;
 
+/** Expressions that all dashboards can use. */
+const SHARED_EXPRESSIONS = {
+  /** Filters series that a replica exposes for one version of a probe. */
+  BY_PROBE: 'model=~"$model",version=~"$version",instance=~"$instance"',
+  /** Filters series that a replica exposes for itself. */
+  BY_REPLICA: 'instance=~"$instance"',
+  /** Filters series that recording rules compute over all replicas. */
+  BY_VERSION: 'model=~"$model",version=~"$version"',
+};
+
+const dashboardSchema = z.strictObject({
+  title: z.string(),
+  /** Numbers that the viewer can type in, as variables of the queries. */
+  inputs: z.array(z.strictObject({ name: z.string(), label: z.string(), value: z.string() })).default([]),
+  /** PromQL that queries and later expressions use as $(NAME). */
+  expressions: z.record(z.string(), z.string()),
+  sections: z.array(sectionSchema),
+});
+
 /** The text of each file in docker/grafana/dashboards by its name. */
-export function dashboardFiles(): Record<string, string> {
-  return {
-    'service.json': dashboardText(service),
-    'decisions.json': dashboardText(decisions),
-    'models.json': dashboardText(models),
-  };
+export async function dashboardFiles(): Promise<Record<string, string>> {
+  const texts = NAMES.map(async (name): Promise<[string, string]> => {
+    const source = await readFile(path.join(FOLDER, `${name}.yml`), 'utf8');
+    return [`${name}.json`, dashboardText(dashboardSchema.parse(parse(source)))];
+  });
+  return Object.fromEntries(await Promise.all(texts));
 }
 
-function dashboardText({ title, sections, inputs = [] }: DashboardSource): string {
+function dashboardText({ title, inputs, expressions, sections }: z.output<typeof dashboardSchema>): string {
+  const all = { ...SHARED_EXPRESSIONS, ...expressions };
   const content = {
     uid: `diffusion-probe-${title.toLowerCase()}`,
     title: `Diffusion Probe: ${title}`,
@@ -40,9 +65,18 @@ function dashboardText({ title, sections, inputs = [] }: DashboardSource): strin
         })),
       ],
     },
-    panels: layOut(sections),
+    panels: layOut(sections, (query) => expand(query, all)),
   };
   return `${JSON.stringify(content, null, 2)}\n`;
+}
+
+/** Replaces $(NAME) by the expression of that name, also within expressions. */
+function expand(query: string, expressions: Readonly<Record<string, string>>): string {
+  return query.replaceAll(/\$\(([A-Z_]+)\)/g, (_, name: string) => {
+    const expression = expressions[name];
+    if (expression === undefined) throw new Error(`there is no expression ${name}`);
+    return expand(expression, expressions);
+  });
 }
 
 /** A variable that shows everything by default, including series whose label is empty. */

@@ -1,70 +1,52 @@
 /** Makes Grafana's JSON of panels, and lays them out on Grafana's grid of 24 columns. */
 
+import * as z from 'zod';
+
 const GRID_COLUMNS = 24;
 
 /** The data source that the viewer has chosen. */
 export const DATASOURCE = { type: 'prometheus', uid: '${datasource}' };
 
-/** Filters series that a replica exposes for one version of a probe. */
-export const BY_PROBE = 'model=~"$model",version=~"$version",instance=~"$instance"';
-/** Filters series that a replica exposes for itself. */
-export const BY_REPLICA = 'instance=~"$instance"';
-/** Filters series that recording rules compute over all replicas. */
-export const BY_VERSION = 'model=~"$model",version=~"$version"';
-
-export interface DashboardSource {
-  readonly title: string;
-  readonly sections: readonly Section[];
-  /** Numbers that the viewer can type in, as variables of the queries. */
-  readonly inputs?: readonly { readonly name: string; readonly label: string; readonly value: string }[];
-}
-
-/** A heading with the panels below it. */
-export interface Section {
-  readonly title: string;
-  readonly panels: readonly Panel[];
-}
-
-export interface Panel {
-  readonly title: string;
+const panelSchema = z.strictObject({
+  title: z.string(),
   /** What a newcomer needs to read the panel. */
-  readonly description: string;
+  description: z.string(),
   /** A unit of Grafana: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-standard-options */
-  readonly unit: string;
+  unit: z.string(),
   /**
    * `stat`: one current number. `bars`: several current numbers. `lines`: series over time. `heatmap`: a histogram over time;
    * the unit is that of its buckets. `table`: current numbers, a row per set of labels and a column per query.
    */
-  readonly kind: 'stat' | 'bars' | 'lines' | 'heatmap' | 'table';
+  kind: z.enum(['stat', 'bars', 'lines', 'heatmap', 'table']),
+  /** Width and height in units of the grid. */
+  size: z.tuple([z.int(), z.int()]),
   /** PromQL by legend: the name of a series, with labels in double braces, or of a column. */
-  readonly queries: Readonly<Record<string, string>>;
-  /** In columns of the grid. */
-  readonly width: number;
-  readonly height: number;
+  queries: z.record(z.string(), z.string()),
   /** The units of a table's columns by legend, when they differ from the panel's. */
-  readonly columnUnits?: Readonly<Record<string, string>>;
+  columnUnits: z.record(z.string(), z.string()).default({}),
   /** Fixed colours of series by name. */
-  readonly colours?: Readonly<Record<string, string>>;
+  colours: z.record(z.string(), z.string()).default({}),
   /** A dashed line; values above it, or below it, are bad. */
-  readonly threshold?: { readonly above: number } | { readonly below: number };
+  threshold: z
+    .union([z.strictObject({ above: z.number() }), z.strictObject({ below: z.number() })])
+    .optional(),
   /** The text instead of "No data". */
-  readonly empty?: string;
-}
+  empty: z.string().optional(),
+});
 
-type Shape = Pick<Panel, 'kind' | 'width' | 'height'>;
-const shapeOf =
-  (kind: Panel['kind']) =>
-  (width: number, height: number): Shape => ({ kind, width, height });
-export const [stat, bars, lines, heatmap, table] = [
-  shapeOf('stat'),
-  shapeOf('bars'),
-  shapeOf('lines'),
-  shapeOf('heatmap'),
-  shapeOf('table'),
-];
+/** A heading with the panels below it. */
+export const sectionSchema = z.strictObject({ title: z.string(), panels: z.array(panelSchema) });
 
-/** The panels of all sections, laid out from left to right and top to bottom. */
-export function layOut(sections: readonly Section[]): object[] {
+type Panel = z.output<typeof panelSchema>;
+
+/**
+ * The panels of all sections, laid out from left to right and top to bottom.
+ * @param expand makes PromQL of a query.
+ */
+export function layOut(
+  sections: readonly z.output<typeof sectionSchema>[],
+  expand: (query: string) => string,
+): object[] {
   const panels: object[] = [];
   let y = 0;
   for (const section of sections) {
@@ -80,29 +62,31 @@ export function layOut(sections: readonly Section[]): object[] {
     let x = 0;
     let tallest = 0;
     for (const panel of section.panels) {
-      if (x + panel.width > GRID_COLUMNS) {
+      const [w, h] = panel.size;
+      if (x + w > GRID_COLUMNS) {
         y += tallest;
         x = 0;
         tallest = 0;
       }
-      const gridPos = { x, y, w: panel.width, h: panel.height };
-      panels.push({ id: panels.length + 1, ...toGrafana(panel), gridPos });
-      x += panel.width;
-      tallest = Math.max(tallest, panel.height);
+      panels.push({ id: panels.length + 1, ...toGrafana(panel, expand), gridPos: { x, y, w, h } });
+      x += w;
+      tallest = Math.max(tallest, h);
     }
     y += tallest;
   }
   return panels;
 }
 
-function toGrafana(panel: Panel): object {
-  const { title, description, unit, kind, threshold, empty } = panel;
+function toGrafana(panel: Panel, expand: (query: string) => string): object {
+  const { title, description, unit, kind, queries, threshold, empty } = panel;
   return {
     type: { stat: 'stat', bars: 'bargauge', lines: 'timeseries', heatmap: 'heatmap', table: 'table' }[kind],
     title,
     description,
     datasource: DATASOURCE,
-    targets: Object.entries(panel.queries).map((query, index) => target(query, kind, index)),
+    targets: Object.entries(queries).map(([legend, query], index) =>
+      targetOf(legend, expand(query), kind, index),
+    ),
     fieldConfig: {
       // The cells of a heat map are counts; the unit of its buckets is that of its axis.
       defaults: {
@@ -118,7 +102,7 @@ function toGrafana(panel: Panel): object {
   };
 }
 
-function target([legend, expr]: [string, string], kind: Panel['kind'], index: number): object {
+function targetOf(legend: string, expr: string, kind: Panel['kind'], index: number): object {
   const isNow = kind === 'stat' || kind === 'bars' || kind === 'table';
   return {
     refId: refId(index),
@@ -179,7 +163,7 @@ function stepsOf(threshold: NonNullable<Panel['threshold']>): object {
   };
 }
 
-function fixedColours({ colours = {} }: Panel): object[] {
+function fixedColours({ colours }: Panel): object[] {
   return Object.entries(colours).map(([name, fixedColor]) => ({
     matcher: { id: 'byName', options: name },
     properties: [{ id: 'color', value: { mode: 'fixed', fixedColor } }],
@@ -187,7 +171,7 @@ function fixedColours({ colours = {} }: Panel): object[] {
 }
 
 /** Names the columns by legend: Grafana's own names are the queries' ids. */
-function columnNames({ queries, unit, columnUnits = {} }: Panel): object[] {
+function columnNames({ queries, unit, columnUnits }: Panel): object[] {
   const legends = Object.keys(queries);
   return legends.map((legend, index) => ({
     matcher: { id: 'byName', options: legends.length === 1 ? 'Value' : `Value #${refId(index)}` },
