@@ -1,11 +1,11 @@
-/** What Linux tells of a process: its own CPU time and memory, and those of its children. */
+/** CPU time and memory of processes, as Linux reports them. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { cpuSeconds, residentBytes } from '../../../bench/processes/usage.js';
+import { cpuSeconds, residentBytes } from '../../bench/machine.js';
 
 const skip = existsSync('/proc/self/stat') ? false : 'there is no /proc here';
 
@@ -23,12 +23,12 @@ test('CPU time is that of the process and of its children', { skip }, async (t) 
   assert.ok(cpuSeconds(pid) >= 0.45, `${cpuSeconds(pid)} s`);
 });
 
-test('resident memory is what the process itself finds', { skip }, () => {
+test('resident memory is what the process itself reports', { skip }, () => {
   const bytes = residentBytes(process.pid);
   assert.ok(Math.abs(bytes - process.memoryUsage.rss()) < 20_000_000, `${bytes} bytes`);
 });
 
-test('of a process that is gone nothing is known', () => {
+test('of an ended process nothing is known', () => {
   assert.equal(cpuSeconds(2 ** 30), NaN);
   assert.equal(residentBytes(2 ** 30), NaN);
 });
