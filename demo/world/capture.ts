@@ -16,7 +16,7 @@ export type CaptureSpec = Pick<Manifest, 'inputs'> & {
 };
 
 /**
- * The probe's input for all rows of a step. The begin token is left out, as in the step's attention.
+ * The probe's input for all rows of a step, without the begin token.
  * @throws {CaptureMismatch}
  */
 export function toScoreInput(

@@ -16,7 +16,7 @@ export interface Step {
   readonly sigma: number;
   /** The backbone's own number. */
   readonly timestep: number;
-  /** [rows, layers, tokens, height, width], conditional; the begin token is left out. */
+  /** [rows, layers, tokens, height, width], conditional, without the begin token. */
   readonly attention: Float32Array;
   /** The expected image (x0), [rows, ...image] in [-1, 1]. */
   readonly preview: Float32Array;

@@ -19,7 +19,7 @@ export interface EncodedCaption {
 export interface Denoised {
   /** [rows, ...image], noise minus image. */
   readonly velocity: Float32Array;
-  /** [rows, layers, tokens - 1, height, width], probabilities; the begin token is left out. */
+  /** [rows, layers, tokens - 1, height, width], probabilities, without the begin token. */
   readonly attention: Float32Array;
 }
 

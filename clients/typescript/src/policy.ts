@@ -1,4 +1,4 @@
-/** The policies that a request may ask for, as the service's OpenAPI document describes them. */
+/** The policies that a request can choose, as the service's OpenAPI document describes them. */
 
 interface PolicyOptions {
   /** `shadow` decides but keeps every sample. `enforce` when omitted. */
