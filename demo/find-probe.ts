@@ -67,7 +67,9 @@ function isMatch({ name, version, state, contract }: Model, model: string | unde
 
 async function listModels(url: string): Promise<Model[]> {
   const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-  const response = await fetch(new URL('/models', url), { signal });
+  const response = await fetch(new URL('/models', url), { signal }).catch((cause: unknown) => {
+    throw new Error(`no service answers at ${url}`, { cause });
+  });
   if (!response.ok) throw new Error(`GET /models at ${url} was answered with status ${response.status}`);
   const { data } = modelsSchema.safeParse(await response.json().catch(() => undefined));
   if (!data) throw new Error(`GET /models at ${url} was answered by something that is no Diffusion Probe`);
