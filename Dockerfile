@@ -1,10 +1,11 @@
-# Owns the CPU image of the service: docker build -t diffusion-probe . && docker run -p 8080:8080 diffusion-probe
-# With --target traffic it makes the sender of the demonstration's traffic instead.
+# The CPU image of the service: docker build -t diffusion-probe . && docker run -p 8080:8080 diffusion-probe
+# `--target traffic` builds the image that sends the demo's traffic instead.
 ARG NODE_IMAGE=node:22-bookworm-slim
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY clients/typescript/package.json clients/typescript/
 RUN npm ci
 COPY tsconfig.json ./
 COPY scripts scripts
@@ -16,25 +17,27 @@ RUN npm run build
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# ONNX Runtime brings the libraries of every platform; only this one's are needed.
+COPY clients/typescript/package.json clients/typescript/
+# Removed: ONNX Runtime's libraries for other platforms, and the link to the client, which the service does not use.
 RUN npm ci --omit=dev \
-  && rm -rf node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32
+  && rm -rf node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32 \
+    node_modules/@diffusion-probe
 
 FROM ${NODE_IMAGE} AS base
 WORKDIR /app
-# It writes nothing: run it with a read-only root file system.
+# The process writes no files: run it with a read-only root file system.
 ENV NODE_ENV=production ORT_DISABLE_TELEMETRY=1
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist/src dist/src
 COPY package.json ./
-# By number, so that Kubernetes can see that it is not root.
+# A number, so that Kubernetes can check that the user is not root.
 USER 1000:1000
 
 FROM base AS traffic
 COPY --from=build /app/dist/clients dist/clients
 COPY --from=build /app/dist/demo dist/demo
 COPY reference reference
-LABEL org.opencontainers.image.title="Diffusion Probe: demonstration traffic" \
+LABEL org.opencontainers.image.title="Diffusion Probe: demo traffic" \
   org.opencontainers.image.licenses="Apache-2.0"
 ENTRYPOINT ["node", "--enable-source-maps", "dist/demo/traffic.js"]
 
@@ -50,8 +53,8 @@ ENV HOST=0.0.0.0 PORT=8080
 COPY openapi openapi
 COPY models models
 EXPOSE 8080
-# Whether it lives, not whether it is ready: a replica that is full or still loading must not be restarted for it.
+# Liveness, not readiness: a replica that is full or still loading must not be restarted.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# Node itself takes the signals as process 1: it drains on SIGTERM, and it starts no child processes to reap.
+# No init process is needed: Node handles SIGTERM itself, and the service starts no child processes.
 ENTRYPOINT ["node", "--enable-source-maps", "dist/src/main.js"]

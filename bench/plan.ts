@@ -1,24 +1,24 @@
-/** Owns how long and how often everything is measured. */
+/** How long and how often everything is measured. */
 
 export interface Plan {
-  /** To the service, of one token: V8 compiles what runs often, and that depends on how often and not on how long. */
+  /** Requests of one token. A number and not a time, because V8 compiles code after it has run often enough. */
   readonly warmUpRequests: number;
-  /** Each combination of layout and batch size of the raw runs. */
+  /** For each combination of layout and batch size. */
   readonly rawSeconds: number;
   /** Rounds in which raw, service and peers take turns. */
   readonly rounds: number;
   /** Each turn in a round. */
   readonly turnSeconds: number;
-  /** The closed loops that take part in no ratio. */
+  /** For each closed loop outside the rounds. */
   readonly closedSeconds: number;
-  /** The closed loop before each open one. */
+  /** For the closed loop before each open loop. */
   readonly capacitySeconds: number;
   readonly openSeconds: number;
-  /** Repetitions of the open loops that are figures. */
+  /** Repetitions of the open loops that figures are computed from. */
   readonly repeats: number;
   /** Requests after which the memory is read. */
   readonly memoryAfter: readonly [number, number];
-  /** The memory figure is only what it is called after that many requests. */
+  /** Whether `memoryAfter` is long enough for the figure rss_ratio. */
   readonly isMemoryFull: boolean;
 }
 
@@ -49,14 +49,16 @@ export const QUICK_PLAN: Plan = {
 };
 
 export const CONNECTIONS = [1, 4, 16, 64] as const;
-/** Of the capacity, in per cent. */
+/** The connections at which ratios are computed. */
+export const RATIO_CONNECTIONS = 16;
+/** In per cent of the capacity. */
 export const OPEN_LOADS = [25, 50, 75, 90, 200] as const;
 /** The load whose p99 is a figure. */
 export const LATENCY_LOAD = 75;
-/** The load beyond capacity, at which requests say how long they are worth an answer. */
+/** The load beyond capacity, whose requests have a deadline. */
 export const OVERLOAD = 200;
 export const DEADLINE_MS = 50;
 export const BATCH_SIZES = [1, 2, 4, 8] as const;
 export const PEER_WORKERS = [1, 2] as const;
-/** Of the first arrival schedule; further ones count on. */
+/** The seed of the first schedule of arrivals; later ones count up. */
 export const FIRST_SEED = 1;

@@ -1,7 +1,7 @@
-/** Owns the samples that everything is measured with: the example's group, cut into single samples and put together again. */
-import { DTYPE_BYTES } from '../src/wire/tensor.js';
+/** The samples of the benchmark: cuts a group into single samples, and joins samples into a group. */
 import { encodeSafetensors, type TensorData } from '../clients/typescript/src/safetensors.js';
 import { decodeSafetensors } from '../src/wire/safetensors.js';
+import { DTYPE_BYTES } from '../src/wire/tensor.js';
 
 const ATTENTION = 'attention';
 const TOKEN_MASK = 'token_mask';
@@ -48,12 +48,12 @@ export function bodyOf(samples: readonly Sample[]): Uint8Array {
   return encodeSafetensors(joinTensors(samples), samples[0]?.metadata);
 }
 
-/** How many tokens a sample has up to its last real one: what the service runs on, padding left out. */
+/** The number of tokens up to the last real one: the service runs without the padding after it. */
 export function usedTokens(sample: Sample): number {
   return bytesOf(tensorOf(sample, TOKEN_MASK)).lastIndexOf(1) + 1;
 }
 
-/** The same sample with its first tokens alone. */
+/** The sample with only its first tokens. */
 export function firstTokens(sample: Sample, count: number): Sample {
   const mask = tensorOf(sample, TOKEN_MASK);
   const attention = tensorOf(sample, ATTENTION);

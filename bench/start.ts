@@ -1,77 +1,102 @@
-/** Owns the start of everything that takes part: the service, the raw runner, the load generator and the peers. */
+/** Starts the service, the raw runner, the load generator and the peers. */
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
-import type { BenchContext, Rival } from './bench-context.js';
-import type { LoadTalk } from './load/protocol.js';
-import { findModelFile } from './model-file.js';
+import type { BenchTools } from './command.js';
+import type { BenchContext, MeasuredServer } from './measure.js';
 import { PEER_WORKERS, type Plan } from './plan.js';
-import type { Cleanup } from './processes/cleanup.js';
-import { startOrderTaker } from './processes/orders.js';
+import { startChild } from './processes/child.js';
 import { installPeer, startPeer } from './processes/peer.js';
-import { ROOT, startService } from './processes/service.js';
-import type { RawTalk } from './raw/protocol.js';
+import { ROOT, startService } from './processes/server.js';
+import type { LoadCall, RawCall } from './protocol.js';
 
 const GENERATOR = new URL('load/generator.js', import.meta.url);
 const RAW_RUNNER = new URL('raw/runner.js', import.meta.url);
 
-export interface StartOptions {
+interface ModelFile {
+  readonly reference: string;
+  readonly path: string;
+  /** The graph's output with the scores. */
+  readonly output: string;
+}
+
+export interface StartOptions extends BenchTools {
   readonly plan: Plan;
-  readonly environment: NodeJS.ProcessEnv;
-  readonly tell: (line: string) => void;
-  /** Stops what is started here. */
-  readonly cleanup: Cleanup;
 }
 
 export interface Started {
   readonly context: BenchContext;
-  /** What the reader of the figures should know. */
+  /** Printed above the figures. */
   readonly notes: readonly string[];
 }
 
 /**
- * @param examplePath a request body. @param model the probe that it is for.
+ * @param examplePath a request body.
+ * @param model the name of its probe.
  * @throws {Error} when anything but a peer does not start.
  */
 export async function startAll(options: StartOptions, examplePath: string, model: string): Promise<Started> {
-  const { plan, environment, tell, cleanup } = options;
-  tell('starting the service, the raw runner and the load generator');
-  const service = await startRival(options);
+  const { plan, environment, onProgress, cleanup } = options;
+  onProgress('starting the service, the raw runner and the load generator');
+  const service = await startMeasuredService(options);
   const modelsDir = path.resolve(ROOT, environment['MODELS_DIR'] ?? 'models');
   const file = await findModelFile(service.target.url, model, modelsDir);
-  const generator = await cleanup.keep(startOrderTaker<LoadTalk>(GENERATOR, [examplePath], environment));
+  const generator = await cleanup.keep(startChild<LoadCall>(GENERATOR, [examplePath], environment));
   const raw = await cleanup.keep(
-    startOrderTaker<RawTalk>(RAW_RUNNER, [file.path, file.output, examplePath], environment),
+    startChild<RawCall>(RAW_RUNNER, [file.path, file.output, examplePath], environment),
   );
-  const { peers, trouble } = await startPeers(options, file.path);
+  const { peers, problem } = await startPeers(options, file.path);
   const skipped =
-    trouble === undefined
+    problem === undefined
       ? []
-      : [`the peers are skipped, Python or their packages cannot be had: ${trouble}`];
+      : [`the peers are skipped, because Python or their packages are missing: ${problem}`];
   return {
-    context: { plan, service, peers, generator, raw, tell },
+    context: { plan, service, peers, generator, raw, onProgress },
     notes: [`probe ${file.reference}`, ...skipped],
   };
 }
 
-/** Starts one more service, to be measured under the same name. */
-export async function startRival({ environment, cleanup }: StartOptions): Promise<Rival> {
+/** Starts a service, which the tables call "service". */
+export async function startMeasuredService({ environment, cleanup }: StartOptions): Promise<MeasuredServer> {
   const server = await cleanup.keep(startService(environment));
   return { name: 'service', target: { kind: 'service', url: server.url }, server };
 }
 
-/** All peers, or none and why. */
+/** All peers, or the reason why there are none. */
 async function startPeers(
-  { environment, tell, cleanup }: StartOptions,
+  { environment, onProgress, cleanup }: StartOptions,
   modelPath: string,
-): Promise<{ peers: Rival[]; trouble?: string }> {
-  const trouble = await installPeer(tell);
-  if (trouble !== undefined) return { peers: [], trouble };
-  const peers: Rival[] = [];
+): Promise<{ peers: MeasuredServer[]; problem?: string }> {
+  const problem = await installPeer(onProgress);
+  if (problem !== undefined) return { peers: [], problem };
+  const peers: MeasuredServer[] = [];
   for (const workers of PEER_WORKERS) {
     const name = `peer, ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
-    tell(`starting the ${name}`);
+    onProgress(`starting the ${name}`);
     const server = await cleanup.keep(startPeer(modelPath, workers, environment));
     peers.push({ name, target: { kind: 'peer', url: server.url }, server });
   }
   return { peers };
+}
+
+/**
+ * The file of the probe that the service serves.
+ * @throws {Error} when it serves no probe of that name.
+ */
+async function findModelFile(url: string, name: string, modelsDir: string): Promise<ModelFile> {
+  const response = await fetch(new URL('/models', url));
+  const { models } = (await response.json()) as {
+    models: { name: string; version: number; state: string }[];
+  };
+  const serving = models.find((model) => model.name === name && model.state === 'serving');
+  if (!serving) throw new Error(`the service serves no probe ${name}, which the example is for`);
+  const folder = path.join(modelsDir, name, String(serving.version));
+  const manifest = JSON.parse(readFileSync(path.join(folder, 'probe.json'), 'utf8')) as {
+    output: { name: string };
+  };
+  return {
+    reference: `${name}@${serving.version}`,
+    path: path.join(folder, 'model.onnx'),
+    output: manifest.output.name,
+  };
 }

@@ -1,6 +1,6 @@
-/** Owns the arithmetic over measured values. */
+/** Quantiles and medians of measured values. */
 
-/** How long answers took, ms. All NaN when there was none. */
+/** Quantiles; all NaN without values. */
 export interface Spread {
   readonly p50: number;
   readonly p90: number;
@@ -10,9 +10,9 @@ export interface Spread {
 }
 
 /**
- * The smallest of the values that at least this share of them do not exceed (nearest rank: always a value that occurred).
- * NaN when there is none.
- * @param sorted ascending. @param share in (0, 1].
+ * The smallest value that at least this share of the values do not exceed (nearest rank); NaN without values.
+ * @param sorted in ascending order.
+ * @param share in (0, 1].
  */
 export function quantile(sorted: ArrayLike<number>, share: number): number {
   const rank = Math.ceil(share * sorted.length);
@@ -30,7 +30,7 @@ export function spreadOf(values: readonly number[]): Spread {
   };
 }
 
-/** The middle value, or the mean of the middle two. NaN when there is none. */
+/** The middle value, or the mean of the middle two. NaN without values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((left, right) => left - right);
   const half = sorted.length / 2;
@@ -42,6 +42,6 @@ export function median(values: readonly number[]): number {
 export function medianBy<Item>(items: readonly Item[], key: (item: Item) => number): Item {
   const sorted = items.toSorted((left, right) => key(left) - key(right));
   const middle = sorted[Math.ceil(sorted.length / 2) - 1];
-  if (middle === undefined) throw new RangeError('there is no median of nothing');
+  if (middle === undefined) throw new RangeError('there is no median without items');
   return middle;
 }

@@ -1,4 +1,4 @@
-/** Owns a small canvas: filled rectangles, pictures, lines and text on RGB pixels, and the way to PNG. */
+/** A canvas of RGB pixels with rectangles, pictures, crosses and text, encoded as PNG. */
 import { PNG } from 'pngjs';
 
 import { GLYPH_HEIGHT, GLYPH_WIDTH, isInk } from './font.js';
@@ -7,7 +7,7 @@ export type Colour = readonly [red: number, green: number, blue: number];
 
 const CHANNELS = 4;
 const OPAQUE = 255;
-/** From one character to the next, in font pixels. */
+/** The distance from one character to the next, in pixels of the font. */
 const ADVANCE = GLYPH_WIDTH + 1;
 
 export class Canvas {
@@ -28,7 +28,7 @@ export class Canvas {
     }
   }
 
-  /** The outline of a rectangle, drawn inwards. */
+  /** The outline of a rectangle, inside its edges. */
   frame(left: number, top: number, width: number, height: number, thickness: number, colour: Colour): void {
     this.fill(left, top, width, thickness, colour);
     this.fill(left, top + height - thickness, width, thickness, colour);
@@ -36,7 +36,7 @@ export class Canvas {
     this.fill(left + width - thickness, top, thickness, height, colour);
   }
 
-  /** Both diagonals of a square. */
+  /** The two diagonals of a square. */
   cross(left: number, top: number, side: number, thickness: number, colour: Colour): void {
     for (let along = 0; along <= side - thickness; along += 1) {
       this.fill(left + along, top + along, thickness, thickness, colour);
@@ -45,8 +45,8 @@ export class Canvas {
   }
 
   /**
-   * A picture [3, side, side] in [-1, 1], each pixel drawn `scale` times as large.
-   * @param strength 1 draws it as it is, less fades it to white.
+   * A picture [3, side, side] in [-1, 1], each pixel a square of `scale` pixels.
+   * @param strength in [0, 1]: 0 is white, 1 the picture itself.
    */
   picture(left: number, top: number, image: Float32Array, side: number, scale: number, strength = 1): void {
     const plane = side * side;
@@ -61,7 +61,7 @@ export class Canvas {
     }
   }
 
-  /** A line of text in capitals. */
+  /** A line of text in capital letters. */
   text(left: number, top: number, text: string, scale: number, colour: Colour): void {
     for (let index = 0; index < text.length; index += 1) {
       for (let row = 0; row < GLYPH_HEIGHT; row += 1) {
@@ -84,7 +84,7 @@ export class Canvas {
   }
 }
 
-/** How wide a line of text becomes, in pixels. */
+/** The width of a line of text, in pixels. */
 export function textWidth(text: string, scale: number): number {
   return (text.length * ADVANCE - 1) * scale;
 }

@@ -1,9 +1,9 @@
-/** Owns a small bitmap font: digits, capital letters and what numbers need, 5 pixels high and 3 wide. */
+/** A bitmap font of digits, capital letters and punctuation, 3 pixels wide and 5 high. */
 
 export const GLYPH_WIDTH = 3;
 export const GLYPH_HEIGHT = 5;
 
-/** One row of three bits per digit of the octal number, top row first. */
+/** An octal digit per row, top row first; its three bits are the pixels. */
 const GLYPHS: Readonly<Record<string, string>> = {
   '0': '75557',
   '1': '26227',
@@ -52,7 +52,7 @@ const GLYPHS: Readonly<Record<string, string>> = {
   Z: '71247',
 };
 
-/** Whether the pixel of a character at a row and column is set; characters without a glyph are blank. */
+/** Whether a pixel of a character is set. Characters without a glyph are blank. */
 export function isInk(character: string, row: number, column: number): boolean {
   const bits = Number(GLYPHS[character.toUpperCase()]?.[row] ?? 0);
   return ((bits >> (GLYPH_WIDTH - 1 - column)) & 1) === 1;

@@ -1,22 +1,49 @@
-/** Owns how far a run has come, as the user sees it: one line that changes on a terminal, a few plain ones elsewhere. */
+/** Shows the progress of a command: one changing line on a terminal, a line for each message elsewhere. */
 
 const PLAIN_EVERY = 5;
 const CLEAR_LINE = '\r\u001B[K';
 
-/** Where progress goes. */
 export interface Output {
   readonly isTTY?: boolean;
   write(text: string): unknown;
 }
 
-/** Called after every step with how many are done, of how many, and how many images took part. */
+export class Progress {
+  readonly #output: Output;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  get isTerminal(): boolean {
+    return this.#output.isTTY ?? false;
+  }
+
+  /** Replaces the current line on a terminal. */
+  show(line: string): void {
+    this.#output.write(this.isTerminal ? `${CLEAR_LINE}${line}` : `${line}\n`);
+  }
+
+  /** Writes a line that stays. */
+  print(line: string): void {
+    this.end();
+    this.#output.write(`${line}\n`);
+  }
+
+  /** Clears the current line on a terminal. */
+  end(): void {
+    if (this.isTerminal) this.#output.write(CLEAR_LINE);
+  }
+}
+
+/** Called after every step: the steps done, all steps, and the images that the step denoised. */
 export type OnStep = (done: number, total: number, images: number) => void;
 
-/** Shows each step on `output`; on a terminal, the line is gone after the last. */
-export function showProgress(output: Output): OnStep {
+/** Shows each step on a terminal, and every fifth elsewhere. */
+export function showSteps(progress: Progress): OnStep {
   return (done, total, images) => {
     const line = `step ${done} of ${total}, ${images} ${images === 1 ? 'image' : 'images'}`;
-    if (output.isTTY) output.write(done === total ? CLEAR_LINE : `${CLEAR_LINE}${line}`);
-    else if (done === 1 || done % PLAIN_EVERY === 0) output.write(`${line}\n`);
+    if (progress.isTerminal && done === total) progress.end();
+    else if (progress.isTerminal || done === 1 || done % PLAIN_EVERY === 0) progress.show(line);
   };
 }

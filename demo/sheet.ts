@@ -1,7 +1,7 @@
-/** Owns the picture of a run: one column per candidate, what the probe saw above and what became of it below. */
+/** Draws the sheet of candidates: a column for each, the preview at the scored step above and the finished image below. */
 import { Canvas, type Colour, textWidth } from './canvas.js';
 import { GLYPH_HEIGHT } from './font.js';
-import type { Candidate } from './run.js';
+import type { Candidate } from './draw-candidates.js';
 
 const PICTURE_SCALE = 3;
 const TEXT_SCALE = 2;
@@ -19,10 +19,10 @@ const EMPTY: Colour = [228, 228, 226];
 const KEPT: Colour = [34, 150, 84];
 const DROPPED: Colour = [205, 52, 52];
 
-/** What of a candidate the sheet shows. */
+/** The members of a candidate that the sheet shows. */
 export type SheetColumn = Pick<Candidate, 'decision' | 'preview' | 'image' | 'score' | 'quality'>;
 
-/** What the sheet says above its columns. */
+/** The heading of the sheet. */
 export interface SheetTitle {
   readonly caption: string;
   readonly step: number;

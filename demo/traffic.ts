@@ -1,54 +1,68 @@
-/** Owns the process that sends the demonstration's traffic: `npm run traffic -- --url http://127.0.0.1:8080` */
+/** `npm run traffic`: sends demo traffic to a service until a signal ends it. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 
-import { findProbe, type Probe } from './probe.js';
-import { sendTraffic } from './traffic-loop.js';
+import { type CommandTools, parseArguments, runCommand } from './command.js';
+import { findProbe, type ServedProbe } from './find-probe.js';
+import { sendTraffic } from './send-traffic.js';
+import { World } from './world/world.js';
 
 const RETRY_MS = 2000;
+const USAGE = `Sends groups of the reference world to a service, finishes what it keeps and reports the qualities, until interrupted.
 
-// ONNX Runtime 1.29 and later sends telemetry on Linux unless this is set before its library loads.
-process.env['ORT_DISABLE_TELEMETRY'] = '1';
+Usage: npm run traffic [-- options]
 
-const { values } = parseArgs({
-  options: {
-    url: { type: 'string', default: 'http://127.0.0.1:8080' },
-    reference: { type: 'string', default: 'reference' },
-    step: { type: 'string', default: '5' },
-  },
-});
-const interruption = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interruption.abort());
+  --url URL         the service (default http://127.0.0.1:8080)
+  --step N          the step at which it is asked (default 5)
+  --reference DIR   the reference world (default reference)
+  --help            this text
+`;
 
-// Only now, when the environment is set.
-const { World } = await import('./world/world.js');
-const world = await World.load(values.reference);
-try {
-  await sendTraffic({
-    world,
-    probe: await whenThere(values.url),
-    step: Number(values.step),
-    signal: interruption.signal,
-    onGroup: (caption, finished, reported) => tell(`${caption}: ${finished} finished, ${reported} reported`),
+await runCommand({ usage: USAGE, readOptions, execute: send });
+
+function readOptions(argv: readonly string[]) {
+  const { values } = parseArguments({
+    args: [...argv],
+    options: {
+      url: { type: 'string', default: 'http://127.0.0.1:8080' },
+      step: { type: 'string', default: '5' },
+      reference: { type: 'string', default: 'reference' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   });
-} catch (error) {
-  if (!interruption.signal.aborted) throw error;
-} finally {
-  await world.close();
+  return values.help ? undefined : values;
 }
 
-/** Beside a service that is started at the same time, this one may be up first. */
-async function whenThere(url: string): Promise<Probe> {
+/** A signal is the normal end. */
+async function send(
+  { url, step, reference }: NonNullable<ReturnType<typeof readOptions>>,
+  { progress, signal }: CommandTools,
+): Promise<string> {
+  const world = await World.load(reference);
+  try {
+    await sendTraffic({
+      world,
+      probe: await waitForProbe(url, { progress, signal }),
+      step: Number(step),
+      signal,
+      onGroup: (caption, finished, reported) =>
+        progress.print(`${caption}: ${finished} finished, ${reported} reported`),
+    });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    await world.close();
+  }
+  return '';
+}
+
+/** Repeats until there is a probe, because the service may start later than this process. */
+async function waitForProbe(url: string, { progress, signal }: CommandTools): Promise<ServedProbe> {
   for (;;) {
     try {
       return await findProbe(url, undefined);
     } catch (error) {
-      tell(error instanceof Error ? error.message : String(error));
-      await delay(RETRY_MS, undefined, { signal: interruption.signal });
+      progress.print(error instanceof Error ? error.message : String(error));
+      await delay(RETRY_MS, undefined, { signal });
     }
   }
-}
-
-function tell(line: string): void {
-  process.stderr.write(`${line}\n`);
 }

@@ -1,5 +1,5 @@
-// Compiles the sources when they are newer than the last build, then becomes the module that is named:
-// `node scripts/run.js src/main.js --help`. One process throughout, so that signals reach that module itself.
+// Launches a compiled module, after compiling the sources when they are newer than the last build:
+// `node scripts/run.js src/main.js --help`. The module runs in this process, so that it gets the signals itself.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,7 +1,7 @@
 /**
- * Owns one kept connection of the load generator: a request at a time, out of bytes made beforehand.
- * It knows just enough HTTP/1.1 for the servers measured here (every answer has a Content-Length), because the generator
- * shares the cores with what it measures: a general client would cost several times as much per request.
+ * A keep-alive connection of the load generator, which sends prepared bytes, one request at a time. It reads only the HTTP/1.1
+ * that the measured servers write (every answer has a Content-Length). The generator shares the cores with the server, and a
+ * general HTTP client would cost several times as much CPU time per request.
  */
 import { connect, type Socket } from 'node:net';
 
@@ -14,11 +14,11 @@ const CLOSES = /\r\nconnection: *close/i;
 
 export interface Answer {
   readonly status: number;
-  /** It holds scores. */
+  /** Whether it has scores. */
   readonly isScored: boolean;
 }
 
-/** The bytes of a request: a head that may differ from sending to sending, and what follows. */
+/** The bytes of a request: a head, which may differ each time, and a body. */
 export interface RequestBytes {
   readonly head: string;
   readonly body: Uint8Array;
@@ -27,10 +27,10 @@ export interface RequestBytes {
 export class Connection {
   readonly #port: number;
   readonly #host: string;
-  /** What an answer with scores contains. */
+  /** A text that only answers with scores contain. */
   readonly #scoredMark: string;
   #socket: Socket | undefined;
-  #waiting: ((answer: Answer | undefined) => void) | undefined;
+  #onAnswer: ((answer: Answer | undefined) => void) | undefined;
   #partial: Buffer | undefined;
 
   constructor(url: string, scoredMark: string) {
@@ -40,7 +40,7 @@ export class Connection {
     this.#scoredMark = scoredMark;
   }
 
-  /** Connects now, so that no request waits for it. */
+  /** Connects in advance, so that no request waits for it. */
   open(): Promise<void> {
     const socket = this.#connect();
     return new Promise((resolve, reject) => {
@@ -48,9 +48,9 @@ export class Connection {
     });
   }
 
-  /** Sends one request; `done` gets its answer, or undefined when the connection broke before. */
-  send({ head, body }: RequestBytes, done: (answer: Answer | undefined) => void): void {
-    this.#waiting = done;
+  /** @param onAnswer gets undefined when the connection broke before the answer. */
+  send({ head, body }: RequestBytes, onAnswer: (answer: Answer | undefined) => void): void {
+    this.#onAnswer = onAnswer;
     const socket = this.#socket ?? this.#connect();
     socket.cork();
     socket.write(head, 'latin1');
@@ -72,9 +72,9 @@ export class Connection {
         callback: (bytes, buffer) => this.#read(socket, Buffer.from(buffer.buffer, buffer.byteOffset, bytes)),
       },
     });
-    // What breaks a connection shows in 'close', which follows.
+    // 'close' follows and handles it.
     socket.on('error', () => {});
-    socket.on('close', () => this.#leave(socket));
+    socket.on('close', () => this.#onClose(socket));
     this.#socket = socket;
     this.#partial = undefined;
     return socket;
@@ -88,7 +88,7 @@ export class Connection {
     const [, length = NaN] = CONTENT_LENGTH.exec(head) ?? [];
     const bodyStart = headEnd + END_OF_HEAD.length;
     if (headEnd === -1 || bytes.length < bodyStart + Number(length)) {
-      // The chunk's memory is read into again.
+      // A copy, because the next read reuses the chunk's memory.
       this.#partial = Buffer.from(bytes);
       return true;
     }
@@ -105,15 +105,15 @@ export class Connection {
     socket.destroy();
   }
 
-  #leave(socket: Socket): void {
+  #onClose(socket: Socket): void {
     if (socket !== this.#socket) return;
     this.#socket = undefined;
     this.#settle(undefined);
   }
 
   #settle(answer: Answer | undefined): void {
-    const done = this.#waiting;
-    this.#waiting = undefined;
-    done?.(answer);
+    const onAnswer = this.#onAnswer;
+    this.#onAnswer = undefined;
+    onAnswer?.(answer);
   }
 }

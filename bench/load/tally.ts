@@ -1,8 +1,8 @@
-/** Owns the count of what became of the requests of one run. */
-import { nowMs } from '../clock.js';
+/** Counts the outcomes of the requests of a loop. */
+import { nowMs } from '../machine.js';
+import type { LoadResult } from '../protocol.js';
 import { spreadOf } from '../statistics.js';
 import type { Answer } from './connection.js';
-import type { LoadResult } from './protocol.js';
 
 export interface TallyOptions {
   readonly samplesPerRequest: number;
@@ -33,13 +33,16 @@ export class Tally {
     return this.#latencies.length + this.#failedOpen + this.#refused + this.#late;
   }
 
-  /** @param lagMs behind the schedule, if there is one. */
+  /** @param lagMs how late the request is, when there is a schedule. */
   send(lagMs?: number): void {
     this.#sent += 1;
     if (lagMs !== undefined) this.#lags.push(lagMs);
   }
 
-  /** @param since when the request was sent or due. @param answer undefined when the connection broke: the request is lost. */
+  /**
+   * @param since when the request was sent or due, on the clock of nowMs().
+   * @param answer undefined when the connection broke: the request is lost.
+   */
   receive(since: number, answer: Answer | undefined): void {
     if (!answer) return;
     const now = nowMs();
@@ -51,7 +54,7 @@ export class Tally {
     else this.#failedOpen += 1;
   }
 
-  /** @param scheduledSeconds the length of the schedule; 0 if there is none. */
+  /** @param scheduledSeconds the length of the schedule; 0 without one. */
   result(connections: number, scheduledSeconds = 0): LoadResult {
     const { samplesPerRequest, startedAt } = this.#options;
     const useful = this.#latencies.length;

@@ -1,4 +1,4 @@
-"""What one would write in an afternoon: the probe behind FastAPI, one inference per request, in the process that took it."""
+"""A simple server for comparison: the probe behind FastAPI, one inference per request, in the process that took it."""
 
 import os
 
@@ -17,7 +17,7 @@ app = FastAPI()
 
 @app.post("/score")
 async def score(request: Request, samples: int, tokens: int, timestep: float) -> JSONResponse:
-    """The body is the attention alone: float16 [samples, layers, tokens, height, width]."""
+    """The body is the attention: float16 [samples, layers, tokens, height, width]."""
     attention = np.frombuffer(await request.body(), np.float16).reshape(samples, layers, tokens, height, width)
     (scores,) = session.run(
         ["score"],

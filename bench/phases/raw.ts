@@ -1,45 +1,45 @@
-/** Owns what the machine can do at best: the raw runs over layouts and batch sizes. */
-import { type BenchContext, measureRaw, type RawRun } from '../bench-context.js';
+/** Measures the raw runs over layouts and batch sizes: the upper limit of the machine. */
+import { type BenchContext, measureRaw, type RawMeasurement } from '../measure.js';
 import { BATCH_SIZES } from '../plan.js';
-import { LAYOUTS, type RunOrder } from '../raw/protocol.js';
+import { LAYOUTS, type RawRequest } from '../protocol.js';
 
 export interface RawSurvey {
-  /** All sessions of a layout at once. */
-  readonly runs: readonly RawRun[];
-  /** One session, one sample at a time. */
-  readonly alone: readonly RawRun[];
+  /** With all sessions of a layout. */
+  readonly parallel: readonly RawMeasurement[];
+  /** With one session, one sample at a time. */
+  readonly single: readonly RawMeasurement[];
   /** With the most samples per second. */
-  readonly fastest: RunOrder;
+  readonly fastest: RawRequest;
   /** With the least CPU time per sample. */
-  readonly thriftiest: RunOrder;
-  /** With the shortest run of one sample, nothing else running. */
-  readonly promptest: RunOrder;
+  readonly cheapest: RawRequest;
+  /** With the shortest run of one sample in a single session. */
+  readonly shortest: RawRequest;
 }
 
 export async function surveyRaw(context: BenchContext): Promise<RawSurvey> {
   const seconds = context.plan.rawSeconds;
-  const runs: RawRun[] = [];
+  const parallel: RawMeasurement[] = [];
   for (const batch of BATCH_SIZES) {
     for (const layout of LAYOUTS) {
-      context.tell(`raw runs: ${layout} options, batches of ${batch}`);
-      runs.push(await measureRaw(context, { kind: 'run', layout, batch, seconds }));
+      context.onProgress(`raw runs: ${layout} options, batches of ${batch}`);
+      parallel.push(await measureRaw(context, { kind: 'run', layout, batch, seconds }));
     }
   }
-  const alone: RawRun[] = [];
+  const single: RawMeasurement[] = [];
   for (const layout of LAYOUTS) {
-    context.tell(`raw runs: ${layout} options, one sample at a time`);
-    alone.push(await measureRaw(context, { kind: 'run', layout, sessions: 1, batch: 1, seconds }));
+    context.onProgress(`raw runs: ${layout} options, one sample at a time`);
+    single.push(await measureRaw(context, { kind: 'run', layout, sessions: 1, batch: 1, seconds }));
   }
   return {
-    runs,
-    alone,
-    fastest: least(runs, ({ samplesPerSecond }) => -samplesPerSecond).order,
-    thriftiest: least(runs, ({ cpuPerSample }) => cpuPerSample).order,
-    promptest: least(alone, ({ runMs }) => runMs).order,
+    parallel,
+    single,
+    fastest: least(parallel, ({ samplesPerSecond }) => -samplesPerSecond).request,
+    cheapest: least(parallel, ({ cpuPerSample }) => cpuPerSample).request,
+    shortest: least(single, ({ runMs }) => runMs).request,
   };
 }
 
-/** The first in order where the key is NaN throughout, as it is where CPU time is not known. */
-function least(runs: readonly RawRun[], key: (run: RawRun) => number): RawRun {
-  return runs.reduce((best, run) => (key(run) < key(best) ? run : best));
+/** The first when all keys are NaN, as they are where CPU times are unknown. */
+function least(all: readonly RawMeasurement[], key: (one: RawMeasurement) => number): RawMeasurement {
+  return all.reduce((best, one) => (key(one) < key(best) ? one : best));
 }

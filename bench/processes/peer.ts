@@ -1,37 +1,36 @@
-/** Owns the peer: its packages in a virtual environment of their own, made on demand, and its process. */
+/** The peer, a FastAPI server: installs its packages into a virtual environment on demand, and starts it. */
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-import { type Server, startServer } from './server.js';
-import { ROOT } from './service.js';
+import { ROOT, type Server, startServer } from './server.js';
 
 const FOLDER = path.join(ROOT, 'bench', 'peers');
 const REQUIREMENTS = path.join(FOLDER, 'requirements.txt');
 const VENV = path.join(FOLDER, '.venv');
 const PYTHON = path.join(VENV, 'bin', 'python');
-/** A copy of the requirements that the environment was made for. */
+/** A copy of the requirements that are installed. */
 const INSTALLED = path.join(VENV, 'requirements.txt');
-/** With the fastest event loop and HTTP parser that it has. */
+/** With uvicorn's fastest event loop and HTTP parser. */
 const UVICORN =
   '-m uvicorn app:app --host 127.0.0.1 --port 0 --no-access-log --loop uvloop --http httptools'.split(' ');
 const INSTALL_TIMEOUT_MS = 600_000;
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 
 /**
- * Makes the virtual environment unless it is there and up to date.
- * @returns why it cannot be had, in one line; undefined when all is well.
+ * Makes the virtual environment unless it is up to date.
+ * @returns why that failed, in one line; undefined when it did not.
  */
-export async function installPeer(tell: (line: string) => void): Promise<string | undefined> {
+export async function installPeer(onProgress: (line: string) => void): Promise<string | undefined> {
   if (existsSync(INSTALLED) && readFileSync(INSTALLED).equals(readFileSync(REQUIREMENTS))) return undefined;
-  tell('installing the peer’s Python packages, once');
+  onProgress('installing the peer’s Python packages, once');
   try {
-    await run('python3', ['-m', 'venv', '--clear', VENV], { timeout: INSTALL_TIMEOUT_MS });
+    await execute('python3', ['-m', 'venv', '--clear', VENV], { timeout: INSTALL_TIMEOUT_MS });
     const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', REQUIREMENTS];
-    await run(PYTHON, install, { timeout: INSTALL_TIMEOUT_MS });
+    await execute(PYTHON, install, { timeout: INSTALL_TIMEOUT_MS });
     cpSync(REQUIREMENTS, INSTALLED);
     return undefined;
   } catch (error) {

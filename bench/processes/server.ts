@@ -1,8 +1,12 @@
-/** Owns a server that is measured: its process, from the start until it has ended. */
+/** Starts and stops the processes of measured servers. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
+export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+
+const MAIN_MODULE = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 const LINES_SHOWN = 5;
@@ -12,20 +16,20 @@ export interface ServerCommand {
   readonly parameters: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   readonly folder: string;
-  /** Called with each line that the server writes; gives its address once it is ready. */
+  /** Called with each line that the server writes; returns its address once it is ready. */
   readonly readyAt: (line: string) => string | undefined;
 }
 
 export interface Server {
   readonly url: string;
   readonly pid: number;
-  /** Asks it to end and waits until it has. */
+  /** Sends SIGTERM and waits for the end. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts a server and waits until it is ready.
- * @throws {Error} with what it wrote last, when it does not get there.
+ * @throws {Error} with its last lines, when it does not become ready.
  */
 export async function startServer(command: ServerCommand): Promise<Server> {
   const child = spawn(command.command, command.parameters, {
@@ -36,7 +40,7 @@ export async function startServer(command: ServerCommand): Promise<Server> {
   const exit = new Promise<void>((resolve) => {
     child.once('exit', () => resolve()).once('error', () => resolve());
   });
-  // After the last of what it wrote.
+  // Unlike "exit", this comes after the last output.
   const end = new Promise<void>((resolve) => {
     child.once('close', () => resolve());
   });
@@ -61,9 +65,29 @@ export async function startServer(command: ServerCommand): Promise<Server> {
   });
   const url = await Promise.race([ready, end, delay(START_TIMEOUT_MS, undefined, { ref: false })]);
   for (const reader of readers) reader.close();
-  // What it still writes is thrown away as cheaply as can be; a full pipe would stop it.
+  // Further output is discarded, because a full pipe would block the server.
   for (const output of outputs) output.resume();
   if (url !== undefined) return { url, pid: child.pid ?? NaN, stop };
   await stop();
   throw new Error(`${command.command} ${command.parameters.join(' ')} did not start:\n${lines.join('\n')}`);
+}
+
+/**
+ * Starts the service as its users do, on a free port of the loopback address.
+ * @param environment settings of the service, except for its address and its log.
+ */
+export function startService(environment: NodeJS.ProcessEnv): Promise<Server> {
+  return startServer({
+    command: process.execPath,
+    parameters: [MAIN_MODULE],
+    folder: ROOT,
+    environment: { DEVICE: 'cpu', ...environment, HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'info' },
+    readyAt: urlInLog,
+  });
+}
+
+function urlInLog(line: string): string | undefined {
+  if (!line.includes('"listening"')) return undefined;
+  const { msg, url } = JSON.parse(line) as { msg?: string; url?: string };
+  return msg === 'listening' ? url : undefined;
 }

@@ -1,19 +1,19 @@
-/** Owns the raw runner's process: the probe's ONNX file straight through onnxruntime-node, without HTTP, queue or checks. */
+/** The raw runner: the probe's ONNX file in plain onnxruntime-node, without HTTP, queue or checks. */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 
-import { answerOrders } from '../processes/orders.js';
+import { answerCalls } from '../processes/child.js';
+import type { Layout, RawCall, RawResult, ThreadData, ThreadRequest, ThreadResult } from '../protocol.js';
 import { cutSamples } from '../samples.js';
 import { median } from '../statistics.js';
-import type { Layout, RawResult, RawTalk, ThreadOrder, ThreadResult, ThreadSettings } from './protocol.js';
 
 const [modelPath = '', output = '', examplePath = ''] = process.argv.slice(2);
 const exampleSamples = cutSamples(readFileSync(examplePath)).length;
 
 function start(layout: Layout): Worker {
-  const workerData: ThreadSettings = { layout, modelPath, output, examplePath };
+  const workerData: ThreadData = { layout, modelPath, output, examplePath };
   return new Worker(new URL('thread.js', import.meta.url), { workerData });
 }
 
@@ -22,14 +22,16 @@ const threads: Readonly<Record<Layout, readonly Worker[]>> = {
   service: Array.from({ length: availableParallelism() }, () => start('service')),
 };
 
-answerOrders<RawTalk>(async (order) => {
-  if (order.kind === 'scores') return runOn('default', 1, { batch: exampleSamples, seconds: 0 });
-  const { layout, batch, seconds } = order;
-  return runOn(layout, order.sessions ?? threads[layout].length, { batch, seconds });
+answerCalls<RawCall>(async (request) => {
+  if (request.kind === 'scores') return runOn('default', 1, { batch: exampleSamples, seconds: 0 });
+  const { layout, batch, seconds } = request;
+  return runOn(layout, request.sessions ?? threads[layout].length, { batch, seconds });
 });
 
-async function runOn(layout: Layout, sessions: number, order: ThreadOrder): Promise<RawResult> {
-  const results = await Promise.all(threads[layout].slice(0, sessions).map((thread) => ask(thread, order)));
+async function runOn(layout: Layout, sessions: number, request: ThreadRequest): Promise<RawResult> {
+  const results = await Promise.all(
+    threads[layout].slice(0, sessions).map((thread) => runIn(thread, request)),
+  );
   return {
     samplesPerSecond: results.reduce((sum, { samples, seconds }) => sum + samples / seconds, 0),
     samples: results.reduce((sum, { samples }) => sum + samples, 0),
@@ -38,10 +40,10 @@ async function runOn(layout: Layout, sessions: number, order: ThreadOrder): Prom
   };
 }
 
-/** @throws what ended the thread. */
-async function ask(thread: Worker, order: ThreadOrder): Promise<ThreadResult> {
+/** @throws the error that ended the thread. */
+async function runIn(thread: Worker, request: ThreadRequest): Promise<ThreadResult> {
   const reply = once(thread, 'message');
-  thread.postMessage(order, []);
+  thread.postMessage(request, []);
   const [result] = (await reply) as [ThreadResult];
   return result;
 }

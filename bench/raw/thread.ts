@@ -1,16 +1,15 @@
-/** Owns one session in a thread of its own, and runs it over and over for as long as it is told. */
+/** A thread with one session, which it runs repeatedly for the requested time. */
 import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { InferenceSession } from 'onnxruntime-node';
 
-import { nowMs } from '../clock.js';
-import { cutSamples } from '../samples.js';
+import { nowMs } from '../machine.js';
+import type { Layout, ThreadData, ThreadRequest, ThreadResult } from '../protocol.js';
+import { bytesOf, cutSamples, firstTokens, joinTensors, usedTokens } from '../samples.js';
 import { median } from '../statistics.js';
-import { feedsOf } from './feeds.js';
-import type { Layout, ThreadOrder, ThreadResult, ThreadSettings } from './protocol.js';
 
-/** The second as the service opens its sessions: one thread each, which does not spin while it waits. */
+/** `service`: as in the service, one thread that does not spin while it waits. */
 const OPTIONS: Readonly<Record<Layout, InferenceSession.SessionOptions>> = {
   default: {},
   service: {
@@ -21,19 +20,27 @@ const OPTIONS: Readonly<Record<Layout, InferenceSession.SessionOptions>> = {
   },
 };
 
-const { layout, modelPath, output, examplePath } = workerData as ThreadSettings;
+/** The types of ONNX Runtime by dtype; F16 as its bits. */
+const ARRAYS = {
+  F16: { type: 'float16', from: (memory: ArrayBuffer) => new Uint16Array(memory) },
+  F32: { type: 'float32', from: (memory: ArrayBuffer) => new Float32Array(memory) },
+  U8: { type: 'uint8', from: (memory: ArrayBuffer) => new Uint8Array(memory) },
+  I64: { type: 'int64', from: (memory: ArrayBuffer) => new BigInt64Array(memory) },
+} as const;
+
+const { layout, modelPath, output, examplePath } = workerData as ThreadData;
 const samples = cutSamples(readFileSync(examplePath));
 const session = await InferenceSession.create(modelPath, {
   executionProviders: ['cpu'],
   ...OPTIONS[layout],
 });
 
-parentPort?.on('message', (order: ThreadOrder) => {
-  void run(order).then((result) => parentPort?.postMessage(result, []));
+parentPort?.on('message', (request: ThreadRequest) => {
+  void run(request).then((result) => parentPort?.postMessage(result, []));
 });
 
-async function run({ batch, seconds }: ThreadOrder): Promise<ThreadResult> {
-  const feeds = feedsOf(samples, batch);
+async function run({ batch, seconds }: ThreadRequest): Promise<ThreadResult> {
+  const feeds = feedsOf(batch);
   const startedAt = nowMs();
   const times: number[] = [];
   let scores: readonly number[] = [];
@@ -50,4 +57,25 @@ async function run({ batch, seconds }: ThreadOrder): Promise<ThreadResult> {
     runMs: median(times),
     scores,
   };
+}
+
+/** The inputs of a run: the samples without padding, as the service runs them, repeated until the batch is full. */
+function feedsOf(batch: number): InferenceSession.FeedsType {
+  const tokens = Math.max(...samples.map(usedTokens));
+  const cut = samples.map((sample) => firstTokens(sample, tokens));
+  const chosen = Array.from({ length: batch }, (_, index) => cut.at(index % cut.length)).filter(
+    (sample) => sample !== undefined,
+  );
+  const feeds = Object.entries(joinTensors(chosen)).map(([name, tensor]) => {
+    if (!isGraphDtype(tensor.dtype)) throw new TypeError(`no graph takes ${name} as ${tensor.dtype}`);
+    const { type, from } = ARRAYS[tensor.dtype];
+    const data = from(Uint8Array.from(bytesOf(tensor)).buffer);
+    // Plain objects: a float16 Tensor is broken on Node 24 and later (microsoft/onnxruntime#26791).
+    return [name, { type, dims: tensor.shape, data, location: 'cpu' }];
+  });
+  return Object.fromEntries(feeds) as InferenceSession.FeedsType;
+}
+
+function isGraphDtype(dtype: string): dtype is keyof typeof ARRAYS {
+  return Object.hasOwn(ARRAYS, dtype);
 }

@@ -1,25 +1,25 @@
-/** Owns the figures: how each comes out of what was measured, and its goal. */
+/** The figures: how each is computed from the measurements, and its goal. */
 import type { MemoryReading } from '../phases/memory.js';
-import type { OpenRun } from '../phases/open.js';
+import type { OpenMeasurement } from '../phases/loops.js';
 import type { Round } from '../phases/rounds.js';
 import { LATENCY_LOAD, OVERLOAD } from '../plan.js';
 import { median } from '../statistics.js';
 
 export interface Measured {
   readonly rounds: readonly Round[];
-  readonly openSingles: readonly OpenRun[];
-  /** Undefined where the run was too short for the figure. */
+  readonly openSingles: readonly OpenMeasurement[];
+  /** Undefined when there were too few requests for the figure. */
   readonly memory: readonly MemoryReading[] | undefined;
 }
 
 export interface Figure {
-  /** In the line of JSON. */
+  /** The key in the line of JSON. */
   readonly name: FigureName;
   readonly meaning: string;
   readonly goal: { readonly atLeast: number } | { readonly atMost: number };
-  /** Null where it was not measured. */
+  /** Null when it was not measured. */
   readonly value: number | null;
-  /** What keeps the goal from being reached, whatever the value is. */
+  /** Why the goal is not reached, independently of the value. */
   readonly flaw?: string;
 }
 
@@ -44,13 +44,13 @@ export function figuresOf({ rounds, openSingles, memory }: Measured): Figure[] {
       name: 'raw_cpu_ratio_c16',
       meaning: 'raw’s CPU s per sample ÷ the service’s, 16 connections',
       goal: { atLeast: 0.85 },
-      value: over(({ thriftiest, singles }) => thriftiest.cpuPerSample / singles.serverCpuPerSample),
+      value: over(({ cheapest, singles }) => cheapest.cpuPerSample / singles.serverCpuPerSample),
     },
     {
       name: 'raw_cpu_ratio_groups8',
       meaning: 'the same for groups of 8',
       goal: { atLeast: 0.95 },
-      value: over(({ thriftiest, groups }) => thriftiest.cpuPerSample / groups.serverCpuPerSample),
+      value: over(({ cheapest, groups }) => cheapest.cpuPerSample / groups.serverCpuPerSample),
     },
     {
       name: 'raw_ratio_c16',
@@ -77,7 +77,8 @@ export function figuresOf({ rounds, openSingles, memory }: Measured): Figure[] {
       meaning: 'p50 at 1 connection ÷ the best peer’s',
       goal: { atMost: 1 },
       value: over(
-        ({ lone, lonePeers }) => lone.latencyMs.p50 / least(lonePeers.map(({ latencyMs }) => latencyMs.p50)),
+        ({ oneConnection, oneConnectionPeers }) =>
+          oneConnection.latencyMs.p50 / least(oneConnectionPeers.map(({ latencyMs }) => latencyMs.p50)),
       ),
     },
     {
@@ -104,18 +105,18 @@ export function figuresOf({ rounds, openSingles, memory }: Measured): Figure[] {
   ];
 }
 
-/** Undefined where it was not measured. */
+/** Undefined when it was not measured. */
 export function isReached({ goal, value, flaw }: Figure): boolean | undefined {
   if (value === null) return undefined;
   if (flaw !== undefined) return false;
   return 'atLeast' in goal ? value >= goal.atLeast : value <= goal.atMost;
 }
 
-function at(runs: readonly OpenRun[], percent: number): OpenRun[] {
+function at(runs: readonly OpenMeasurement[], percent: number): OpenMeasurement[] {
   return runs.filter((run) => run.percent === percent);
 }
 
-/** NaN when there is no value, as is the next: Math.max() would be -Infinity. */
+/** NaN when there is no value; Math.max() would be -Infinity. */
 function most(values: readonly number[]): number {
   return values.length === 0 ? NaN : Math.max(...values);
 }
@@ -124,7 +125,7 @@ function least(values: readonly number[]): number {
   return values.length === 0 ? NaN : Math.min(...values);
 }
 
-/** What could not be computed was not measured. */
+/** Null for a ratio without its measurements. */
 function known(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }

@@ -1,7 +1,7 @@
-/** Owns the report: which of the results are shown, in which order. */
-import type { LoadRun } from '../bench-context.js';
+/** The report: the results as tables, and last the line of JSON. */
+import type { LoadMeasurement } from '../measure.js';
 import type { MemoryReading } from '../phases/memory.js';
-import type { OpenRun } from '../phases/open.js';
+import type { OpenMeasurement } from '../phases/loops.js';
 import type { RawSurvey } from '../phases/raw.js';
 import type { Round } from '../phases/rounds.js';
 import { medianBy } from '../statistics.js';
@@ -9,20 +9,19 @@ import { figuresOf } from './figures.js';
 import { figureTable, jsonLine, loadTable, memoryTable, rawTable } from './tables.js';
 
 export interface Results {
-  /** What the reader should know beforehand. */
+  /** Printed above the figures. */
   readonly notes: readonly string[];
   readonly survey: RawSurvey;
   readonly rounds: readonly Round[];
   /** The closed loops beside those of the rounds. */
-  readonly closed: readonly LoadRun[];
-  readonly openSingles: readonly OpenRun[];
-  readonly openGroups: readonly OpenRun[];
+  readonly closed: readonly LoadMeasurement[];
+  readonly openSingles: readonly OpenMeasurement[];
+  readonly openGroups: readonly OpenMeasurement[];
   readonly memory: readonly MemoryReading[];
-  /** After as many requests as the figure means. */
+  /** Whether there were enough requests for the figure rss_ratio. */
   readonly isMemoryFull: boolean;
 }
 
-/** The tables, and last the line of JSON. */
 export function reportText(results: Results): string {
   const { notes, survey, rounds, memory, isMemoryFull, openSingles } = results;
   const figures = figuresOf({
@@ -31,12 +30,12 @@ export function reportText(results: Results): string {
     memory: isMemoryFull ? memory : undefined,
   });
   const rawRuns = [
-    ...survey.runs,
-    ...survey.alone,
+    ...survey.parallel,
+    ...survey.single,
     middle(rounds.map(({ fastest }) => fastest)),
-    middle(rounds.map(({ thriftiest }) => thriftiest)),
+    middle(rounds.map(({ cheapest }) => cheapest)),
   ];
-  const parts = [
+  const sections = [
     notes.join('\n'),
     rawTable(rawRuns),
     loadTable(loadRows(results)),
@@ -44,18 +43,18 @@ export function reportText(results: Results): string {
     figureTable(figures),
     jsonLine(figures),
   ];
-  return parts.join('\n\n');
+  return sections.join('\n\n');
 }
 
-/** Of each kind of run in the rounds, the middle one. */
-function loadRows({ rounds, closed, openSingles, openGroups }: Results): LoadRun[] {
+/** One row per load; of the loads in the rounds, the median. */
+function loadRows({ rounds, closed, openSingles, openGroups }: Results): LoadMeasurement[] {
   const peers = rounds[0]?.peers ?? [];
   const peerRows = peers.flatMap((_, index) => [
-    middle(rounds.flatMap(({ lonePeers }) => lonePeers.slice(index, index + 1))),
+    middle(rounds.flatMap(({ oneConnectionPeers }) => oneConnectionPeers.slice(index, index + 1))),
     middle(rounds.flatMap((round) => round.peers.slice(index, index + 1))),
   ]);
   return [
-    middle(rounds.map(({ lone }) => lone)),
+    middle(rounds.map(({ oneConnection }) => oneConnection)),
     middle(rounds.map(({ singles }) => singles)),
     middle(rounds.map(({ groups }) => groups)),
     ...closed,
@@ -65,6 +64,6 @@ function loadRows({ rounds, closed, openSingles, openGroups }: Results): LoadRun
   ];
 }
 
-function middle<Run extends { readonly samplesPerSecond: number }>(runs: readonly Run[]): Run {
-  return medianBy(runs, ({ samplesPerSecond }) => samplesPerSecond);
+function middle<Measured extends { readonly samplesPerSecond: number }>(all: readonly Measured[]): Measured {
+  return medianBy(all, ({ samplesPerSecond }) => samplesPerSecond);
 }

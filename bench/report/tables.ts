@@ -1,5 +1,5 @@
-/** Owns how results are laid out as text. */
-import type { LoadRun, RawRun } from '../bench-context.js';
+/** The tables of the report as text. */
+import type { LoadMeasurement, RawMeasurement } from '../measure.js';
 import type { MemoryReading } from '../phases/memory.js';
 import { type Figure, isReached } from './figures.js';
 
@@ -8,33 +8,33 @@ const US_PER_SECOND = 1e6;
 const JSON_DIGITS = 4;
 const NOTHING = '-';
 /** The columns of the table of loads. */
-const LOAD_COLUMNS: readonly (readonly [string, (run: LoadRun) => string])[] = [
-  ['server', (run) => run.rival],
-  ['load', (run) => run.load],
-  ['arrivals', (run) => run.arrivals],
-  ['sent/s', (run) => number(run.sent / run.seconds, 0)],
-  ['samples/s', (run) => number(run.samplesPerSecond, 0)],
+const LOAD_COLUMNS: readonly (readonly [string, (run: LoadMeasurement) => string])[] = [
+  ['server', (load) => load.server],
+  ['load', (load) => load.load],
+  ['arrivals', (load) => load.arrivals],
+  ['sent/s', (load) => number(load.sent / load.seconds, 0)],
+  ['samples/s', (load) => number(load.samplesPerSecond, 0)],
   ['p50 ms', ({ latencyMs }) => number(latencyMs.p50, 2)],
   ['p90', ({ latencyMs }) => number(latencyMs.p90, 2)],
   ['p99', ({ latencyMs }) => number(latencyMs.p99, 2)],
   ['p99.9', ({ latencyMs }) => number(latencyMs.p999, 2)],
   ['max', ({ latencyMs }) => number(latencyMs.max, 2)],
-  ['CPU µs/sample', (run) => number(run.serverCpuPerSample * US_PER_SECOND, 0)],
-  ['cores: server', (run) => number(run.serverCpuSeconds / run.wallSeconds, 2)],
-  ['generator', (run) => number(run.generatorCpuSeconds / run.wallSeconds, 2)],
-  ['failed open', (run) => String(run.failedOpen)],
-  ['refused', (run) => String(run.refused)],
-  ['late', (run) => String(run.late)],
-  ['lost', (run) => String(run.lost)],
+  ['CPU µs/sample', (load) => number(load.serverCpuPerSample * US_PER_SECOND, 0)],
+  ['cores: server', (load) => number(load.serverCpuSeconds / load.wallSeconds, 2)],
+  ['generator', (load) => number(load.generatorCpuSeconds / load.wallSeconds, 2)],
+  ['failed open', (load) => String(load.failedOpen)],
+  ['refused', (load) => String(load.refused)],
+  ['late', (load) => String(load.late)],
+  ['lost', (load) => String(load.lost)],
   ['lag p99 ms', ({ lagMs }) => number(lagMs.p99, 2)],
 ];
 
-export function rawTable(runs: readonly RawRun[]): string {
+export function rawTable(runs: readonly RawMeasurement[]): string {
   return table([
     ['raw: options', 'batch', 'samples/s', 'CPU µs/sample', 'ms/run'],
-    ...runs.map(({ order, samplesPerSecond, cpuPerSample, runMs }) => [
-      order.sessions === undefined ? order.layout : `${order.layout}, one session`,
-      String(order.batch),
+    ...runs.map(({ request, samplesPerSecond, cpuPerSample, runMs }) => [
+      request.sessions === undefined ? request.layout : `${request.layout}, one session`,
+      String(request.batch),
       number(samplesPerSecond, 0),
       number(cpuPerSample * US_PER_SECOND, 0),
       number(runMs, 3),
@@ -42,7 +42,7 @@ export function rawTable(runs: readonly RawRun[]): string {
   ]);
 }
 
-export function loadTable(runs: readonly LoadRun[]): string {
+export function loadTable(runs: readonly LoadMeasurement[]): string {
   const head = LOAD_COLUMNS.map(([name]) => name);
   return table([head, ...runs.map((run) => LOAD_COLUMNS.map(([, cell]) => cell(run)))]);
 }
@@ -65,7 +65,7 @@ export function figureTable(figures: readonly Figure[]): string {
   ]);
 }
 
-/** The last line of the output: the figures alone, for programs. */
+/** The last line of the output: the figures for programs. */
 export function jsonLine(figures: readonly Figure[]): string {
   return JSON.stringify(
     Object.fromEntries(figures.map(({ name, value }) => [name, value && rounded(value)])),

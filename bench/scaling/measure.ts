@@ -1,31 +1,33 @@
-/** Owns the course of the scaling measurement: one service, closed loops over numbers of tokens, singles and groups. */
+/** Measures one service in closed loops over numbers of tokens, with single samples and with groups. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { cpuSeconds, residentBytes } from '../processes/usage.js';
-import type { Load, LoadTalk, Target } from '../load/protocol.js';
-import { machineText, noiseWarning } from '../machine.js';
-import type { Cleanup } from '../processes/cleanup.js';
-import { startOrderTaker } from '../processes/orders.js';
-import { startService } from '../processes/service.js';
-import type { Server } from '../processes/server.js';
-import { type ExampleContract, madeExample } from './made-example.js';
-import type { ScalingPoint, ScalingResults } from '../../scripts/scaling-results.js';
+import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
+import type { ScalingPoint, ScalingResults } from '../../scripts/docs/scaling.js';
+import type { Manifest } from '../../src/probe/manifest.js';
+import { f32ToF16 } from '../../src/wire/float-convert.js';
+import type { BenchTools } from '../command.js';
+import { cpuSeconds, machineText, noiseWarning, residentBytes } from '../machine.js';
+import { startChild } from '../processes/child.js';
+import { type Server, startService } from '../processes/server.js';
+import type { Load, LoadCall, Target } from '../protocol.js';
 
 const GENERATOR = new URL('../load/generator.js', import.meta.url);
 const TOKENS = [8, 16, 32, 48, 77];
 const LOADS = ['single', 'group'] as const;
 const CONNECTIONS = 16;
 const SAMPLES_IN_EXAMPLE = 8;
+/** The sum of attention at a position; the rest belongs to padding and the begin token. */
+const MASS = 0.9;
 
-export interface ScalingOptions {
-  /** Each closed loop, after a warm-up of half as long. */
+export interface ScalingOptions extends BenchTools {
+  /** The length of each closed loop, after a warm-up of half as long. */
   readonly seconds: number;
-  readonly environment: NodeJS.ProcessEnv;
-  readonly tell: (line: string) => void;
-  readonly cleanup: Cleanup;
 }
+
+/** The members of a manifest that a request body needs. */
+export type ExampleContract = Pick<Manifest, 'name' | 'capture' | 'capture_id' | 'decision_points'>;
 
 interface ServingModel {
   readonly name: string;
@@ -35,22 +37,22 @@ interface ServingModel {
   readonly batching: { best_samples: number; ms_per_padded_token: number; ms_per_run: number };
 }
 
-/** Measures the default probe of the service; what it starts is stopped by `cleanup`. */
+/** Measures the service's default probe. */
 export async function measureScaling(options: ScalingOptions): Promise<ScalingResults> {
-  const { environment, cleanup, tell } = options;
+  const { environment, cleanup, onProgress } = options;
   const warning = noiseWarning();
   const folder = await mkdtemp(path.join(tmpdir(), 'scaling-'));
   await cleanup.keep({ stop: () => rm(folder, { recursive: true, force: true }) });
-  tell('starting the service');
+  onProgress('starting the service');
   const server = await cleanup.keep(startService(environment));
   const { name, version, contract, batching } = await servingModel(server.url);
   const points: ScalingPoint[] = [];
   for (const tokens of TOKENS) {
     const file = path.join(folder, `${tokens}.safetensors`);
-    const example = madeExample({ ...contract, name }, tokens);
+    const example = makeExample({ ...contract, name }, tokens);
     await writeFile(file, example);
     for (const load of LOADS) {
-      tell(`${tokens} tokens, ${load}`);
+      onProgress(`${tokens} tokens, ${load}`);
       const point = await measurePoint(options, server, file, load);
       points.push({
         tokens,
@@ -84,13 +86,13 @@ async function measurePoint(
   file: string,
   load: Extract<Load, ScalingPoint['load']>,
 ): Promise<Omit<ScalingPoint, 'tokens' | 'load' | 'bytesPerSample'>> {
-  const generator = startOrderTaker<LoadTalk>(GENERATOR, [file], environment);
+  const generator = startChild<LoadCall>(GENERATOR, [file], environment);
   try {
     const target: Target = { kind: 'service', url: server.url };
-    const order = { kind: 'closed', target, load, connections: CONNECTIONS } as const;
-    await generator.ask({ ...order, until: { seconds: seconds / 2 } });
+    const loop = { kind: 'closed', target, load, connections: CONNECTIONS } as const;
+    await generator.call({ ...loop, until: { seconds: seconds / 2 } });
     const before = cpuSeconds(server.pid);
-    const result = await generator.ask({ ...order, until: { seconds } });
+    const result = await generator.call({ ...loop, until: { seconds } });
     if (result.useful === 0) throw new Error(`nothing was scored in ${result.sent} requests`);
     return {
       samplesPerSecond: result.samples / result.seconds,
@@ -114,4 +116,26 @@ async function servingModel(url: string): Promise<ServingModel> {
 async function seriesOf(url: string): Promise<number> {
   const text = await (await fetch(new URL('/metrics', url))).text();
   return text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;
+}
+
+/** A request body of 8 samples at the probe's first decision point. Its values have no effect on the cost. */
+export function makeExample(contract: ExampleContract, tokens: number): Uint8Array<ArrayBuffer> {
+  const { name, capture, capture_id: captureId, decision_points: points } = contract;
+  const { layers, height, width } = capture;
+  const shape = [SAMPLES_IN_EXAMPLE, layers.length, tokens, height, width];
+  const values = shape.reduce((product, size) => product * size, 1);
+  const attention = f32ToF16(new Float32Array(values).fill(MASS / tokens));
+  const timestep = new Float32Array(SAMPLES_IN_EXAMPLE).fill(points[0]?.timestep ?? 0);
+  return encodeSafetensors(
+    {
+      attention: { dtype: 'F16', shape, data: attention },
+      token_mask: {
+        dtype: 'U8',
+        shape: [SAMPLES_IN_EXAMPLE, tokens],
+        data: new Uint8Array(SAMPLES_IN_EXAMPLE * tokens).fill(1),
+      },
+      timestep: { dtype: 'F32', shape: [SAMPLES_IN_EXAMPLE], data: timestep },
+    },
+    { model: name, capture_id: captureId },
+  );
 }

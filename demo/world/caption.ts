@@ -1,7 +1,7 @@
-/** Owns captions: the words the reference world knows, and captions as token ids. */
+/** Captions of the reference world as token ids. */
 import type { Description } from './description.js';
 
-/** A caption that the reference world cannot read; the message says why and what it can read. */
+/** The reference world cannot read a caption. The message says why, and which words it knows. */
 export class CaptionError extends Error {}
 
 const EXAMPLE = 'a cat left of two keys on a blue background';
@@ -20,7 +20,7 @@ export function tokenize(caption: string, { vocabulary, begin_id, max_tokens }: 
     return id;
   });
   if (ids.length + 1 > max_tokens) {
-    throw new CaptionError(`the caption has ${ids.length} words; at most ${max_tokens - 1} are understood`);
+    throw new CaptionError(`the caption has ${ids.length} words; at most ${max_tokens - 1} are allowed`);
   }
   return [begin_id, ...ids];
 }
@@ -32,10 +32,10 @@ function unknownWord(word: string, vocabulary: readonly string[]): string {
     .toSorted((left, right) => left.distance - right.distance)
     .slice(0, SUGGESTIONS)
     .map(({ candidate }) => candidate);
-  return `unknown word "${word}"; near it: ${near.join(', ')}. All words: ${known.join(' ')}. For example: "${EXAMPLE}"`;
+  return `unknown word "${word}"; similar words: ${near.join(', ')}. All words: ${known.join(' ')}. For example: "${EXAMPLE}"`;
 }
 
-/** Levenshtein's distance: insertions, deletions and substitutions from one word to the other. */
+/** The Levenshtein distance: insertions, deletions and substitutions from one word to the other. */
 function editDistance(left: string, right: string): number {
   let row = Array.from({ length: right.length + 1 }, (_, index) => index);
   for (let i = 0; i < left.length; i += 1) {

@@ -1,44 +1,43 @@
-/** Owns how a step of the reference world becomes the input of a probe: the layers and signals that its manifest declares. */
+/** Makes the input of a probe from a step of the reference world: the layers and signals that its manifest declares. */
+import type { ScoreInput, TensorData } from '../../clients/typescript/src/index.js';
 import type { Manifest } from '../../src/probe/manifest.js';
-import type { ScoreInput } from '../../clients/typescript/src/request.js';
 import { f32ToF16 } from '../../src/wire/float-convert.js';
-import type { TensorData } from '../../clients/typescript/src/safetensors.js';
-import { wholeColour } from './colour.js';
 import type { Description } from './description.js';
+import { quantizeColour } from './images.js';
 import type { Step } from './sampler.js';
 import type { EncodedCaption } from './world.js';
 
-/** The probe is made for another backbone: it wants a layer or a signal that there is not. */
+/** The probe is for another backbone: it needs a layer or a signal that the reference world does not have. */
 export class CaptureMismatch extends Error {}
 
-/** What of a manifest says how to capture. */
-export type CaptureContract = Pick<Manifest, 'inputs'> & {
+/** The members of a manifest that say what to capture. */
+export type CaptureSpec = Pick<Manifest, 'inputs'> & {
   readonly capture: { readonly layers: readonly string[] };
 };
 
 /**
- * The probe's input for all rows of a step.
+ * The probe's input for all rows of a step, without the begin token.
  * @throws {CaptureMismatch}
  */
-export function captured(
+export function toScoreInput(
   step: Step,
   caption: EncodedCaption,
   description: Description,
-  contract: CaptureContract,
+  { capture, inputs }: CaptureSpec,
 ): ScoreInput {
   const tokens = caption.ids.length - 1;
-  const attention = chosenLayers(step.attention, tokens, description, contract.capture.layers);
+  const attention = selectLayers(step.attention, tokens, description, capture.layers);
   const [rows = 0] = attention.shape;
   const signals = Object.fromEntries(
-    contract.inputs
+    inputs
       .filter(({ name }) => !['attention', 'token_mask', 'timestep'].includes(name))
-      .map(({ name }): [string, TensorData] => [name, signal(name, step, caption, rows, description)]),
+      .map(({ name }): [string, TensorData] => [name, signalOf(name, step, caption, rows, description)]),
   );
   return { attention, timestep: step.timestep, signals };
 }
 
-/** Attention as F16, with the layers that the probe reads, in its order. */
-function chosenLayers(
+/** The attention of the probe's layers, in its order, as F16. */
+function selectLayers(
   attention: Float32Array,
   tokens: number,
   { capture }: Description,
@@ -67,7 +66,7 @@ function indexOfLayer(layer: string, known: readonly string[]): number {
   throw new CaptureMismatch(`the probe reads layer ${layer}; the reference world has ${known.join(', ')}`);
 }
 
-function signal(
+function signalOf(
   name: string,
   step: Step,
   caption: EncodedCaption,
@@ -78,7 +77,7 @@ function signal(
     return {
       dtype: 'F16',
       shape: [rows, ...image],
-      data: f32ToF16(step.preview.map(wholeColour)),
+      data: f32ToF16(step.preview.map(quantizeColour)),
     };
   }
   if (name === 'token_ids') {
@@ -87,6 +86,6 @@ function signal(
     return { dtype: 'I64', shape: [rows, ids.length], data };
   }
   throw new CaptureMismatch(
-    `the probe wants the signal ${name}; the reference world has preview and token_ids`,
+    `the probe needs the signal ${name}; the reference world has preview and token_ids`,
   );
 }

@@ -1,4 +1,4 @@
-/** Owns reference.json: what the reference world is made of, as Python exported it. */
+/** Reads reference.json, which describes the exported reference world, and verifies the files that it names. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -22,12 +22,11 @@ const descriptionSchema = z.object({
   files: z.record(z.string(), z.string()),
 });
 
-/** The contents of reference.json; names as they stand there. */
+/** The contents of reference.json, with its own names. */
 export type Description = z.infer<typeof descriptionSchema>;
 
 /**
- * Reads and checks the description.
- * @throws {Error} when the file is missing or is not of this form.
+ * @throws {Error} when the file is missing or is not valid.
  */
 export async function readDescription(folder: string): Promise<Description> {
   const file = path.join(folder, DESCRIPTION_FILE);
@@ -41,7 +40,7 @@ export async function readDescription(folder: string): Promise<Description> {
 
 /**
  * Reads one of the files that the description names.
- * @throws {Error} when it is missing or is not the file that was exported.
+ * @throws {Error} when it is missing or has another hash.
  */
 export async function readVerified(
   folder: string,

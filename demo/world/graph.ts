@@ -1,23 +1,26 @@
 /**
- * Owns the reference world's use of ONNX Runtime: float32 graphs on the CPU. A run blocks its thread, which suits
- * a command-line tool; the service has workers for that and does not come here.
+ * Runs float32 ONNX graphs on the CPU. A run blocks this thread, which is acceptable in a command-line tool; the service runs
+ * its graphs in worker threads instead.
  */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type * as Ort from 'onnxruntime-node';
 
-/** A float32 tensor of a run: row-major, one row per sample. */
+// ONNX Runtime 1.29 and later sends telemetry on Linux unless this is set before its library loads.
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
+const { InferenceSession, Tensor } = await import('onnxruntime-node');
+
+/** A row-major float32 tensor, one row per sample. */
 export interface Floats {
   readonly data: Float32Array;
   readonly dims: readonly number[];
 }
 
-/** An input of a run; token ids are I64, masks U8. */
+/** An input of a graph; token ids are I64, masks U8. */
 export type Feed = Floats | { readonly data: BigInt64Array | Uint8Array; readonly dims: readonly number[] };
 
-/** One loaded graph. */
 export class Graph {
-  readonly #session: InferenceSession;
+  readonly #session: Ort.InferenceSession;
 
-  private constructor(session: InferenceSession) {
+  private constructor(session: Ort.InferenceSession) {
     this.#session = session;
   }
 
@@ -25,7 +28,7 @@ export class Graph {
     return new Graph(
       await InferenceSession.create(model, {
         executionProviders: ['cpu'],
-        // Off, because folding the weights of compact files only says that some operators stay as they are.
+        // Hides the warnings that constant folding writes for the compressed weights.
         logSeverityLevel: 3,
         extra: { session: { intra_op: { allow_spinning: '0' } } },
       }),
@@ -35,7 +38,7 @@ export class Graph {
   /** Runs once; every output is float32. */
   async run(feeds: Readonly<Record<string, Feed>>): Promise<Record<string, Floats>> {
     const tensors = Object.entries(feeds).map(([name, { data, dims }]) => [name, tensorOf(data, dims)]);
-    const outputs = await this.#session.run(Object.fromEntries(tensors) as InferenceSession.FeedsType);
+    const outputs = await this.#session.run(Object.fromEntries(tensors) as Ort.InferenceSession.FeedsType);
     return Object.fromEntries(
       Object.entries(outputs).map(([name, { data, dims }]) => [name, { data: data as Float32Array, dims }]),
     );
@@ -46,7 +49,7 @@ export class Graph {
   }
 }
 
-function tensorOf(data: Feed['data'], dims: readonly number[]): Tensor {
+function tensorOf(data: Feed['data'], dims: readonly number[]): Ort.Tensor {
   if (data instanceof Float32Array) return new Tensor('float32', data, dims);
   if (data instanceof BigInt64Array) return new Tensor('int64', data, dims);
   return new Tensor('uint8', data, dims);

@@ -1,31 +1,31 @@
 /**
- * Owns the sampler: rectified flow from noise to image in Euler steps with classifier-free guidance.
- * Samples can leave the batch between two steps; the others then go on as if they had been alone.
+ * The sampler: rectified flow from noise to image, in Euler steps with classifier-free guidance. Samples can be removed from
+ * the batch between two steps without an effect on the others.
  */
-import { clampColour } from './colour.js';
+import { clampColour, rowsOf } from './images.js';
 import type { EncodedCaption, World } from './world.js';
 
-/** The timestep is the noise level times this. */
-const TIMESTEPS = 1000;
+/** The timestep at noise level 1. */
+const MAX_TIMESTEP = 1000;
 
-/** What one step showed before its update. */
+/** What a step computed from the latents before its update. */
 export interface Step {
-  /** From 1. */
+  /** The number of the step, from 1. */
   readonly step: number;
   /** The noise level, from 1 to 0. */
   readonly sigma: number;
   /** The backbone's own number. */
   readonly timestep: number;
-  /** [rows, layers, tokens, height, width] of the conditional half. */
+  /** [rows, layers, tokens, height, width], conditional, without the begin token. */
   readonly attention: Float32Array;
-  /** [rows, ...image] in [-1, 1]: the image expected from here. */
+  /** The expected image (x0), [rows, ...image] in [-1, 1]. */
   readonly preview: Float32Array;
 }
 
-/** The part of the world that a sampler needs. */
+/** The members of the world that a sampler needs. */
 export type Denoiser = Pick<World, 'denoise' | 'description' | 'imageSize'>;
 
-/** Noise levels at the input of each step, and 0 at the end. */
+/** The noise levels at the input of each step, and 0 at the end; `shift` as in diffusers' FlowMatchEulerDiscreteScheduler. */
 export function noiseLevels(steps: number, shift: number): number[] {
   return Array.from({ length: steps + 1 }, (_, index) => {
     const time = 1 - index / steps;
@@ -33,7 +33,7 @@ export function noiseLevels(steps: number, shift: number): number[] {
   });
 }
 
-/** A batch of samples of one caption on their way from noise to images. */
+/** Denoises a batch of samples of one caption. */
 export class Sampler {
   readonly #world: Denoiser;
   readonly #caption: EncodedCaption;
@@ -49,7 +49,7 @@ export class Sampler {
     this.#sigmas = noiseLevels(world.description.steps, world.description.shift);
   }
 
-  /** Samples still in the batch. */
+  /** The number of samples in the batch. */
   get rows(): number {
     return this.#latents.length / this.#world.imageSize;
   }
@@ -66,31 +66,23 @@ export class Sampler {
   /** Takes one step. */
   async next(): Promise<Step> {
     const sigma = this.#sigmas[this.#step] ?? 0;
-    const following = this.#sigmas[this.#step + 1] ?? 0;
-    const timestep = sigma * TIMESTEPS;
+    const nextSigma = this.#sigmas[this.#step + 1] ?? 0;
+    const timestep = sigma * MAX_TIMESTEP;
     const { conditional, unconditional } = await this.#world.denoise(this.#latents, timestep, this.#caption);
-    const velocity = guided(conditional.velocity, unconditional.velocity, this.#world.description.guidance);
+    const velocity = guide(conditional.velocity, unconditional.velocity, this.#world.description.guidance);
     const latents = this.#latents;
     const preview = latents.map((value, index) => clampColour(value - sigma * velocity[index]!));
-    this.#latents = latents.map((value, index) => value + (following - sigma) * velocity[index]!);
+    this.#latents = latents.map((value, index) => value + (nextSigma - sigma) * velocity[index]!);
     this.#step += 1;
     return { step: this.#step, sigma, timestep, attention: conditional.attention, preview };
   }
 
-  /** Goes on with these rows alone, in this order. */
+  /** Removes all rows but these, which get this order. */
   keep(rows: readonly number[]): void {
-    const size = this.#world.imageSize;
-    const kept = new Float32Array(rows.length * size);
-    for (const [place, row] of rows.entries()) {
-      kept.set(this.#latents.subarray(row * size, (row + 1) * size), place * size);
-    }
-    this.#latents = kept;
+    this.#latents = rowsOf(this.#latents, rows, this.#world.imageSize);
   }
 }
 
-function guided(conditional: Float32Array, unconditional: Float32Array, guidance: number): Float32Array {
-  return conditional.map((value, index) => {
-    const without = unconditional[index]!;
-    return without + guidance * (value - without);
-  });
+function guide(conditional: Float32Array, unconditional: Float32Array, guidance: number): Float32Array {
+  return unconditional.map((value, index) => value + guidance * (conditional[index]! - value));
 }

@@ -1,29 +1,28 @@
-/** Owns the reference world as a whole: its text encoder, its denoiser and its reward, each one call away. */
+/** The reference world: its text encoder, its denoiser and its reward. */
 import { tokenize } from './caption.js';
-import { wholeColour } from './colour.js';
 import { type Description, readDescription, readVerified } from './description.js';
 import { type Floats, Graph } from './graph.js';
+import { joinRows, quantizeColour } from './images.js';
 
-/** A caption as the denoiser wants it, with the empty caption beside it. */
+/** A caption and the empty caption, as inputs of the denoiser. */
 export interface EncodedCaption {
-  /** With the begin token, which stands first. */
+  /** Token ids, the begin token first. */
   readonly ids: readonly number[];
-  /** [tokens, width] of the caption. */
+  /** The embedding of the caption, [tokens, textWidth]. */
   readonly text: Float32Array;
-  /** [tokens, width] of the empty caption, padded to as many tokens. */
+  /** The embedding of the empty caption, padded to as many tokens. */
   readonly emptyText: Float32Array;
   readonly textWidth: number;
 }
 
-/** What one call of the denoiser gives. */
+/** The outputs of the denoiser. */
 export interface Denoised {
   /** [rows, ...image], noise minus image. */
   readonly velocity: Float32Array;
-  /** [rows, layers, tokens - 1, height, width], probabilities; the begin token is left out. */
+  /** [rows, layers, tokens - 1, height, width], probabilities, without the begin token. */
   readonly attention: Float32Array;
 }
 
-/** The reference world, loaded. */
 export class World {
   readonly description: Description;
   readonly #textEncoder: Graph;
@@ -37,7 +36,7 @@ export class World {
     this.#reward = reward;
   }
 
-  /** @throws {Error} when a file is missing or is not the one that was exported. */
+  /** @throws {Error} when a file is missing or has another hash than in reference.json. */
   static async load(folder: string): Promise<World> {
     const description = await readDescription(folder);
     const open = async (name: string): Promise<Graph> =>
@@ -50,7 +49,7 @@ export class World {
     );
   }
 
-  /** Values in one image. */
+  /** The number of values in an image. */
   get imageSize(): number {
     const [channels, height, width] = this.description.image;
     return channels * height * width;
@@ -64,12 +63,12 @@ export class World {
       input_ids: { data: BigInt64Array.from([...ids, ...empty], BigInt), dims: [2, ids.length] },
       text_mask: { data: this.#maskOf([ids, empty]), dims: [2, ids.length] },
     });
-    const { data, dims } = present(text, 'text');
+    const { data, dims } = requireOutput(text, 'text');
     const [captionText, emptyText] = halves(data);
     return { ids, text: captionText, emptyText, textWidth: dims[2] ?? 0 };
   }
 
-  /** One denoiser call on `latents` [rows, ...image], all at one timestep: with the caption, then without. */
+  /** Runs the denoiser once on `latents` [rows, ...image] at a timestep, with the caption and with the empty one. */
   async denoise(
     latents: Float32Array,
     timestep: number,
@@ -81,33 +80,33 @@ export class World {
       Array<readonly number[]>(rows).fill(ids),
     );
     const { velocity, attention } = await this.#denoiser.run({
-      latents: { data: repeated(latents, 2), dims: [2 * rows, ...this.description.image] },
+      latents: { data: repeat(latents, 2), dims: [2 * rows, ...this.description.image] },
       timestep: { data: new Float32Array(2 * rows).fill(timestep), dims: [2 * rows] },
       text: {
-        data: joined([repeated(caption.text, rows), repeated(caption.emptyText, rows)]),
+        data: joinRows([repeat(caption.text, rows), repeat(caption.emptyText, rows)]),
         dims: [2 * rows, tokens, caption.textWidth],
       },
       text_mask: { data: this.#maskOf(captions), dims: [2 * rows, tokens] },
     });
-    const velocities = halves(present(velocity, 'velocity').data);
-    const maps = halves(present(attention, 'attention').data);
+    const velocities = halves(requireOutput(velocity, 'velocity').data);
+    const maps = halves(requireOutput(attention, 'attention').data);
     return {
       conditional: { velocity: velocities[0], attention: maps[0] },
       unconditional: { velocity: velocities[1], attention: maps[1] },
     };
   }
 
-  /** The true quality, in [0, 1], of finished images [rows, ...image] in [-1, 1] for one caption. */
-  async judge(images: Float32Array, { ids }: EncodedCaption): Promise<Float32Array> {
+  /** The true quality, in [0, 1], of images [rows, ...image] in [-1, 1] of one caption. */
+  async measureQuality(images: Float32Array, { ids }: EncodedCaption): Promise<Float32Array> {
     const rows = images.length / this.imageSize;
     const { quality } = await this.#reward.run({
-      image: { data: images.map(wholeColour), dims: [rows, ...this.description.image] },
+      image: { data: images.map(quantizeColour), dims: [rows, ...this.description.image] },
       input_ids: {
         data: BigInt64Array.from(Array<readonly number[]>(rows).fill(ids).flat(), BigInt),
         dims: [rows, ids.length],
       },
     });
-    return present(quality, 'quality').data;
+    return requireOutput(quality, 'quality').data;
   }
 
   async close(): Promise<void> {
@@ -127,25 +126,16 @@ export class World {
   }
 }
 
-function present(output: Floats | undefined, name: string): Floats {
+function requireOutput(output: Floats | undefined, name: string): Floats {
   if (!output) throw new Error(`the graph has no output ${name}`);
   return output;
 }
 
+/** The first half of a batch has the caption, the second the empty caption. */
 function halves(data: Float32Array): [Float32Array, Float32Array] {
   return [data.subarray(0, data.length / 2), data.subarray(data.length / 2)];
 }
 
-function repeated(values: Float32Array, times: number): Float32Array {
-  return joined(Array<Float32Array>(times).fill(values));
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const result = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let start = 0;
-  for (const part of parts) {
-    result.set(part, start);
-    start += part.length;
-  }
-  return result;
+function repeat(values: Float32Array, times: number): Float32Array {
+  return joinRows(Array<Float32Array>(times).fill(values));
 }

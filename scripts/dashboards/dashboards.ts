@@ -1,22 +1,46 @@
-/** Owns the dashboards as files: which there are, and what is common to all of them. */
-import { decisions, decisionsTypedIn } from './decisions.js';
-import { models } from './models.js';
-import { layOut, type Section } from './panels.js';
-import { service } from './service.js';
-import { type TypedIn, variables } from './variables.js';
+/** Makes the Grafana dashboards from the YAML files beside this module's source, which describe their panels. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 
+import { parse } from 'yaml';
+import * as z from 'zod';
+
+import { DATASOURCE, layOut, sectionSchema } from './panels.js';
+
+const FOLDER = 'scripts/dashboards';
+const NAMES = ['service', 'decisions', 'models'];
 const SCHEMA_VERSION = 39;
 
-/** The text of each file in docker/grafana/dashboards, by its name. */
-export function dashboardFiles(): ReadonlyMap<string, string> {
-  return new Map([
-    ['service.json', dashboard('Service', service)],
-    ['decisions.json', dashboard('Decisions', decisions, decisionsTypedIn)],
-    ['models.json', dashboard('Models', models)],
-  ]);
+/** Expressions that all dashboards can use. */
+const SHARED_EXPRESSIONS = {
+  /** Filters series that a replica exposes for one version of a probe. */
+  BY_PROBE: 'model=~"$model",version=~"$version",instance=~"$instance"',
+  /** Filters series that a replica exposes for itself. */
+  BY_REPLICA: 'instance=~"$instance"',
+  /** Filters series that recording rules compute over all replicas. */
+  BY_VERSION: 'model=~"$model",version=~"$version"',
+};
+
+const dashboardSchema = z.strictObject({
+  title: z.string(),
+  /** Numbers that the viewer can type in, as variables of the queries. */
+  inputs: z.array(z.strictObject({ name: z.string(), label: z.string(), value: z.string() })).default([]),
+  /** PromQL that queries and later expressions use as $(NAME). */
+  expressions: z.record(z.string(), z.string()),
+  sections: z.array(sectionSchema),
+});
+
+/** The text of each file in docker/grafana/dashboards by its name. */
+export async function dashboardFiles(): Promise<Record<string, string>> {
+  const texts = NAMES.map(async (name): Promise<[string, string]> => {
+    const source = await readFile(path.join(FOLDER, `${name}.yml`), 'utf8');
+    return [`${name}.json`, dashboardText(dashboardSchema.parse(parse(source)))];
+  });
+  return Object.fromEntries(await Promise.all(texts));
 }
 
-function dashboard(title: string, sections: readonly Section[], typedIn: readonly TypedIn[] = []): string {
+function dashboardText({ title, inputs, expressions, sections }: z.output<typeof dashboardSchema>): string {
+  const all = { ...SHARED_EXPRESSIONS, ...expressions };
   const content = {
     uid: `diffusion-probe-${title.toLowerCase()}`,
     title: `Diffusion Probe: ${title}`,
@@ -27,8 +51,48 @@ function dashboard(title: string, sections: readonly Section[], typedIn: readonl
     schemaVersion: SCHEMA_VERSION,
     time: { from: 'now-1h', to: 'now' },
     links: [{ type: 'dashboards', title: 'Diffusion Probe', tags: ['diffusion-probe'], keepTime: true }],
-    templating: { list: variables(typedIn) },
-    panels: layOut(sections),
+    templating: {
+      list: [
+        { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus' },
+        filter('model', 'Probe', 'label_values(diffusion_probe_model_info, model)'),
+        filter('version', 'Version', 'label_values(diffusion_probe_model_info{model=~"$model"}, version)'),
+        filter('instance', 'Replica', 'label_values(diffusion_probe_build_info, instance)'),
+        ...inputs.map(({ value, ...named }) => ({
+          ...named,
+          type: 'textbox',
+          query: value,
+          current: { text: value, value },
+        })),
+      ],
+    },
+    panels: layOut(sections, (query) => expand(query, all)),
   };
   return `${JSON.stringify(content, null, 2)}\n`;
+}
+
+/** Replaces $(NAME) by the expression of that name, also within expressions. */
+function expand(query: string, expressions: Readonly<Record<string, string>>): string {
+  return query.replaceAll(/\$\(([A-Z_]+)\)/g, (_, name: string) => {
+    const expression = expressions[name];
+    if (expression === undefined) throw new Error(`there is no expression ${name}`);
+    return expand(expression, expressions);
+  });
+}
+
+/** A variable that shows everything by default, including series whose label is empty. */
+function filter(name: string, label: string, query: string): object {
+  return {
+    name,
+    label,
+    type: 'query',
+    datasource: DATASOURCE,
+    query: { query, refId: name },
+    definition: query,
+    refresh: 2,
+    sort: 1,
+    multi: true,
+    includeAll: true,
+    allValue: '.*',
+    current: { text: ['All'], value: ['$__all'] },
+  };
 }

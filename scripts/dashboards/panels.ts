@@ -1,49 +1,52 @@
-/** Owns how a panel becomes Grafana's JSON: its kind, its queries, and its place on a grid of 24 columns. */
+/** Makes Grafana's JSON of panels, and lays them out on Grafana's grid of 24 columns. */
+
+import * as z from 'zod';
 
 const GRID_COLUMNS = 24;
 
-/** What all dashboards ask: the data source that the viewer has chosen. */
-const DATASOURCE = { type: 'prometheus', uid: '${datasource}' };
+/** The data source that the viewer has chosen. */
+export const DATASOURCE = { type: 'prometheus', uid: '${datasource}' };
 
-export interface Query {
-  readonly expr: string;
-  /** How a series is called; labels in double braces. */
-  readonly legend: string;
-}
-
-export interface Panel {
-  readonly title: string;
-  /** What a newcomer should know to read it. */
-  readonly description: string;
+const panelSchema = z.strictObject({
+  title: z.string(),
+  /** What a newcomer needs to read the panel. */
+  description: z.string(),
   /** A unit of Grafana: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-standard-options */
-  readonly unit: string;
+  unit: z.string(),
   /**
-   * `stat`: one number now. `bars`: some numbers now. `lines`: over time. `heatmap`: a histogram over time, the unit that of
-   * its buckets. `table`: one row per set of labels, one column per query, the columns called by the queries' legends.
+   * `stat`: one current number. `bars`: several current numbers. `lines`: series over time. `heatmap`: a histogram over time;
+   * the unit is that of its buckets. `table`: current numbers, a row per set of labels and a column per query.
    */
-  readonly kind: 'stat' | 'bars' | 'lines' | 'heatmap' | 'table';
-  readonly queries: readonly Query[];
-  /** Columns of 24. */
-  readonly width: number;
-  readonly height: number;
-  /** The unit of a table's columns by legend, where it is not the panel's. */
-  readonly columnUnits?: Readonly<Record<string, string>>;
-  /** Colours of series by their name, where it matters which is which. */
-  readonly colours?: Readonly<Record<string, string>>;
-  /** A dashed line where it becomes serious: above it, or below. */
-  readonly threshold?: { readonly above: number } | { readonly below: number };
-  /** What stands there instead of "No data" while there is nothing to show. */
-  readonly empty?: string;
-}
+  kind: z.enum(['stat', 'bars', 'lines', 'heatmap', 'table']),
+  /** Width and height in units of the grid. */
+  size: z.tuple([z.int(), z.int()]),
+  /** PromQL by legend: the name of a series, with labels in double braces, or of a column. */
+  queries: z.record(z.string(), z.string()),
+  /** The units of a table's columns by legend, when they differ from the panel's. */
+  columnUnits: z.record(z.string(), z.string()).default({}),
+  /** Fixed colours of series by name. */
+  colours: z.record(z.string(), z.string()).default({}),
+  /** A dashed line; values above it, or below it, are bad. */
+  threshold: z
+    .union([z.strictObject({ above: z.number() }), z.strictObject({ below: z.number() })])
+    .optional(),
+  /** The text instead of "No data". */
+  empty: z.string().optional(),
+});
 
 /** A heading with the panels below it. */
-export interface Section {
-  readonly title: string;
-  readonly panels: readonly Panel[];
-}
+export const sectionSchema = z.strictObject({ title: z.string(), panels: z.array(panelSchema) });
 
-/** The sections' panels, laid out from left to right and top to bottom. */
-export function layOut(sections: readonly Section[]): object[] {
+type Panel = z.output<typeof panelSchema>;
+
+/**
+ * The panels of all sections, laid out from left to right and top to bottom.
+ * @param expand makes PromQL of a query.
+ */
+export function layOut(
+  sections: readonly z.output<typeof sectionSchema>[],
+  expand: (query: string) => string,
+): object[] {
   const panels: object[] = [];
   let y = 0;
   for (const section of sections) {
@@ -59,31 +62,33 @@ export function layOut(sections: readonly Section[]): object[] {
     let x = 0;
     let tallest = 0;
     for (const panel of section.panels) {
-      if (x + panel.width > GRID_COLUMNS) {
+      const [w, h] = panel.size;
+      if (x + w > GRID_COLUMNS) {
         y += tallest;
         x = 0;
         tallest = 0;
       }
-      const gridPos = { x, y, w: panel.width, h: panel.height };
-      panels.push({ id: panels.length + 1, ...toGrafana(panel), gridPos });
-      x += panel.width;
-      tallest = Math.max(tallest, panel.height);
+      panels.push({ id: panels.length + 1, ...toGrafana(panel, expand), gridPos: { x, y, w, h } });
+      x += w;
+      tallest = Math.max(tallest, h);
     }
     y += tallest;
   }
   return panels;
 }
 
-function toGrafana(panel: Panel): object {
-  const { title, description, unit, kind, threshold, empty } = panel;
+function toGrafana(panel: Panel, expand: (query: string) => string): object {
+  const { title, description, unit, kind, queries, threshold, empty } = panel;
   return {
     type: { stat: 'stat', bars: 'bargauge', lines: 'timeseries', heatmap: 'heatmap', table: 'table' }[kind],
     title,
     description,
     datasource: DATASOURCE,
-    targets: panel.queries.map((query, index) => target(query, kind, index)),
+    targets: Object.entries(queries).map(([legend, query], index) =>
+      targetOf(legend, expand(query), kind, index),
+    ),
     fieldConfig: {
-      // A heat map counts in its cells; its unit is that of the buckets, see below.
+      // The cells of a heat map are counts; the unit of its buckets is that of its axis.
       defaults: {
         unit: kind === 'heatmap' ? 'short' : unit,
         ...(empty !== undefined && { noValue: empty }),
@@ -97,7 +102,7 @@ function toGrafana(panel: Panel): object {
   };
 }
 
-function target({ expr, legend }: Query, kind: Panel['kind'], index: number): object {
+function targetOf(legend: string, expr: string, kind: Panel['kind'], index: number): object {
   const isNow = kind === 'stat' || kind === 'bars' || kind === 'table';
   return {
     refId: refId(index),
@@ -137,7 +142,7 @@ function optionsOf(kind: Panel['kind'], unit: string): object {
   }
 }
 
-/** The queries' rows are joined by their labels; times are of no use in a table of what is now. */
+/** Joins the rows of the queries by their labels, and hides the time. */
 function tableTransformations(): object[] {
   return [
     { id: 'merge', options: {} },
@@ -145,30 +150,31 @@ function tableTransformations(): object[] {
   ];
 }
 
-/** Green where all is well, red beyond. */
+/** Green on the good side of the threshold, red on the other. */
 function stepsOf(threshold: NonNullable<Panel['threshold']>): object {
-  const [well, beyond, value] =
+  const [below, above, value] =
     'above' in threshold ? ['green', 'red', threshold.above] : ['red', 'green', threshold.below];
   return {
     mode: 'absolute',
     steps: [
-      { color: well, value: null },
-      { color: beyond, value },
+      { color: below, value: null },
+      { color: above, value },
     ],
   };
 }
 
-function fixedColours({ colours = {} }: Panel): object[] {
+function fixedColours({ colours }: Panel): object[] {
   return Object.entries(colours).map(([name, fixedColor]) => ({
     matcher: { id: 'byName', options: name },
     properties: [{ id: 'color', value: { mode: 'fixed', fixedColor } }],
   }));
 }
 
-/** Grafana calls the columns after its own ids of the queries. */
-function columnNames({ queries, unit, columnUnits = {} }: Panel): object[] {
-  return queries.map(({ legend }, index) => ({
-    matcher: { id: 'byName', options: queries.length === 1 ? 'Value' : `Value #${refId(index)}` },
+/** Names the columns by legend: Grafana's own names are the queries' ids. */
+function columnNames({ queries, unit, columnUnits }: Panel): object[] {
+  const legends = Object.keys(queries);
+  return legends.map((legend, index) => ({
+    matcher: { id: 'byName', options: legends.length === 1 ? 'Value' : `Value #${refId(index)}` },
     properties: [
       { id: 'displayName', value: legend },
       { id: 'unit', value: columnUnits[legend] ?? unit },

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { openApiText } from '../../scripts/openapi-text.js';
 import { readExamples } from '../../src/api/docs.js';
 import { ERRORS } from '../../src/errors.js';
 import { startRealApp, startShippedApp } from '../support/app.js';
@@ -29,10 +28,6 @@ function operations(): [string, Operation][] {
     ]),
   );
 }
-
-test('openapi/openapi.json is up to date; `npm run openapi` writes it', async () => {
-  assert.equal(readFileSync(DOCUMENT, 'utf8'), await openApiText());
-});
 
 test('the app serves the same document', async (t) => {
   const { app } = await startRealApp(t, { examples: readExamples() });

@@ -1,4 +1,4 @@
-/** Cutting the example's group into samples loses nothing and keeps each sample's own values. */
+/** Cutting a group into samples and joining them again keeps all values. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -14,7 +14,7 @@ const TOKENS = 4;
 const group = randomSamples(SIZE, TOKENS - 2, 3, 9).map((sample) => padded(sample, 2, 0.25));
 const body = scoreBody(group, { model: 'tiny', step: '5' }, 'F32');
 
-test('each sample gets its own values, and the metadata', () => {
+test('each sample has its own values, and the metadata', () => {
   const samples = cutSamples(body);
   assert.equal(samples.length, group.length);
   for (const [index, sample] of samples.entries()) {
@@ -26,7 +26,7 @@ test('each sample gets its own values, and the metadata', () => {
   }
 });
 
-test('samples put together again are the group', () => {
+test('joined samples are the group', () => {
   const again = bodyOf(cutSamples(body));
   assert.deepEqual(decodeSafetensors(again.slice().buffer), decodeSafetensors(body.slice().buffer));
   assert.deepEqual(
@@ -35,7 +35,7 @@ test('samples put together again are the group', () => {
   );
 });
 
-test('the first tokens of every layer are kept, the others gone', () => {
+test('the first tokens of every layer are kept, the others removed', () => {
   const [sample] = cutSamples(body);
   assert.ok(sample);
   assert.equal(usedTokens(sample), 2);
@@ -44,7 +44,7 @@ test('the first tokens of every layer are kept, the others gone', () => {
   assert.deepEqual(bodyOf([cut]), scoreBody(unpadded, { model: 'tiny', step: '5' }, 'F32'));
 });
 
-test('samples of different shapes are no batch', () => {
+test('samples of different shapes cannot be joined', () => {
   const [sample, other] = cutSamples(body);
   assert.ok(sample && other);
   assert.throws(() => bodyOf([sample, firstTokens(other, 1)]), /differ in the shape of attention/);

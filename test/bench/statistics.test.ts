@@ -1,4 +1,4 @@
-/** Quantiles and medians as they are defined in bench/statistics.ts. */
+/** Quantiles and medians follow their definitions. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -8,7 +8,7 @@ import { median, medianBy, quantile, spreadOf } from '../../bench/statistics.js'
 
 const values = fc.array(fc.double({ noNaN: true }), { minLength: 1 });
 
-test('a quantile is the smallest value that at least that share does not exceed', () => {
+test('a quantile is the smallest value that at least its share does not exceed', () => {
   const hundred = Array.from({ length: 100 }, (_, index) => index + 1);
   assert.equal(quantile(hundred, 0.5), 50);
   assert.equal(quantile(hundred, 0.99), 99);
@@ -26,18 +26,18 @@ test('a quantile is the smallest value that at least that share does not exceed'
   );
 });
 
-test('a spread sorts by value and not by text', () => {
+test('a spread sorts by value and not as text', () => {
   assert.deepEqual(spreadOf([10, 9, 100, 1]), { p50: 9, p90: 100, p99: 100, p999: 100, max: 100 });
   assert.equal(spreadOf([]).p50, NaN);
 });
 
-test('a median has as many values below as above', () => {
+test('a median has as many values below it as above', () => {
   assert.equal(median([3, 1, 20]), 3);
   assert.equal(median([4, 1, 2, 20]), 3);
   assert.equal(median([]), NaN);
 });
 
-test('the median item is one of the items, the lower of two', () => {
+test('the median item is one of the items, the lower of the middle two', () => {
   const items = [{ rate: 30 }, { rate: 1 }, { rate: 4 }, { rate: 200 }];
   assert.equal(
     medianBy(items, ({ rate }) => rate),

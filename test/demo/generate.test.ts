@@ -1,4 +1,4 @@
-/** `npm run generate` from end to end: the real reference world, a real service process, a real picture. */
+/** `npm run generate` from end to end, with the real reference world and a real service process. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { promisify } from 'node:util';
 import { PNG } from 'pngjs';
 
 const GENERATE = fileURLToPath(new URL('../../demo/generate.js', import.meta.url));
-/** The port of the discard protocol: nothing answers there. */
+/** The port of the discard protocol, where nothing listens. */
 const NOWHERE = 'http://127.0.0.1:9';
 const CAPTION = 'a cat on a blue background';
 
@@ -50,7 +50,7 @@ function assertEverythingKept(stdout: string): void {
   assert.equal(stdout.match(/ - +- +- +keep +failed_open +[\d.]+$/gm)?.length, 2);
 }
 
-test('half of four are dropped, the others are finished, judged and drawn', async () => {
+test('half of four are dropped, the others are finished, rated and drawn', async () => {
   const { stdout, stderr } = await generate([CAPTION, '--seeds', '4', '--keep', '2']);
   assert.match(stderr, /starting one/);
   assert.match(stdout, /60 denoising steps instead of 100: 40 saved/);
@@ -59,12 +59,12 @@ test('half of four are dropped, the others are finished, judged and drawn', asyn
   assert.ok(PNG.sync.read(await readFile(out)).width > 0);
 });
 
-test('with --all the dropped ones are finished too, and the best is named', async () => {
+test('with --all the dropped candidates are finished too, and the best is named', async () => {
   const { stdout } = await generate([CAPTION, '--seeds', '2', '--keep', '1', '--all', '--seed-base', '7']);
   assert.match(stdout, /^7 .* [\d.]+$/m);
   assert.match(stdout, /^8 .* [\d.]+$/m);
   assert.match(stdout, /the best of all, seed [78], was (kept|dropped)/);
-  assert.match(stdout, /30 denoising steps instead of 50/, 'as it is without --all');
+  assert.match(stdout, /30 denoising steps instead of 50/, 'the same as without --all');
 });
 
 test('a service that does not start costs no image', async () => {
@@ -80,7 +80,7 @@ test('a service without a probe for the backbone costs no image', async () => {
   assertEverythingKept(stdout);
 });
 
-test('a service that breaks down after it was found costs no image', async (t) => {
+test('a service that fails after it was found costs no image', async (t) => {
   const { backbone, inputs, decision_points, capture, capture_id } = JSON.parse(
     await readFile('models/pictogram/1/probe.json', 'utf8'),
   ) as Record<string, unknown>;
@@ -102,14 +102,14 @@ test('a signal ends the run, and the service that was started for it', async () 
     if (!stderr.includes('step 1 ') && `${stderr}${text}`.includes('step 1 ')) child.kill('SIGTERM');
     stderr += text;
   });
-  // Only when the service is gone too, which writes to the same pipe.
+  // 'close' comes when the service has ended too, because it has the same pipe.
   const [code] = (await once(child, 'close')) as [number];
   assert.equal(code, 130);
   assert.match(stderr, /interrupted\n$/);
   assert.doesNotMatch(stderr, /step 25/);
 });
 
-test('a word outside the vocabulary is a usage error before any work', async () => {
+test('a word outside the vocabulary is an error before a service is started', async () => {
   await assert.rejects(generate(['a kat on a blue background']), ({ code, stderr }: Failure) => {
     assert.equal(code, 2);
     assert.match(stderr, /unknown word "kat"/);
@@ -118,7 +118,7 @@ test('a word outside the vocabulary is a usage error before any work', async () 
   });
 });
 
-test('a step that the probe does not know is refused by name', async () => {
+test('a step at which the probe cannot score is an error', async () => {
   await assert.rejects(generate([CAPTION, '--step', '7']), ({ code, stderr }: Failure) => {
     assert.equal(code, 2);
     assert.match(stderr, /--step 7: the probe pictogram@1 knows steps 1, 3, 5/);
@@ -126,7 +126,7 @@ test('a step that the probe does not know is refused by name', async () => {
   });
 });
 
-test('a probe that is not there is refused by name', async () => {
+test('an unknown probe is an error with its name', async () => {
   await assert.rejects(generate([CAPTION, '--model', 'pictogran']), ({ code, stderr }: Failure) => {
     assert.equal(code, 2);
     assert.match(stderr, /there is no probe pictogran at .*; it serves: pictogram@1/);
@@ -134,7 +134,7 @@ test('a probe that is not there is refused by name', async () => {
   });
 });
 
-test('help needs nothing', async () => {
+test('--help needs no files', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [GENERATE, '--help'], { cwd: folder });
   assert.match(stdout, /Usage: npm run generate/);
 });

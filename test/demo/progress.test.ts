@@ -1,19 +1,19 @@
-/** Progress is one changing line on a terminal, and a few lasting ones elsewhere. */
+/** Progress is one changing line on a terminal, and lines below each other elsewhere. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { showProgress } from '../../demo/progress.js';
+import { Progress, showSteps } from '../../demo/progress.js';
 
 const STEPS = 25;
 
 function shown(isTTY: boolean): string {
   let text = '';
-  const onStep = showProgress({ isTTY, write: (more) => (text += more) });
+  const onStep = showSteps(new Progress({ isTTY, write: (more) => (text += more) }));
   for (let step = 1; step <= STEPS; step += 1) onStep(step, STEPS, step <= 5 ? 8 : 1);
   return text;
 }
 
-test('plain lines at the first step and at every fifth', () => {
+test('elsewhere, the first step and every fifth are lines', () => {
   assert.deepEqual(shown(false).split('\n'), [
     'step 1 of 25, 8 images',
     'step 5 of 25, 8 images',
@@ -25,7 +25,7 @@ test('plain lines at the first step and at every fifth', () => {
   ]);
 });
 
-test('on a terminal the line is overwritten, and gone at the end', () => {
+test('on a terminal the line is overwritten, and cleared at the end', () => {
   const text = shown(true);
   assert.ok(!text.includes('\n'));
   assert.ok(text.endsWith('\r\u001B[K'));

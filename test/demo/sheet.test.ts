@@ -1,4 +1,4 @@
-/** The sheet is a PNG with a column per candidate: kept ones framed, dropped ones crossed out. */
+/** The sheet is a PNG with a column per candidate: kept candidates are framed, dropped ones crossed out. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -34,7 +34,7 @@ test('one column per candidate', () => {
   assert.equal(widthOf(3), 2 * 16 + 3 * PICTURE + 2 * 12);
 });
 
-test('a caption longer than the columns are wide is not cut off', () => {
+test('a caption wider than the columns is not cut off', () => {
   const caption = 'a cat left of two keys';
   const { png, at } = draw([column(true)], caption);
   assert.equal(png.width, 2 * 16 + (4 * caption.length - 1) * 2);
@@ -44,26 +44,26 @@ test('a caption longer than the columns are wide is not cut off', () => {
   assert.ok(lastLetter.some(([red = 255]) => red < 100));
 });
 
-test('the kept preview is framed and shown as it is', () => {
+test('the preview of a kept candidate is framed and not faded', () => {
   const { at } = draw([column(true)]);
   assert.deepEqual(at(16, TOP), GREEN);
   assert.deepEqual(at(16 + PICTURE / 2, TOP + PICTURE / 2), [0, 0, 0]);
 });
 
-test('the dropped preview is faded and crossed out', () => {
+test('the preview of a dropped candidate is faded and crossed out', () => {
   const { at } = draw([column(false)]);
   assert.deepEqual(at(16, TOP), RED);
   assert.deepEqual(at(16 + PICTURE / 2, TOP + PICTURE / 2), RED);
   assert.ok((at(16 + PICTURE / 2, TOP + 2)[0] ?? NaN) > 100);
 });
 
-test('what was not finished is a grey square, what was is shown', () => {
+test('a finished image is shown, a missing one is a grey square', () => {
   const finals = TOP + PICTURE + 16 + 12 + 16 + PICTURE / 2;
   assert.deepEqual(draw([column(false)]).at(16 + PICTURE / 2, finals), GREY);
   assert.deepEqual(draw([column(true)]).at(16 + PICTURE / 2, finals), [0, 0, 0]);
 });
 
-test('a candidate that failed open, without a score, is drawn too', () => {
+test('a candidate without a score is drawn as kept', () => {
   const { score: _, ...unscored } = column(true);
   assert.deepEqual(draw([unscored]).at(16, TOP), GREEN);
 });

@@ -1,4 +1,4 @@
-/** What deployments are made of fits together, as far as it shows without any tool. */
+/** The files of the deployments fit together, as far as that can be checked without further tools. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,6 @@ import { test } from 'node:test';
 
 import { parse } from 'yaml';
 
-import { prometheusRule } from '../../scripts/prometheus-rule.js';
 import { parsePolicies } from '../../src/config/policies.js';
 import { describeSettings } from '../../src/config/settings.js';
 
@@ -18,12 +17,7 @@ interface Compose {
 const SETTINGS = new Set(describeSettings().map(({ name }) => name));
 const compose = parse(readFileSync('docker/compose.yml', 'utf8')) as Compose;
 
-test('the PrometheusRule is as `npm run prometheus-rule` writes it', () => {
-  const text = readFileSync('docker/kubernetes/base/prometheus-rule.yml', 'utf8');
-  assert.equal(text, prometheusRule(), 'run `npm run prometheus-rule`');
-});
-
-test('what compose mounts is there', () => {
+test('every path that compose mounts exists', () => {
   for (const [name, { volumes = [] }] of Object.entries(compose.services)) {
     for (const volume of volumes) {
       const [source = ''] = volume.split(':');
@@ -35,7 +29,7 @@ test('what compose mounts is there', () => {
   }
 });
 
-test('the service gets no setting that it does not know', () => {
+test('every setting in the deployments exists', () => {
   for (const name of Object.keys(compose.services['probe']?.environment ?? {}))
     assert.ok(SETTINGS.has(name), name);
   for (const file of ['base/deployment.yml', 'overlays/cpu/deployment.yml', 'overlays/gpu/deployment.yml']) {
@@ -46,7 +40,7 @@ test('the service gets no setting that it does not know', () => {
   }
 });
 
-test('the policies that are mounted can be used', () => {
+test('the mounted policies files are valid', () => {
   for (const file of ['docker/compose/policies.json', 'docker/kubernetes/base/policies.json'])
     assert.equal(parsePolicies(readFileSync(file, 'utf8')).default?.policy.name, 'max_false_drop');
 });

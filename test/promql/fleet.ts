@@ -9,7 +9,7 @@ import type { Scored } from '../../src/api/score-schemas.js';
 import type { Policy } from '../../src/decision/policy.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 import { KeyRing } from '../../src/feedback/keys.js';
-import { uniformNumbers } from '../../demo/world/uniform.js';
+import { uniformNumbers } from '../../demo/world/random.js';
 import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { fakeEngine, LIMITS, operatorFiles, startApp, type TestApp } from '../support/app.js';
 import type { CaptionScores } from '../support/test-scores.js';

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { Policy } from '../../src/decision/policy.js';
-import { uniformNumbers } from '../../demo/world/uniform.js';
+import { uniformNumbers } from '../../demo/world/random.js';
 import { type CaptionScores, committedScores, shippedManifest } from '../support/test-scores.js';
 import { Fleet, type Truth } from './fleet.js';
 import { requirePrometheus, startPrometheus } from './prometheus.js';

@@ -1,4 +1,4 @@
-/** docs/decisions.md explains the rules that are shipped: each of their names, and expressions that stand there word for word. */
+/** docs/decisions.md explains every shipped recording rule, and its expressions are those of the rules. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -18,13 +18,13 @@ test('every recorded series is explained', () => {
   for (const name of names) assert.ok(document.includes(`\`${name}\``), name);
 });
 
-test('every expression is one of the rules', () => {
+test('every expression is part of the rules', () => {
   const shipped = dense(rules);
   assert.ok(blocks('promql').length > 10);
   for (const expression of blocks('promql')) assert.ok(shipped.includes(dense(expression)), expression);
 });
 
-test('the policies file that is shown can be used', () => {
+test('the policies file in the document is valid', () => {
   const shown = blocks('json').find((text) => text.includes('"models"')) ?? '';
   assert.deepEqual(Object.keys(parsePolicies(shown).models), ['sdxl', 'pictogram']);
 });

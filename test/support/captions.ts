@@ -1,4 +1,4 @@
-/** Owns captions for tests: any that the grammar of the reference world allows. */
+/** Generates any caption of the reference world's grammar, for property tests. */
 import fc from 'fast-check';
 
 const BACKGROUNDS = ['blue', 'green', 'yellow', 'pink', 'grey', 'white'];

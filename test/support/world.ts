@@ -1,4 +1,4 @@
-/** Owns a reference world for tests without its graphs: the real description's form, and a denoiser whose answer is known. */
+/** A reference world without graphs, for tests: a small description, and a denoiser that knows the image. */
 import type { Description } from '../../demo/world/description.js';
 import type { Denoiser } from '../../demo/world/sampler.js';
 import type { Denoised, EncodedCaption } from '../../demo/world/world.js';
@@ -27,7 +27,7 @@ export const CAPTION: EncodedCaption = {
   textWidth: 1,
 };
 
-/** A denoiser that sees through the noise: its velocity always leads straight to `target`, whatever the guidance. */
+/** A denoiser whose velocity always leads straight to `target`, with any guidance. */
 export function knowingDenoiser(target: Float32Array): Denoiser & { readonly calls: number[] } {
   const calls: number[] = [];
   const denoise = async (

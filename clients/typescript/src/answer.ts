@@ -1,6 +1,6 @@
 /**
- * Owns what the client reads from an answer. It asks for no more than it needs and ignores the rest, so that a newer
- * service does not look broken to an older client.
+ * Reads the service's answers. It checks only the members that the client uses and ignores all others, so that an older
+ * client can read the answers of a newer service.
  */
 import * as z from 'zod';
 
@@ -17,7 +17,7 @@ const resultSchema = z
     override: z.string().nullable(),
     decision: z.enum(['keep', 'drop']),
     reason: z.string(),
-    /** Undefined where the service is older than feedback. */
+    /** Undefined when the service is too old to take feedback. */
     receipt: z.string().optional(),
   })
   .transform(({ p_good: pGood, would_drop: wouldDrop, ...rest }) => ({ ...rest, pGood, wouldDrop }));
@@ -49,27 +49,27 @@ const problemSchema = z.looseObject({
 /** Score and decision of one sample; the members are those of the service's answer. */
 export type SampleResult = z.output<typeof resultSchema>;
 
-/** What the service answered, before the client adds its decisions. */
+/** The answer to /score, before the client adds its decisions. */
 export type ServiceAnswer = z.output<typeof answerSchema>;
 
-/** What became of returned receipts. */
+/** The answer to /feedback: how many receipts counted, and why the others did not. */
 export type FeedbackAnswer = z.output<typeof feedbackAnswerSchema>;
 
 /** The problem document of a refused request. */
 export type Problem = z.output<typeof problemSchema>;
 
-/** Reads the body of a 200; undefined when it is not an answer for this many samples. */
+/** Reads the body of a 200 of /score; undefined when it is not an answer for this many samples. */
 export function readAnswer(body: unknown, samples: number): ServiceAnswer | undefined {
   const { data } = answerSchema.safeParse(body);
   return data?.outcome === 'scored' && data.results.length !== samples ? undefined : data;
 }
 
-/** Reads the body of a 200 to feedback; undefined when it is no answer. */
+/** Reads the body of a 200 of /feedback; undefined when it is not an answer. */
 export function readFeedbackAnswer(body: unknown): FeedbackAnswer | undefined {
   return feedbackAnswerSchema.safeParse(body).data;
 }
 
-/** Reads the body of an error; undefined when it is no problem document. */
+/** Reads the body of an error; undefined when it is not a problem document. */
 export function readProblem(body: unknown): Problem | undefined {
   return problemSchema.safeParse(body).data;
 }

@@ -1,6 +1,6 @@
-/** Owns what `diffusion-probe/client` exports. */
-export type { Policy } from '../../../src/decision/policy.js';
+/** What `@diffusion-probe/client` exports. */
 export type { FeedbackAnswer, Problem, SampleResult } from './answer.js';
+export type { Policy } from './policy.js';
 export {
   type Decision,
   type FeedbackItem,

@@ -1,7 +1,6 @@
-/** Owns the client: one call per group, an answer in time or the permission to go on with everything. */
+/** The client: one call scores a group, and any failure means to keep every sample. */
 import { Pool } from 'undici';
 
-import type { Policy } from '../../../src/decision/policy.js';
 import {
   type FeedbackAnswer,
   type Problem,
@@ -10,11 +9,12 @@ import {
   readProblem,
   type SampleResult,
 } from './answer.js';
+import type { Policy } from './policy.js';
 import { countSamples, encodeRequest, type ScoreInput, type ScoreRequestOptions } from './request.js';
 
 const DEFAULT_CONNECTIONS = 16;
 const DEFAULT_DEADLINE_MS = 1000;
-/** The share of a deadline that is left for the answer's way back; the service gets the rest. */
+/** The share of a deadline that is reserved for the answer's way back; the service gets the rest. */
 const RETURN_SHARE = 0.05;
 const UNIX_SCHEME = 'unix:';
 const HTTP_OK = 200;
@@ -22,18 +22,18 @@ const BINARY_TYPE = 'application/octet-stream';
 const JSON_TYPE = 'application/json';
 
 export interface ProbeClientOptions {
-  /** Connections held open at most; 16 when left out. */
+  /** The largest number of open connections; 16 when omitted. */
   readonly connections?: number;
-  /** Shown with every call, where the service asks for one. */
+  /** Sent with every call; needed when the service has API keys. */
   readonly apiKey?: string;
-  /** For calls that give no deadline, ms; 1000 when left out. */
+  /** The deadline of calls that give none, ms; 1000 when omitted. */
   readonly deadlineMs?: number;
-  /** Told of everything that kept a group from being scored. What it throws is ignored. */
+  /** Called with every failure of a call. Exceptions that it throws are ignored. */
   readonly onProblem?: (failure: ScoreFailure) => void;
 }
 
 export interface ScoreCallOptions extends ScoreRequestOptions {
-  /** From the call to its answer at most, ms. */
+  /** The longest time from the call to its answer, ms. */
   readonly deadlineMs?: number;
 }
 
@@ -43,13 +43,12 @@ export interface ScoreCallOptions extends ScoreRequestOptions {
  */
 export interface ScoreFailure {
   readonly reason: string;
-  /** What the service said about a request that it refused. */
+  /** The problem document of a request that the service refused. */
   readonly problem?: Problem;
-  /** What went wrong on the way. */
+  /** The exception, when the failure is not the service's own `failed_open`. */
   readonly error?: Error;
 }
 
-/** What is sent in one call. */
 interface Call {
   readonly path: string;
   readonly type: string;
@@ -79,21 +78,18 @@ export interface UnscoredGroup extends ScoreFailure {
 
 export type ScoreOutcome = ScoredGroup | UnscoredGroup;
 
-/** A sample that was finished. */
+/** The outcome of a finished sample. */
 export interface FeedbackItem {
-  /** Of the sample's result. */
+  /** The receipt in the sample's result. */
   readonly receipt: string;
   /** The true quality of the finished image, in the units of the probe's metric. */
   readonly quality: number;
 }
 
-export interface FeedbackOptions {
-  /** From the call to its answer at most, ms. */
-  readonly deadlineMs?: number;
-}
+export type FeedbackOptions = Pick<ScoreCallOptions, 'deadlineMs'>;
 
 /**
- * Talks to one service over a pool of connections.
+ * Calls one service over a pool of connections.
  *
  *     const client = new ProbeClient('http://127.0.0.1:8080');
  *     const { decisions } = await client.score({ attention, timestep: 778.7 }, { deadlineMs: 50 });
@@ -113,7 +109,7 @@ export class ProbeClient {
     this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
     this.#authorization = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` };
     this.#onProblem = options.onProblem ?? (() => {});
-    // One request per connection at a time: pipelined scores would wait for each other.
+    // No pipelining: on a shared connection, an answer waits for the answers of earlier requests.
     const { url, socketPath } = addressOf(origin);
     this.#pool = new Pool(url, {
       connections: options.connections ?? DEFAULT_CONNECTIONS,
@@ -122,19 +118,18 @@ export class ProbeClient {
     });
   }
 
-  /** Scores a group. Never rejects: whatever goes wrong, the answer is to keep every sample. */
+  /** Scores a group. Never rejects: on any failure the decision is to keep every sample. */
   async score(input: ScoreInput, options: ScoreCallOptions = {}): Promise<ScoreOutcome> {
     const samples = countSamples(input);
-    const answer = await this.#ask(input, options, samples);
+    const answer = await this.#requestScores(input, options, samples);
     if ('outcome' in answer) return answer;
-    this.#tell(answer);
+    this.#report(answer);
     return { ...answer, outcome: 'failed_open', results: [], decisions: Array<'keep'>(samples).fill('keep') };
   }
 
   /**
-   * Tells the true quality of finished images. All receipts of one sample belong into one call. Never rejects: feedback
-   * that is lost costs knowledge and no image.
-   * @returns what the service made of it; undefined when it did not take it, which `onProblem` is told.
+   * Reports the true qualities of finished images. Send all receipts of one sample in one call. Never rejects.
+   * @returns undefined when the call failed; `onProblem` gets the failure.
    */
   async feedback(
     items: readonly FeedbackItem[],
@@ -146,16 +141,16 @@ export class ProbeClient {
       (text) => readFeedbackAnswer(parseJson(text)) ?? malformedAnswer(),
     );
     if ('accepted' in answer) return answer;
-    this.#tell(answer);
+    this.#report(answer);
     return undefined;
   }
 
-  /** Waits for the calls that are under way and closes the connections. */
+  /** Waits for running calls, then closes the connections. */
   close(): Promise<void> {
     return this.#pool.close();
   }
 
-  async #ask(
+  async #requestScores(
     input: ScoreInput,
     options: ScoreCallOptions,
     samples: number,
@@ -168,11 +163,11 @@ export class ProbeClient {
     }
     const deadlineMs = options.deadlineMs ?? this.#deadlineMs;
     return this.#exchange({ path: '/score', type: BINARY_TYPE, body, deadlineMs }, (text) =>
-      accepted(text, samples),
+      readScores(text, samples),
     );
   }
 
-  /** Sends a call and reads its answer; whatever goes wrong becomes a failure. */
+  /** Sends a call and reads its answer; every exception becomes a failure. */
   async #exchange<Answer>(
     call: Call,
     read: (text: string) => Answer | ScoreFailure,
@@ -204,23 +199,23 @@ export class ProbeClient {
     return { status: response.statusCode, text: await response.body.text() };
   }
 
-  #tell(failure: ScoreFailure): void {
+  #report(failure: ScoreFailure): void {
     try {
       this.#onProblem(failure);
     } catch {
-      // A hook that fails must not cost an image either.
+      // An exception of the callback must not cost an image.
     }
   }
 }
 
 function addressOf(origin: string): { url: string; socketPath?: string } {
-  // HTTP asks for some host even where the path alone counts.
+  // HTTP needs a host name, which a Unix domain socket ignores.
   if (origin.startsWith(UNIX_SCHEME))
     return { url: 'http://localhost', socketPath: origin.slice(UNIX_SCHEME.length) };
   return { url: new URL(origin).origin };
 }
 
-function accepted(text: string, samples: number): ScoredGroup | ScoreFailure {
+function readScores(text: string, samples: number): ScoredGroup | ScoreFailure {
   const answer = readAnswer(parseJson(text), samples);
   if (!answer) return malformedAnswer();
   if (answer.outcome === 'failed_open') return { reason: answer.reason };
@@ -228,7 +223,10 @@ function accepted(text: string, samples: number): ScoredGroup | ScoreFailure {
 }
 
 function malformedAnswer(): ScoreFailure {
-  return { reason: 'malformed_answer', error: new Error('the service’s answer makes no sense') };
+  return {
+    reason: 'malformed_answer',
+    error: new Error('the answer is not one of a Diffusion Probe service'),
+  };
 }
 
 function refused(text: string, status: number): ScoreFailure {

@@ -1,12 +1,12 @@
-/** Owns how a typed request becomes the bytes of a body. */
-import type { Policy } from '../../../src/decision/policy.js';
+/** Encodes a score request as the bytes of its body. */
+import type { Policy } from './policy.js';
 import { encodeSafetensors, type TensorData } from './safetensors.js';
 
 /** The signals of a group's samples at one step of the denoiser. */
 export interface ScoreInput {
   /** [batch, layers, tokens, height, width]; F16, BF16 or F32; probabilities in [0, 1]. */
   readonly attention: TensorData;
-  /** [batch, tokens], 1 for a real token and 0 for padding; all real when left out. */
+  /** [batch, tokens], 1 for a real token and 0 for padding; all are real when omitted. */
   readonly tokenMask?: Uint8Array;
   /** The backbone's own number: one for all samples, or one per sample. */
   readonly timestep: number | Float32Array;
@@ -14,23 +14,23 @@ export interface ScoreInput {
   readonly signals?: Readonly<Record<string, TensorData>>;
 }
 
-/** What a request may say beside its tensors. */
+/** The metadata of a request. */
 export interface ScoreRequestOptions {
-  /** `name` or `name@version`; the service's default probe when left out. */
+  /** `name` or `name@version`; the service's default probe when omitted. */
   readonly model?: string;
-  /** The service's policy when left out. */
+  /** The service's policy when omitted. */
   readonly policy?: Policy;
   readonly group?: string;
   /** One per sample. */
   readonly sampleIds?: readonly string[];
-  /** Which call of the denoiser this is, from 1. */
+  /** The number of the denoising step, from 1. */
   readonly step?: number;
   readonly totalSteps?: number;
-  /** The hash of the settings that the attention was captured with. */
+  /** The hash of how the attention was captured, as in the probe's manifest. */
   readonly captureId?: string;
 }
 
-/** How many samples an input holds; 0 when its shape does not say. */
+/** The number of samples in an input; 0 when its shape is not valid. */
 export function countSamples({ attention }: ScoreInput): number {
   const [samples = 0] = attention.shape;
   return Number.isSafeInteger(samples) && samples > 0 ? samples : 0;

@@ -1,4 +1,4 @@
-/** The load generator's connection, over real sockets: whole and torn answers, and connections that break. */
+/** The load generator's connection, over real sockets: whole and split answers, and broken connections. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -22,7 +22,7 @@ function ask(connection: Connection): Promise<Answer | undefined> {
   });
 }
 
-test('an answer is read, however it is torn, and the connection is used again', async (t) => {
+test('an answer is read however it is split, and the connection is used again', async (t) => {
   let connections = 0;
   const url = await socketServer(t, (socket) => {
     connections += 1;
@@ -45,7 +45,7 @@ test('an answer is read, however it is torn, and the connection is used again', 
   assert.equal(connections, 1);
 });
 
-test('what is not scored is told apart, and a larger body is waited for', async (t) => {
+test('an answer without scores is recognised, and a large body is read whole', async (t) => {
   const answers = [
     answerText('503 Unavailable', 'x'.repeat(200_000)),
     answerText('200 OK', '{"outcome":"failed_open"}'),
@@ -59,7 +59,7 @@ test('what is not scored is told apart, and a larger body is waited for', async 
   assert.deepEqual(await ask(connection), { status: 200, isScored: false });
 });
 
-test('a connection that the server closes is opened again: with its answer, or with a lost one', async (t) => {
+test('a closed connection is opened again, after an answer and after a lost one', async (t) => {
   let connections = 0;
   const url = await socketServer(t, (socket) => {
     connections += 1;

@@ -1,13 +1,12 @@
-/** The two kinds of load, over real sockets: how many requests are on their way, and what is counted. */
+/** The two kinds of load, over real sockets: the number of open requests, and what is counted. */
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 
-import { runClosedLoop } from '../../../bench/load/closed-loop.js';
-import { runOpenLoop } from '../../../bench/load/open-loop.js';
+import { runClosedLoop, runOpenLoop } from '../../../bench/load/loops.js';
 import { poissonArrivals } from '../../../bench/load/poisson.js';
 import { prepareRequests } from '../../../bench/load/requests.js';
-import type { Target } from '../../../bench/load/protocol.js';
+import type { Target } from '../../../bench/protocol.js';
 import { httpServer } from '../../support/http-servers.js';
 import { randomSamples, scoreBody } from '../../support/samples.js';
 
@@ -15,7 +14,7 @@ const EXAMPLE = scoreBody(randomSamples({ layers: 1, height: 2, width: 2 }, 2, 3
 const SCORED = '{"outcome":"scored"}';
 const FAILED_OPEN = '{"outcome":"failed_open"}';
 
-test('a closed loop keeps one request on its way per connection, and counts what became of them', async (t) => {
+test('a closed loop has one open request per connection, and counts the outcomes', async (t) => {
   const waiting: ServerResponse[] = [];
   let most = 0;
   let served = 0;
@@ -47,7 +46,7 @@ test('a closed loop keeps one request on its way per connection, and counts what
   );
 });
 
-test('an open loop sends on schedule to a server that answers nothing, and charges it for the wait', async (t) => {
+test('an open loop keeps its schedule while the server stalls, and the stall counts as latency', async (t) => {
   const order = { load: 'group', requestsPerSecond: 2000, seconds: 0.1, seed: 5 } as const;
   const due = poissonArrivals(order.requestsPerSecond, order.seconds, order.seed);
   const waiting: ServerResponse[] = [];
@@ -68,7 +67,7 @@ test('an open loop sends on schedule to a server that answers nothing, and charg
   assert.ok(result.latencyMs.max >= (due.at(-1) ?? 0) - (due[0] ?? 0));
 });
 
-test('with a deadline, requests say what is left of it, and answers after it are late', async (t) => {
+test('with a deadline, requests carry what is left of it, and answers after it are late', async (t) => {
   const budgets: number[] = [];
   const url = await httpServer(t, (request, response) => {
     budgets.push(Number(request.headers['x-deadline-ms']));

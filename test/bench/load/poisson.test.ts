@@ -1,4 +1,4 @@
-/** The schedule of open loops: repeatable, and truly Poisson. */
+/** The schedule of open loops is repeatable and Poisson distributed. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -19,7 +19,7 @@ test('a shorter schedule is the beginning of a longer one', () => {
   assert.ok((long[short.length] ?? 0) >= 1000);
 });
 
-test('arrivals ascend within the span, at the rate, as spread as exponential gaps are', () => {
+test('arrivals ascend within the time, have the rate and exponentially distributed gaps', () => {
   const arrivals = poissonArrivals(RATE, SECONDS, 1);
   const gaps = arrivals.map((at, index) => at - (arrivals[index - 1] ?? 0));
   assert.ok(gaps.every((gap) => gap > 0));
@@ -36,6 +36,6 @@ test('arrivals ascend within the span, at the rate, as spread as exponential gap
   assert.ok(Math.abs(longer - Math.exp(-1)) < 0.02);
 });
 
-test('a rate that leads nowhere is an error', () => {
+test('a rate that is not positive is an error', () => {
   for (const rate of [0, -1, NaN]) assert.throws(() => poissonArrivals(rate, 1, 1), RangeError);
 });

@@ -1,4 +1,4 @@
-/** The requests that are sent are what each kind of server takes. */
+/** The prepared requests are valid for each kind of server. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -14,7 +14,7 @@ const url = 'http://127.0.0.1:1234';
 const samples = randomSamples(SIZE, 2, 3).map((sample) => padded(sample, 1, 0.5));
 const example = scoreBody(samples, { model: 'tiny' });
 
-test('the service gets one sample after the other, round and round, padding and all', () => {
+test('the service gets the samples in turn, with their padding', () => {
   const next = prepareRequests(example, 'single', { kind: 'service', url });
   const sent = Array.from({ length: 4 }, () => next());
   assert.deepEqual(sent[3], sent[0]);
@@ -30,7 +30,7 @@ test('the service gets one sample after the other, round and round, padding and 
   }
 });
 
-test('a group holds eight, however many the example has', () => {
+test('a group has eight samples, whatever the number in the example', () => {
   const { body } = prepareRequests(example, 'group', { kind: 'service', url })();
   const group = cutSamples(body);
   assert.equal(group.length, 8);
@@ -38,14 +38,14 @@ test('a group holds eight, however many the example has', () => {
   assert.notDeepEqual(group[1], group[0]);
 });
 
-test('the smallest sample has one token', () => {
+test('the load one_token has samples of one token', () => {
   const { body } = prepareRequests(example, 'one_token', { kind: 'service', url })();
   const { tensors } = decodeSafetensors(body.slice().buffer);
   assert.deepEqual(tensors.get('attention')?.shape, [1, 2, 1, 2, 2]);
   assert.deepEqual(tensors.get('token_mask')?.shape, [1, 1]);
 });
 
-test('the peer gets the attention of real tokens alone, its measures in the query', () => {
+test('the peer gets the attention of the real tokens, and its shape in the query', () => {
   const { head, body } = prepareRequests(example, 'single', { kind: 'peer', url })();
   assert.match(head, /^POST \/score\?samples=1&tokens=2&timestep=778\.7\d* HTTP\/1\.1\r\n/);
   const unpadded = scoreBody(randomSamples(SIZE, 2, 1));
@@ -54,7 +54,7 @@ test('the peer gets the attention of real tokens alone, its measures in the quer
   assert.deepEqual(Buffer.from(body), Buffer.from(unpadded.slice(byteOffset, byteOffset + byteLength)));
 });
 
-test('a deadline is passed on in part, and never below zero', () => {
+test('the service gets a share of the deadline, and never a negative one', () => {
   const next = prepareRequests(example, 'single', { kind: 'service', url });
   assert.match(next(50).head, /\r\nx-deadline-ms: 47\.500\r\n\r\n$/);
   assert.match(next(-3).head, /\r\nx-deadline-ms: 0\.000\r\n\r\n$/);

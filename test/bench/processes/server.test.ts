@@ -1,8 +1,8 @@
-/** Servers are waited for, stopped, and quoted when they do not start. */
+/** Servers are started and stopped, and the output of one that does not start is in the error. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Cleanup } from '../../../bench/processes/cleanup.js';
+import { Cleanup } from '../../../bench/command.js';
 import { startServer } from '../../../bench/processes/server.js';
 
 function command(script: string) {
@@ -24,7 +24,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-test('a server is there when it says so, whichever stream it uses, and gone when it is stopped', async () => {
+test('a server is ready after its line on either stream, and ended after it is stopped', async () => {
   for (const stream of ['log', 'error']) {
     const script = `console.log('wait'); console.${stream}('ready at http://here'); setInterval(() => {}, 1000);`;
     const server = await startServer(command(script));
@@ -35,7 +35,7 @@ test('a server is there when it says so, whichever stream it uses, and gone when
   }
 });
 
-test('it may write as much as it likes', async () => {
+test('a server may write much output', async () => {
   const script = `console.log('ready at x'); const line = 'y'.repeat(1000);
     for (let count = 0; count < 1000; count += 1) console.log(line);
     process.on('SIGTERM', () => process.exit());`;
@@ -43,22 +43,22 @@ test('it may write as much as it likes', async () => {
   await server.stop();
 });
 
-test('one that does not start is quoted', async () => {
+test('the error of a server that does not start has its output', async () => {
   const script = `console.error('first reason'); console.error('the port is taken'); process.exit(1);`;
   await assert.rejects(startServer(command(script)), /did not start:\n.*\n?the port is taken/s);
 });
 
-test('a command that does not exist is an error and no wait', async () => {
+test('a missing command is an error at once', async () => {
   await assert.rejects(startServer({ ...command(''), command: '/nowhere/python' }), /did not start/);
 });
 
-test('what starts after the end is stopped at once', async () => {
+test('a process that starts after the end is stopped at once', async () => {
   const stopped: string[] = [];
   const stoppable = (name: string) => ({ stop: async () => void stopped.push(name) });
   const cleanup = new Cleanup();
   await cleanup.keep(stoppable('first'));
   await cleanup.keep(Promise.resolve(stoppable('second')));
-  await cleanup.run();
+  await cleanup.stopAll();
   await cleanup.keep(stoppable('late'));
   assert.deepEqual(stopped, ['second', 'first', 'late']);
 });

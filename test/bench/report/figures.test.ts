@@ -1,22 +1,22 @@
-/** The figures come out of the measurements as the goals mean them. */
+/** The figures are computed from the measurements as defined. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import type { LoadRun, RawRun } from '../../../bench/bench-context.js';
-import type { OpenRun } from '../../../bench/phases/open.js';
+import type { LoadMeasurement, RawMeasurement } from '../../../bench/measure.js';
+import type { OpenMeasurement } from '../../../bench/phases/loops.js';
 import type { Round } from '../../../bench/phases/rounds.js';
 import { type FigureName, figuresOf, isReached, type Measured } from '../../../bench/report/figures.js';
 import { figureTable, jsonLine } from '../../../bench/report/tables.js';
 
 const NO_TIME = { p50: NaN, p90: NaN, p99: NaN, p999: NaN, max: NaN };
 
-function rawRun(samplesPerSecond: number, cpuPerSample: number): RawRun {
-  const order = { kind: 'run', layout: 'service', batch: 8, seconds: 1 } as const;
-  return { order, samplesPerSecond, cpuPerSample, samples: 1, runMs: 1, scores: [] };
+function rawRun(samplesPerSecond: number, cpuPerSample: number): RawMeasurement {
+  const request = { kind: 'run', layout: 'service', batch: 8, seconds: 1 } as const;
+  return { request, samplesPerSecond, cpuPerSample, samples: 1, runMs: 1, scores: [] };
 }
 
-const NOTHING_DONE: LoadRun = {
-  rival: 'service',
+const NOTHING_DONE: LoadMeasurement = {
+  server: 'service',
   load: 'single',
   arrivals: 'closed',
   seconds: 1,
@@ -37,24 +37,29 @@ const NOTHING_DONE: LoadRun = {
   serverCpuPerSample: NaN,
 };
 
-function loadRun(facts: Partial<LoadRun>): LoadRun {
+function loadRun(facts: Partial<LoadMeasurement>): LoadMeasurement {
   return { ...NOTHING_DONE, ...facts };
 }
 
-function openRun(percent: number, facts: Partial<LoadRun>, rawRunMs: number, capacity = 400): OpenRun {
+function openRun(
+  percent: number,
+  facts: Partial<LoadMeasurement>,
+  rawRunMs: number,
+  capacity = 400,
+): OpenMeasurement {
   return { ...loadRun(facts), percent, rawRunMs, capacity };
 }
 
 /** A round on a machine that has this much of its speed. */
-function round(speed: number, peers: readonly LoadRun[] = []): Round {
+function round(speed: number, peers: readonly LoadMeasurement[] = []): Round {
   return {
     fastest: rawRun(1000 * speed, 0.004),
-    thriftiest: rawRun(800 * speed, 0.001 / speed),
+    cheapest: rawRun(800 * speed, 0.001 / speed),
     singles: loadRun({ samplesPerSecond: 800 * speed, serverCpuPerSample: 0.002 / speed }),
     groups: loadRun({ samplesPerSecond: 900 * speed, serverCpuPerSample: 0.00125 / speed }),
     peers,
-    lone: loadRun({ latencyMs: { ...NO_TIME, p50: 3 } }),
-    lonePeers: peers,
+    oneConnection: loadRun({ latencyMs: { ...NO_TIME, p50: 3 } }),
+    oneConnectionPeers: peers,
   };
 }
 
@@ -67,7 +72,7 @@ const peers = [
   loadRun({ samplesPerSecond: 200, latencyMs: { ...NO_TIME, p50: 6 } }),
 ];
 
-test('ratios are taken within rounds, so that a machine that slows down changes none', () => {
+test('ratios are computed within rounds, so a machine that slows down changes none', () => {
   const values = valuesOf({
     rounds: [round(1), round(0.1), round(0.5)],
     openSingles: [
@@ -96,15 +101,15 @@ test('ratios are taken within rounds, so that a machine that slows down changes 
   });
 });
 
-test('the service is compared with the best peer in each respect', () => {
+test('the service is compared with the best peer for each figure', () => {
   const values = valuesOf({ rounds: [round(1, peers)], openSingles: [], memory: undefined });
   assert.equal(values.peer_ratio_c16, 2);
   assert.equal(values.peer_p50_ratio_c1, 1.5);
   assert.equal(values.rss_ratio, null);
 });
 
-test('an answer that is late or lost at overload spoils the goodput, however good', () => {
-  const goodput = (facts: Partial<LoadRun>) => {
+test('a late or lost answer at overload misses the goal of the goodput, whatever its value', () => {
+  const goodput = (facts: Partial<LoadMeasurement>) => {
     const openSingles = [openRun(200, { samplesPerSecond: 400, ...facts }, 2)];
     const figures = figuresOf({ rounds: [], openSingles, memory: undefined });
     const figure = figures.find(({ name }) => name === 'goodput_200') ?? assert.fail();
@@ -117,7 +122,7 @@ test('an answer that is late or lost at overload spoils the goodput, however goo
   assert.match(late.row, /1\.000 .* no: 3 of 800 late or lost/);
 });
 
-test('a goal is reached at its bound, and what was not measured is neither', () => {
+test('a goal is reached at its bound, and is neither reached nor missed without a measurement', () => {
   const figure = { name: 'rss_ratio', meaning: '' } as const;
   assert.equal(isReached({ ...figure, goal: { atMost: 1 }, value: 1 }), true);
   assert.equal(isReached({ ...figure, goal: { atMost: 1 }, value: 1.01 }), false);

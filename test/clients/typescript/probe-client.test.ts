@@ -1,4 +1,4 @@
-/** Owns the proof that the client scores in one call, and that nothing which can go wrong costs an image. */
+/** The client scores a group in one call, and no failure costs an image. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
@@ -22,14 +22,14 @@ const input = { attention, timestep: 778.7 };
 const KEEP_ALL = ['keep', 'keep', 'keep'];
 
 function clientOf(t: TestContext, origin: string, options: ProbeClientOptions = {}) {
-  const told: ScoreFailure[] = [];
-  const client = new ProbeClient(origin, { onProblem: (failure) => told.push(failure), ...options });
+  const failures: ScoreFailure[] = [];
+  const client = new ProbeClient(origin, { onProblem: (failure) => failures.push(failure), ...options });
   t.after(() => client.close());
-  return { client, told };
+  return { client, failures };
 }
 
-/** A server that is no Diffusion Probe. */
-async function impostor(t: TestContext, listener: RequestListener): Promise<string> {
+/** A server that is not a Diffusion Probe service. */
+async function foreignServer(t: TestContext, listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, '127.0.0.1');
   t.after(() => {
     server.closeAllConnections();
@@ -41,7 +41,7 @@ async function impostor(t: TestContext, listener: RequestListener): Promise<stri
 
 test('a group is scored by the real service, every option included', async (t) => {
   const { listen } = await startRealApp(t);
-  const { client, told } = clientOf(t, await listen());
+  const { client, failures } = clientOf(t, await listen());
   const outcome = await client.score(input, {
     deadlineMs: 5000,
     model: 'tiny@1',
@@ -61,12 +61,12 @@ test('a group is scored by the real service, every option included', async (t) =
     assert.ok(Math.abs(score - expectedScore(samples[index] ?? assert.fail())) < 1e-5);
     assert.ok(pGood !== null && wouldDrop === (decision === 'drop'));
   }
-  assert.deepEqual(told, []);
+  assert.deepEqual(failures, []);
 });
 
-test('feedback is taken by the real service, each receipt once', async (t) => {
+test('feedback counts at the real service, each receipt once', async (t) => {
   const { listen } = await startRealApp(t);
-  const { client, told } = clientOf(t, await listen());
+  const { client, failures } = clientOf(t, await listen());
   const { results } = await client.score(input, { policy: { name: 'score_only' } });
   const items = results.map(({ receipt = assert.fail() }) => ({ receipt, quality: 0.5 }));
   assert.deepEqual(await client.feedback(items), { accepted: 3, refused: [] });
@@ -74,26 +74,26 @@ test('feedback is taken by the real service, each receipt once', async (t) => {
     accepted: 0,
     refused: [{ index: 0, reason: 'repeated' }],
   });
-  assert.deepEqual(told, []);
+  assert.deepEqual(failures, []);
 });
 
-test('feedback that is not taken is told and does not reject', async (t) => {
-  const { client, told } = clientOf(t, 'http://127.0.0.1:1');
+test('feedback that fails is reported to onProblem and does not reject', async (t) => {
+  const { client, failures } = clientOf(t, 'http://127.0.0.1:1');
   assert.equal(await client.feedback([{ receipt: 'x', quality: 1 }]), undefined);
-  assert.equal(told[0]?.reason, 'network');
-  const silent = clientOf(t, await impostor(t, () => {}));
+  assert.equal(failures[0]?.reason, 'network');
+  const silent = clientOf(t, await foreignServer(t, () => {}));
   assert.equal(await silent.client.feedback([], { deadlineMs: 30 }), undefined);
-  assert.equal(silent.told[0]?.reason, 'timeout');
+  assert.equal(silent.failures[0]?.reason, 'timeout');
   const odd = clientOf(
     t,
-    await impostor(t, (request, response) => void request.resume().on('end', () => response.end('{}'))),
+    await foreignServer(t, (request, response) => void request.resume().on('end', () => response.end('{}'))),
   );
   assert.equal(await odd.client.feedback([]), undefined);
-  assert.equal(odd.told[0]?.reason, 'malformed_answer');
+  assert.equal(odd.failures[0]?.reason, 'malformed_answer');
   const real = await startRealApp(t);
   const refusing = clientOf(t, await real.listen());
   assert.equal(await refusing.client.feedback([]), undefined);
-  assert.equal(refusing.told[0]?.problem?.code, 'invalid_feedback');
+  assert.equal(refusing.failures[0]?.problem?.code, 'invalid_feedback');
 });
 
 test('a mask, single timesteps and further signals are sent as given', async (t) => {
@@ -126,7 +126,7 @@ test('the service’s own failed_open is passed on', async (t) => {
     t,
     fakeEngine({ score: () => Promise.reject(problem('overloaded', 'full')) }),
   );
-  const { client, told } = clientOf(t, await listen());
+  const { client, failures } = clientOf(t, await listen());
   const outcome = await client.score(input);
   assert.deepEqual(outcome, {
     outcome: 'failed_open',
@@ -134,39 +134,39 @@ test('the service’s own failed_open is passed on', async (t) => {
     results: [],
     decisions: KEEP_ALL,
   });
-  assert.deepEqual(told, [{ reason: 'overloaded' }]);
+  assert.deepEqual(failures, [{ reason: 'overloaded' }]);
 });
 
-test('a refused request keeps everything and tells the problem', async (t) => {
+test('a refused request keeps everything and reports the problem', async (t) => {
   const { listen } = await startApp(t, fakeEngine());
-  const { client, told } = clientOf(t, await listen());
+  const { client, failures } = clientOf(t, await listen());
   const outcome = await client.score(input, { captureId: 'foreign' });
   assert.ok(outcome.outcome === 'failed_open');
   assert.deepEqual(
     [outcome.reason, outcome.problem?.code, outcome.decisions],
     ['refused', 'foreign_capture', KEEP_ALL],
   );
-  assert.equal(told[0]?.problem?.['field'], 'capture_id');
+  assert.equal(failures[0]?.problem?.['field'], 'capture_id');
 });
 
-test('a service that is not there', async (t) => {
-  const { client, told } = clientOf(t, 'http://127.0.0.1:1');
+test('a service that does not run', async (t) => {
+  const { client, failures } = clientOf(t, 'http://127.0.0.1:1');
   const outcome = await client.score(input);
   assert.ok(outcome.outcome === 'failed_open');
   assert.deepEqual([outcome.reason, outcome.decisions], ['network', KEEP_ALL]);
-  assert.ok(told[0]?.error instanceof Error);
+  assert.ok(failures[0]?.error instanceof Error);
 });
 
 test('a service that does not answer in time', async (t) => {
-  const { client } = clientOf(t, await impostor(t, () => {}));
+  const { client } = clientOf(t, await foreignServer(t, () => {}));
   const started = performance.now();
   const outcome = await client.score(input, { deadlineMs: 50 });
   assert.ok(outcome.outcome === 'failed_open' && outcome.reason === 'timeout');
   assert.ok(performance.now() - started < 1000);
 });
 
-test('a service that hangs up in the middle of its answer', async (t) => {
-  const origin = await impostor(t, (_request, response) => {
+test('a service that disconnects during its answer', async (t) => {
+  const origin = await foreignServer(t, (_request, response) => {
     response.writeHead(200, { 'content-length': 100 });
     response.write('{');
     setTimeout(() => response.destroy(), 10);
@@ -187,10 +187,13 @@ const MALFORMED = [
 ];
 
 for (const text of MALFORMED) {
-  test(`an answer that makes no sense: ${text || 'nothing'}`, async (t) => {
+  test(`a malformed answer: ${text || 'nothing'}`, async (t) => {
     const { client } = clientOf(
       t,
-      await impostor(t, (request, response) => void request.resume().on('end', () => response.end(text))),
+      await foreignServer(
+        t,
+        (request, response) => void request.resume().on('end', () => response.end(text)),
+      ),
     );
     const outcome = await client.score(input);
     assert.ok(outcome.outcome === 'failed_open');
@@ -198,7 +201,7 @@ for (const text of MALFORMED) {
   });
 }
 
-test('an answer for another number of samples makes no sense', async (t) => {
+test('an answer for another number of samples is malformed', async (t) => {
   const results = [
     {
       index: 0,
@@ -222,7 +225,7 @@ test('an answer for another number of samples makes no sense', async (t) => {
     policy: { name: 'score_only' },
     results,
   };
-  const origin = await impostor(
+  const origin = await foreignServer(
     t,
     (request, response) => void request.resume().on('end', () => response.end(JSON.stringify(answer))),
   );
@@ -231,7 +234,7 @@ test('an answer for another number of samples makes no sense', async (t) => {
 });
 
 test('an error page of a proxy', async (t) => {
-  const origin = await impostor(
+  const origin = await foreignServer(
     t,
     (request, response) => void request.resume().on('end', () => response.writeHead(502).end('<html>')),
   );
@@ -243,7 +246,7 @@ test('an error page of a proxy', async (t) => {
   );
 });
 
-test('what a newer service adds does not matter', async (t) => {
+test('members that a newer service adds are ignored', async (t) => {
   const answer = {
     outcome: 'scored',
     model: 'tiny',
@@ -266,7 +269,7 @@ test('what a newer service adds does not matter', async (t) => {
       receipt: 'x',
     })),
   };
-  const origin = await impostor(
+  const origin = await foreignServer(
     t,
     (request, response) => void request.resume().on('end', () => response.end(JSON.stringify(answer))),
   );
@@ -274,9 +277,9 @@ test('what a newer service adds does not matter', async (t) => {
   assert.deepEqual([outcome.outcome, outcome.decisions], ['scored', ['drop', 'drop', 'drop']]);
 });
 
-test('input that fits no body, and a hook that throws', async (t) => {
+test('invalid input, and a callback that throws', async (t) => {
   const onProblem = () => {
-    throw new Error('the hook is broken');
+    throw new Error('the callback is broken');
   };
   const { client } = clientOf(t, 'http://127.0.0.1:1', { onProblem });
   const outcome = await client.score({ attention, timestep: 778.7, tokenMask: new Uint8Array(1) });

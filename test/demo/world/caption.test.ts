@@ -9,11 +9,11 @@ import { readDescription } from '../../../demo/world/description.js';
 import { anyCaption } from '../../support/captions.js';
 import { DESCRIPTION } from '../../support/world.js';
 
-test('a caption becomes its words behind the begin token, whatever its case and spaces', () => {
+test('a caption becomes the begin token and its words, in any case and with any spaces', () => {
   assert.deepEqual(tokenize('  Two cats\ton BLUE ', DESCRIPTION), [1, 3, 5, 6, 7]);
 });
 
-test('every caption of known words is read, word by word', () => {
+test('every caption of known words is read word by word', () => {
   const words = fc.array(fc.integer({ min: 2, max: 8 }), { minLength: 1, maxLength: 6 });
   fc.assert(
     fc.property(words, (ids) => {
@@ -23,7 +23,7 @@ test('every caption of known words is read, word by word', () => {
   );
 });
 
-test('every caption of the grammar is read by the committed vocabulary', async () => {
+test('the committed vocabulary has every word of the grammar', async () => {
   const description = await readDescription('reference');
   fc.assert(
     fc.property(anyCaption, (caption) => {
@@ -34,18 +34,18 @@ test('every caption of the grammar is read by the committed vocabulary', async (
   );
 });
 
-test('an unknown word is named, with the words nearest to it', () => {
+test('an unknown word is an error with similar words', () => {
   assert.throws(
     () => tokenize('a kat on blue background', DESCRIPTION),
     (error: Error) => {
       assert.ok(error instanceof CaptionError);
-      assert.match(error.message, /unknown word "kat"; near it: cat/);
+      assert.match(error.message, /unknown word "kat"; similar words: cat/);
       return true;
     },
   );
 });
 
-test('markers are no words', () => {
+test('markers are not words', () => {
   assert.throws(
     () => tokenize('<begin>', { ...DESCRIPTION, vocabulary: ['<pad>', '<begin>', 'a'] }),
     CaptionError,

@@ -1,8 +1,8 @@
-/** A step becomes what the probe's manifest declares: its layers, as halves, and its further signals. */
+/** A step becomes the input that the probe's manifest declares: its layers as F16, and its signals. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { captured, type CaptureContract } from '../../../demo/world/capture.js';
+import { type CaptureSpec, toScoreInput } from '../../../demo/world/capture.js';
 import type { Step } from '../../../demo/world/sampler.js';
 import { f16ToNumber } from '../../../src/wire/float-convert.js';
 import { CAPTION, DESCRIPTION, IMAGE_SIZE } from '../../support/world.js';
@@ -18,16 +18,16 @@ const step: Step = {
   preview: new Float32Array(ROWS * IMAGE_SIZE).fill(0.3),
 };
 
-function contract(layers: string[], ...signals: CaptureContract['inputs']): CaptureContract {
+function specOf(layers: string[], ...signals: CaptureSpec['inputs']): CaptureSpec {
   return { capture: { layers }, inputs: [{ name: 'attention', dtype: 'F16', shape: ['batch'] }, ...signals] };
 }
 
-test('all layers as halves, row by row', () => {
-  const { attention, timestep } = captured(
+test('all layers are F16, row by row', () => {
+  const { attention, timestep } = toScoreInput(
     step,
     CAPTION,
     DESCRIPTION,
-    contract(['first', 'second', 'third']),
+    specOf(['first', 'second', 'third']),
   );
   assert.deepEqual(attention.shape, [ROWS, 3, 2, 1, 2]);
   assert.equal(timestep, 778.639);
@@ -35,8 +35,8 @@ test('all layers as halves, row by row', () => {
   assert.deepEqual(halves, [...step.attention]);
 });
 
-test('some layers, in the order of the probe', () => {
-  const { attention } = captured(step, CAPTION, DESCRIPTION, contract(['third', 'first']));
+test('some layers are in the order of the probe', () => {
+  const { attention } = toScoreInput(step, CAPTION, DESCRIPTION, specOf(['third', 'first']));
   assert.deepEqual(attention.shape, [ROWS, 2, 2, 1, 2]);
   const halves = [...(attention.data as Uint16Array)].map(f16ToNumber);
   assert.deepEqual(
@@ -46,36 +46,36 @@ test('some layers, in the order of the probe', () => {
   assert.deepEqual(halves.slice(LAYER_SIZE, 2 * LAYER_SIZE), Array.from(step.attention.slice(0, LAYER_SIZE)));
 });
 
-test('the preview in whole colours, the token ids without the begin token', () => {
-  const { signals = {} } = captured(
+test('the preview has 256 levels, the token ids no begin token', () => {
+  const { signals = {} } = toScoreInput(
     step,
     CAPTION,
     DESCRIPTION,
-    contract(
+    specOf(
       ['first'],
       { name: 'preview', dtype: 'F16', shape: ['batch', 3, 2, 2] },
       { name: 'token_ids', dtype: 'I64', shape: ['batch', 'tokens'] },
     ),
   );
   const [value] = (signals['preview']?.data ?? []) as Uint16Array;
-  const wholeColours = Math.round(1.3 * 127.5) / 127.5 - 1;
-  assert.ok(Math.abs(f16ToNumber(value ?? NaN) - wholeColours) < 1e-3);
+  const quantized = Math.round(1.3 * 127.5) / 127.5 - 1;
+  assert.ok(Math.abs(f16ToNumber(value ?? NaN) - quantized) < 1e-3);
   assert.deepEqual(signals['token_ids']?.shape, [ROWS, 2]);
   assert.deepEqual([...((signals['token_ids']?.data ?? []) as BigInt64Array)], [2n, 4n, 2n, 4n]);
 });
 
-test('a layer or a signal that is not there is named', () => {
+test('a missing layer or signal is an error with its name', () => {
   assert.throws(
-    () => captured(step, CAPTION, DESCRIPTION, contract(['fourth'])),
+    () => toScoreInput(step, CAPTION, DESCRIPTION, specOf(['fourth'])),
     /layer fourth; the reference world has first/,
   );
   assert.throws(
     () =>
-      captured(
+      toScoreInput(
         step,
         CAPTION,
         DESCRIPTION,
-        contract(['first'], { name: 'depth', dtype: 'F32', shape: ['batch'] }),
+        specOf(['first'], { name: 'depth', dtype: 'F32', shape: ['batch'] }),
       ),
     /signal depth/,
   );

@@ -1,4 +1,4 @@
-/** The sampler integrates from noise to image, and lets samples go without touching the others. */
+/** The sampler integrates from noise to image, and removing samples does not change the others. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -15,7 +15,7 @@ async function finish(sampler: Sampler): Promise<void> {
   while (!sampler.isFinished) await sampler.next();
 }
 
-test('the noise levels are those the reference backbone was trained for', () => {
+test('the noise levels are those of the reference backbone', () => {
   const levels = noiseLevels(25, 0.67);
   assert.equal(levels.length, 26);
   assert.equal(levels[0], 1);
@@ -24,7 +24,7 @@ test('the noise levels are those the reference backbone was trained for', () => 
   assert.ok(Math.abs((levels[9] ?? NaN) - 0.5436) < 1e-4, 'the input of step 10');
 });
 
-test('a denoiser that knows the image is followed to it', async () => {
+test('a denoiser that knows the image leads to it', async () => {
   const denoiser = knowingDenoiser(target);
   const sampler = new Sampler(denoiser, CAPTION, noise(2));
   await finish(sampler);
@@ -34,7 +34,7 @@ test('a denoiser that knows the image is followed to it', async () => {
   }
 });
 
-test('a step shows its number, its timestep and the image expected from it', async () => {
+test('a step has its number, its timestep and the expected image', async () => {
   const sampler = new Sampler(knowingDenoiser(target), CAPTION, noise(1));
   await sampler.next();
   const step = await sampler.next();
@@ -43,7 +43,7 @@ test('a step shows its number, its timestep and the image expected from it', asy
   assert.ok(step.preview.every((value, index) => Math.abs(value - (target[index] ?? NaN)) < 1e-5));
 });
 
-test('the samples that stay are the same bits as if the others had stayed too', async () => {
+test('the kept samples are bit for bit what they would be without the removal', async () => {
   const denoiser = knowingDenoiser(target);
   const [whole, thinned] = [
     new Sampler(denoiser, CAPTION, noise(4)),
@@ -63,7 +63,7 @@ test('the samples that stay are the same bits as if the others had stayed too', 
   assert.deepEqual(thinned.images.slice(0, IMAGE_SIZE), whole.images.slice(3 * IMAGE_SIZE));
 });
 
-test('nothing is left to denoise when every sample was dropped', async () => {
+test('no row is left when every sample was removed', async () => {
   const sampler = new Sampler(knowingDenoiser(target), CAPTION, noise(2));
   await sampler.next();
   sampler.keep([]);

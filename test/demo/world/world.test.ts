@@ -1,28 +1,25 @@
-/** The committed reference world: what its graphs promise, and what is said when its files are not what they should be. */
+/** The committed reference world: properties of its graphs, and the errors for missing or changed files. */
 import assert from 'node:assert/strict';
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { initialNoise } from '../../../demo/world/noise.js';
+import { initialNoise } from '../../../demo/world/random.js';
 import { Sampler } from '../../../demo/world/sampler.js';
-import type { World } from '../../../demo/world/world.js';
+import { World } from '../../../demo/world/world.js';
 
 const FOLDER = 'reference';
 const CAPTION = 'a cat left of two keys on a blue background';
-/** A sample alone goes through other kernels than one in a batch; this is what is left of that. */
+/** Another batch size uses other kernels, whose results differ by rounding. */
 const ROUNDING = 1e-3;
-
-process.env['ORT_DISABLE_TELEMETRY'] = '1';
-const { World: Loaded } = await import('../../../demo/world/world.js');
 
 function noiseOf(world: World, seeds: readonly number[]): Float32Array {
   return Float32Array.from(seeds.flatMap((seed) => [...initialNoise(CAPTION, seed, world.imageSize)]));
 }
 
-test('every position gives its tokens probabilities, and no more than all it has', async (t) => {
-  const world = await Loaded.load(FOLDER);
+test('the attention of a position is probabilities that sum to at most one', async (t) => {
+  const world = await World.load(FOLDER);
   t.after(() => world.close());
   const { layers, height, width } = world.description.capture;
   const caption = await world.encode(CAPTION);
@@ -37,8 +34,8 @@ test('every position gives its tokens probabilities, and no more than all it has
   }
 });
 
-test('dropping samples leaves the image of one that stays as it was', async (t) => {
-  const world = await Loaded.load(FOLDER);
+test('removing samples does not change the image of another', async (t) => {
+  const world = await World.load(FOLDER);
   t.after(() => world.close());
   const caption = await world.encode(CAPTION);
   const [thinned, alone] = [noiseOf(world, [0, 1, 2]), noiseOf(world, [1])].map(
@@ -53,34 +50,34 @@ test('dropping samples leaves the image of one that stays as it was', async (t) 
   assert.ok(left.every((value, index) => Math.abs(value - (right[index] ?? NaN)) < ROUNDING));
 });
 
-test('the reward gives every image a quality from 0 to 1', async (t) => {
-  const world = await Loaded.load(FOLDER);
+test('the reward gives every image a quality in [0, 1], and noise a low one', async (t) => {
+  const world = await World.load(FOLDER);
   t.after(() => world.close());
-  const qualities = await world.judge(noiseOf(world, [0, 1, 2]), await world.encode(CAPTION));
+  const qualities = await world.measureQuality(noiseOf(world, [0, 1, 2]), await world.encode(CAPTION));
   assert.equal(qualities.length, 3);
   assert.ok(qualities.every((quality) => quality >= 0 && quality <= 1));
   assert.ok(
     qualities.every((quality) => quality < 0.5),
-    'noise is no picture of a cat',
+    'noise scored as a picture of a cat',
   );
 });
 
-test('a missing world, a description of another form and a foreign file are told apart', async (t) => {
+test('a missing world, an invalid description and a changed file are different errors', async (t) => {
   const folder = await mkdtemp(path.join(tmpdir(), 'world-'));
   t.after(() => rm(folder, { recursive: true }));
   await assert.rejects(
-    Loaded.load(folder),
+    World.load(folder),
     /the reference world is missing: .*reference\.json cannot be read/,
   );
 
   const description = path.join(folder, 'reference.json');
   await writeFile(description, '{');
-  await assert.rejects(Loaded.load(folder), /reference\.json is not valid/);
+  await assert.rejects(World.load(folder), /reference\.json is not valid/);
   await writeFile(description, '{"vocabulary": []}');
-  await assert.rejects(Loaded.load(folder), /reference\.json is not valid.*vocabulary/s);
+  await assert.rejects(World.load(folder), /reference\.json is not valid.*vocabulary/s);
 
   await copyFile(path.join(FOLDER, 'reference.json'), description);
-  await assert.rejects(Loaded.load(folder), /text_encoder\.onnx/);
+  await assert.rejects(World.load(folder), /text_encoder\.onnx/);
   await writeFile(path.join(folder, 'text_encoder.onnx'), 'something else');
-  await assert.rejects(Loaded.load(folder), /text_encoder\.onnx in .* has the SHA-256/);
+  await assert.rejects(World.load(folder), /text_encoder\.onnx in .* has the SHA-256/);
 });

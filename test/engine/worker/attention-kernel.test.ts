@@ -1,17 +1,14 @@
 /** The kernel's fast check of attention never clears what the exact check rejects, and clears ordinary batches. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { attentionKernelText } from '../../../scripts/attention-kernel-text.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { MAX_MASS, checkAttention } from '../../../src/engine/worker/value-checks.js';
 import { f16ToNumber } from '../../../src/wire/float-convert.js';
 import { numberToF16 } from '../../support/floats.js';
 
-const MODULE = new URL('../../../../src/engine/worker/attention-kernel.ts', import.meta.url);
 const ONE = 0x3c00;
 const memory = new BatchMemory();
 
@@ -141,8 +138,4 @@ test('a sum above the bound is not cleared when float32 rounding would lose its 
 
 test('maps too small for the kernel are not cleared', () => {
   assert.equal(isCleared(mapsOf([1, 1, 3], () => 0)), false);
-});
-
-test('attention-kernel.ts is generated from attention-kernel.wat', async () => {
-  assert.equal(readFileSync(MODULE, 'utf8'), await attentionKernelText());
 });

@@ -1,8 +1,8 @@
 /** Owns the groups that the scene is played with: drawn to the end by the reference world, so that every quality is known. */
-import type { CaptureContract } from '../../../demo/world/capture.js';
+import type { CaptureSpec } from '../../../demo/world/capture.js';
 import type { ScoreInput } from '../../../clients/typescript/src/index.js';
-import { captured } from '../../../demo/world/capture.js';
-import { initialNoise } from '../../../demo/world/noise.js';
+import { toScoreInput } from '../../../demo/world/capture.js';
+import { initialNoise } from '../../../demo/world/random.js';
 import { Sampler } from '../../../demo/world/sampler.js';
 import { World } from '../../../demo/world/world.js';
 import { committedScores } from '../../support/test-scores.js';
@@ -21,7 +21,7 @@ export interface FinishedGroup {
 /** Draws so many groups, of test captions. */
 export async function drawPool(
   groups: number,
-  contract: CaptureContract,
+  contract: CaptureSpec,
   onGroup: (drawn: number) => void,
 ): Promise<FinishedGroup[]> {
   const world = await World.load('reference');
@@ -38,7 +38,7 @@ export async function drawPool(
   return pool;
 }
 
-async function drawGroup(world: World, caption: string, contract: CaptureContract): Promise<FinishedGroup> {
+async function drawGroup(world: World, caption: string, contract: CaptureSpec): Promise<FinishedGroup> {
   const encoded = await world.encode(caption);
   const noise = new Float32Array(GROUP_SAMPLES * world.imageSize);
   for (let seed = 0; seed < GROUP_SAMPLES; seed += 1)
@@ -48,7 +48,7 @@ async function drawGroup(world: World, caption: string, contract: CaptureContrac
   while (!sampler.isFinished) {
     const step = await sampler.next();
     if (STEPS.includes(step.step))
-      inputs.set(step.step, captured(step, encoded, world.description, contract));
+      inputs.set(step.step, toScoreInput(step, encoded, world.description, contract));
   }
-  return { caption, inputs, qualities: [...(await world.judge(sampler.images, encoded))] };
+  return { caption, inputs, qualities: [...(await world.measureQuality(sampler.images, encoded))] };
 }

@@ -1,0 +1,100 @@
+/** Measures one load on a server, or one kind of raw runs. */
+import { cpuSeconds, nowMs } from './machine.js';
+import type { Plan } from './plan.js';
+import type { Child } from './processes/child.js';
+import type { Server } from './processes/server.js';
+import type {
+  ClosedLoop,
+  Load,
+  LoadCall,
+  LoadResult,
+  OpenLoop,
+  RawCall,
+  RawRequest,
+  RawResult,
+  Target,
+} from './protocol.js';
+
+/** The service or a peer. */
+export interface MeasuredServer {
+  /** The name in the tables. */
+  readonly name: string;
+  readonly target: Target;
+  readonly server: Server;
+}
+
+export interface BenchContext {
+  readonly plan: Plan;
+  readonly service: MeasuredServer;
+  readonly peers: readonly MeasuredServer[];
+  readonly generator: Child<LoadCall>;
+  readonly raw: Child<RawCall>;
+  /** Called with what is measured now. */
+  readonly onProgress: (line: string) => void;
+}
+
+/** The time of a load, and the CPU time during it. */
+export interface Usage {
+  readonly wallSeconds: number;
+  readonly serverCpuSeconds: number;
+  readonly generatorCpuSeconds: number;
+}
+
+export interface LoadMeasurement extends LoadResult, Usage {
+  readonly server: string;
+  readonly load: Load;
+  /** The arrivals in the tables, such as `closed, 16 conn.` */
+  readonly arrivals: string;
+  readonly samplesPerSecond: number;
+  readonly serverCpuPerSample: number;
+}
+
+export interface RawMeasurement extends RawResult {
+  readonly request: RawRequest;
+  readonly cpuPerSample: number;
+}
+
+type LoadPlan = Omit<ClosedLoop, 'target'> | Omit<OpenLoop, 'target'>;
+
+export async function measureLoad(
+  { generator }: BenchContext,
+  { name, target, server }: MeasuredServer,
+  plan: LoadPlan,
+  arrivals: string,
+): Promise<LoadMeasurement> {
+  const before = { wall: nowMs(), server: cpuSeconds(server.pid), generator: cpuSeconds(generator.pid) };
+  const result = await generator.call({ ...plan, target });
+  const serverCpuSeconds = cpuSeconds(server.pid) - before.server;
+  return {
+    ...result,
+    server: name,
+    load: plan.load,
+    arrivals,
+    wallSeconds: (nowMs() - before.wall) / 1000,
+    serverCpuSeconds,
+    generatorCpuSeconds: cpuSeconds(generator.pid) - before.generator,
+    samplesPerSecond: result.samples / result.seconds,
+    serverCpuPerSample: serverCpuSeconds / result.samples,
+  };
+}
+
+/** @throws {Error} when nothing was scored. */
+export async function measureClosed(
+  context: BenchContext,
+  measured: MeasuredServer,
+  load: Load,
+  connections: number,
+  seconds: number,
+): Promise<LoadMeasurement> {
+  const plan: LoadPlan = { kind: 'closed', load, connections, until: { seconds } };
+  const measurement = await measureLoad(context, measured, plan, `closed, ${connections} conn.`);
+  if (measurement.useful === 0)
+    throw new Error(`${measured.name} scored nothing in ${measurement.sent} requests`);
+  return measurement;
+}
+
+export async function measureRaw({ raw }: BenchContext, request: RawRequest): Promise<RawMeasurement> {
+  const before = cpuSeconds(raw.pid);
+  const result = await raw.call(request);
+  return { ...result, request, cpuPerSample: (cpuSeconds(raw.pid) - before) / result.samples };
+}

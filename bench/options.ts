@@ -1,0 +1,33 @@
+/** The command line of `npm run bench`. */
+import { parseArguments } from '../demo/command.js';
+
+export const USAGE = `Compares the service on this machine with plain ONNX Runtime, its upper limit, and with a simple FastAPI server.
+
+Usage: npm run bench [-- options]
+
+  --quick     a smoke run of about a minute; its figures are not results
+  --help      this text
+
+It starts all processes itself, on the loopback address, and takes under 5 minutes on two idle cores; the first time it also
+installs the Python packages of the FastAPI server. The tables go to standard output and end with one line of JSON. The
+measured service reads its settings from the environment. bench/README.md explains the figures.
+`;
+
+export interface BenchOptions {
+  readonly isQuick: boolean;
+}
+
+/**
+ * @returns undefined when the user asks for help.
+ * @throws {UsageError}
+ */
+export function readBenchOptions(argv: readonly string[]): BenchOptions | undefined {
+  const { values } = parseArguments({
+    args: [...argv],
+    options: {
+      quick: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  return values.help ? undefined : { isQuick: values.quick };
+}
