@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .client.requests import InvalidInputError, ScoreOptions, score_request
-from .scorer import OnnxProbe
+from .probe.onnx_probe import OnnxProbe
 
 
 class LocalProbe:

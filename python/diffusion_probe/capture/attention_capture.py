@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..manifest import Capture
+from ..probe.manifest import Capture
 from .calls import DenoiserCall, counted_calls
 from .errors import CaptureError
 from .families import Family, family_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..manifest import Capture
+from ..probe.manifest import Capture
 from .families import family_of
 from .tokens import TOKENS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..client import Model
-from ..manifest import Capture, read_manifest
+from ..probe.manifest import Capture, read_manifest
 
 # Where the paper asks: early enough to save most of a run, late enough for maps to have a shape.
 DEFAULT_SHARE = 0.2

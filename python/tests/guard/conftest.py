@@ -13,15 +13,16 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from diffusion_probe.calibrate import calibration_at
 from diffusion_probe.capture import AttentionCapture, CaptureRun, text_layers
 from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
-from diffusion_probe.dataset import Collection, Description
-from diffusion_probe.export import decision_point, export_onnx, torch_scores
+from diffusion_probe.data.dataset import Collection, Description
+from diffusion_probe.evaluation.calibrate import calibration_at
 from diffusion_probe.guard import ProbeGuard
-from diffusion_probe.manifest import Metric, Point, write_manifest
-from diffusion_probe.probe import Probe, ProbeConfig
+from diffusion_probe.probe.manifest import Metric, Point, write_manifest
+from diffusion_probe.probe.network import Probe, ProbeConfig
+from diffusion_probe.probe.onnx_graph import export_onnx, torch_scores
 from diffusion_probe.tiny import TINY, TinyBackbone
+from diffusion_probe.training.export import decision_point
 
 torch.set_num_threads(1)
 
