@@ -77,7 +77,7 @@ class ProbeGuard:
             contract = self._known_contract()
             capture = self._capture_for(contract)
             run = GuardedRun(self._pipe, self._judge(contract))
-            prepared = capture.prepare(args, kwargs, token_mask, watcher=run.watch, around=run.around, forgiving=True)
+            prepared = capture.prepare(args, kwargs, token_mask, on_step=run.watch, intercept=run.around, fail_open=True)
         except Exception as error:
             reason = NO_PROBE if isinstance(error, NoProbeError) else NOT_CAPTURED
             log.warning("unguarded: %s", error)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..capture import DenoiserCall, ImageRows
+from ..capture import DenoiserCall, ImageSubset
 
 SHARED = frozenset({"img_ids", "txt_ids"})  # places, the same for all rows
 ROW_LISTS = frozenset({"img_shapes", "txt_seq_lens"})  # plain lists with an entry per row
@@ -38,7 +38,7 @@ class LivingRows:
             name: value if name in SHARED else _take(value, rows, chosen, lists=name in ROW_LISTS)
             for name, value in call.arguments.items()
         }
-        return dataclasses.replace(call, arguments=arguments, rows=ImageRows(self.images, self.total))
+        return dataclasses.replace(call, arguments=arguments, subset=ImageSubset(self.images, self.total))
 
     def spread(self, output: Any, rows: int) -> Any:
         """What the reduced call gave, for all `rows`. Those of dropped images repeat a living one: finite, and never shown.

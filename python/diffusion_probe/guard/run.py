@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..capture import CapturedStep, DenoiserCall, PreparedRun, family_of
-from ..capture.shadow import shadowed
+from ..capture import CapturedStep, DenoiserCall, PipelineRun, family_of
+from ..capture.patched_attribute import patched_attribute
 from ..client import ScoredGroup
 from .judge import BROKEN_CLIENT, Judge, Question, Verdict, sample_id
 from .result import GuardedSample, GuardFailure, GuardResult, Judgement
@@ -43,7 +43,7 @@ class GuardedRun:
         self.failures: list[GuardFailure] = []
         self.refusals: set[str] = set()  # codes of the problems that the service named
 
-    def generate(self, prepared: PreparedRun) -> GuardResult:
+    def generate(self, prepared: PipelineRun) -> GuardResult:
         """Run the pipeline to its end, or until nobody is left."""
         try:
             with self._masked_decode():
@@ -138,7 +138,7 @@ class GuardedRun:
                 return decode(latents, *args, **kwargs)
             return living.spread(decode(living.of(latents), *args, **kwargs), living.total)
 
-        return shadowed(vae, "decode", decode_living)
+        return patched_attribute(vae, "decode", decode_living)
 
     def _fail(self, step: int, reason: str, detail: str, images: Sequence[int] | None = None) -> None:
         """Note that images were not judged, by default the living."""

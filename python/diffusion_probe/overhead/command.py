@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..capture.layers import DEFAULT_LAYERS
+from ..capture.families import DEFAULT_LAYERS
 from ..progress import Progress
 from .backbones import TRUE
 from .clock import milliseconds, one_thread

@@ -39,7 +39,7 @@ def test_rows_come_out_of_every_argument_that_has_them() -> None:
     assert torch.equal(given["added_cond_kwargs"]["image_embeds"][0], rows)
     assert torch.equal(given["added_cond_kwargs"]["image_embeds"][1][0], rows)
     assert given["skip_layers"] == [0] * 8
-    assert reduced.rows.images == (1, 3)
+    assert reduced.subset.images == (1, 3)
 
 
 def test_places_are_no_rows_even_where_there_are_as_many() -> None:
