@@ -22,14 +22,14 @@ MISTAKES = [
     ({"timestep": "778"}, "timestep is a str: expected a numpy array of float32 or float64"),
     ({"timestep": float("nan")}, "timestep is nan: expected a finite number"),
     ({"timestep": np.zeros(2, np.float32)}, "timestep is [2]: expected a number, or [3], one per sample"),
-    ({"token_mask": np.ones((3, 5), np.uint8)}, "token_mask is [3, 5]: expected [3, 4], as attention has batch and tokens"),
+    ({"token_mask": np.ones((3, 5), np.uint8)}, "token_mask is [3, 5]: expected [3, 4], batch and tokens of attention"),
     ({"token_mask": np.ones((3, 4))}, "token_mask is float64: expected a numpy array of bool or uint8"),
     ({"signals": {"hint": np.zeros((2, 1), np.float32)}}, "hint is [2, 1]: expected [3, ...], one row per sample"),
     ({"signals": {"timestep": np.zeros(3, np.float32)}}, "signals is timestep: expected names other than"),
     ({"sample_ids": ["a", "b"]}, "sample_ids is ['a', 'b']: expected 3 texts, one per sample"),
     ({"sample_ids": "abc"}, "sample_ids is 'abc': expected 3 texts, one per sample"),
     ({"policy": "top_k"}, "policy is 'top_k': expected an object with a name"),
-    ({"policy": {"name": "top_k", "k": float("inf")}}, "policy is {'name': 'top_k', 'k': inf}: expected what JSON can say"),
+    ({"policy": {"name": "top_k", "k": float("inf")}}, "policy is {'name': 'top_k', 'k': inf}: expected a JSON object"),
     ({"step": 0}, "step is 0: expected a whole number from 1"),
     ({"total_steps": 2.5}, "total_steps is 2.5: expected a whole number from 1"),
     ({"model": 1}, "model is a int: expected a text"),
@@ -51,7 +51,7 @@ def test_scoring(client_of, given: dict[str, Any], message: str) -> None:
 
 
 def test_an_option_that_does_not_exist(client_of) -> None:
-    with pytest.raises(TypeError, match="there is no option tokens: expected token_mask"):
+    with pytest.raises(TypeError, match="unknown option tokens: expected token_mask"):
         client_of(NOBODY).score(ATTENTION, 1.0, tokens=ATTENTION)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from diffusion_probe.client.circuit import CircuitBreaker
+from diffusion_probe.client.circuit_breaker import CircuitBreaker
 
 
 def in_turn(*handlers: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
@@ -106,27 +106,27 @@ def test_one_trial_at_a_time_and_a_failed_one_opens_again() -> None:
     clock = Clock()
     breaker = CircuitBreaker(2, 10.0, clock)
     for _ in range(2):
-        assert breaker.admits()
-        breaker.failed()
-    assert not breaker.admits()
+        assert breaker.allow_request()
+        breaker.record_failure()
+    assert not breaker.allow_request()
     clock.now = 10.0
-    assert breaker.admits()
-    assert not breaker.admits(), "a trial is under way"
-    breaker.failed()
+    assert breaker.allow_request()
+    assert not breaker.allow_request(), "a trial is under way"
+    breaker.record_failure()
     clock.now = 19.0
-    assert not breaker.admits()
+    assert not breaker.allow_request()
     clock.now = 20.0
-    assert breaker.admits()
-    breaker.withdrawn()
-    assert breaker.admits(), "a trial that was given up taught nothing"
-    breaker.succeeded()
-    assert breaker.admits()
-    breaker.failed()
-    assert breaker.admits(), "failures are counted from the last success"
+    assert breaker.allow_request()
+    breaker.record_cancellation()
+    assert breaker.allow_request(), "a trial that was given up taught nothing"
+    breaker.record_success()
+    assert breaker.allow_request()
+    breaker.record_failure()
+    assert breaker.allow_request(), "failures are counted from the last success"
 
 
 def test_a_breaker_can_be_switched_off() -> None:
     breaker = CircuitBreaker(0, 10.0, Clock())
     for _ in range(100):
-        assert breaker.admits()
-        breaker.failed()
+        assert breaker.allow_request()
+        breaker.record_failure()

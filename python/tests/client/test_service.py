@@ -79,7 +79,7 @@ def test_the_probe_in_process_names_what_does_not_fit(group) -> None:
     layers = tensors["attention"].shape[1]
     with pytest.raises(InvalidInputError, match=rf"attention is \[8, {layers - 1}, .*: expected \[8, {layers}, "):
         local.score(tensors["attention"][:, 1:], 1.0)
-    with pytest.raises(InvalidInputError, match="hint is there: expected the tensors attention"):
+    with pytest.raises(InvalidInputError, match="hint is given: expected the tensors attention"):
         local.score(tensors["attention"], 1.0, signals={"hint": np.zeros((8, 1), np.float32)})
     with pytest.raises(FileNotFoundError, match=r"no probe\.json in"):
         LocalProbe("nowhere")

@@ -1,6 +1,6 @@
-"""An event loop in a thread of its own, so that calls without asyncio keep their deadline whatever the network does.
+"""Runs an event loop in a background thread, so that the synchronous client can use the asynchronous one.
 
-A blocking socket's timeout starts anew with every byte; cancelling a task does not.
+Cancelling a task keeps a deadline however slowly bytes arrive. See docs/adr/0052-synchronous-client-on-asyncio.md.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
-class LoopThread:
-    """Runs coroutines for other threads. The thread ends with the process."""
+class EventLoopThread:
+    """Runs coroutines for other threads. It is a daemon thread, so it does not keep the process alive."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -23,18 +23,18 @@ class LoopThread:
         self._thread.start()
 
     def submit(self, coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
-        """The coroutine's result to come; cancelled where the thread stops before."""
+        """A future of the coroutine's result. `stop` cancels it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def stop(self) -> None:
-        """Cancel what is under way and end the thread. Nothing may be submitted after that."""
-        self.submit(_cancel_others()).result()
+        """Cancel all running coroutines and end the thread. Call `submit` no more after that."""
+        self.submit(_cancel_other_tasks()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
-async def _cancel_others() -> None:
+async def _cancel_other_tasks() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
