@@ -86,7 +86,10 @@ class AsyncProbeClient(_Client):
         deadline_ms: float | None = None,
         **options: Unpack[ScoreOptions],
     ) -> ScoreOutcome:
-        """Score a group. `attention`: float16 or float32 [batch, layers, tokens, height, width]; `timestep`: a number or [batch]."""
+        """Score a group.
+
+        `attention`: float16 or float32 [batch, layers, tokens, height, width]. `timestep`: a number, or float [batch].
+        """
         return self._reported(await self._endpoints.score(score_request(attention, timestep, options), deadline_ms))
 
     async def feedback(

@@ -124,7 +124,7 @@ def test_a_probe_that_was_replaced_is_asked_for_again(make_backbone, client) -> 
     [
         ({"model": "nowhere"}, "the service serves no probe nowhere"),
         ({}, "the service has several probes: name one of"),
-        ({"model": "sd15", "steps": [4]}, "sd15 cannot judge at step 4: expected some of [1, 2, 3]"),
+        ({"model": "sd15", "steps": [4]}, "sd15 cannot score at step 4: expected some of [1, 2, 3]"),
     ],
 )
 def test_a_probe_that_is_not_there(make_backbone, client, settings: dict[str, Any], detail: str) -> None:

@@ -235,7 +235,7 @@ def test_what_is_not_supported_is_refused_at_once(make_backbone, client, models)
         ProbeGuard(backbone.pipe, "http://127.0.0.1:8080")
     with pytest.raises(FileNotFoundError):
         ProbeGuard(backbone.pipe, client, probe=models)
-    with pytest.raises(ValueError, match=r"sd15@1 cannot judge at step 4: expected some of \[1, 2, 3\]"):
+    with pytest.raises(ValueError, match=r"sd15@1 cannot score at step 4: expected some of \[1, 2, 3\]"):
         ProbeGuard(backbone.pipe, client, probe=models / "sd15" / "1", steps=[4])
     with pytest.raises(CaptureError, match="there is no layer"):
         ProbeGuard(backbone.pipe, client, probe=models / "flux" / "1")

@@ -7,9 +7,9 @@ import torch
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 
 from diffusion_probe.capture import DenoiserCall
-from diffusion_probe.guard.rows import LivingRows, RowsError
+from diffusion_probe.guard.batch_subset import BatchLayoutError, BatchSubset
 
-LIVING = LivingRows((1, 3), 4)
+SUBSET = BatchSubset((1, 3), 4)
 
 
 def call(**arguments) -> DenoiserCall:
@@ -18,7 +18,7 @@ def call(**arguments) -> DenoiserCall:
 
 def test_rows_come_out_of_every_argument_that_has_them() -> None:
     latents = torch.arange(8.0)[:, None]
-    reduced = LIVING.reduce(
+    reduced = SUBSET.select(
         call(
             sample=latents,
             timestep=torch.tensor(5.0),
@@ -44,7 +44,7 @@ def test_rows_come_out_of_every_argument_that_has_them() -> None:
 
 def test_places_are_no_rows_even_where_there_are_as_many() -> None:
     ids = torch.arange(4)[:, None]
-    reduced = LIVING.reduce(
+    reduced = SUBSET.select(
         call(hidden_states=torch.zeros(4, 4, 2), img_ids=ids, txt_ids=ids, img_shapes=[[(1, 2, 2)]] * 4), "hidden_states"
     )
     assert torch.equal(reduced.arguments["img_ids"], ids)
@@ -57,10 +57,10 @@ def test_places_are_no_rows_even_where_there_are_as_many() -> None:
 def test_an_output_goes_back_to_its_rows(halves: int) -> None:
     rows = 4 * halves
     full = torch.arange(float(rows))[:, None]
-    part = LIVING.reduce(call(sample=full), "sample").arguments["sample"]
+    part = SUBSET.select(call(sample=full), "sample").arguments["sample"]
     living = [1, 3] if halves == 1 else [1, 3, 5, 7]
     for output in ((part,), Transformer2DModelOutput(sample=part)):
-        spread = LIVING.spread(output, rows)
+        spread = SUBSET.scatter(output, rows)
         assert type(spread) is type(output)
         assert spread[0].shape == full.shape
         assert torch.equal(spread[0][living], full[living])
@@ -68,9 +68,9 @@ def test_an_output_goes_back_to_its_rows(halves: int) -> None:
 
 
 def test_what_is_not_laid_out_by_images_is_refused() -> None:
-    with pytest.raises(RowsError, match="6 rows are not those of 4 images"):
-        LIVING.reduce(call(sample=torch.zeros(6, 1)), "sample")
-    with pytest.raises(RowsError, match=r"the output is \[4, 1\]: expected 2 rows"):
-        LIVING.spread((torch.zeros(4, 1),), 4)
-    with pytest.raises(RowsError, match="the output is a str"):
-        LIVING.spread("x", 4)
+    with pytest.raises(BatchLayoutError, match="6 rows cannot be those of 4 images"):
+        SUBSET.select(call(sample=torch.zeros(6, 1)), "sample")
+    with pytest.raises(BatchLayoutError, match=r"the output is \[4, 1\]: expected 2 rows"):
+        SUBSET.scatter((torch.zeros(4, 1),), 4)
+    with pytest.raises(BatchLayoutError, match="the output is a str"):
+        SUBSET.scatter("x", 4)
