@@ -1,4 +1,4 @@
-"""A mistake of the caller is named: the field, what came, what was expected. Nothing is sent."""
+"""A wrong argument raises an error that says which it is, what was received and what was expected. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors.numpy import load
 
 from diffusion_probe.client import InvalidInputError, ProbeClient
 
-NOBODY = "http://127.0.0.1:1"
+UNUSED_ORIGIN = "http://127.0.0.1:1"
 ATTENTION = np.full((3, 2, 4, 5, 5), 0.25, np.float16)
 
 MISTAKES = [
@@ -40,19 +40,19 @@ MISTAKES = [
 @pytest.mark.parametrize(
     ("given", "message"), MISTAKES, ids=[f"{next(iter(given))}-{i}" for i, (given, _) in enumerate(MISTAKES)]
 )
-def test_scoring(client_of, given: dict[str, Any], message: str) -> None:
-    client = client_of(NOBODY)
+def test_mistakes_in_score(client_of, given: dict[str, Any], message: str) -> None:
+    client = client_of(UNUSED_ORIGIN)
     with pytest.raises(InvalidInputError) as mistake:
         client.score(**{"attention": ATTENTION, "timestep": 1.0, **given})
     assert isinstance(mistake.value, ValueError)
     assert str(mistake.value).startswith(message)
     assert mistake.value.field in message
-    assert client.told == []
+    assert client.problems == []
 
 
-def test_an_option_that_does_not_exist(client_of) -> None:
+def test_an_unknown_option(client_of) -> None:
     with pytest.raises(TypeError, match="unknown option tokens: expected token_mask"):
-        client_of(NOBODY).score(ATTENTION, 1.0, tokens=ATTENTION)
+        client_of(UNUSED_ORIGIN).score(ATTENTION, 1.0, tokens=ATTENTION)
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,16 @@ def test_an_option_that_does_not_exist(client_of) -> None:
         (["x"], [None], "quality is None: expected a finite number"),
     ],
 )
-def test_feedback(client_of, receipts: Any, quality: Any, message: str) -> None:
+def test_mistakes_in_feedback(client_of, receipts: Any, quality: Any, message: str) -> None:
     with pytest.raises(InvalidInputError) as mistake:
-        client_of(NOBODY).feedback(receipts, quality)
+        client_of(UNUSED_ORIGIN).feedback(receipts, quality)
     assert str(mistake.value).startswith(message)
 
 
 @pytest.mark.parametrize(
     "origin", ["127.0.0.1:8080", "ftp://host", "http://", "http://host/path", "unix://host", "unix:///", 8080]
 )
-def test_origins(origin: Any) -> None:
+def test_mistakes_in_the_origin(origin: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"origin is .*: expected http://host:port"):
         ProbeClient(origin)
 
@@ -89,15 +89,15 @@ def test_origins(origin: Any) -> None:
         ({"breaker_seconds": float("nan")}, "breaker_seconds is nan: expected a number from 0"),
     ],
 )
-def test_settings(client_of, settings: dict[str, Any], message: str) -> None:
+def test_mistakes_in_the_settings(client_of, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError) as mistake:
-        client_of(NOBODY, **settings)
+        client_of(UNUSED_ORIGIN, **settings)
     assert str(mistake.value) == message
 
 
-def test_what_is_right_arrives_as_it_was_given(client_of, impostor, listen) -> None:
+def test_correct_arguments_are_sent_unchanged(client_of, fake_server, read_request) -> None:
     bodies: list[bytes] = []
-    client = client_of(impostor(lambda connection: bodies.append(listen(connection)[1])).origin, retries=0)
+    client = client_of(fake_server(lambda connection: bodies.append(read_request(connection)[1])).origin, retries=0)
     strided = np.asfortranarray(np.random.default_rng(0).random((3, 2, 4, 5, 5), np.float32))
     hint = np.arange(6).reshape(3, 2)
     client.score(

@@ -1,4 +1,4 @@
-"""Rows are taken by what arguments are, not by how long they happen to be."""
+"""Rows are selected by what an argument is, not only by its length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def call(**arguments) -> DenoiserCall:
     return DenoiserCall(2, True, arguments, 0, lambda **given: given)
 
 
-def test_rows_come_out_of_every_argument_that_has_them() -> None:
+def test_rows_are_selected_in_every_argument_that_has_them() -> None:
     latents = torch.arange(8.0)[:, None]
     reduced = SUBSET.select(
         call(
@@ -42,7 +42,7 @@ def test_rows_come_out_of_every_argument_that_has_them() -> None:
     assert reduced.subset.images == (1, 3)
 
 
-def test_places_are_no_rows_even_where_there_are_as_many() -> None:
+def test_positions_are_not_selected_even_if_there_are_as_many_as_rows() -> None:
     ids = torch.arange(4)[:, None]
     reduced = SUBSET.select(
         call(hidden_states=torch.zeros(4, 4, 2), img_ids=ids, txt_ids=ids, img_shapes=[[(1, 2, 2)]] * 4), "hidden_states"
@@ -54,7 +54,7 @@ def test_places_are_no_rows_even_where_there_are_as_many() -> None:
 
 
 @pytest.mark.parametrize("halves", [1, 2])
-def test_an_output_goes_back_to_its_rows(halves: int) -> None:
+def test_an_output_is_put_back_in_its_rows(halves: int) -> None:
     rows = 4 * halves
     full = torch.arange(float(rows))[:, None]
     part = SUBSET.select(call(sample=full), "sample").arguments["sample"]
@@ -67,7 +67,7 @@ def test_an_output_goes_back_to_its_rows(halves: int) -> None:
         assert torch.isfinite(spread[0]).all()
 
 
-def test_what_is_not_laid_out_by_images_is_refused() -> None:
+def test_other_layouts_are_refused() -> None:
     with pytest.raises(BatchLayoutError, match="6 rows cannot be those of 4 images"):
         SUBSET.select(call(sample=torch.zeros(6, 1)), "sample")
     with pytest.raises(BatchLayoutError, match=r"the output is \[4, 1\]: expected 2 rows"):

@@ -1,4 +1,4 @@
-"""A guard among what real backends do: services that die or stall in the middle of a run, callbacks, all kinds of guidance."""
+"""The guard when a service dies or stalls during a run, with callbacks, errors and interrupts, and with all kinds of guidance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROUNDING = 2e-5  # of a float32 image in [0, 1]: kernels may add up in another o
 BEST = {"name": "top_k", "k": 1, "explore": {"rate": 0}}
 BETTER_HALF = {"name": "top_fraction", "fraction": 0.5, "explore": {"rate": 0}}
 ALL = {"name": "threshold", "value": -1.0}
-JOINED = ("sd15", "sdxl", "sd3")  # guided by both halves in one call
+JOINED = ("sd15", "sdxl", "sd3")  # guidance in one call
 
 
 def guard_of(backbone, client, policy: dict, steps: list[int], **settings: Any) -> ProbeGuard:
@@ -33,7 +33,7 @@ def guard_of(backbone, client, policy: dict, steps: list[int], **settings: Any) 
 
 
 def after_step(number: int, action):
-    """A callback of the user's that does something once."""
+    """A callback of the user that calls `action` after one step."""
 
     def callback(pipe: Any, index: int, timestep: Any, kwargs: dict) -> dict:
         if index + 1 == number:
@@ -49,7 +49,7 @@ def expect_kept_as(result, unguarded: np.ndarray) -> None:
 
 
 def test_a_service_that_is_killed_in_the_middle_of_a_run(make_backbone, models, start_service) -> None:
-    """What it has dropped stays dropped; who is left stays."""
+    """Samples that it dropped stay dropped. The others are kept."""
     service = start_service(models)
     backbone = make_backbone("sdxl")
     unguarded = backbone(images=4)
@@ -71,7 +71,7 @@ def test_a_service_that_is_killed_in_the_middle_of_a_run(make_backbone, models, 
         assert (len(again.kept), {failure.reason for failure in again.failures}) == (4, {"network"})
 
 
-def test_a_service_that_stands_still_costs_its_deadline_and_is_asked_again(make_backbone, models, start_service) -> None:
+def test_a_stopped_service_costs_one_deadline_and_is_used_again_later(make_backbone, models, start_service) -> None:
     service = start_service(models)
     backbone = make_backbone("flux")
     unguarded = backbone(images=2)
@@ -97,10 +97,10 @@ def test_a_service_that_stands_still_costs_its_deadline_and_is_asked_again(make_
         expect_kept_as(result, unguarded)
 
 
-def test_a_single_row_that_is_left_is_judged_and_finished(backbone, client, watch) -> None:
-    """One row is where a batch that was cut wrongly broadcasts without a word."""
+def test_a_single_remaining_row_is_scored_and_finished(backbone, client, count_rows) -> None:
+    """A single row would broadcast silently if rows were selected wrongly."""
     unguarded = backbone(images=3)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     result = guard_of(backbone, client, BEST, [1, 3])(**backbone.arguments(images=3))
     assert result.outcome == "scored"
     assert [len(sample.judgements) for sample in result.kept] == [2]
@@ -130,11 +130,13 @@ def test_a_single_image_is_kept_bit_for_bit(backbone, client) -> None:
         ("flux", {"guidance_scale": 0.0}, 1),
     ],
 )
-def test_any_guidance_is_judged_by_the_prompts_half(make_backbone, client, scores, watch, name, changes, rows) -> None:
+def test_with_any_guidance_the_conditional_rows_are_scored(
+    make_backbone, client, scores, count_rows, name, changes, rows
+) -> None:
     backbone = make_backbone(name)
     expected = scores(backbone, 2, images=3, **changes)
     unguarded = backbone(images=3, **changes)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     result = guard_of(backbone, client, BEST, [2])(**backbone.arguments(images=3, **changes))
     assert result.outcome == "scored", result.failures
     np.testing.assert_allclose([sample.score for sample in result.samples], expected, atol=1e-3)
@@ -144,7 +146,7 @@ def test_any_guidance_is_judged_by_the_prompts_half(make_backbone, client, score
 
 
 @pytest.mark.parametrize("name", ["sd15", "flux", "qwen-image"])
-def test_a_callback_of_the_user_sees_all_rows_and_is_obeyed(make_backbone, guard_dropping, name: str) -> None:
+def test_a_callback_of_the_user_sees_and_changes_all_rows(make_backbone, guard_dropping, name: str) -> None:
     seen: list[tuple[int, int]] = []
 
     def fade(pipe: Any, index: int, timestep: Any, kwargs: dict) -> dict:
@@ -162,7 +164,7 @@ def test_a_callback_of_the_user_sees_all_rows_and_is_obeyed(make_backbone, guard
     expect_kept_as(result, unguarded)
 
 
-def test_a_run_that_the_user_interrupts_gives_what_there_is(make_backbone, guard_dropping) -> None:
+def test_a_run_that_the_user_interrupts_returns_its_images(make_backbone, guard_dropping) -> None:
     def interrupt(pipe: Any, index: int, timestep: Any, kwargs: dict) -> dict:
         pipe._interrupt = index == 2
         return kwargs
@@ -175,7 +177,7 @@ def test_a_run_that_the_user_interrupts_gives_what_there_is(make_backbone, guard
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError, ZeroDivisionError])
-def test_an_error_comes_through_and_leaves_the_pipeline_as_it_was(backbone, guard_dropping, error: type) -> None:
+def test_an_error_of_the_user_is_raised_and_the_pipeline_is_restored(backbone, guard_dropping, error: type) -> None:
     unguarded = backbone(images=3)
     processors = dict(backbone.denoiser.attn_processors)
     layers = text_layers(backbone.pipe)
@@ -196,7 +198,7 @@ def test_an_error_comes_through_and_leaves_the_pipeline_as_it_was(backbone, guar
     assert [sample.index for sample in guard(**backbone.arguments(images=3)).kept] == [0, 2]
 
 
-def test_an_error_in_a_watched_layer_is_the_pipelines_and_raises(make_backbone, client) -> None:
+def test_an_error_in_a_captured_layer_is_raised(make_backbone, client) -> None:
     backbone = make_backbone("sd15")
     layer = list(text_layers(backbone.pipe).values())[-1]
     calls: list[int] = []
@@ -214,8 +216,8 @@ def test_an_error_in_a_watched_layer_is_the_pipelines_and_raises(make_backbone, 
     assert guard_of(backbone, client, BEST, [2])(**backbone.arguments()).outcome == "scored"
 
 
-def test_attention_that_is_not_finite_is_refused_and_keeps_everything(make_backbone, client) -> None:
-    """As where half precision has overflowed."""
+def test_attention_that_is_not_finite_keeps_all_samples(make_backbone, client) -> None:
+    """As after an overflow in half precision."""
 
     def spoil(pipe: Any, index: int, timestep: Any, kwargs: dict) -> dict:
         return {"latents": kwargs["latents"] * float("nan")} if index == 0 else kwargs
@@ -225,18 +227,18 @@ def test_attention_that_is_not_finite_is_refused_and_keeps_everything(make_backb
     assert (result.outcome, len(result.kept), result.failures[0].reason) == ("failed_open", 2, "refused")
 
 
-def test_a_prompt_that_loses_all_its_images_leaves_the_other_alone(make_backbone, guard_dropping, watch) -> None:
+def test_dropping_all_images_of_a_prompt_does_not_affect_the_other(make_backbone, guard_dropping, count_rows) -> None:
     backbone = make_backbone("qwen-image")
     prompts = ["a cat on the banana", "two dog"]
     unguarded = backbone(prompts=prompts)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     result = guard_dropping(backbone, 0, 1)(**backbone.arguments(prompts))
     assert [image is None for image in result] == [True, True, False, False]
     assert (seen.denoised[-1], seen.decoded) == (2, [2])
     expect_kept_as(result, unguarded)
 
 
-def test_a_generator_for_each_image_is_drawn_from_as_without_guard(make_backbone, guard_dropping) -> None:
+def test_one_generator_per_image_draws_the_same_as_without_guard(make_backbone, guard_dropping) -> None:
     backbone = make_backbone("sd15")
     backbone.pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(backbone.pipe.scheduler.config)
 
