@@ -35,7 +35,7 @@ def token_maps(call: AttentionCall, columns: Tensor, chunk_bytes: int = CHUNK_BY
     """Probabilities from each query to the keys `columns`, mean over heads: float32 [columns, queries], in [0, 1].
 
     `call`: of one row. softmax(QK^T * scale + mask) runs over all keys. It is computed for some heads and queries at a time:
-    the memory needed is a small multiple of `chunk_bytes`, whatever the resolution.
+    the memory needed is a small multiple of `chunk_bytes` at any resolution.
     """
     heads, queries, _ = call.query.shape
     keys = call.key.shape[1]

@@ -40,13 +40,13 @@ class ProbeInfo:
 
 
 def probe_info_from_folder(folder: Path) -> ProbeInfo:
-    """From probe.json. Raises FileNotFoundError if there is none, and NoProbeError."""
+    """The probe of a folder with a probe.json. Raises FileNotFoundError if there is none, and NoProbeError."""
     manifest = read_manifest(folder)
     return _probe_info(f"{manifest['name']}@{manifest['version']}", manifest)
 
 
 def probe_info_from_models(models: Sequence[Model] | None, model: str | None) -> ProbeInfo:
-    """Of the probe that a request for `model` is scored by; None: the service's default. Raises NoProbeError."""
+    """The probe that scores requests for `model`; None: the service's default. Raises NoProbeError."""
     if models is None:
         raise NoProbeError("the service did not list its probes")
     served = [entry for entry in models if entry.state in (SERVING, AVAILABLE) and entry.contract is not None]

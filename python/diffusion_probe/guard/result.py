@@ -45,17 +45,17 @@ class GuardedSample:
 
     @property
     def step(self) -> int:
-        """Of the last judgement."""
+        """The step of the last judgement."""
         return self.judgements[-1].step
 
     @property
     def score(self) -> float | None:
-        """Of the last judgement."""
+        """The score of the last judgement; None without one."""
         return self.judgements[-1].score
 
     @property
     def reason(self) -> str:
-        """Of the last judgement."""
+        """The reason of the last judgement."""
         return self.judgements[-1].reason
 
     @property

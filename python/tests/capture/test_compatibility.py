@@ -54,8 +54,8 @@ def test_other_steps_and_layers_are_not_changed(make_backbone) -> None:
     for name, module in text_layers(backbone.pipe).items():
         module.register_forward_pre_hook(lambda module, args, name=name: seen.append((name, "forward" in vars(module))))
     AttentionCapture(backbone.pipe, layers=[layer], steps=[2], grid=GRID)(**backbone.arguments())
-    watched = [position for position, (_, touched) in enumerate(seen) if touched]
-    assert [(seen[position][0], position // 4 + 1) for position in watched] == [(layer, 2)]
+    hooked = [position for position, (_, hooked_now) in enumerate(seen) if hooked_now]
+    assert [(seen[position][0], position // 4 + 1) for position in hooked] == [(layer, 2)]
 
 
 def test_processors_receive_all_their_arguments(make_backbone) -> None:

@@ -152,17 +152,17 @@ def test_a_closed_client_keeps_all_samples(attention) -> None:
 
 
 def test_close_ends_running_calls(attention, fake_server) -> None:
-    asked, silence = threading.Event(), threading.Event()
+    received, silence = threading.Event(), threading.Event()
 
     def handle(connection: socket.socket) -> None:
-        asked.set()
+        received.set()
         silence.wait()
 
     client = ProbeClient(fake_server(handle).origin, deadline_ms=600_000)
     outcomes: list = []
     thread = threading.Thread(target=lambda: outcomes.append(client.score(attention, 1.0)))
     thread.start()
-    asked.wait()
+    received.wait()
     client.close()
     thread.join()
     expect_kept(outcomes[0], outcomes[0].reason)

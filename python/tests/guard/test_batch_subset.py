@@ -58,13 +58,13 @@ def test_an_output_is_put_back_in_its_rows(halves: int) -> None:
     rows = 4 * halves
     full = torch.arange(float(rows))[:, None]
     part = SUBSET.select(call(sample=full), "sample").arguments["sample"]
-    living = [1, 3] if halves == 1 else [1, 3, 5, 7]
+    selected = [1, 3] if halves == 1 else [1, 3, 5, 7]
     for output in ((part,), Transformer2DModelOutput(sample=part)):
-        spread = SUBSET.scatter(output, rows)
-        assert type(spread) is type(output)
-        assert spread[0].shape == full.shape
-        assert torch.equal(spread[0][living], full[living])
-        assert torch.isfinite(spread[0]).all()
+        scattered = SUBSET.scatter(output, rows)
+        assert type(scattered) is type(output)
+        assert scattered[0].shape == full.shape
+        assert torch.equal(scattered[0][selected], full[selected])
+        assert torch.isfinite(scattered[0]).all()
 
 
 def test_other_layouts_are_refused() -> None:

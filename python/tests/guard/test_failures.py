@@ -1,4 +1,4 @@
-"""Whatever fails, the images equal those of the pipeline alone, and the result says what failed and why."""
+"""After any failure the images equal those of the pipeline alone, and the result says what failed and why."""
 
 from __future__ import annotations
 
@@ -112,11 +112,11 @@ def test_after_a_refusal_the_probe_is_looked_up_again(make_backbone, client) -> 
     backbone = make_backbone("sdxl")
     counting = ListingCounter(client)
     guard = ProbeGuard(backbone.pipe, counting, model="sdxl", deadline_ms=PATIENT_MS)
-    asked = []
+    listings = []
     for steps in (4, 4, 3, 4):  # the service refuses steps of a run of 3: the probe was trained on runs of 4
         assert guard(**backbone.arguments(num_inference_steps=steps)).outcome == ("scored" if steps == 4 else "failed_open")
-        asked.append(counting.calls)
-    assert asked == [1, 1, 1, 2]
+        listings.append(counting.calls)
+    assert listings == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
