@@ -1,4 +1,4 @@
-"""A probe in the caller's own process, without a service: the same scores, and no decisions, which are the service's."""
+"""Scores with a probe in the caller's own process, without a service. Decisions are made by the service only."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from .client.requests import InvalidInputError, ScoreOptions, score_request
-from .scorer import OnnxProbe
+from .probe.onnx_probe import OnnxProbe
 
 
 class LocalProbe:
-    """`LocalProbe("models/pictogram/1").score(attention, timestep)`: a probe's folder, run by ONNX Runtime on the CPU."""
+    """`LocalProbe("models/pictogram/1").score(attention, timestep)` runs the probe of a folder with ONNX Runtime on the CPU."""
 
     def __init__(self, folder: str | Path, threads: int = 0):
-        """`threads`: 0 takes one per core. Raises FileNotFoundError where the folder holds no probe."""
+        """`threads`: 0 means one per core. Raises FileNotFoundError if the folder holds no probe."""
         self._probe = OnnxProbe(Path(folder), threads)
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What its probe.json says."""
+        """The content of its probe.json."""
         return self._probe.manifest
 
     def score(
@@ -32,12 +32,15 @@ class LocalProbe:
         token_mask: np.ndarray | None = None,
         signals: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Scores, float32 [batch], for the arguments of the client's `score`. Raises InvalidInputError where they do not fit."""
+        """Scores, float32 [batch]. Arguments are those of the client's `score`.
+
+        Raises InvalidInputError for arguments that do not match the probe's inputs.
+        """
         options: ScoreOptions = {"token_mask": token_mask, "signals": signals}
         tensors = score_request(attention, timestep, options).tensors
         declared = {entry["name"]: entry["shape"] for entry in self.manifest["inputs"]}
         for name in tensors.keys() ^ declared.keys():
-            received = "there" if name in tensors else "missing"
+            received = "given" if name in tensors else "missing"
             raise InvalidInputError(name, received, f"the tensors {', '.join(declared)}")
         sizes = {"batch": attention.shape[0], "tokens": attention.shape[2]}
         for name, axes in declared.items():
@@ -45,11 +48,11 @@ class LocalProbe:
             if list(tensors[name].shape) != expected:
                 raise InvalidInputError(name, list(tensors[name].shape), str(expected))
         masked = tensors["token_mask"] == 0
-        return self._probe.score({name: _without(tensors[name], masked, axes) for name, axes in declared.items()})
+        return self._probe.score({name: _without_masked(tensors[name], masked, axes) for name, axes in declared.items()})
 
 
-def _without(tensor: np.ndarray, masked: np.ndarray, axes: list[int | str]) -> np.ndarray:
-    """The tensor with zeros at masked tokens, whatever they hold: as the service feeds it."""
+def _without_masked(tensor: np.ndarray, masked: np.ndarray, axes: list[int | str]) -> np.ndarray:
+    """The tensor with zeros at masked tokens, as the service passes it to the probe."""
     if "tokens" not in axes or not masked.any():
         return tensor
     tensor = tensor.copy()

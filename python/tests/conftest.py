@@ -129,8 +129,8 @@ def service(start_service: Callable[..., Service]) -> Service:
     return start_service(ROOT / "models")
 
 
-class Impostor:
-    """A server that is no Diffusion Probe: each connection goes to `handle`, in a thread."""
+class FakeServer:
+    """A server that passes each connection to `handle`, in a thread of its own."""
 
     def __init__(self, handle: Callable[[socket.socket], None], path: Path | None = None):
         self.connections = 0
@@ -143,7 +143,7 @@ class Impostor:
         self._thread.start()
 
     def close(self) -> None:
-        """No further connections."""
+        """Accept no more connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
@@ -155,20 +155,20 @@ class Impostor:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve_one, args=(connection,), daemon=True).start()
 
-    def _converse(self, connection: socket.socket) -> None:
+    def _serve_one(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             self._handle(connection)
 
 
 @pytest.fixture
-def impostor() -> Iterator[Callable[..., Impostor]]:
-    """Starts impostors; they end with the test."""
+def fake_server() -> Iterator[Callable[..., FakeServer]]:
+    """Starts fake servers. They are closed after the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(handle: Callable[[socket.socket], None], path: Path | None = None) -> Impostor:
-            server = Impostor(handle, path)
+        def start(handle: Callable[[socket.socket], None], path: Path | None = None) -> FakeServer:
+            server = FakeServer(handle, path)
             stack.callback(server.close)
             return server
 

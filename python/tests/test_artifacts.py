@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from diffusion_probe.dataset import Collection, describe
-from diffusion_probe.figures import mean_known, pairwise_accuracy
-from diffusion_probe.manifest import Capture, sha256_of
+from diffusion_probe.data.dataset import Collection, describe, with_layers
+from diffusion_probe.evaluation.figures import mean_known, pairwise_accuracy
+from diffusion_probe.evaluation.scores import score_collection
+from diffusion_probe.probe.manifest import Capture, sha256_of
+from diffusion_probe.probe.onnx_probe import OnnxProbe
 from diffusion_probe.reference.source import ReferenceSource
-from diffusion_probe.scorer import OnnxProbe
-from diffusion_probe.train import with_layers
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "reference"
@@ -57,7 +57,7 @@ def fresh() -> Collection:
 def test_every_probe_tells_good_from_bad_on_fresh_samples(path: Path, fresh: Collection) -> None:
     probe = OnnxProbe(path.parent)
     collection = with_layers(fresh, probe.manifest["capture"]["layers"])
-    scores, quality = probe.score_collection(collection, STEP), collection.quality
+    scores, quality = score_collection(probe, collection, STEP), collection.quality
     assert np.isfinite(scores).all()
     assert spearmanr(scores.ravel(), quality.ravel()).statistic > LEAST_SRCC
     assert mean_known(pairwise_accuracy(scores, quality)) > LEAST_PAIRWISE

@@ -1,7 +1,7 @@
-"""Capture of image-to-text attention in pipelines of diffusers."""
+"""Capture of image-to-text attention from diffusers pipelines."""
 
-from .attention_capture import AttentionCapture, CaptureRun, PreparedRun
-from .calls import DenoiserCall, ImageRows
+from .attention_capture import AttentionCapture, CaptureRun, PipelineRun
+from .denoiser_calls import DenoiserCall, ImageSubset
 from .errors import CaptureError
 from .families import FAMILIES, family_of, text_layers
 from .step_capture import CapturedStep
@@ -13,8 +13,8 @@ __all__ = [
     "CaptureRun",
     "CapturedStep",
     "DenoiserCall",
-    "ImageRows",
-    "PreparedRun",
+    "ImageSubset",
+    "PipelineRun",
     "family_of",
     "text_layers",
 ]

@@ -1,4 +1,4 @@
-"""Running a pipeline while a few layers are watched at a few steps."""
+"""Runs a diffusers pipeline and captures the attention of some layers at some steps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..manifest import Capture
-from .calls import DenoiserCall, counted_calls
+from ..probe.manifest import Capture
+from .denoiser_calls import DenoiserCall, Handler, intercepted_calls
 from .errors import CaptureError
-from .families import Family, family_of
-from .layers import choose_layers
-from .settings import MEANING, capture_settings, differences
+from .families import Family, choose_layers, family_of
+from .settings import REDUCTIONS, capture_settings, differences
 from .step_capture import CapturedStep, StepCapture
 
 GRID = (16, 16)
@@ -26,24 +25,19 @@ log = logging.getLogger("diffusion_probe.capture")
 
 @dataclass
 class CaptureRun:
-    """One call of a pipeline. `missing`: why a wanted step holds no maps."""
+    """The result of one call of a pipeline with capture."""
 
     settings: Capture
-    output: Any = None
+    output: Any = None  # what the pipeline returned
     steps: dict[int, CapturedStep] = field(default_factory=dict)
-    missing: dict[int, str] = field(default_factory=dict)
-
-
-Watcher = Callable[[CapturedStep], None]
-Around = Callable[[DenoiserCall, Callable[[DenoiserCall], Any]], Any]
+    missing: dict[int, str] = field(default_factory=dict)  # wanted step -> why it was not captured
 
 
 class AttentionCapture:
-    """Watches a pipeline of diffusers: `run = AttentionCapture(pipe, steps=[5])("a cat", num_images_per_prompt=8)`.
+    """Captures attention from a pipeline: `run = AttentionCapture(pipe, steps=[5])("a cat", num_images_per_prompt=8)`.
 
-    The answer of the pipeline, `run.output`, is the one it gives without being watched, bit for bit: queries and keys are only
-    looked at, and all steps but `steps` run as if nothing were there. (Where the denoiser is compiled, those few steps run as
-    written instead, and the answer is equal up to rounding.)
+    `run.output` equals the pipeline's own output bit for bit: queries and keys are only read, and steps other than `steps` run
+    unchanged. A compiled denoiser runs the captured steps uncompiled, so its output is equal up to rounding.
     """
 
     def __init__(
@@ -54,9 +48,10 @@ class AttentionCapture:
         grid: tuple[int, int] = GRID,
         expected: Capture | None = None,
     ):
-        """`layers`: names or patterns, None for ten over the depth. `expected`: what a probe learnt on, to warn of differences.
+        """`layers`: full names or patterns; None: ten, spread evenly over the depth. `steps`: counted from 1.
 
-        Raises CaptureError for a pipeline or a layer that is not supported.
+        `grid`: height and width of the maps. `expected`: a probe's settings; a run that differs from them logs a warning. Raises
+        CaptureError for a pipeline or layer that is not supported.
         """
         self.pipe = pipe
         self.family: Family = family_of(pipe)
@@ -68,23 +63,23 @@ class AttentionCapture:
 
     @classmethod
     def for_probe(cls, pipe: Any, capture: Capture, steps: Sequence[int]) -> AttentionCapture:
-        """Capture as a probe's manifest wants it. Raises CaptureError where its maps are of another kind than these."""
-        for name, ours in MEANING.items():
-            theirs = getattr(capture, name)
-            if theirs != ours:
-                raise CaptureError(f"the probe's {name} are {theirs!r}: expected {ours!r}")
+        """Capture with the settings of a probe's manifest. Raises CaptureError if its maps are reduced in an unsupported way."""
+        for name, supported in REDUCTIONS.items():
+            wanted = getattr(capture, name)
+            if wanted != supported:
+                raise CaptureError(f"the probe's {name} are {wanted!r}: expected {supported!r}")
         return cls(pipe, capture.layers, steps, (capture.height, capture.width), expected=capture)
 
     @property
     def capture_id(self) -> str | None:
-        """Of the probe that this capture is for."""
+        """The `capture_id` of the expected settings."""
         return None if self.expected is None else self.expected.capture_id
 
     def __call__(self, *args: Any, token_mask: np.ndarray | None = None, **kwargs: Any) -> CaptureRun:
         """Call the pipeline with these arguments.
 
-        `token_mask`, bool [prompts, text positions], says which positions are tokens of the prompt; it is needed where the prompt
-        comes as embeddings. Raises CaptureError where the tokens cannot be told, or a layer's attention not be seen.
+        `token_mask`: bool [prompts, text positions], True for tokens of the prompt; required when the prompt is given as
+        embeddings. Raises CaptureError if the tokens are unknown or a layer's attention cannot be read.
         """
         run = self.prepare(args, kwargs, token_mask)
         run.execute()
@@ -95,104 +90,98 @@ class AttentionCapture:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         token_mask: np.ndarray | None = None,
-        watcher: Watcher = lambda step: None,
-        around: Around = lambda call, carry_out: carry_out(call),
-        forgiving: bool = False,
-    ) -> PreparedRun:
-        """A run that has not begun.
+        on_step: Callable[[CapturedStep], None] = lambda step: None,
+        intercept: Callable[[DenoiserCall, Handler], Any] = lambda call, evaluate: evaluate(call),
+        fail_open: bool = False,
+    ) -> PipelineRun:
+        """A run that has not started.
 
-        `watcher` gets each captured step at once, while the denoiser is still at work; `around` gets every call of the denoiser
-        and the function that carries it out. `forgiving`: what goes wrong with the capture of a step is noted in `missing`, and
-        the run goes on.
+        `on_step` receives each captured step while the denoiser is still running. `intercept` receives every denoiser call and
+        the function that evaluates it, and returns the call's output. `fail_open`: an error of the capture does not end the run
+        but is noted in `missing`.
         """
         bound = inspect.signature(type(self.pipe).__call__).bind(self.pipe, *args, **kwargs)
         bound.apply_defaults()
         tokens = _token_mask(self, bound.arguments, token_mask)
         generate = functools.partial(self.pipe, *args, **kwargs)
-        return PreparedRun(self, generate, bound.arguments, tokens, watcher, around, forgiving)
+        return PipelineRun(self, generate, bound.arguments, tokens, on_step, intercept, fail_open)
 
-    def note_differences(self, actual: Capture) -> None:
-        """Say once what of a call is not as the probe knows it."""
+    def warn_of_differences(self, actual: Capture) -> None:
+        """Log a warning for each setting that differs from the expected ones, once per setting."""
         if self.expected is None:
             return
-        for name, (ours, theirs) in differences(actual, self.expected).items():
+        for name, (value, wanted) in differences(actual, self.expected).items():
             if name not in self._warned:
                 self._warned.add(name)
-                log.warning("%s is %s here, the probe learnt on %s: its scores may be off", name, ours, theirs)
+                log.warning("%s is %s, but the probe was trained on %s: its scores may be wrong", name, value, wanted)
 
 
-class PreparedRun:
-    """One call of the pipeline: what is asked of it, and what has been seen of it."""
+@dataclass
+class PipelineRun:
+    """One call of the pipeline with capture."""
 
-    def __init__(
-        self,
-        capture: AttentionCapture,
-        generate: Callable[[], Any],
-        arguments: Mapping[str, Any],
-        tokens: np.ndarray,
-        watcher: Watcher,
-        around: Around,
-        forgiving: bool,
-    ):
-        self.capture = capture
-        self.arguments = arguments
-        self.tokens = tokens  # bool [prompts, text positions]
-        self.result = CaptureRun(self._settings(int(arguments["num_inference_steps"])))
-        self._generate = generate
-        self._watcher = watcher
-        self._around = around
-        self._forgiving = forgiving
+    capture: AttentionCapture
+    generate: Callable[[], Any]
+    arguments: Mapping[str, Any]  # of the pipeline, by name
+    tokens: np.ndarray  # bool [prompts, text positions]
+    on_step: Callable[[CapturedStep], None]
+    intercept: Callable[[DenoiserCall, Handler], Any]
+    fail_open: bool
+
+    def __post_init__(self) -> None:
+        self.result = CaptureRun(self._settings(int(self.arguments["num_inference_steps"])))
 
     def execute(self) -> None:
         """Run the pipeline."""
         denoiser = getattr(self.capture.pipe, self.capture.family.denoiser)
-        with counted_calls(denoiser, lambda call: self._around(call, self._carry_out)):
-            self.result.output = self._generate()
+        with intercepted_calls(denoiser, lambda call: self.intercept(call, self._evaluate)):
+            self.result.output = self.generate()
         for step in self.capture.steps:
             if step not in self.result.steps:
-                self.result.missing.setdefault(step, "the run ended before it")
+                self.result.missing.setdefault(step, "the run ended before this step")
 
-    def _carry_out(self, call: DenoiserCall) -> Any:
-        capture = self.capture
-        if not call.conditional or call.step not in capture.steps:
-            return call.run()
+    def _evaluate(self, call: DenoiserCall) -> Any:
+        if not call.conditional or call.step not in self.capture.steps:
+            return call.evaluate()
         try:
-            watched = self._watch(call)
+            step = self._step_capture(call)
         except Exception as error:
-            if not self._forgiving:
+            if not self.fail_open:
                 raise
             self.result.missing[call.step] = str(error)
-            return call.run()
-        output = watched.carry_out()
-        if watched.absent():
-            self.result.missing.setdefault(call.step, f"the layers {', '.join(watched.absent())} did not run")
+            return call.evaluate()
+        output = step.evaluate()
+        if step.missing_layers():
+            self.result.missing.setdefault(call.step, f"the layers {', '.join(step.missing_layers())} did not run")
         return output
 
-    def _watch(self, call: DenoiserCall) -> StepCapture:
+    def _step_capture(self, call: DenoiserCall) -> StepCapture:
         capture = self.capture
+        # Some schedulers evaluate the denoiser more often than `num_inference_steps`. They know how often once the run has begun.
         self.result.settings = self._settings(len(capture.pipe.scheduler.timesteps))
-        capture.note_differences(self.result.settings)
+        capture.warn_of_differences(self.result.settings)
 
-        def note(error: Exception) -> None:
+        def on_error(error: Exception) -> None:
             self.result.missing.setdefault(call.step, str(error))
 
-        on_error = note if self._forgiving else None
-        return StepCapture(capture.pipe, call, capture.layers, capture.grid, self.tokens, self._deliver, on_error)
+        return StepCapture(
+            capture.pipe, call, capture.layers, capture.grid, self.tokens, self._on_step, on_error if self.fail_open else None
+        )
 
-    def _deliver(self, step: CapturedStep) -> None:
+    def _on_step(self, step: CapturedStep) -> None:
         self.result.steps[step.step] = step
-        self._watcher(step)
+        self.on_step(step)
 
     def _settings(self, steps: int) -> Capture:
         return capture_settings(self.capture.pipe, self.arguments, self.capture.layers, self.capture.grid, steps)
 
 
-def _token_mask(capture: AttentionCapture, call: Mapping[str, Any], given: np.ndarray | None) -> np.ndarray:
+def _token_mask(capture: AttentionCapture, arguments: Mapping[str, Any], given: np.ndarray | None) -> np.ndarray:
     if given is None:
-        given = call.get("prompt_embeds_mask")  # Qwen-Image's own, of what its template left
-    if given is None and call.get("prompt") is None:
-        raise CaptureError("the prompt comes as embeddings: pass token_mask, bool [prompts, text positions]")
-    mask = capture.family.tokens(capture.pipe, call) if given is None else np.asarray(given, bool)
+        given = arguments.get("prompt_embeds_mask")  # Qwen-Image's own mask, without its template's head
+    if given is None and arguments.get("prompt") is None:
+        raise CaptureError("the prompt is given as embeddings: pass token_mask, bool [prompts, text positions]")
+    mask = capture.family.tokens(capture.pipe, arguments) if given is None else np.asarray(given, bool)
     if mask.ndim != 2 or not mask.any(axis=1).all():
         raise CaptureError(f"token_mask is {list(mask.shape)}: expected [prompts, text positions] with a token in every prompt")
     return mask

@@ -1,9 +1,8 @@
-"""What capture refuses: by name, with what came and what was expected."""
+"""The error that capture raises, and the type of a callback that takes errors instead."""
 
 from collections.abc import Callable
 
 OnError = Callable[[Exception], None]
-"""Takes an error of the capture, so that the run goes on without maps."""
 
 
 class CaptureError(ValueError):

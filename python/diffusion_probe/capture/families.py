@@ -1,14 +1,12 @@
-"""What differs between the backbones: where their attention is, which of its keys are text, and how their maps lie.
-
-Supported are the text-to-image pipelines named in `FAMILIES`; every other is refused by name.
-"""
+"""The supported backbone families: which attention modules see text, which queries are the image and which keys are the text."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -17,14 +15,16 @@ from torch import nn
 from .errors import CaptureError
 from .tokens import clip_and_t5_tokens, clip_tokens, qwen_tokens, t5_tokens
 
+DEFAULT_LAYERS = 10
+
 
 @dataclass(frozen=True)
 class Layout:
-    """How the queries and keys of one attention call lie."""
+    """Where image and text are among the queries and keys of one attention call."""
 
-    image: slice  # the queries that are places of the image
-    text_start: int  # the key that is the first text position
-    size: tuple[int, int]  # height and width of the image's places
+    image: slice  # the queries that are image positions
+    text_start: int  # the index of the key that is the first text position
+    size: tuple[int, int]  # image positions: height and width
 
 
 Arguments = Mapping[str, Any]
@@ -33,30 +33,30 @@ Arguments = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of backbone."""
+    """What capture needs to know about one kind of backbone."""
 
     denoiser: str  # the pipeline's attribute
-    layers: re.Pattern[str]  # full names of attention modules in which image places look at text
+    layers: re.Pattern[str]  # full names of attention modules in which image positions attend to text
     sample: str  # the denoiser's argument that holds the latents
-    layout: Callable[[Any, Arguments, tuple[int, int]], Layout]  # denoiser, its arguments, (queries, keys) of the call
-    tokens: Callable[[Any, Mapping[str, Any]], np.ndarray]  # pipeline, its arguments: bool [prompts, text positions]
-    joined_guidance: bool  # unconditional and conditional rows come in one call, in this order
+    layout: Callable[[Any, Arguments, tuple[int, int]], Layout]  # of denoiser, its arguments, (queries, keys) of the call
+    tokens: Callable[[Any, Mapping[str, Any]], np.ndarray]  # of pipeline, its arguments: bool [prompts, text positions]
+    joined_guidance: bool  # guidance is one call: unconditional rows, then conditional rows
 
 
 def _unet_layout(denoiser: Any, arguments: Arguments, lengths: tuple[int, int]) -> Layout:
-    """Keys are text alone. Every level of a UNet halves the latents' sides, rounding up."""
+    """All keys are text. Each level of a UNet halves the height and width of the latents, rounding up."""
     height, width = arguments["sample"].shape[-2:]
     for level in range(len(denoiser.config.block_out_channels)):
         size = (math.ceil(height / 2**level), math.ceil(width / 2**level))
         if size[0] * size[1] == lengths[0]:
             return Layout(slice(0, lengths[0]), 0, size)
-    raise CaptureError(f"{lengths[0]} places fit no level of a UNet on {height}x{width} latents")
+    raise CaptureError(f"{lengths[0]} image positions match no level of a UNet on {height}x{width} latents")
 
 
 def _flux_layout(denoiser: Any, arguments: Arguments, lengths: tuple[int, int]) -> Layout:
-    """Text first, then image, in double and single blocks alike."""
-    rows = arguments["img_ids"][..., 1:].reshape(-1, 2)
-    size = tuple(int(side) + 1 for side in rows.amax(dim=0))
+    """Text first, then image, in double and in single blocks."""
+    indices = arguments["img_ids"][..., 1:].reshape(-1, 2)
+    size = tuple(int(last) + 1 for last in indices.amax(dim=0))
     return _text_first(arguments, lengths, size)
 
 
@@ -87,7 +87,7 @@ def _checked(layout: Layout, lengths: tuple[int, int]) -> Layout:
 _CROSS = re.compile(r"(down_blocks|mid_block|up_blocks)\..*\.attn2")
 _UNET = Family("unet", _CROSS, "sample", _unet_layout, clip_tokens, joined_guidance=True)
 _FLUX = re.compile(r"(single_)?transformer_blocks\.\d+\.attn")
-# In SD3.5 medium `attn2` is self-attention of the image: only `attn` sees text.
+# `attn2` of SD3.5 medium is self-attention of the image; only `attn` sees text.
 _JOINT = re.compile(r"transformer_blocks\.\d+\.attn")
 
 FAMILIES = {
@@ -102,7 +102,7 @@ FAMILIES = {
 
 
 def family_of(pipe: Any) -> Family:
-    """The family of a pipeline, or of what it inherits from. Raises CaptureError for one that is not supported."""
+    """The family of a pipeline or of its base class. Raises CaptureError for a pipeline that is not supported."""
     for kind in type(pipe).__mro__:
         if kind.__name__ in FAMILIES:
             return FAMILIES[kind.__name__]
@@ -110,13 +110,28 @@ def family_of(pipe: Any) -> Family:
 
 
 def uncompiled(denoiser: nn.Module) -> nn.Module:
-    """The module inside what `torch.compile` returned."""
+    """The original module of one that `torch.compile` returned; any other module as it is."""
     return getattr(denoiser, "_orig_mod", denoiser)
 
 
 def text_layers(pipe: Any) -> dict[str, nn.Module]:
-    """All attention modules of a pipeline's denoiser in which image places look at text, in order."""
+    """The attention modules of a pipeline's denoiser in which image positions attend to text, by full name, in order."""
     family = family_of(pipe)
     denoiser = uncompiled(getattr(pipe, family.denoiser))
     names = ((name.replace("_orig_mod.", ""), module) for name, module in denoiser.named_modules())
     return {name: module for name, module in names if family.layers.fullmatch(name)}
+
+
+def choose_layers(pipe: Any, layers: Sequence[str] | None) -> tuple[str, ...]:
+    """Full names of attention modules, in the backbone's order.
+
+    `layers`: names, or patterns with `*`; None: ten, spread evenly over the depth. Raises CaptureError for one that matches none.
+    """
+    present = list(text_layers(pipe))
+    if layers is None:
+        count = min(DEFAULT_LAYERS, len(present))
+        return tuple(present[(2 * index + 1) * len(present) // (2 * count)] for index in range(count))
+    for pattern in layers:
+        if not any(fnmatchcase(name, pattern) for name in present):
+            raise CaptureError(f"there is no layer {pattern!r}: expected some of {', '.join(present)}")
+    return tuple(name for name in present if any(fnmatchcase(name, pattern) for pattern in layers))

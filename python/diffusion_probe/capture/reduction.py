@@ -1,4 +1,4 @@
-"""From queries and keys to what a probe sees: probabilities under the full softmax, mean over heads, pooled to a small grid."""
+"""Reduces queries and keys to the maps a probe sees: attention probabilities, mean over heads, pooled to a small grid."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK_BYTES = 32 << 20  # of float32 scores at a time; the softmax needs about twice that again
+CHUNK_BYTES = 32 << 20  # of float32 scores at a time. See docs/adr/0050-capture-by-function-mode.md.
 FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class AttentionCall:
-    """The arguments of one call of `scaled_dot_product_attention`."""
+    """The arguments of one call of `scaled_dot_product_attention` that determine its probabilities."""
 
     query: Tensor  # [rows, heads, queries, head_dim]
     key: Tensor  # [rows, heads, keys, head_dim]
@@ -22,7 +22,7 @@ class AttentionCall:
     scale: float
 
     def row(self, index: int, queries: slice) -> AttentionCall:
-        """The same for one row and some of its queries; the row axis is gone."""
+        """The call of one row and some of its queries. The row axis is removed."""
         mask = self.mask
         if mask is not None:
             mask = mask.expand(self.query.shape[0], *mask.shape[1:])[index]
@@ -32,33 +32,33 @@ class AttentionCall:
 
 @torch.no_grad()
 def token_maps(call: AttentionCall, columns: Tensor, chunk_bytes: int = CHUNK_BYTES) -> Tensor:
-    """Probabilities from each query to the keys in `columns`, mean over heads: float32 [columns, queries].
+    """Probabilities from each query to the keys `columns`, mean over heads: float32 [columns, queries], in [0, 1].
 
-    `call` is that of one row. All keys take part in the softmax, also those that are not asked for: its denominator is a
-    log-sum-exp over every key, taken chunk by chunk, so that no map of all heads, queries and keys ever exists.
+    `call`: of one row. softmax(QK^T * scale + mask) runs over all keys. It is computed for some heads and queries at a time:
+    the memory needed is a small multiple of `chunk_bytes` at any resolution.
     """
     heads, queries, _ = call.query.shape
     keys = call.key.shape[1]
     heads_at_once = max(1, min(heads, chunk_bytes // (queries * keys * FLOAT_BYTES)))
     queries_at_once = max(1, min(queries, chunk_bytes // (keys * FLOAT_BYTES)))
     sums = torch.zeros(len(columns), queries, device=call.query.device, dtype=torch.float32)
-    # Under autocast the product would be taken in 16 bits again.
+    # Autocast would compute the product in 16 bits.
     with torch.autocast(call.query.device.type, enabled=False):
         for head in range(0, heads, heads_at_once):
-            some_heads = slice(head, head + heads_at_once)
-            keys_transposed = call.key[some_heads].float().transpose(1, 2)
-            for start in range(0, queries, queries_at_once):
-                some = slice(start, start + queries_at_once)
-                scores = torch.matmul(call.query[some_heads, some].float() * call.scale, keys_transposed)
-                _add_mask(scores, call.mask, some_heads, some)
-                total = torch.logsumexp(scores, dim=-1, keepdim=True)
-                probabilities = (scores[..., columns] - total).exp_()
-                sums[:, some] += probabilities.sum(dim=0).T
+            head_slice = slice(head, head + heads_at_once)
+            keys_transposed = call.key[head_slice].float().transpose(1, 2)
+            for query in range(0, queries, queries_at_once):
+                query_slice = slice(query, query + queries_at_once)
+                scores = torch.matmul(call.query[head_slice, query_slice].float() * call.scale, keys_transposed)
+                _add_mask(scores, call.mask, head_slice, query_slice)
+                log_sum = torch.logsumexp(scores, dim=-1, keepdim=True)
+                probabilities = (scores[..., columns] - log_sum).exp_()
+                sums[:, query_slice] += probabilities.sum(dim=0).T
     return sums / heads
 
 
 def _add_mask(scores: Tensor, mask: Tensor | None, heads: slice, queries: slice) -> None:
-    """Bring the mask, [1 or heads, 1 or queries, keys], into the scores of some heads and queries, in place."""
+    """Apply the mask, [1 or heads, 1 or queries, keys], to the scores of some heads and queries, in place."""
     if mask is None:
         return
     mask = mask[heads] if mask.shape[0] > 1 else mask
@@ -70,5 +70,5 @@ def _add_mask(scores: Tensor, mask: Tensor | None, heads: slice, queries: slice)
 
 
 def pool(maps: Tensor, size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-    """Area means over a coarser grid: [tokens, height * width] to [tokens, *grid]. A place's tokens still sum to one at most."""
+    """Area means: [tokens, height * width] to [tokens, *grid]. The sum over tokens stays at most 1 at every position."""
     return F.adaptive_avg_pool2d(maps.unflatten(1, size), grid)

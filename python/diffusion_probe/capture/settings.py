@@ -1,4 +1,4 @@
-"""How a call of a pipeline captures, in the words of a probe's manifest, and where that differs from what a probe learnt on."""
+"""Describes how a call of a pipeline was captured, as a probe's manifest does, and compares that with a probe's settings."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..manifest import Capture
+from ..probe.manifest import Capture
 from .families import family_of
 from .tokens import TOKENS
 
-HEADS = "mean"
-POOLING = "area"
+# The reductions that this package implements. It cannot capture for a probe that was trained on others.
+REDUCTIONS = {"heads": "mean", "tokens": TOKENS, "pooling": "area"}
 
-# How maps are always made here; those of a probe that were made in another way mean something else.
-MEANING = {"heads": HEADS, "tokens": TOKENS, "pooling": POOLING}
-
-# What of a scheduler's configuration decides where in the noise a step stands, or how it gets there.
+# The fields of a scheduler's configuration that change the noise level of a step or the way to it.
 SCHEDULER_FIELDS = (
     "algorithm_type",
     "beta_end",
@@ -36,14 +33,12 @@ SCHEDULER_FIELDS = (
 
 
 def capture_settings(pipe: Any, call: Mapping[str, Any], layers: Sequence[str], grid: tuple[int, int], steps: int) -> Capture:
-    """The settings of one call. `call`: its arguments by name; `steps`: evaluations of the denoiser in the whole run."""
+    """The settings of one call. `call`: the pipeline's arguments by name. `steps`: denoiser evaluations in the whole run."""
     return Capture(
         layers=tuple(layers),
         height=grid[0],
         width=grid[1],
-        heads=HEADS,
-        tokens=TOKENS,
-        pooling=POOLING,
+        **REDUCTIONS,
         scheduler=scheduler_name(pipe.scheduler),
         total_steps=steps,
         guidance=guidance_scale(pipe, call),
@@ -52,14 +47,14 @@ def capture_settings(pipe: Any, call: Mapping[str, Any], layers: Sequence[str], 
 
 
 def scheduler_name(scheduler: Any) -> str:
-    """Its class and what of its configuration changes a run."""
+    """Its class and those of `SCHEDULER_FIELDS` that are set, as in `EulerDiscreteScheduler(beta_end=0.012)`."""
     config = scheduler.config
     fields = (f"{name}={config[name]}" for name in SCHEDULER_FIELDS if config.get(name) not in (None, False))
     return f"{type(scheduler).__name__}({', '.join(fields)})"
 
 
 def guidance_scale(pipe: Any, call: Mapping[str, Any]) -> float:
-    """True classifier-free guidance where the call asks for it, else the scale that the backbone is told; 1 is none."""
+    """The scale of true classifier-free guidance if the call uses it, else `guidance_scale`; 1 means no guidance."""
     negative = call.get("negative_prompt") is not None or call.get("negative_prompt_embeds") is not None
     true_scale = call.get("true_cfg_scale")
     if true_scale is not None and true_scale > 1 and negative:
@@ -69,7 +64,7 @@ def guidance_scale(pipe: Any, call: Mapping[str, Any]) -> float:
 
 
 def resolution(pipe: Any, call: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width in pixels; as the pipelines do, what is left out comes from the backbone's sample size."""
+    """Height and width in pixels. A side that is not given comes from the backbone's sample size, as in the pipelines."""
     side = _default_side(pipe)
     return int(call.get("height") or side), int(call.get("width") or side)
 
@@ -82,6 +77,6 @@ def _default_side(pipe: Any) -> int:
 
 
 def differences(actual: Capture, expected: Capture) -> dict[str, tuple[Any, Any]]:
-    """The fields that differ, each with what is and what was expected."""
-    ours, theirs = asdict(actual), asdict(expected)
-    return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+    """The fields that differ: name -> (actual value, expected value)."""
+    wanted = asdict(expected)
+    return {name: (value, wanted[name]) for name, value in asdict(actual).items() if value != wanted[name]}

@@ -1,4 +1,4 @@
-"""One watched call of a denoiser: the maps of all layers, reduced while they pass by."""
+"""Captures one call of a denoiser: each layer is reduced to small maps as soon as it has run."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .calls import DenoiserCall
+from .attention_hook import AttentionHook
+from .denoiser_calls import DenoiserCall
 from .errors import CaptureError, OnError
 from .families import family_of, text_layers
 from .reduction import AttentionCall, pool, token_maps
-from .tap import AttentionTap, run_eagerly
 
 
 @dataclass(frozen=True)
 class CapturedStep:
-    """What was seen at one step, of all images of a call; the images of a prompt stand together, as in the pipeline's answer."""
+    """The attention of one step, for all images of the call. Images of one prompt are adjacent, as in the pipeline's output."""
 
-    step: int  # the step-th evaluation of the denoiser, from 1
-    timestep: float  # the scheduler's own number there
-    maps: Tensor  # float16 [images, layers, tokens, height, width], on the pipeline's device
+    step: int  # counts the denoiser's evaluations from 1
+    timestep: float  # the scheduler's own number at this step
+    maps: Tensor  # float16 [images, layers, tokens, height, width], probabilities in [0, 1], on the pipeline's device
     token_mask: np.ndarray  # uint8 [images, tokens], 1 = real
-    images: tuple[int, ...]  # their places in the pipeline's answer
-    prompts: tuple[int, ...]  # the prompt of each
-    total_images: int  # of the whole answer
+    images: tuple[int, ...]  # the index of each in the pipeline's output
+    prompts: tuple[int, ...]  # the index of each image's prompt
+    total_images: int  # of the whole run
     total_steps: int  # evaluations of the denoiser in the whole run
 
     @property
     def attention(self) -> np.ndarray:
-        """The maps as an array; waits for the device."""
+        """The maps as a NumPy array. Waits for the device."""
         return self.maps.cpu().numpy()
 
 
 class StepCapture:
-    """Watches the layers of one call. Gives the step to `deliver` as soon as the last of them has been seen."""
+    """Captures the layers of one denoiser call and passes the step to `on_step` as soon as the last of them has run."""
 
     def __init__(
         self,
@@ -47,82 +47,81 @@ class StepCapture:
         layers: Sequence[str],
         grid: tuple[int, int],
         tokens: np.ndarray,
-        deliver: Callable[[CapturedStep], None],
+        on_step: Callable[[CapturedStep], None],
         on_error: OnError | None,
     ):
-        """`tokens`: bool [prompts, text positions]. `on_error` takes what goes wrong while layers are watched, else it raises."""
+        """`tokens`: bool [prompts, text positions]. `on_error` takes errors of the capture; without it they are raised."""
         self._pipe = pipe
         self._call = call
         self._layers = layers
         self._grid = grid
-        self._deliver = deliver
+        self._on_step = on_step
         self._on_error = on_error
         self._family = family_of(pipe)
         self._denoiser = getattr(pipe, self._family.denoiser)
-        self._columns = [np.flatnonzero(mask) for mask in tokens]
-        self._tokens = max(len(columns) for columns in self._columns)
-        self._rows = self._image_rows()
-        self._total = call.rows.total if call.rows else self._rows.stop - self._rows.start
-        self._images = call.rows.images if call.rows else tuple(range(self._total))
-        self._prompts = self._share_images()
+        self._positions = [np.flatnonzero(mask) for mask in tokens]  # the text positions of each prompt's tokens
+        self._tokens = max(len(positions) for positions in self._positions)
+        self._rows = self._conditional_rows()
+        self._total = call.subset.total if call.subset else self._rows.stop - self._rows.start
+        self._images = call.subset.images if call.subset else tuple(range(self._total))
+        self._prompts = self._prompts_of_images()
         self._maps: dict[str, Tensor] = {}
 
-    def carry_out(self) -> Any:
-        """Run the denoiser with all layers watched."""
+    def evaluate(self) -> Any:
+        """Call the denoiser with hooks on all layers. Returns its output."""
         modules = text_layers(self._pipe)
         with ExitStack() as stack:
-            stack.enter_context(run_eagerly())
+            # A compiled module would not call the hooks.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
             for name in self._layers:
-                stack.enter_context(AttentionTap(name, self._sink(name), self._on_error).on(modules[name]))
-            return self._call.run()
+                stack.enter_context(AttentionHook(name, self._on_attention(name), self._on_error).attached(modules[name]))
+            return self._call.evaluate()
 
-    def absent(self) -> list[str]:
-        """Layers that did not run: a block cache has skipped them."""
+    def missing_layers(self) -> list[str]:
+        """Layers that have not been captured. A block cache may have skipped them."""
         return [name for name in self._layers if name not in self._maps]
 
-    def _image_rows(self) -> slice:
-        """The rows of the images under their prompt: all, or behind as many under the negative one."""
+    def _conditional_rows(self) -> slice:
+        """The rows that see the prompt. With guidance in one call they follow as many rows that see the negative prompt."""
         rows = self._call.arguments[self._family.sample].shape[0]
         if self._family.joined_guidance and self._pipe.do_classifier_free_guidance:
             return slice(rows // 2, rows)
         return slice(0, rows)
 
-    def _share_images(self) -> tuple[int, ...]:
-        """The prompt of each image; those of a prompt stand together."""
-        if self._total % len(self._columns):
-            raise CaptureError(f"{self._total} images cannot belong to {len(self._columns)} prompts: expected as many of each")
-        per_prompt = self._total // len(self._columns)
+    def _prompts_of_images(self) -> tuple[int, ...]:
+        if self._total % len(self._positions):
+            raise CaptureError(f"{self._total} images for {len(self._positions)} prompts: expected as many for each prompt")
+        per_prompt = self._total // len(self._positions)
         return tuple(image // per_prompt for image in self._images)
 
-    def _sink(self, name: str) -> Callable[[AttentionCall], None]:
-        def sink(attention: AttentionCall) -> None:
+    def _on_attention(self, name: str) -> Callable[[AttentionCall], None]:
+        def on_attention(attention: AttentionCall) -> None:
             self._maps[name] = self._reduce(attention)
-            if not self.absent():
-                self._deliver(self._captured())
+            if not self.missing_layers():
+                self._on_step(self._captured_step())
 
-        return sink
+        return on_attention
 
     def _reduce(self, attention: AttentionCall) -> Tensor:
         """Maps of one layer: float16 [images, tokens, *grid]."""
         queries, keys = attention.query.shape[2], attention.key.shape[2]
         layout = self._family.layout(self._denoiser, self._call.arguments, (queries, keys))
-        columns = [self._in_range(columns, keys - layout.text_start) + layout.text_start for columns in self._columns]
-        on_device = [torch.from_numpy(some).to(attention.query.device) for some in columns]
-        maps = torch.zeros(len(self._images), self._tokens, *self._grid, dtype=torch.float16, device=attention.query.device)
-        for place, prompt in enumerate(self._prompts):
-            some = on_device[prompt]
-            row = attention.row(self._rows.start + place, layout.image)
-            maps[place, : len(some)] = pool(token_maps(row, some), layout.size, self._grid)
+        device = attention.query.device
+        columns = [self._key_columns(positions, layout.text_start, keys).to(device) for positions in self._positions]
+        maps = torch.zeros(len(self._images), self._tokens, *self._grid, dtype=torch.float16, device=device)
+        for index, prompt in enumerate(self._prompts):
+            row = attention.row(self._rows.start + index, layout.image)
+            maps[index, : len(columns[prompt])] = pool(token_maps(row, columns[prompt]), layout.size, self._grid)
         return maps
 
     @staticmethod
-    def _in_range(columns: np.ndarray, positions: int) -> np.ndarray:
-        if columns[-1] >= positions:
-            raise CaptureError(f"the token mask reaches position {columns[-1]}: expected {positions} text positions at most")
-        return columns
+    def _key_columns(positions: np.ndarray, text_start: int, keys: int) -> Tensor:
+        if positions[-1] >= keys - text_start:
+            raise CaptureError(f"token_mask marks text position {positions[-1]}: expected {keys - text_start} positions at most")
+        return torch.from_numpy(positions + text_start)
 
-    def _captured(self) -> CapturedStep:
-        lengths = np.array([len(self._columns[prompt]) for prompt in self._prompts])
+    def _captured_step(self) -> CapturedStep:
+        lengths = np.array([len(self._positions[prompt]) for prompt in self._prompts])
         return CapturedStep(
             step=self._call.step,
             timestep=float(self._pipe.scheduler.timesteps[self._call.step - 1]),

@@ -1,4 +1,4 @@
-"""Which positions of a backbone's text are tokens of the prompt: neither begin, nor padding, nor a chat template."""
+"""Finds the text positions that are tokens of the prompt: not the begin token, the padding or a chat template."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOKENS = "prompt and end of text; without begin, padding and template"
 
 
 def clip_tokens(pipe: Any, call: Mapping[str, Any]) -> np.ndarray:
-    """Of the CLIP text of SD1.5 and SDXL: bool [prompts, 77]. Where two tokenizers share the positions, real for one is real."""
+    """SD1.5 and SDXL, CLIP: bool [prompts, 77]. SDXL's two tokenizers share the positions; a token of either counts."""
     first = _prompts(call["prompt"])
     second = _prompts(call.get("prompt_2") or first)
     masks = [
@@ -27,13 +27,13 @@ def clip_tokens(pipe: Any, call: Mapping[str, Any]) -> np.ndarray:
 
 
 def t5_tokens(pipe: Any, call: Mapping[str, Any]) -> np.ndarray:
-    """Of FLUX's T5 text, which the backbone sees with all its padding and no mask: bool [prompts, max_sequence_length]."""
+    """FLUX, T5: bool [prompts, max_sequence_length]. The backbone gets no mask, so padding is among its keys."""
     prompts = _prompts(call.get("prompt_2") or call["prompt"])
     return _padded_mask(pipe, pipe.tokenizer_2, prompts, call["max_sequence_length"])
 
 
 def clip_and_t5_tokens(pipe: Any, call: Mapping[str, Any]) -> np.ndarray:
-    """Of SD3's text, CLIP first and T5 behind it: bool [prompts, 77 + max_sequence_length]. Without T5 its part is padding."""
+    """SD3, CLIP followed by T5: bool [prompts, 77 + max_sequence_length]. Without T5 its positions are padding."""
     clip = clip_tokens(pipe, call)
     prompts = _prompts(call.get("prompt_3") or call["prompt"])
     if pipe.text_encoder_3 is None or pipe.tokenizer_3 is None:
@@ -42,9 +42,9 @@ def clip_and_t5_tokens(pipe: Any, call: Mapping[str, Any]) -> np.ndarray:
 
 
 def qwen_tokens(pipe: Any, call: Mapping[str, Any]) -> np.ndarray:
-    """Of Qwen-Image's text, from which the pipeline has cut the template's head already: bool [prompts, longest prompt].
+    """Qwen-Image: bool [prompts, longest prompt]. The pipeline has already removed the template's head.
 
-    What the template puts behind the prompt is left out but for its first token, which ends the prompt.
+    Of the template's tail only the first token counts: it ends the prompt.
     """
     head = pipe.prompt_template_encode_start_idx
     tail = len(_qwen_ids(pipe, "")) - head
@@ -58,14 +58,14 @@ def _prompts(prompt: str | Sequence[str]) -> list[str]:
 
 
 def _clip_mask(pipe: Any, tokenizer: Any, prompts: list[str]) -> np.ndarray:
-    # The padding of CLIP is its end token in one tokenizer and "!" in the other: ids do not tell, the mask does.
+    # CLIP pads with the end token in one tokenizer and with "!" in the other, so only the mask separates padding from tokens.
     mask = _padded_mask(pipe, tokenizer, prompts, tokenizer.model_max_length)
     mask[:, 0] = False
     return mask
 
 
 def _padded_mask(pipe: Any, tokenizer: Any, prompts: list[str], length: int) -> np.ndarray:
-    if hasattr(pipe, "maybe_convert_prompt"):  # textual inversions are several tokens each
+    if hasattr(pipe, "maybe_convert_prompt"):  # a textual inversion becomes several tokens
         prompts = pipe.maybe_convert_prompt(prompts, tokenizer)
     batch = tokenizer(prompts, padding="max_length", max_length=length, truncation=True, return_attention_mask=True)
     return np.asarray(batch["attention_mask"], bool)

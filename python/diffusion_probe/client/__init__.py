@@ -1,6 +1,8 @@
-"""The client of the service: `ProbeClient` and, for programs on asyncio, `AsyncProbeClient`. Needs numpy, safetensors, httpx."""
+"""The client of the service: `ProbeClient`, and `AsyncProbeClient` for asyncio. It needs numpy, safetensors and httpx."""
 
-from .answers import (
+from .clients import AsyncProbeClient, ProbeClient
+from .requests import InvalidInputError, ScoreOptions
+from .responses import (
     Decision,
     FeedbackAnswer,
     Model,
@@ -12,8 +14,6 @@ from .answers import (
     ScoreOutcome,
     UnscoredGroup,
 )
-from .clients import AsyncProbeClient, ProbeClient
-from .requests import InvalidInputError, ScoreOptions
 
 __all__ = [
     "AsyncProbeClient",

@@ -1,4 +1,4 @@
-"""From a caller's arrays to the bytes of a request, with every mistake of the caller named."""
+"""Checks the arguments of a call and encodes them as the body of a request."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from safetensors.numpy import save
 ATTENTION_DTYPES = (np.float16, np.float32)
 SIGNAL_DTYPES = (np.float16, np.float32, np.uint8, np.int64)
 AXES = ("batch", "layers", "tokens", "height", "width")
-MAX_FEEDBACK = 1000
+MAX_FEEDBACK = 1000  # receipts per request, the service's limit
 
 
 class InvalidInputError(ValueError):
-    """A mistake of the caller: which field, what came, what was expected."""
+    """An argument is wrong. Says which field, what was received and what was expected."""
 
     def __init__(self, field: str, received: object, expected: str):
         super().__init__(f"{field} is {received}: expected {expected}")
@@ -29,42 +29,42 @@ class InvalidInputError(ValueError):
 
 
 class ScoreOptions(TypedDict, total=False):
-    """What a request may say beside attention and timestep."""
+    """The optional arguments of `score`."""
 
-    token_mask: np.ndarray | None  # [batch, tokens] bool or uint8, 1 for a real token; all real when left out
-    signals: Mapping[str, np.ndarray] | None  # further ones, by the names that the probe declares
-    model: str | None  # `name` or `name@version`; the service's default probe when left out
-    policy: Mapping[str, Any] | None  # the service's policy when left out
-    group: str | None
+    token_mask: np.ndarray | None  # [batch, tokens] bool or uint8, 1 or True for a real token; all when omitted
+    signals: Mapping[str, np.ndarray] | None  # further inputs, by the names that the probe declares; [batch, ...]
+    model: str | None  # `name` or `name@version`; the service's default when omitted
+    policy: Mapping[str, Any] | None  # such as {"name": "top_k", "k": 2}; the service's default when omitted
+    group: str | None  # a name for the prompt
     sample_ids: Sequence[str] | None  # one per sample
-    step: int | None  # which call of the denoiser this is, from 1
+    step: int | None  # counts the denoiser's evaluations from 1
     total_steps: int | None
     capture_id: str | None  # the hash of the settings that the attention was captured with
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Tensors and metadata that fit together."""
+    """The checked tensors and metadata of a request."""
 
     tensors: dict[str, np.ndarray]
     metadata: dict[str, str]
 
     @property
     def samples(self) -> int:
-        """How many samples it asks about."""
+        """The number of samples."""
         return len(self.tensors["attention"])
 
     def encode(self) -> bytes:
-        """The body, in safetensors layout."""
+        """The body, in safetensors format."""
         return save(self.tensors, self.metadata)
 
 
 def score_request(attention: np.ndarray, timestep: float | np.ndarray, options: ScoreOptions | None = None) -> ScoreRequest:
-    """Check and convert what a caller gives. Raises InvalidInputError."""
+    """Check and convert the arguments of `score`. Raises InvalidInputError, and TypeError for an unknown option."""
     given: Mapping[str, Any] = {**(options or {})}
     unknown = set(given) - set(ScoreOptions.__annotations__)
     if unknown:
-        raise TypeError(f"there is no option {', '.join(sorted(unknown))}: expected {', '.join(ScoreOptions.__annotations__)}")
+        raise TypeError(f"unknown option {', '.join(sorted(unknown))}: expected {', '.join(ScoreOptions.__annotations__)}")
     attention = _array("attention", attention, ATTENTION_DTYPES)
     if attention.ndim != len(AXES) or 0 in attention.shape:
         raise InvalidInputError("attention", _shape(attention), f"[{', '.join(AXES)}], none of them 0")
@@ -80,11 +80,11 @@ def score_request(attention: np.ndarray, timestep: float | np.ndarray, options: 
 
 
 def feedback_body(receipts: Sequence[str], quality: float | Sequence[float]) -> bytes:
-    """The body of /feedback. Raises InvalidInputError."""
+    """The JSON body of /feedback. Raises InvalidInputError."""
     if isinstance(receipts, str):
         receipts = [receipts]
     if not receipts or len(receipts) > MAX_FEEDBACK or not all(isinstance(receipt, str) for receipt in receipts):
-        raise InvalidInputError("receipts", _brief(receipts), f"1 to {MAX_FEEDBACK} receipts as /score gave them")
+        raise InvalidInputError("receipts", _brief(receipts), f"1 to {MAX_FEEDBACK} receipts from /score")
     qualities = list(quality) if isinstance(quality, Sequence | np.ndarray) else [quality] * len(receipts)
     if len(qualities) != len(receipts):
         raise InvalidInputError("quality", f"{len(qualities)} values", f"one number, or one per receipt: {len(receipts)}")
@@ -117,7 +117,7 @@ def _token_mask(mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
         return np.ones(shape, np.uint8)
     mask = _array("token_mask", mask, (np.bool_, np.uint8))
     if mask.shape != shape:
-        raise InvalidInputError("token_mask", _shape(mask), f"{list(shape)}, as attention has batch and tokens")
+        raise InvalidInputError("token_mask", _shape(mask), f"{list(shape)}, batch and tokens of attention")
     return mask.astype(np.uint8)
 
 
@@ -144,7 +144,7 @@ def _policy(policy: Mapping[str, Any] | None) -> dict[str, str]:
     try:
         return {"policy": json.dumps(dict(policy), allow_nan=False)}
     except (TypeError, ValueError) as error:
-        raise InvalidInputError("policy", _brief(policy), f"what JSON can say ({error})") from error
+        raise InvalidInputError("policy", _brief(policy), f"a JSON object ({error})") from error
 
 
 def _sample_ids(sample_ids: Sequence[str] | None, batch: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The guard: a pipeline of diffusers that stops the samples which a probe's service gives up."""
+"""The guard: runs a diffusers pipeline and stops the samples that the service drops."""
 
 from .probe_guard import ProbeGuard
 from .result import GuardedSample, GuardFailure, GuardResult, Judgement

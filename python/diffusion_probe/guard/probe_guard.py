@@ -1,4 +1,4 @@
-"""The guard's face: a pipeline, a client, and what to ask."""
+"""`ProbeGuard`: a pipeline that stops the samples which the service drops."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import numpy as np
 from ..capture import AttentionCapture, family_of
 from ..client import InvalidInputError, Model
 from ..client.requests import deadline_seconds, score_request
-from .contract import Contract, NoProbeError, contract_from_folder, contract_from_models
-from .judge import SPARE_SECONDS, Judge, in_background
+from .guarded_run import NOT_CAPTURED, GuardedRun, unguarded
+from .probe_info import NoProbeError, ProbeInfo, probe_info_from_folder, probe_info_from_models
 from .result import GuardFailure, GuardResult
-from .run import NOT_CAPTURED, GuardedRun, unguarded
+from .step_scorer import EXTRA_SECONDS, StepScorer, in_background
 
 DEADLINE_MS = 1000.0
 NO_PROBE = "no_probe"
 NO_STEP = 0
-# The service has another probe by now than the one whose contract is known here.
-STALE_CONTRACT = frozenset({"foreign_capture", "model_not_found", "wrong_shape", "not_a_decision_point", "step_mismatch"})
+# With these problems the service may have another probe now than the one whose capture settings are known here.
+STALE_PROBE_CODES = frozenset({"foreign_capture", "model_not_found", "wrong_shape", "not_a_decision_point", "step_mismatch"})
 
 log = logging.getLogger("diffusion_probe.guard")
 
 
 class ProbeGuard:
-    """A pipeline that stops what is not worth finishing: `images = ProbeGuard(pipe, client)(prompt, num_images_per_prompt=8)`.
+    """A pipeline that stops samples early: `images = ProbeGuard(pipe, client)(prompt, num_images_per_prompt=8)`.
 
-    At the judged steps the attention goes to the service while the denoiser works on. What the service drops stops costing with
-    that call of the denoiser: later ones, and the decoder, run for the living rows alone, and a run without any ends there. The
-    pipeline itself is left as it was. Whatever fails, the service, the capture or the way between them, keeps every image, and
-    no exception comes of it; those of the pipeline come through.
+    At the chosen steps the captured attention is sent to the service while the denoiser is running. From the next denoiser call
+    on, the denoiser and the decoder run for the samples that the service keeps; a run without any ends at once. The pipeline is
+    restored after each run. A failure of the service, the network or the capture raises nothing: the samples are kept. Errors of
+    the pipeline are raised as usual.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class ProbeGuard:
         deadline_ms: float = DEADLINE_MS,
         probe: str | Path | None = None,
     ):
-        """`client`: a ProbeClient. `model`: `name` or `name@version`, else the service's default probe, or that of `probe`.
+        """`client`: a ProbeClient. `model`: `name` or `name@version`; by default that of `probe`, else the service's default.
 
-        `steps`: at which to ask, some of the probe's decision points, else the one nearest to a fifth of the run. `policy`: else
-        the service's. `deadline_ms`: for all that one decision waits for. `probe`: its folder, where what it wants captured shall
-        not be asked of the service. Raises CaptureError where the pipeline, or a layer of `probe` in it, is not supported, and
-        ValueError for other mistakes.
+        `steps`: at which samples are scored, from the probe's decision points; by default the one nearest to a fifth of the run.
+        `policy`: by default the service's. `deadline_ms`: the longest wait for one decision. `probe`: its folder; by default the
+        service is asked how to capture. Raises CaptureError if the pipeline or a layer of `probe` is not supported,
+        FileNotFoundError if `probe` holds no probe, and ValueError for other mistakes.
         """
         family_of(pipe)
         if inspect.iscoroutinefunction(getattr(client, "score", None)) or not hasattr(client, "score"):
-            raise InvalidInputError("client", f"a {type(client).__name__}", "a ProbeClient: pipelines do not await")
+            raise InvalidInputError("client", f"a {type(client).__name__}", "a ProbeClient, since a pipeline cannot await")
         deadline_seconds(deadline_ms)
         score_request(np.zeros((1,) * 5, np.float32), 0.0, {"model": model, "policy": policy})
         self._pipe = pipe
@@ -66,53 +66,48 @@ class ProbeGuard:
         self._policy = policy
         self._deadline_ms = deadline_ms
         self._capture: AttentionCapture | None = None
-        self._contract: Contract | None = None if probe is None else contract_from_folder(Path(probe))
-        self._asks_for_contract = probe is None
-        if self._contract is not None:
-            self._capture_for(self._contract)
+        self._info: ProbeInfo | None = None if probe is None else probe_info_from_folder(Path(probe))
+        self._info_is_fixed = self._info is not None
+        if self._info is not None:
+            self._capture_for(self._info)
 
     def __call__(self, *args: Any, token_mask: np.ndarray | None = None, **kwargs: Any) -> GuardResult:
-        """Call the pipeline with these arguments. `token_mask`: as in AttentionCapture, for prompts that come as embeddings."""
+        """Call the pipeline with these arguments. `token_mask`: as in AttentionCapture, for prompts given as embeddings."""
         try:
-            contract = self._known_contract()
-            capture = self._capture_for(contract)
-            run = GuardedRun(self._pipe, self._judge(contract))
-            prepared = capture.prepare(args, kwargs, token_mask, watcher=run.watch, around=run.around, forgiving=True)
+            info = self._probe_info()
+            capture = self._capture_for(info)
+            run = GuardedRun(self._pipe, self._scorer(info))
+            prepared = capture.prepare(args, kwargs, token_mask, run.on_step, run.intercept, fail_open=True)
         except Exception as error:
             reason = NO_PROBE if isinstance(error, NoProbeError) else NOT_CAPTURED
-            log.warning("unguarded: %s", error)
-            return unguarded(self._pipe, args, kwargs, [GuardFailure(NO_STEP, reason, str(error))])
+            log.warning("not guarded, all samples are kept: %s", error)
+            return unguarded(self._pipe, args, kwargs, GuardFailure(NO_STEP, reason, str(error)))
         result = run.generate(prepared)
         for failure in result.failures:
             log.warning("kept without a score at step %d: %s: %s", failure.step, failure.reason, failure.detail)
-        if run.refusals & STALE_CONTRACT and self._asks_for_contract:
-            self._contract = self._capture = None
+        if run.problem_codes & STALE_PROBE_CODES and not self._info_is_fixed:
+            self._info = self._capture = None
         return result
 
-    def _known_contract(self) -> Contract:
-        """Asked for until it is known. Raises NoProbeError."""
-        if self._contract is None:
-            self._contract = contract_from_models(self._ask_for_models(), self._model)
-        return self._contract
+    def _probe_info(self) -> ProbeInfo:
+        """Asks the service in each run until it answers. Raises NoProbeError."""
+        if self._info is None:
+            self._info = probe_info_from_models(self._models(), self._model)
+        return self._info
 
-    def _capture_for(self, contract: Contract) -> AttentionCapture:
-        """Made once. Raises NoProbeError and CaptureError."""
+    def _capture_for(self, info: ProbeInfo) -> AttentionCapture:
+        """Created once per probe. Raises NoProbeError and CaptureError."""
         if self._capture is None:
-            steps = contract.steps_to_judge(self._steps)
-            self._capture = AttentionCapture.for_probe(self._pipe, contract.capture, steps)
+            self._capture = AttentionCapture.for_probe(self._pipe, info.capture, info.choose_steps(self._steps))
         return self._capture
 
-    def _ask_for_models(self) -> tuple[Model, ...] | None:
+    def _models(self) -> tuple[Model, ...] | None:
         try:
             request = in_background(lambda: self._client.models(deadline_ms=self._deadline_ms))
-            return request.result(self._deadline_ms / 1000 + SPARE_SECONDS)
+            return request.result(self._deadline_ms / 1000 + EXTRA_SECONDS)
         except Exception as error:
-            raise NoProbeError(f"the client does not tell which probes there are: {error!r}") from error
+            raise NoProbeError(f"the client could not list the service's probes: {error!r}") from error
 
-    def _judge(self, contract: Contract) -> Judge:
-        options = {
-            "model": self._model or contract.model,
-            "policy": self._policy,
-            "capture_id": contract.capture.capture_id,
-        }
-        return Judge(self._client, self._deadline_ms, options)
+    def _scorer(self, info: ProbeInfo) -> StepScorer:
+        options = {"model": self._model or info.model, "policy": self._policy, "capture_id": info.capture.capture_id}
+        return StepScorer(self._client, self._deadline_ms, options)

@@ -1,4 +1,4 @@
-"""What a guarded run gives back: images, and what was decided about each."""
+"""The result of a guarded run: the images, and the decisions about each sample."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..client import Decision, SampleResult
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was decided about one sample at one step."""
+    """The decision about one sample at one step."""
 
     step: int
     decision: Decision
-    reason: str  # the service's, or why there is no score: the client's reasons, `not_captured`, `no_probe`
-    result: SampleResult | None = None  # all that the service said; none where it did not
+    reason: str  # the service's; without a score: a reason of ScoreFailure, `client_failed`, `not_captured` or `no_probe`
+    result: SampleResult | None = None  # the service's; None without a score
 
     @property
     def score(self) -> float | None:
@@ -25,74 +25,74 @@ class Judgement:
 
     @property
     def receipt(self) -> str | None:
-        """For the feedback."""
+        """To send with the image's quality to the client's `feedback`."""
         return None if self.result is None else self.result.receipt
 
 
 @dataclass(frozen=True)
 class GuardedSample:
-    """One sample of a run: its image, or that it was dropped, and why."""
+    """One sample of a run: its image unless it was dropped, and the decisions about it."""
 
-    index: int  # its place in the pipeline's answer
-    id: str  # the name that the service knows it by
-    image: Any | None  # as the pipeline gives it; none where the sample was dropped
-    judgements: tuple[Judgement, ...]  # one per step at which it was judged, in order
+    index: int  # in the pipeline's output
+    id: str  # its id in requests to the service
+    image: Any | None  # in the pipeline's output type; None if the sample was dropped
+    judgements: tuple[Judgement, ...]  # one per step at which it was to be scored, in order
 
     @property
     def decision(self) -> Decision:
-        """`drop` where one judgement said so."""
+        """`drop` if any judgement is."""
         return "drop" if any(judgement.decision == "drop" for judgement in self.judgements) else "keep"
 
     @property
     def step(self) -> int:
-        """Of the last judgement."""
+        """The step of the last judgement."""
         return self.judgements[-1].step
 
     @property
     def score(self) -> float | None:
-        """Of the last judgement."""
+        """The score of the last judgement; None without one."""
         return self.judgements[-1].score
 
     @property
     def reason(self) -> str:
-        """Of the last judgement."""
+        """The reason of the last judgement."""
         return self.judgements[-1].reason
 
     @property
     def receipts(self) -> tuple[str, ...]:
-        """All that came with its scores; they belong into one call of the client's `feedback`."""
+        """The receipts of all its scores, for one call of the client's `feedback`."""
         return tuple(judgement.receipt for judgement in self.judgements if judgement.receipt is not None)
 
 
 @dataclass(frozen=True)
 class GuardFailure:
-    """Why samples were kept without having been scored."""
+    """Why samples were kept without a score."""
 
-    step: int  # 0 where the whole run was not guarded
+    step: int  # 0 if the whole run was not guarded
     reason: str
     detail: str
 
 
 @dataclass(frozen=True)
 class GuardResult:
-    """A guarded run; behaves as the list of its images, with None in the place of every dropped one."""
+    """A guarded run. It can be indexed and iterated like the list `images`."""
 
     samples: tuple[GuardedSample, ...]
     failures: tuple[GuardFailure, ...]
 
     @property
     def outcome(self) -> Literal["scored", "failed_open"]:
-        """`failed_open` where some decision could not be made, so that its samples were kept."""
+        """`failed_open` if samples were kept because they could not be scored."""
         return "failed_open" if self.failures else "scored"
 
     @property
     def images(self) -> list[Any | None]:
-        """One per sample; None where it was dropped."""
+        """One per sample; None for a dropped one."""
         return [sample.image for sample in self.samples]
 
     @property
     def kept(self) -> list[GuardedSample]:
-        """The samples that have an image."""
+        """The samples that were not dropped."""
         return [sample for sample in self.samples if sample.decision == "keep"]
 
     def __len__(self) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..capture.layers import DEFAULT_LAYERS
-from ..training import Progress
+from ..capture.families import DEFAULT_LAYERS
+from ..progress import Progress
 from .backbones import TRUE
 from .clock import milliseconds, one_thread
 from .layers import LayerTimes, extra_memory, layer_times

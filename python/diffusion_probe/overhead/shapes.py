@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..capture.families import Layout, family_of, text_layers
-from ..capture.layers import choose_layers
+from ..capture.attention_hook import AttentionHook
+from ..capture.families import Layout, choose_layers, family_of, text_layers
 from ..capture.reduction import AttentionCall
-from ..capture.tap import AttentionTap
 from ..tiny import tiny_pipeline
 from .backbones import TRUE
 
@@ -69,7 +68,7 @@ def true_shapes(name: str) -> Shapes:
     every: list[AttentionShape] = []
     with torch.no_grad(), FlopCounterMode(display=False) as operations, _KernelCalls(every.append), ExitStack() as stack:
         for layer in choose_layers(pipe, None):
-            stack.enter_context(AttentionTap(layer, _note(seen, layer)).on(layers[layer]))
+            stack.enter_context(AttentionHook(layer, _note(seen, layer)).attached(layers[layer]))
         denoiser(**arguments)
     with_values = backbone.call()
     layouts = {shape: family.layout(denoiser, with_values, (shape.queries, shape.keys)) for shape in set(seen.values())}

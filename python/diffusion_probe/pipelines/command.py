@@ -11,10 +11,10 @@ import torch
 from accelerate import PartialState
 from diffusers import DiffusionPipeline
 
-from ..collect import Share, collect, missing_shards
-from ..dataset import SPLITS
-from ..manifest import Metric
+from ..data.collect import Share, collect, missing_shards
+from ..data.dataset import SPLITS
 from ..metrics import Judge, load_metric
+from ..probe.manifest import Metric
 from .cost import estimate, measure
 from .prompts import PromptFile
 from .source import PipelineSource

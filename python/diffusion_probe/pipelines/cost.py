@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..source import Source
+from ..data.source import Source
 
 HOUR = 3600
 

@@ -11,9 +11,9 @@ import torch
 from PIL.Image import Image
 
 from ..capture import AttentionCapture, CaptureRun
-from ..dataset import join
-from ..manifest import Capture, Metric, Point
-from ..source import Samples
+from ..data.shards import join
+from ..data.source import Samples
+from ..probe.manifest import Capture, Metric, Point
 
 Judged = Callable[[Sequence[Image], Sequence[str]], np.ndarray]
 """Images and the prompt of each, to the quality of each, float32, nan where there is none."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..export import export_graph
-from ..manifest import sha256_of
+from ..probe.manifest import sha256_of
+from ..probe.onnx_graph import export_graph
 from .backbone import Denoiser
 from .flow import GUIDANCE, SHIFT, STEPS
 from .language import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY

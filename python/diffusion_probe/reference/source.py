@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.source import Samples
 from ..devices import mixed_precision
-from ..manifest import Capture, Metric, Point
-from ..source import Samples
+from ..probe.manifest import Capture, Metric, Point
 from .backbone import TIMESTEPS, Backbone, pad_ids
 from .flow import GUIDANCE, SHIFT, STEPS, Step, noise_levels, sample
 from .language import tokenize

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..devices import mixed_precision
-from ..trainer import Schedule, Trainer
-from ..training import load_checkpoint
+from ..training.checkpoint import load_checkpoint
+from ..training.loop import Schedule, Trainer
 from .backbone import Backbone, BackboneConfig, pad_ids
 from .flow import noised
 from .language import BEGIN_ID, tokenize

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..devices import mixed_precision
-from ..trainer import Schedule, Trainer
-from ..training import load_checkpoint
+from ..training.checkpoint import load_checkpoint
+from ..training.loop import Schedule, Trainer
 from .backbone import pad_ids
 from .corruption import Labelled, label, sample_labelled, smear
 from .language import BACKGROUNDS, PICTOGRAMS, tokenize

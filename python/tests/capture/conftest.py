@@ -1,4 +1,4 @@
-"""What the tests of capture share: tiny pipelines."""
+"""Shared by the tests of capture: tiny pipelines."""
 
 from __future__ import annotations
 

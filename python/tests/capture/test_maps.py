@@ -1,4 +1,4 @@
-"""Captured maps against whole softmax matrices, computed plainly in float64 from what each attention module was given."""
+"""Captured maps equal the softmax matrix, computed in float64 from the arguments of each attention module."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FLUX_TEXT = 24
 LAYERS = {
     "sd15": 7,
     "sdxl": 8,
-    "sd3": 3,  # and not the second attention of the first block, which is the image's with itself
+    "sd3": 3,  # without the second attention of the first block, which is self-attention of the image
     "flux": 4,
     "qwen-image": 3,
 }
 
 
 class Recorder:
-    """Keeps what every attention module was given, call by call."""
+    """Records the arguments of every call of every attention module."""
 
     def __init__(self, pipe: Any):
         self.calls: dict[str, list[dict[str, Any]]] = {name: [] for name in text_layers(pipe)}
@@ -46,15 +46,15 @@ class Recorder:
 
 
 @pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=["one prompt", "two prompts"])
-def test_maps_are_those_of_the_whole_softmax(backbone, prompts: list[str]) -> None:
+def test_maps_equal_those_of_the_whole_softmax(backbone, prompts: list[str]) -> None:
     recorder = Recorder(backbone.pipe)
     run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**backbone.arguments(prompts=prompts))
     assert len(run.settings.layers) == LAYERS[backbone.name]
-    call = 2 if backbone.name == "qwen-image" else 1  # guided by two calls, the second step is the third call
+    call = 2 if backbone.name == "qwen-image" else 1  # two calls per step: the conditional call of step 2 is the third
     compare(backbone, run, recorder, call, len(prompts))
 
 
-def test_unguided_rows_are_all_images(make_backbone) -> None:
+def test_without_guidance_every_row_is_an_image(make_backbone) -> None:
     backbone = make_backbone("sdxl")
     recorder = Recorder(backbone.pipe)
     run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**backbone.arguments(guidance_scale=1.0))
@@ -70,7 +70,7 @@ def test_flux_with_true_guidance_captures_the_call_with_the_prompt(make_backbone
     compare(backbone, run, recorder, 2, 1)
 
 
-def test_sd3_with_skipped_layers_counts_steps_not_calls(make_backbone) -> None:
+def test_skip_layer_guidance_of_sd3_does_not_count_as_a_step(make_backbone) -> None:
     backbone = make_backbone("sd3")
     recorder = Recorder(backbone.pipe)
     arguments = backbone.arguments(skip_guidance_layers=[0], skip_layer_guidance_start=-1.0, skip_layer_guidance_stop=1.0)
@@ -97,11 +97,11 @@ def test_sixteen_bit_pipelines_give_finite_maps_near_those_of_full_precision(mak
     full = capture(**backbone.arguments()).steps[2]
     backbone.pipe.to(torch.bfloat16)
     half = capture(**backbone.arguments()).steps[2]
-    assert half.timestep == full.timestep, "bfloat16 has no room for a timestep: it comes from the scheduler"
+    assert half.timestep == full.timestep, "the timestep comes from the scheduler, since bfloat16 would round it"
     np.testing.assert_allclose(half.attention, full.attention, atol=0.01)
 
 
-def test_embeddings_of_more_than_one_text_window_are_captured_whole(make_backbone) -> None:
+def test_embeddings_longer_than_one_text_window_are_captured_completely(make_backbone) -> None:
     backbone = make_backbone("sd15")
     embeddings = torch.randn(1, 2 * CLIP_LENGTH, 32, generator=torch.Generator().manual_seed(1))
     mask = np.ones((1, 2 * CLIP_LENGTH), bool)
@@ -111,7 +111,7 @@ def test_embeddings_of_more_than_one_text_window_are_captured_whole(make_backbon
 
 
 def compare(backbone, run, recorder: Recorder, call: int, prompts: int) -> None:
-    """The maps of one run against those of the recorded call of each layer."""
+    """Compare the maps of a run with those computed from the recorded call of each layer."""
     captured = run.steps[2]
     words = [word_positions(backbone.name, prompt) for prompt in range(prompts)]
     assert captured.attention.dtype == np.float16
@@ -136,7 +136,7 @@ def sizes(name: str, layer: str) -> tuple[int, int]:
 
 
 def word_positions(name: str, prompt: int) -> list[int]:
-    """Where the words of a prompt stand in the backbone's text."""
+    """The text positions of a prompt's words."""
     words = range(WORDS[prompt])
     clip = [1 + word for word in words]
     return {
@@ -150,7 +150,7 @@ def word_positions(name: str, prompt: int) -> list[int]:
 
 @torch.no_grad()
 def probabilities(backbone, layer: str, kwargs: dict[str, Any]) -> Tensor:
-    """Probability of each text position at each place of the image, mean over heads: float64 [rows, text, places]."""
+    """Probability of each text position at each image position, mean over heads: float64 [rows, text, image]."""
     compute = {"sd15": _cross, "sdxl": _cross, "sd3": _sd3, "flux": _flux, "qwen-image": _qwen}[backbone.name]
     return compute(text_layers(backbone.pipe)[layer], kwargs)
 
@@ -173,7 +173,7 @@ def _flux(attn: Any, kwargs: dict[str, Any]) -> Tensor:
         query = torch.cat([attn.norm_added_q(_heads(attn.add_q_proj(text), attn)), query], dim=2)
         key = torch.cat([attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), key], dim=2)
     cosine, sine = kwargs["image_rotary_emb"]
-    query, key = (x * cosine + _turned(x) * sine for x in (query, key))
+    query, key = (x * cosine + _rotated(x) * sine for x in (query, key))
     return _softmax(query[:, :, FLUX_TEXT:], key)[:, :FLUX_TEXT]
 
 
@@ -181,10 +181,10 @@ def _qwen(attn: Any, kwargs: dict[str, Any]) -> Tensor:
     image, text = kwargs["hidden_states"], kwargs["encoder_hidden_states"]
     image_turn, text_turn = kwargs["image_rotary_emb"]
     keys = [
-        _turned_by(attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), text_turn),
-        _turned_by(attn.norm_k(_heads(attn.to_k(image), attn)), image_turn),
+        _rotated_complex(attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), text_turn),
+        _rotated_complex(attn.norm_k(_heads(attn.to_k(image), attn)), image_turn),
     ]
-    query = _turned_by(attn.norm_q(_heads(attn.to_q(image), attn)), image_turn)
+    query = _rotated_complex(attn.norm_q(_heads(attn.to_q(image), attn)), image_turn)
     return _softmax(query, torch.cat(keys, dim=2), kwargs.get("encoder_hidden_states_mask"))[:, : text.shape[1]]
 
 
@@ -192,13 +192,13 @@ def _heads(x: Tensor, attn: Any) -> Tensor:
     return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
 
-def _turned(x: Tensor) -> Tensor:
+def _rotated(x: Tensor) -> Tensor:
     """(a, b) to (-b, a), pair by pair."""
     first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack([-second, first], dim=-1).flatten(-2)
 
 
-def _turned_by(x: Tensor, turn: Tensor) -> Tensor:
+def _rotated_complex(x: Tensor, turn: Tensor) -> Tensor:
     pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
     return torch.view_as_real(pairs * turn).flatten(-2)
 

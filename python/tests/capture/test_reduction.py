@@ -1,4 +1,4 @@
-"""The chunked softmax against the whole one, with masks, and within its memory."""
+"""The chunked softmax equals the whole one, with every kind of mask, and its memory is bounded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from diffusion_probe.capture.reduction import AttentionCall, pool, token_maps
 
-# FLUX.1 at 1024 x 1024: 4096 places, 512 text positions, heads of 128. Peak memory does not depend on the number of heads.
+# FLUX.1 at 1024 x 1024: 4096 image and 512 text positions, head size 128. Peak memory does not depend on the number of heads.
 MEASURE = """
 import resource, torch
 from diffusion_probe.capture.reduction import AttentionCall, token_maps
@@ -42,7 +42,7 @@ def whole(call: AttentionCall) -> torch.Tensor:
 
 @pytest.mark.parametrize("chunk_bytes", [1, 28, 100, 300, 1 << 20])
 @pytest.mark.parametrize("kind", ["none", "keys", "added", "per head and query"])
-def test_chunks_add_up_to_the_whole(chunk_bytes: int, kind: str) -> None:
+def test_chunked_softmax_equals_the_whole_softmax(chunk_bytes: int, kind: str) -> None:
     keys = torch.tensor([True] * 5 + [False, True])
     mask = {
         "none": None,
@@ -55,14 +55,14 @@ def test_chunks_add_up_to_the_whole(chunk_bytes: int, kind: str) -> None:
     torch.testing.assert_close(token_maps(one, columns, chunk_bytes), whole(one)[columns].float(), atol=1e-6, rtol=1e-5)
 
 
-def test_autocast_does_not_halve_the_precision() -> None:
+def test_autocast_does_not_reduce_the_precision() -> None:
     one = call()
     with torch.autocast("cpu", torch.bfloat16):
         inside = token_maps(one, torch.arange(7))
     assert torch.equal(inside, token_maps(one, torch.arange(7)))
 
 
-def test_a_row_takes_its_own_mask_and_its_image_queries() -> None:
+def test_a_row_has_its_own_mask_and_its_image_queries() -> None:
     mask = torch.ones(2, 1, 1, 7, dtype=torch.bool)
     mask[1, ..., 3:] = False
     query, key = torch.randn(2, 3, 10, 4), torch.randn(2, 3, 7, 4)
@@ -73,7 +73,7 @@ def test_a_row_takes_its_own_mask_and_its_image_queries() -> None:
     torch.testing.assert_close(maps.sum(0), torch.ones(6))
 
 
-def test_pooling_keeps_mass_also_where_the_grid_is_finer() -> None:
+def test_pooling_keeps_the_sum_over_tokens_even_on_a_finer_grid() -> None:
     maps = torch.rand(5, 6 * 9).softmax(0)
     for grid in ((4, 4), (16, 16)):
         pooled = pool(maps, (6, 9), grid)

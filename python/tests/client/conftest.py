@@ -1,4 +1,4 @@
-"""What the tests of the client share: both clients behind one face, requests, and how impostors speak."""
+"""Shared by the tests of the client: both clients with one synchronous interface, and handlers for fake servers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import pytest
 
 from diffusion_probe.client import AsyncProbeClient, ProbeClient, ScoreFailure
 
-ANSWER_END = b"\r\n\r\n"
+HEAD_END = b"\r\n\r\n"
 
 
 class Client:
-    """One of the two clients, called without asyncio."""
+    """One of the two clients, with a synchronous interface."""
 
     def __init__(self, kind: str, origin: str, settings: dict[str, Any]):
-        self.told: list[ScoreFailure] = []
+        self.problems: list[ScoreFailure] = []
         self.runner = asyncio.Runner() if kind == "async" else None
         self.inner = (AsyncProbeClient if self.runner else ProbeClient)(
-            origin, **{"on_problem": self.told.append, "deadline_ms": 30_000.0, **settings}
+            origin, **{"on_problem": self.problems.append, "deadline_ms": 30_000.0, **settings}
         )
 
     def score(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,7 +46,7 @@ class Client:
 
 @pytest.fixture(params=["sync", "async"])
 def client_of(request: pytest.FixtureRequest):
-    """Makes clients of each kind; they are closed with the test."""
+    """Makes clients of each kind. They are closed after the test."""
     clients: list[Client] = []
 
     def make(origin: str, **settings: Any) -> Client:
@@ -60,44 +60,44 @@ def client_of(request: pytest.FixtureRequest):
 
 @pytest.fixture
 def attention() -> np.ndarray:
-    """Three samples."""
+    """Of three samples."""
     return np.full((3, 2, 4, 5, 5), 0.25, np.float16)
 
 
-def read_request(connection: socket.socket) -> tuple[str, bytes]:
+def _read_request(connection: socket.socket) -> tuple[str, bytes]:
     """Head and body of a request."""
     data = b""
-    while ANSWER_END not in data:
-        data += _more(connection)
-    head, body = data.split(ANSWER_END, 1)
+    while HEAD_END not in data:
+        data += _receive(connection)
+    head, body = data.split(HEAD_END, 1)
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
     while len(body) < int(lengths[0] if lengths else 0):
-        body += _more(connection)
+        body += _receive(connection)
     return head.decode().lower(), body
 
 
-def _more(connection: socket.socket) -> bytes:
-    part = connection.recv(65536)
-    if not part:
-        raise ConnectionError("the client has gone")
-    return part
+def _receive(connection: socket.socket) -> bytes:
+    chunk = connection.recv(65536)
+    if not chunk:
+        raise ConnectionError("the client closed the connection")
+    return chunk
 
 
-def answer(connection: socket.socket, body: Any, status: str = "200 OK", *headers: str) -> None:
-    """A whole answer; after it the connection closes."""
+def _respond(connection: socket.socket, body: Any, status: str = "200 OK", *headers: str) -> None:
+    """Send a complete response, after which the connection closes."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = [f"HTTP/1.1 {status}", f"content-length: {len(content)}", "connection: close", *headers]
-    connection.sendall("\r\n".join(head).encode() + ANSWER_END + content)
+    connection.sendall("\r\n".join(head).encode() + HEAD_END + content)
 
 
 @pytest.fixture
-def speak():
-    """An impostor's handler that reads a request and answers."""
+def respond():
+    """Makes a handler that reads a request and sends a response."""
 
     def handler(body: Any, status: str = "200 OK", *headers: str) -> Callable[[socket.socket], None]:
         def handle(connection: socket.socket) -> None:
-            read_request(connection)
-            answer(connection, body, status, *headers)
+            _read_request(connection)
+            _respond(connection, body, status, *headers)
 
         return handle
 
@@ -105,14 +105,14 @@ def speak():
 
 
 @pytest.fixture
-def listen():
-    """Reads a request: its head in lower case, and its body."""
-    return read_request
+def read_request():
+    """Reads a request. Returns its head in lower case, and its body."""
+    return _read_request
 
 
 @pytest.fixture
-def scored():
-    """An answer of the service for so many samples, with changes."""
+def scored_response():
+    """The body of a /score response in which every sample is dropped, with changes to each result."""
 
     def make(samples: int = 3, **changes: Any) -> dict[str, Any]:
         results = [

@@ -1,4 +1,4 @@
-"""A mistake of the caller is named: the field, what came, what was expected. Nothing is sent."""
+"""A wrong argument raises an error that says which it is, what was received and what was expected. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors.numpy import load
 
 from diffusion_probe.client import InvalidInputError, ProbeClient
 
-NOBODY = "http://127.0.0.1:1"
+UNUSED_ORIGIN = "http://127.0.0.1:1"
 ATTENTION = np.full((3, 2, 4, 5, 5), 0.25, np.float16)
 
 MISTAKES = [
@@ -22,14 +22,14 @@ MISTAKES = [
     ({"timestep": "778"}, "timestep is a str: expected a numpy array of float32 or float64"),
     ({"timestep": float("nan")}, "timestep is nan: expected a finite number"),
     ({"timestep": np.zeros(2, np.float32)}, "timestep is [2]: expected a number, or [3], one per sample"),
-    ({"token_mask": np.ones((3, 5), np.uint8)}, "token_mask is [3, 5]: expected [3, 4], as attention has batch and tokens"),
+    ({"token_mask": np.ones((3, 5), np.uint8)}, "token_mask is [3, 5]: expected [3, 4], batch and tokens of attention"),
     ({"token_mask": np.ones((3, 4))}, "token_mask is float64: expected a numpy array of bool or uint8"),
     ({"signals": {"hint": np.zeros((2, 1), np.float32)}}, "hint is [2, 1]: expected [3, ...], one row per sample"),
     ({"signals": {"timestep": np.zeros(3, np.float32)}}, "signals is timestep: expected names other than"),
     ({"sample_ids": ["a", "b"]}, "sample_ids is ['a', 'b']: expected 3 texts, one per sample"),
     ({"sample_ids": "abc"}, "sample_ids is 'abc': expected 3 texts, one per sample"),
     ({"policy": "top_k"}, "policy is 'top_k': expected an object with a name"),
-    ({"policy": {"name": "top_k", "k": float("inf")}}, "policy is {'name': 'top_k', 'k': inf}: expected what JSON can say"),
+    ({"policy": {"name": "top_k", "k": float("inf")}}, "policy is {'name': 'top_k', 'k': inf}: expected a JSON object"),
     ({"step": 0}, "step is 0: expected a whole number from 1"),
     ({"total_steps": 2.5}, "total_steps is 2.5: expected a whole number from 1"),
     ({"model": 1}, "model is a int: expected a text"),
@@ -40,19 +40,19 @@ MISTAKES = [
 @pytest.mark.parametrize(
     ("given", "message"), MISTAKES, ids=[f"{next(iter(given))}-{i}" for i, (given, _) in enumerate(MISTAKES)]
 )
-def test_scoring(client_of, given: dict[str, Any], message: str) -> None:
-    client = client_of(NOBODY)
+def test_mistakes_in_score(client_of, given: dict[str, Any], message: str) -> None:
+    client = client_of(UNUSED_ORIGIN)
     with pytest.raises(InvalidInputError) as mistake:
         client.score(**{"attention": ATTENTION, "timestep": 1.0, **given})
     assert isinstance(mistake.value, ValueError)
     assert str(mistake.value).startswith(message)
     assert mistake.value.field in message
-    assert client.told == []
+    assert client.problems == []
 
 
-def test_an_option_that_does_not_exist(client_of) -> None:
-    with pytest.raises(TypeError, match="there is no option tokens: expected token_mask"):
-        client_of(NOBODY).score(ATTENTION, 1.0, tokens=ATTENTION)
+def test_an_unknown_option(client_of) -> None:
+    with pytest.raises(TypeError, match="unknown option tokens: expected token_mask"):
+        client_of(UNUSED_ORIGIN).score(ATTENTION, 1.0, tokens=ATTENTION)
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,16 @@ def test_an_option_that_does_not_exist(client_of) -> None:
         (["x"], [None], "quality is None: expected a finite number"),
     ],
 )
-def test_feedback(client_of, receipts: Any, quality: Any, message: str) -> None:
+def test_mistakes_in_feedback(client_of, receipts: Any, quality: Any, message: str) -> None:
     with pytest.raises(InvalidInputError) as mistake:
-        client_of(NOBODY).feedback(receipts, quality)
+        client_of(UNUSED_ORIGIN).feedback(receipts, quality)
     assert str(mistake.value).startswith(message)
 
 
 @pytest.mark.parametrize(
     "origin", ["127.0.0.1:8080", "ftp://host", "http://", "http://host/path", "unix://host", "unix:///", 8080]
 )
-def test_origins(origin: Any) -> None:
+def test_mistakes_in_the_origin(origin: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"origin is .*: expected http://host:port"):
         ProbeClient(origin)
 
@@ -89,15 +89,15 @@ def test_origins(origin: Any) -> None:
         ({"breaker_seconds": float("nan")}, "breaker_seconds is nan: expected a number from 0"),
     ],
 )
-def test_settings(client_of, settings: dict[str, Any], message: str) -> None:
+def test_mistakes_in_the_settings(client_of, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError) as mistake:
-        client_of(NOBODY, **settings)
+        client_of(UNUSED_ORIGIN, **settings)
     assert str(mistake.value) == message
 
 
-def test_what_is_right_arrives_as_it_was_given(client_of, impostor, listen) -> None:
+def test_correct_arguments_are_sent_unchanged(client_of, fake_server, read_request) -> None:
     bodies: list[bytes] = []
-    client = client_of(impostor(lambda connection: bodies.append(listen(connection)[1])).origin, retries=0)
+    client = client_of(fake_server(lambda connection: bodies.append(read_request(connection)[1])).origin, retries=0)
     strided = np.asfortranarray(np.random.default_rng(0).random((3, 2, 4, 5, 5), np.float32))
     hint = np.arange(6).reshape(3, 2)
     client.score(

@@ -1,4 +1,4 @@
-"""Both clients, and the probe in-process, against the real service."""
+"""Both clients and LocalProbe against the real service."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CLOSE = 1e-3
 
 @pytest.fixture(scope="module")
 def group() -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors and the metadata of an example that lies in the repository."""
+    """The tensors and the metadata of the repository's example."""
     with safe_open(ROOT / "examples" / "group.safetensors", framework="np") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (it is no mapping)
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (it is not a mapping)
 
 
-def test_a_group_is_scored_every_option_included(client_of, service, group) -> None:
+def test_a_group_is_scored_with_every_option(client_of, service, group) -> None:
     tensors, metadata = group
     client = client_of(service.origin)
     outcome = client.score(
@@ -49,7 +49,7 @@ def test_a_group_is_scored_every_option_included(client_of, service, group) -> N
     assert [result.id for result in outcome.results] == [f"seed {index}" for index in range(8)]
     assert sorted(result.rank for result in outcome.results) == list(range(1, 9))
     assert all(result.would_drop == (result.decision == "drop") and result.receipt for result in outcome.results)
-    assert client.told == []
+    assert client.problems == []
 
 
 def test_the_probe_in_process_gives_the_same_scores(client_of, service, group) -> None:
@@ -57,12 +57,12 @@ def test_the_probe_in_process_gives_the_same_scores(client_of, service, group) -
     outcome = client_of(service.origin).score(tensors["attention"], tensors["timestep"], token_mask=tensors["token_mask"])
     local = LocalProbe(ROOT / "models" / outcome.model / str(outcome.version), threads=1)
     scores = [result.score for result in outcome.results]
-    assert np.ptp(scores) > 10 * CLOSE, "samples that all score alike would prove nothing"
+    assert np.ptp(scores) > 10 * CLOSE, "equal scores would prove nothing"
     inputs = {"attention": tensors["attention"], "timestep": float(tensors["timestep"][0])}
     np.testing.assert_allclose(local.score(**inputs, token_mask=tensors["token_mask"]), scores, atol=CLOSE)
 
 
-def test_masked_tokens_do_not_count_in_process_either(client_of, service, group) -> None:
+def test_masked_tokens_are_ignored_in_process_too(client_of, service, group) -> None:
     tensors, _ = group
     attention, mask = tensors["attention"].copy(), tensors["token_mask"].copy()
     mask[:, -2:] = 0
@@ -73,19 +73,19 @@ def test_masked_tokens_do_not_count_in_process_either(client_of, service, group)
     np.testing.assert_allclose(scores, [result.score for result in outcome.results], atol=CLOSE)
 
 
-def test_the_probe_in_process_names_what_does_not_fit(group) -> None:
+def test_the_probe_in_process_names_the_wrong_input(group) -> None:
     tensors, _ = group
     local = LocalProbe(ROOT / "models" / "pictogram" / "1", threads=1)
     layers = tensors["attention"].shape[1]
     with pytest.raises(InvalidInputError, match=rf"attention is \[8, {layers - 1}, .*: expected \[8, {layers}, "):
         local.score(tensors["attention"][:, 1:], 1.0)
-    with pytest.raises(InvalidInputError, match="hint is there: expected the tensors attention"):
+    with pytest.raises(InvalidInputError, match="hint is given: expected the tensors attention"):
         local.score(tensors["attention"], 1.0, signals={"hint": np.zeros((8, 1), np.float32)})
     with pytest.raises(FileNotFoundError, match=r"no probe\.json in"):
         LocalProbe("nowhere")
 
 
-def test_feedback_is_taken_each_receipt_once(client_of, service, group) -> None:
+def test_feedback_counts_each_receipt_once(client_of, service, group) -> None:
     tensors, _ = group
     client = client_of(service.origin)
     outcome = client.score(tensors["attention"], tensors["timestep"], policy={"name": "score_only"})
@@ -93,16 +93,16 @@ def test_feedback_is_taken_each_receipt_once(client_of, service, group) -> None:
     assert client.feedback(receipts, np.linspace(0, 1, 8)).accepted == 8
     again = client.feedback(receipts[:1], 0.5)
     assert (again.accepted, again.refused) == (0, (RefusedReceipt(0, "repeated"),))
-    assert client.told == []
+    assert client.problems == []
 
 
-def test_a_refused_request_keeps_everything_and_tells_the_problem(client_of, service, group) -> None:
+def test_a_refused_request_keeps_all_samples_and_reports_the_problem(client_of, service, group) -> None:
     tensors, _ = group
     client = client_of(service.origin)
     outcome = client.score(tensors["attention"], tensors["timestep"], capture_id="foreign")
     assert (outcome.outcome, outcome.reason, outcome.decisions) == ("failed_open", "refused", ("keep",) * 8)
     assert (outcome.problem.code, outcome.problem.field) == ("foreign_capture", "capture_id")
-    assert client.told == [outcome]
+    assert client.problems == [outcome]
 
 
 def test_the_probes_of_the_service_are_listed(client_of, service, group) -> None:
@@ -113,30 +113,30 @@ def test_the_probes_of_the_service_are_listed(client_of, service, group) -> None
     assert serving.contract["capture_id"] == metadata["capture_id"]
 
 
-def test_a_unix_socket_leads_to_the_service_as_well(client_of, service, group, impostor, tmp_path) -> None:
+def test_the_service_can_be_reached_through_a_unix_socket(client_of, service, group, fake_server, tmp_path) -> None:
     address = urlsplit(service.origin)
 
     def forward(connection: socket.socket) -> None:
         with socket.create_connection((address.hostname, address.port)) as onward:
-            back = threading.Thread(target=_pour, args=(onward, connection), daemon=True)
+            back = threading.Thread(target=_forward, args=(onward, connection), daemon=True)
             back.start()
-            _pour(connection, onward)
+            _forward(connection, onward)
             back.join()
 
     tensors, _ = group
-    client = client_of(impostor(forward, tmp_path / "probe.sock").origin)
+    client = client_of(fake_server(forward, tmp_path / "probe.sock").origin)
     assert client.score(tensors["attention"], tensors["timestep"]).outcome == "scored"
-    assert client.told == []
+    assert client.problems == []
 
 
-def _pour(source: socket.socket, target: socket.socket) -> None:
-    while part := source.recv(65536):
-        target.sendall(part)
+def _forward(source: socket.socket, target: socket.socket) -> None:
+    while chunk := source.recv(65536):
+        target.sendall(chunk)
     target.shutdown(socket.SHUT_WR)
 
 
 def test_a_client_made_before_a_fork_works_after_it(service) -> None:
-    """As servers do that load everything once and then fork their workers."""
+    """As in servers that fork workers after loading."""
     script = """
 import json, os, sys
 from diffusion_probe.client import ProbeClient
@@ -151,6 +151,6 @@ print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.mod
     assert json.loads(result.stdout) == [0, True]
 
 
-def test_it_needs_no_pytorch() -> None:
+def test_client_and_local_probe_do_not_import_pytorch() -> None:
     script = "import sys, diffusion_probe.client, diffusion_probe.local; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"

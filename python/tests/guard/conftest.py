@@ -1,4 +1,4 @@
-"""What the tests of the guard share: tiny pipelines, a probe for each, and the real service that serves them all."""
+"""Shared by the tests of the guard: tiny pipelines, a probe for each, and the real service that serves them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from diffusion_probe.calibrate import calibration_at
 from diffusion_probe.capture import AttentionCapture, CaptureRun, text_layers
 from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
-from diffusion_probe.dataset import Collection, Description
-from diffusion_probe.export import decision_point, export_onnx, torch_scores
+from diffusion_probe.data.dataset import Collection, Description
+from diffusion_probe.evaluation.calibrate import calibration_at
 from diffusion_probe.guard import ProbeGuard
-from diffusion_probe.manifest import Metric, Point, write_manifest
-from diffusion_probe.probe import Probe, ProbeConfig
+from diffusion_probe.probe.manifest import Metric, Point, write_manifest
+from diffusion_probe.probe.network import Probe, ProbeConfig
+from diffusion_probe.probe.onnx_graph import export_onnx, torch_scores
 from diffusion_probe.tiny import TINY, TinyBackbone
+from diffusion_probe.training.export import decision_point
 
 torch.set_num_threads(1)
 
@@ -46,7 +47,7 @@ def make_backbone() -> type[TinyBackbone]:
 
 @pytest.fixture(scope="session")
 def probe() -> Probe:
-    """One probe with random weights, spread out so that samples of a tiny backbone score differently."""
+    """One probe with random weights, scaled up so that samples of a tiny backbone have different scores."""
     torch.manual_seed(0)
     probe = Probe(CONFIG).eval()
     with torch.no_grad():
@@ -56,7 +57,7 @@ def probe() -> Probe:
 
 @pytest.fixture(scope="session")
 def models(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository with that probe, exported, calibrated and made out for each backbone."""
+    """A model repository with that probe, exported, and calibrated for each backbone."""
     root = tmp_path_factory.mktemp("models")
     graph = root.parent / f"{root.name}.onnx"
     export_onnx(probe, graph)
@@ -100,7 +101,7 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
 
 
 def calibration(description: Description, step: int, scores: np.ndarray) -> dict[str, Any]:
-    """As if so many good samples had scored between the two: under the default policy the worse is dropped, the better kept."""
+    """Of good samples with scores between the two: under the default policy the worse is dropped and the better is kept."""
     spread = np.linspace(*np.sort(scores), CALIBRATION_PROMPTS)[:, None]
     quality = np.ones(CALIBRATION_PROMPTS, np.float32)
     prompts = [str(index) for index in range(CALIBRATION_PROMPTS)]
@@ -108,7 +109,7 @@ def calibration(description: Description, step: int, scores: np.ndarray) -> dict
 
 
 def inputs_of(run: CaptureRun, step: int) -> dict[str, np.ndarray]:
-    """What a probe is fed of a captured step."""
+    """The probe's inputs for a captured step."""
     captured = run.steps[step]
     timestep = np.full(len(captured.images), captured.timestep, np.float32)
     return {"attention": captured.attention, "token_mask": captured.token_mask, "timestep": timestep}
@@ -116,7 +117,7 @@ def inputs_of(run: CaptureRun, step: int) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def scores(models: Path, probe: Probe) -> Callable[..., np.ndarray]:
-    """What PyTorch says about the samples of a call at a step, without service or guard."""
+    """PyTorch's scores of the samples of a call at a step, without service or guard."""
 
     def score(backbone: TinyBackbone, step: int, **changes: Any) -> np.ndarray:
         manifest = json.loads((models / backbone.name / "1" / "probe.json").read_text())
@@ -128,13 +129,13 @@ def scores(models: Path, probe: Probe) -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def client(models: Path, start_service: Callable[..., Any]):
-    """Of the real service that serves these probes."""
+    """A client of the real service, which serves these probes."""
     with ProbeClient(start_service(models).origin, deadline_ms=PATIENT_MS) as client:
         yield client
 
 
-class Watch:
-    """Counts the rows that a pipeline's denoiser and VAE really run."""
+class RowCounter:
+    """Counts the rows of each call of a pipeline's denoiser and VAE."""
 
     def __init__(self, backbone: TinyBackbone):
         self.denoised: list[int] = []
@@ -148,31 +149,31 @@ class Watch:
 
 
 @pytest.fixture
-def watch() -> type[Watch]:
-    """Counts rows."""
-    return Watch
+def count_rows() -> type[RowCounter]:
+    """Counts the rows of a backbone's calls."""
+    return RowCounter
 
 
-class DecidedClient:
-    """Drops the images whose numbers it was given, and scores all alike: where the matter is what becomes of them."""
+class FixedClient:
+    """Drops the images with the given indices. All scores are equal."""
 
     def __init__(self, dropped: tuple[int, ...]):
         self.dropped = dropped
 
     def score(self, attention: np.ndarray, timestep: float, *, sample_ids: list[str], **options: Any) -> ScoredGroup:
         results = tuple(self._result(index, name) for index, name in enumerate(sample_ids))
-        return ScoredGroup("decided", 1, "cpu", {"name": "score_only"}, results)
+        return ScoredGroup("fixed", 1, "cpu", {"name": "score_only"}, results)
 
     def _result(self, index: int, name: str) -> SampleResult:
         decision = "drop" if int(name.split("/")[1]) in self.dropped else "keep"
-        return SampleResult(index, name, 0.5, None, None, 1, None, decision == "drop", None, decision, "decided", None)
+        return SampleResult(index, name, 0.5, None, None, 1, None, decision == "drop", None, decision, "fixed", None)
 
 
 @pytest.fixture
 def guard_dropping(models: Path) -> Callable[..., ProbeGuard]:
-    """A guard that drops some images at the second step, whatever they look like."""
+    """A guard that drops the given images at the second step."""
 
     def make(backbone: TinyBackbone, *dropped: int) -> ProbeGuard:
-        return ProbeGuard(backbone.pipe, DecidedClient(dropped), probe=models / backbone.name / "1", steps=[2])
+        return ProbeGuard(backbone.pipe, FixedClient(dropped), probe=models / backbone.name / "1", steps=[2])
 
     return make

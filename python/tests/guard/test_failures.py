@@ -1,4 +1,4 @@
-"""Whatever fails, the images are those of the pipeline alone, and the result says what was not decided and why."""
+"""After any failure the images equal those of the pipeline alone, and the result says what failed and why."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from diffusers import FirstBlockCacheConfig
 from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
 from diffusion_probe.guard import ProbeGuard
 
-NOBODY = "http://127.0.0.1:1"
+UNUSED_ORIGIN = "http://127.0.0.1:1"
 SOON_MS = 200.0
 LONG_SECONDS = 20.0
 PATIENT_MS = 60_000.0
-GARBAGE = [b"", b"no json", b'{"outcome":"scored","results":[]}']
+MALFORMED = [b"", b"no json", b'{"outcome":"scored","results":[]}']
 
 
 def expect_all_kept(result, unguarded: np.ndarray, reason: str) -> None:
@@ -29,50 +29,50 @@ def expect_all_kept(result, unguarded: np.ndarray, reason: str) -> None:
     assert {(sample.decision, sample.reason, sample.score) for sample in result.samples} == {("keep", reason, None)}
 
 
-class Counting:
-    """A client that counts how often it was asked for the probes, and does not know them at first."""
+class ListingCounter:
+    """A client that counts calls of `models`, of which the first ones fail."""
 
-    def __init__(self, client: ProbeClient, silent: int = 0):
+    def __init__(self, client: ProbeClient, failing: int = 0):
         self.score = client.score
-        self.asked = 0
+        self.calls = 0
         self._client = client
-        self._silent = silent
+        self._failing = failing
 
     def models(self, **options: Any) -> Any:
-        self.asked += 1
-        return self._client.models(**options) if self.asked > self._silent else None
+        self.calls += 1
+        return self._client.models(**options) if self.calls > self._failing else None
 
 
 @pytest.fixture
 def folder(models):
-    """Of a backbone's probe, so that the service need not be asked."""
+    """The folder of a backbone's probe, so that the guard need not ask the service."""
     return lambda backbone: models / backbone.name / "1"
 
 
 def test_a_service_that_is_down(backbone, folder, caplog) -> None:
     unguarded = backbone()
-    guard = ProbeGuard(backbone.pipe, ProbeClient(NOBODY), probe=folder(backbone), deadline_ms=PATIENT_MS)
+    guard = ProbeGuard(backbone.pipe, ProbeClient(UNUSED_ORIGIN), probe=folder(backbone), deadline_ms=PATIENT_MS)
     with caplog.at_level(logging.WARNING, "diffusion_probe"):
         expect_all_kept(guard(**backbone.arguments()), unguarded, "network")
     assert "kept without a score at step 1: network" in caplog.text
 
 
-def test_a_service_that_is_down_before_it_said_what_it_serves(make_backbone, client) -> None:
+def test_a_service_that_does_not_list_its_probes_is_asked_again(make_backbone, client) -> None:
     backbone = make_backbone("sd15")
     unguarded = backbone()
-    counting = Counting(client, silent=1)
+    counting = ListingCounter(client, failing=1)
     guard = ProbeGuard(backbone.pipe, counting, model="sd15", deadline_ms=PATIENT_MS)
     expect_all_kept(guard(**backbone.arguments()), unguarded, "no_probe")
-    assert guard(**backbone.arguments()).outcome == "scored", "it asks again at the next run"
+    assert guard(**backbone.arguments()).outcome == "scored", "the next run asks again"
 
 
-def test_a_service_that_is_slow(make_backbone, folder, impostor) -> None:
+def test_a_service_that_is_slow(make_backbone, folder, fake_server) -> None:
     silence = threading.Event()
     backbone = make_backbone("sd15")
     unguarded = backbone()
     guard = ProbeGuard(
         backbone.pipe,
-        ProbeClient(impostor(lambda connection: silence.wait()).origin),
+        ProbeClient(fake_server(lambda connection: silence.wait()).origin),
         probe=folder(backbone),
         deadline_ms=SOON_MS,
     )
@@ -82,8 +82,8 @@ def test_a_service_that_is_slow(make_backbone, folder, impostor) -> None:
     silence.set()
 
 
-@pytest.mark.parametrize("body", GARBAGE, ids=repr)
-def test_a_service_that_answers_garbage(make_backbone, folder, impostor, body: bytes) -> None:
+@pytest.mark.parametrize("body", MALFORMED, ids=repr)
+def test_a_service_that_sends_malformed_responses(make_backbone, folder, fake_server, body: bytes) -> None:
     def handle(connection) -> None:
         head = connection.recv(65536)
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -94,12 +94,12 @@ def test_a_service_that_answers_garbage(make_backbone, folder, impostor, body: b
 
     backbone = make_backbone("flux")
     unguarded = backbone()
-    guard = ProbeGuard(backbone.pipe, ProbeClient(impostor(handle).origin), probe=folder(backbone), deadline_ms=PATIENT_MS)
+    guard = ProbeGuard(backbone.pipe, ProbeClient(fake_server(handle).origin), probe=folder(backbone), deadline_ms=PATIENT_MS)
     expect_all_kept(guard(**backbone.arguments()), unguarded, "malformed_answer")
 
 
-def test_a_service_that_refuses(make_backbone, client, folder, tmp_path) -> None:
-    """It has another probe under this name than the folder that the guard was given."""
+def test_a_service_that_refuses_the_request(make_backbone, client, folder, tmp_path) -> None:
+    """The service has another probe under this name than the guard's folder."""
     backbone = make_backbone("sdxl")
     unguarded = backbone()
     guard = ProbeGuard(backbone.pipe, client, model="flux@1", probe=folder(backbone), deadline_ms=PATIENT_MS)
@@ -108,15 +108,15 @@ def test_a_service_that_refuses(make_backbone, client, folder, tmp_path) -> None
     assert "captured with other layers or settings" in result.failures[0].detail
 
 
-def test_a_probe_that_was_replaced_is_asked_for_again(make_backbone, client) -> None:
+def test_after_a_refusal_the_probe_is_looked_up_again(make_backbone, client) -> None:
     backbone = make_backbone("sdxl")
-    counting = Counting(client)
+    counting = ListingCounter(client)
     guard = ProbeGuard(backbone.pipe, counting, model="sdxl", deadline_ms=PATIENT_MS)
-    asked = []
-    for steps in (4, 4, 3, 4):  # the probe knows runs of 4: as if another had come, the service refuses what is captured of 3
+    listings = []
+    for steps in (4, 4, 3, 4):  # the service refuses steps of a run of 3: the probe was trained on runs of 4
         assert guard(**backbone.arguments(num_inference_steps=steps)).outcome == ("scored" if steps == 4 else "failed_open")
-        asked.append(counting.asked)
-    assert asked == [1, 1, 1, 2]
+        listings.append(counting.calls)
+    assert listings == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_a_probe_that_was_replaced_is_asked_for_again(make_backbone, client) -> 
     [
         ({"model": "nowhere"}, "the service serves no probe nowhere"),
         ({}, "the service has several probes: name one of"),
-        ({"model": "sd15", "steps": [4]}, "sd15 cannot judge at step 4: expected some of [1, 2, 3]"),
+        ({"model": "sd15", "steps": [4]}, "sd15 cannot score at step 4: expected some of [1, 2, 3]"),
     ],
 )
-def test_a_probe_that_is_not_there(make_backbone, client, settings: dict[str, Any], detail: str) -> None:
+def test_a_probe_or_step_that_does_not_exist(make_backbone, client, settings: dict[str, Any], detail: str) -> None:
     backbone = make_backbone("sd15")
     unguarded = backbone()
     result = ProbeGuard(backbone.pipe, client, deadline_ms=PATIENT_MS, **settings)(**backbone.arguments())
@@ -135,17 +135,17 @@ def test_a_probe_that_is_not_there(make_backbone, client, settings: dict[str, An
     assert result.failures[0].detail.startswith(detail)
 
 
-def test_a_client_of_another_make(make_backbone, folder) -> None:
+def test_a_client_that_breaks_its_interface(make_backbone, folder) -> None:
     class Raising:
         def score(self, *args: Any, **options: Any) -> Any:
             raise RuntimeError("out of order")
 
-    class Odd:
+    class Empty:
         def score(self, *args: Any, **options: Any) -> Any:
             return ScoredGroup("x", 1, "cpu", {"name": "x"}, ())
 
     class Half:
-        """As many answers as nobody asked for, and the first would drop."""
+        """One result for two samples, which would drop the first."""
 
         def score(self, *args: Any, **options: Any) -> Any:
             one = SampleResult(0, None, 0.5, None, None, 1, None, True, None, "drop", "half", None)
@@ -155,7 +155,7 @@ def test_a_client_of_another_make(make_backbone, folder) -> None:
         def score(self, *args: Any, **options: Any) -> Any:
             return None
 
-    class Leaving:
+    class Exiting:
         def score(self, *args: Any, **options: Any) -> Any:
             raise SystemExit(1)
 
@@ -167,14 +167,14 @@ def test_a_client_of_another_make(make_backbone, folder) -> None:
 
     backbone = make_backbone("sd15")
     unguarded = backbone()
-    for kind in (Raising, Odd, Half, Mute, Leaving, Hanging):
+    for kind in (Raising, Empty, Half, Mute, Exiting, Hanging):
         reason = "timeout" if kind is Hanging else "client_failed"
         guard = ProbeGuard(backbone.pipe, kind(), probe=folder(backbone), deadline_ms=SOON_MS if kind is Hanging else PATIENT_MS)
         expect_all_kept(guard(**backbone.arguments()), unguarded, reason)
     Hanging.silence.set()
 
 
-def test_an_answer_that_makes_no_sense_spares_the_other_prompts(make_backbone, folder) -> None:
+def test_a_malformed_outcome_affects_only_its_own_prompt(make_backbone, folder) -> None:
     class Mixed:
         def score(self, attention: np.ndarray, timestep: float, *, group: str, sample_ids: list[str], **options: Any) -> Any:
             if group.endswith("/0"):
@@ -197,7 +197,7 @@ def test_an_answer_that_makes_no_sense_spares_the_other_prompts(make_backbone, f
         assert np.allclose(result[index], unguarded[index], atol=2e-5)
 
 
-def test_attention_that_cannot_be_seen(make_backbone, client) -> None:
+def test_attention_that_cannot_be_read(make_backbone, client) -> None:
     class Homemade:
         def __call__(self, attn: Any, hidden_states: Any, encoder_hidden_states: Any = None, attention_mask: Any = None) -> Any:
             return hidden_states
@@ -211,7 +211,7 @@ def test_attention_that_cannot_be_seen(make_backbone, client) -> None:
     assert "Homemade is not supported" in result.failures[0].detail
 
 
-def test_layers_that_a_cache_skips(make_backbone, client) -> None:
+def test_layers_that_a_block_cache_skips(make_backbone, client) -> None:
     backbone = make_backbone("flux")
     backbone.denoiser.enable_cache(FirstBlockCacheConfig(threshold=1e9))
     unguarded = backbone()
@@ -220,8 +220,8 @@ def test_layers_that_a_cache_skips(make_backbone, client) -> None:
     assert "did not run" in result.failures[0].detail
 
 
-def test_tokens_that_cannot_be_told(make_backbone, client, folder) -> None:
-    """Embeddings without a word about which of them are tokens."""
+def test_embeddings_without_a_token_mask(make_backbone, client, folder) -> None:
+    """Without a token mask it is unknown which embeddings are tokens."""
     backbone = make_backbone("sd15")
     embeddings = backbone.pipe.encode_prompt("a cat", "cpu", 1, True)
     arguments = {"prompts": None, "prompt_embeds": embeddings[0], "negative_prompt_embeds": embeddings[1]}
@@ -238,55 +238,55 @@ def test_a_run_that_ends_before_the_step(make_backbone, client) -> None:
     expect_all_kept(guard(**backbone.arguments(num_inference_steps=1)), unguarded, "not_captured")
 
 
-def test_rows_that_are_hidden_from_the_guard_go_on(make_backbone, guard_dropping, watch, caplog) -> None:
-    """An adapter that knows how many images there are: the dropped cost what they did, and nobody fails."""
+def test_a_denoiser_that_needs_all_rows_runs_for_all_rows(make_backbone, guard_dropping, count_rows, caplog) -> None:
+    """As with an adapter that depends on the number of images. Dropped samples are then computed, and nothing fails."""
     backbone = make_backbone("flux")
     unguarded = backbone(images=3)
 
     def insist(module: Any, args: tuple, kwargs: dict) -> None:
         if len(kwargs["hidden_states"]) != 3:
-            raise RuntimeError("three images were agreed")
+            raise RuntimeError("expected three images")
 
     backbone.denoiser.register_forward_pre_hook(insist, with_kwargs=True)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     with caplog.at_level(logging.WARNING, "diffusion_probe"):
         result = guard_dropping(backbone, 1)(**backbone.arguments(images=3))
     assert [image is None for image in result] == [False, True, False]
     for index in (0, 2):
         assert np.allclose(result[index], unguarded[index], atol=2e-5)
     assert (seen.denoised, seen.decoded) == ([3, 3, 3, 3], [2])
-    assert "three images were agreed" in caplog.text
+    assert "expected three images" in caplog.text
 
 
-def test_rows_that_go_on_are_not_asked_about_again(make_backbone, folder) -> None:
-    """Else a dropped sample would take the place of another among the best."""
-    asked: list[int] = []
+def test_dropped_rows_that_still_run_are_not_scored_again(make_backbone, folder) -> None:
+    """Otherwise a dropped sample could take a place among the best."""
+    batch_sizes: list[int] = []
 
-    class FirstOut:
+    class DropFirst:
         def score(self, attention: np.ndarray, timestep: float, **options: Any) -> ScoredGroup:
-            asked.append(len(attention))
+            batch_sizes.append(len(attention))
             results = (
-                SampleResult(index, None, 0.5, None, None, 1, None, False, None, "keep" if index else "drop", "first out", None)
+                SampleResult(index, None, 0.5, None, None, 1, None, False, None, "keep" if index else "drop", "drop first", None)
                 for index in range(len(attention))
             )
-            return ScoredGroup("decided", 1, "cpu", {"name": "score_only"}, tuple(results))
+            return ScoredGroup("fixed", 1, "cpu", {"name": "score_only"}, tuple(results))
 
     def insist(module: Any, args: tuple, kwargs: dict) -> None:
         if len(kwargs["hidden_states"]) != 3:
-            raise RuntimeError("three images were agreed")
+            raise RuntimeError("expected three images")
 
     backbone = make_backbone("flux")
     backbone.denoiser.register_forward_pre_hook(insist, with_kwargs=True)
-    guard = ProbeGuard(backbone.pipe, FirstOut(), probe=folder(backbone), steps=[1, 2, 3], deadline_ms=PATIENT_MS)
+    guard = ProbeGuard(backbone.pipe, DropFirst(), probe=folder(backbone), steps=[1, 2, 3], deadline_ms=PATIENT_MS)
     result = guard(**backbone.arguments(images=3))
-    assert asked == [3, 2, 1]
+    assert batch_sizes == [3, 2, 1]
     assert result.images == [None] * 3
 
 
 @pytest.mark.parametrize(
     "change", [{"capture": {"layers": 1}}, {"capture_id": "0" * 16}, {"decision_points": None}], ids=json.dumps
 )
-def test_a_contract_that_makes_no_sense(make_backbone, client, models, change: dict[str, Any]) -> None:
+def test_an_invalid_manifest(make_backbone, client, models, change: dict[str, Any]) -> None:
     class Altered:
         score = client.score
 

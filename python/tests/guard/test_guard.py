@@ -1,4 +1,4 @@
-"""The whole path with real pipelines and the real service: what is dropped stops costing, what is kept does not change."""
+"""The guard with tiny pipelines and the real service: dropped samples are no longer computed, kept images do not change."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ BETTER_HALF = {"name": "top_fraction", "fraction": 0.5}
 TWO_PROMPTS = ["a cat on the banana", "two dog"]
 
 
-def sure(policy: dict) -> dict:
-    """Without the exploration that keeps some by chance."""
+def without_exploration(policy: dict) -> dict:
+    """The policy without exploration, which keeps some samples by chance."""
     return {**policy, "explore": {"rate": 0}}
 
 
 def guard_of(backbone, client, policy: dict, **settings) -> ProbeGuard:
     settings = {"model": backbone.name, "steps": [2], "deadline_ms": PATIENT_MS, **settings}
-    return ProbeGuard(backbone.pipe, client, policy=sure(policy), **settings)
+    return ProbeGuard(backbone.pipe, client, policy=without_exploration(policy), **settings)
 
 
 def expect_kept_as_without_guard(result, unguarded: np.ndarray) -> None:
@@ -42,10 +42,10 @@ def expect_kept_as_without_guard(result, unguarded: np.ndarray) -> None:
         np.testing.assert_allclose(sample.image, unguarded[sample.index], atol=ROUNDING)
 
 
-def test_the_best_go_on_and_the_others_stop_costing(backbone, client, scores, watch) -> None:
+def test_only_kept_samples_are_computed_after_the_decision(backbone, client, scores, count_rows) -> None:
     expected = scores(backbone, 2, images=4)
     unguarded = backbone(images=4)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     result = guard_of(backbone, client, BEST_TWO)(**backbone.arguments(images=4))
     assert result.outcome == "scored"
     assert not result.failures
@@ -61,25 +61,25 @@ def test_the_best_go_on_and_the_others_stop_costing(backbone, client, scores, wa
     assert (seen.denoised, seen.decoded) == (calls, [2])
 
 
-def test_images_that_are_all_kept_are_those_without_guard_bit_for_bit(backbone, client) -> None:
+def test_if_all_are_kept_images_equal_those_without_guard_bit_for_bit(backbone, client) -> None:
     unguarded = backbone()
     result = guard_of(backbone, client, {"name": "threshold", "value": -1.0})(**backbone.arguments())
     assert (result.outcome, len(result.kept)) == ("scored", 2)
     assert np.array_equal(np.stack(result.images), unguarded)
 
 
-def test_a_run_without_survivors_ends_at_once(backbone, client, watch) -> None:
+def test_a_run_without_kept_samples_ends_at_once(backbone, client, count_rows) -> None:
     backbone.pipe.enable_model_cpu_offload(device="cpu")
     unguarded = backbone()
     hooks = [name for name, part in backbone.pipe.components.items() if hasattr(part, "_hf_hook")]
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     result = guard_of(backbone, client, NEVER)(**backbone.arguments(images=1))
     assert (result.outcome, result.images, result.samples[0].decision) == ("scored", [None], "drop")
     assert result.samples[0].reason == "below_threshold"
     assert seen.decoded == []
     assert len(seen.denoised) == (3 if backbone.name == "qwen-image" else 2)
     assert [name for name, part in backbone.pipe.components.items() if hasattr(part, "_hf_hook")] == hooks
-    assert np.array_equal(backbone(), unguarded), "nothing stays behind"
+    assert np.array_equal(backbone(), unguarded), "the guard leaves nothing behind"
 
 
 def test_each_prompt_is_a_group_of_its_own(make_backbone, client) -> None:
@@ -92,11 +92,11 @@ def test_each_prompt_is_a_group_of_its_own(make_backbone, client) -> None:
 
 
 @pytest.mark.parametrize("name", ["sdxl", "flux"])
-def test_who_is_left_is_judged_again(make_backbone, client, scores, watch, name: str) -> None:
+def test_remaining_samples_are_scored_at_later_steps(make_backbone, client, scores, count_rows, name: str) -> None:
     backbone = make_backbone(name)
     unguarded = backbone(prompts=TWO_PROMPTS, images=4)
     later = scores(backbone, 3, prompts=TWO_PROMPTS, images=4)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     guard = guard_of(backbone, client, BETTER_HALF, steps=[1, 3])
     result = guard(**backbone.arguments(prompts=TWO_PROMPTS, images=4))
     assert [rows // (2 if name == "sdxl" else 1) for rows in seen.denoised] == [8, 4, 4, 2]
@@ -112,7 +112,7 @@ def test_who_is_left_is_judged_again(make_backbone, client, scores, watch, name:
 
 
 def test_the_defaults_are_those_of_the_service(make_backbone, client) -> None:
-    """Its policy, and of the probe's steps the one nearest to a fifth of the run. Its answers can be paid back with feedback."""
+    """The service's policy, and the decision point nearest to a fifth of the run. Its receipts are accepted as feedback."""
     backbone = make_backbone("flux")
     result = ProbeGuard(backbone.pipe, client, model="flux", deadline_ms=PATIENT_MS)(**backbone.arguments())
     assert result.outcome == "scored"
@@ -123,7 +123,7 @@ def test_the_defaults_are_those_of_the_service(make_backbone, client) -> None:
     assert client.feedback(better.receipts, 0.5).accepted == 1
 
 
-def test_embeddings_and_flat_arguments_are_guarded_too(make_backbone, client) -> None:
+def test_embeddings_and_positional_arguments_are_guarded(make_backbone, client) -> None:
     backbone = make_backbone("sd15")
     embeddings = torch.randn(1, 20, 32, generator=torch.Generator().manual_seed(1))
     arguments = backbone.arguments(prompts=None, prompt_embeds=embeddings, negative_prompt_embeds=embeddings, images=4)
@@ -136,12 +136,12 @@ def test_embeddings_and_flat_arguments_are_guarded_too(make_backbone, client) ->
     "scheduler",
     [EulerAncestralDiscreteScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler, HeunDiscreteScheduler],
 )
-def test_any_scheduler_goes_on_with_fewer_rows(make_backbone, guard_dropping, watch, scheduler: type) -> None:
-    """Those that remember the steps before, and those that draw noise at each: its draws are those of the whole batch."""
+def test_any_scheduler_works_with_fewer_rows(make_backbone, guard_dropping, count_rows, scheduler: type) -> None:
+    """Multistep schedulers remember earlier steps; ancestral ones draw noise for the whole batch at each step."""
     backbone = make_backbone("sd15")
     backbone.pipe.scheduler = scheduler.from_config(backbone.pipe.scheduler.config)
     unguarded = backbone(images=4)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     guard = guard_dropping(backbone, 0, 2)
     result = guard(**backbone.arguments(images=4))
     assert [image is None for image in result] == [True, False, True, False]
@@ -149,19 +149,19 @@ def test_any_scheduler_goes_on_with_fewer_rows(make_backbone, guard_dropping, wa
     expect_kept_as_without_guard(result, unguarded)
 
 
-def test_a_block_cache_goes_on_with_fewer_rows(make_backbone, guard_dropping, watch) -> None:
-    """It remembers the rows of the step before."""
+def test_a_block_cache_works_with_fewer_rows(make_backbone, guard_dropping, count_rows) -> None:
+    """It holds the rows of the previous step."""
     backbone = make_backbone("flux")
     backbone.denoiser.enable_cache(FirstBlockCacheConfig(threshold=1e-9))
     unguarded = backbone(images=4)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     result = guard_dropping(backbone, 0, 3)(**backbone.arguments(images=4))
     assert seen.denoised == [4, 4, 2, 2]
     expect_kept_as_without_guard(result, unguarded)
 
 
 @pytest.mark.parametrize("kind", ["sequential", "group"])
-def test_offloaded_weights_are_where_they_belong_after_a_run_without_survivors(make_backbone, guard_dropping, kind: str) -> None:
+def test_offloaded_weights_are_moved_back_after_a_run_without_kept_samples(make_backbone, guard_dropping, kind: str) -> None:
     backbone = make_backbone("flux")
     unguarded = backbone()
     cpu = torch.device("cpu")
@@ -175,28 +175,28 @@ def test_offloaded_weights_are_where_they_belong_after_a_run_without_survivors(m
     assert np.array_equal(backbone(), unguarded)
 
 
-def test_guidance_that_skips_layers_goes_on_with_fewer_rows(make_backbone, guard_dropping, watch) -> None:
-    """SD3 calls its denoiser twice a step then: once with both halves of the guidance, once with one."""
+def test_skip_layer_guidance_works_with_fewer_rows(make_backbone, guard_dropping, count_rows) -> None:
+    """SD3 then calls its denoiser twice per step: with all rows, and with the conditional rows only."""
     backbone = make_backbone("sd3")
     skip = {"skip_guidance_layers": [0], "skip_layer_guidance_start": -1.0, "skip_layer_guidance_stop": 1.0}
     unguarded = backbone(images=3, **skip)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     result = guard_dropping(backbone, 1)(**backbone.arguments(images=3, **skip))
     assert seen.denoised == [6, 3, 6, 2, 4, 2, 4, 2]
     expect_kept_as_without_guard(result, unguarded)
 
 
-def test_guidance_by_two_calls_goes_on_with_fewer_rows(make_backbone, guard_dropping, watch) -> None:
+def test_guidance_in_two_calls_works_with_fewer_rows(make_backbone, guard_dropping, count_rows) -> None:
     backbone = make_backbone("flux")
     guided = {"negative_prompt": "two dog", "true_cfg_scale": 2.0}
     unguarded = backbone(images=3, **guided)
-    seen = watch(backbone)
+    seen = count_rows(backbone)
     result = guard_dropping(backbone, 1)(**backbone.arguments(images=3, **guided))
     assert seen.denoised == [3, 3, 3, 2, 2, 2, 2, 2]
     expect_kept_as_without_guard(result, unguarded)
 
 
-def test_compiled_denoisers_go_on_with_fewer_rows(make_backbone, guard_dropping) -> None:
+def test_compiled_denoisers_work_with_fewer_rows(make_backbone, guard_dropping) -> None:
     backbone = make_backbone("flux")
     unguarded = backbone(images=3)
     backbone.denoiser.compile(backend="eager")
@@ -208,7 +208,7 @@ def test_compiled_denoisers_go_on_with_fewer_rows(make_backbone, guard_dropping)
 
 
 @pytest.mark.parametrize("kind", ["pil", "pt", "latent"])
-def test_images_come_as_the_pipeline_gives_them(make_backbone, guard_dropping, kind: str) -> None:
+def test_images_have_the_pipelines_output_type(make_backbone, guard_dropping, kind: str) -> None:
     backbone = make_backbone("sdxl")
     plain = backbone.pipe(**backbone.arguments(images=3, output_type=kind)).images
     result = guard_dropping(backbone, 1)(**backbone.arguments(images=3, output_type=kind))
@@ -220,7 +220,7 @@ def test_images_come_as_the_pipeline_gives_them(make_backbone, guard_dropping, k
         np.testing.assert_allclose(np.asarray(result[index], float), np.asarray(plain[index], float), atol=atol)
 
 
-def test_what_is_not_supported_is_refused_at_once(make_backbone, client, models) -> None:
+def test_unsupported_arguments_are_refused_by_the_constructor(make_backbone, client, models) -> None:
     class PixArtSigmaPipeline:
         pass
 
@@ -235,13 +235,13 @@ def test_what_is_not_supported_is_refused_at_once(make_backbone, client, models)
         ProbeGuard(backbone.pipe, "http://127.0.0.1:8080")
     with pytest.raises(FileNotFoundError):
         ProbeGuard(backbone.pipe, client, probe=models)
-    with pytest.raises(ValueError, match=r"sd15@1 cannot judge at step 4: expected some of \[1, 2, 3\]"):
+    with pytest.raises(ValueError, match=r"sd15@1 cannot score at step 4: expected some of \[1, 2, 3\]"):
         ProbeGuard(backbone.pipe, client, probe=models / "sd15" / "1", steps=[4])
     with pytest.raises(CaptureError, match="there is no layer"):
         ProbeGuard(backbone.pipe, client, probe=models / "flux" / "1")
 
 
-def test_errors_of_the_pipeline_come_through(make_backbone, client) -> None:
+def test_errors_of_the_pipeline_are_raised(make_backbone, client) -> None:
     backbone = make_backbone("sd15")
     guard = guard_of(backbone, client, BEST_TWO)
     with pytest.raises(ValueError, match="divisible by 8"):

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL.Image import Image
 
-from diffusion_probe.manifest import Metric
 from diffusion_probe.metrics import Judge
 from diffusion_probe.pipelines import PipelineSource
+from diffusion_probe.probe.manifest import Metric
 from diffusion_probe.tiny import TinyBackbone
 
 torch.set_num_threads(1)

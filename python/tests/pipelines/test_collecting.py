@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffusion_probe.calibrate import calibration_at
 from diffusion_probe.cli import main
-from diffusion_probe.collect import Share, collect, missing_shards
-from diffusion_probe.dataset import Description, read_split, shard_prompts
-from diffusion_probe.manifest import Metric
+from diffusion_probe.data.collect import Share, collect, missing_shards
+from diffusion_probe.data.dataset import Description
+from diffusion_probe.data.shards import read_split, shard_prompts
+from diffusion_probe.evaluation.calibrate import calibration_at
 from diffusion_probe.metrics import Judge
+from diffusion_probe.probe.manifest import Metric
 
 STEPS = (1, 2)
 COUNTS = {"train": 4, "calibration": 2}

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from diffusion_probe.capture import AttentionCapture, CaptureError
-from diffusion_probe.collect import collect
-from diffusion_probe.dataset import Description, read_split
+from diffusion_probe.data.collect import collect
+from diffusion_probe.data.dataset import Description
+from diffusion_probe.data.shards import read_split
 from diffusion_probe.pipelines.cost import estimate, measure
 from diffusion_probe.pipelines.source import noise_of
 from diffusion_probe.tiny import TINY, TinyBackbone

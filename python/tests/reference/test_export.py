@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
-from diffusion_probe.manifest import sha256_of
+from diffusion_probe.probe.manifest import sha256_of
 from diffusion_probe.reference.backbone import pad_ids, text_mask_of
 from diffusion_probe.reference.language import VOCABULARY, tokenize
 from diffusion_probe.reference.restore import restore_backbone, restore_reward

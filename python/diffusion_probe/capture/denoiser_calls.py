@@ -1,0 +1,93 @@
+"""Intercepts the calls of a denoiser during one run of its pipeline and counts the steps.
+
+A pipeline calls its denoiser once per step, or twice where its guidance makes one call with the prompt and one without it.
+Pipelines of the second kind name each call with `denoiser.cache_context("cond" or "uncond")`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from .families import uncompiled
+from .patched_attribute import patched_attribute
+
+UNCONDITIONAL = "uncond"
+SKIP_LAYERS = "skip_layers"  # SD3's skip-layer guidance makes one more conditional call per step, with this argument
+
+
+@dataclass(frozen=True)
+class ImageSubset:
+    """Some of the images of a run: their indices in ascending order, and how many images the run has."""
+
+    images: tuple[int, ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class DenoiserCall:
+    """One call of the denoiser."""
+
+    step: int  # counts the denoiser's evaluations from 1; the two calls of one guided step count once
+    conditional: bool  # the prompt's tokens are in it, and it is not the extra call of skip-layer guidance
+    arguments: Mapping[str, Any]  # all that were given, by name
+    positional: int  # how many of them were given by position
+    denoiser: Callable[..., Any]
+    subset: ImageSubset | None = None  # the images that it is for; None: all
+
+    def evaluate(self, **changed: Any) -> Any:
+        """Call the denoiser, with some arguments changed. Positional arguments stay positional: other hooks may expect that."""
+        arguments = {**self.arguments, **changed}
+        names = list(self.arguments)
+        positional = [arguments.pop(name) for name in names[: self.positional]]
+        return self.denoiser(*positional, **arguments)
+
+
+Handler = Callable[[DenoiserCall], Any]
+
+
+@contextmanager
+def intercepted_calls(denoiser: nn.Module, handler: Handler) -> Iterator[None]:
+    """Inside the block every call of the denoiser goes to `handler`, which returns the call's output."""
+    interceptor = _Interceptor(denoiser, handler)
+    with ExitStack() as stack:
+        # `Module.compile()` sets this attribute. It comes before hooks and compiled code, and belongs to this instance alone.
+        stack.enter_context(patched_attribute(denoiser, "_compiled_call_impl", interceptor.call))
+        if interceptor.context is not None:
+            stack.enter_context(patched_attribute(denoiser, "cache_context", interceptor.named))
+        yield
+
+
+class _Interceptor:
+    """Counts the calls of one denoiser in one run."""
+
+    def __init__(self, denoiser: nn.Module, handler: Handler):
+        compiled = vars(denoiser).get("_compiled_call_impl")
+        self._denoiser: Callable[..., Any] = denoiser._call_impl if compiled is None else compiled
+        self._signature = inspect.signature(uncompiled(denoiser).forward)
+        self._handler = handler
+        self._steps = 0
+        self._branch: str | None = None
+        self.context: Callable[..., AbstractContextManager[None]] | None = getattr(denoiser, "cache_context", None)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Replaces the denoiser's own call."""
+        arguments = self._signature.bind(*args, **kwargs).arguments
+        conditional = self._branch != UNCONDITIONAL and arguments.get(SKIP_LAYERS) is None
+        self._steps += conditional
+        return self._handler(DenoiserCall(self._steps, conditional, arguments, len(args), self._denoiser))
+
+    @contextmanager
+    def named(self, name: str, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """Replaces the denoiser's `cache_context`."""
+        self._branch = name
+        try:
+            with self.context(name, *args, **kwargs):
+                yield
+        finally:
+            self._branch = None

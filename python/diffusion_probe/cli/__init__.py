@@ -1,0 +1,42 @@
+"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate | selftest | overhead | reference ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from .. import __version__
+from .checks import add_check_commands
+from .collect import add_collect_command
+from .evaluation import add_evaluation_commands
+from .reference import add_reference_commands
+from .training import add_training_commands
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Mistakes of the user end in one line on stderr, without a trace."""
+    options = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = options.command
+    try:
+        command(options)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"diffusion-probe: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"diffusion-probe: {error.name} is missing: pip install 'diffusion-probe[train,diffusers]'", file=sys.stderr)
+        return 2
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="diffusion-probe", description="Train and judge probes of text-to-image backbones.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    add_collect_command(commands)
+    add_training_commands(commands)
+    add_evaluation_commands(commands)
+    add_check_commands(commands)
+    add_reference_commands(commands)
+    return parser

@@ -1,0 +1,52 @@
+"""The TypeScript service of a checkout, started for a while on a folder of probes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[3]
+STARTED = "listening"
+
+
+class NoServiceError(Exception):
+    """There is no service to start here: its text says what is missing."""
+
+
+@contextmanager
+def running_service(models: Path, checkout: Path = CHECKOUT) -> Iterator[str]:
+    """Its origin, on a free port.
+
+    Raises NoServiceError where Node or the built service is not there, and ValueError where it refuses a probe or ends.
+    """
+    program = checkout / "dist" / "src" / "main.js"
+    node = shutil.which("node")
+    if node is None:
+        raise NoServiceError("Node is not installed")
+    if not program.exists():
+        raise NoServiceError(f"the service is not built: run 'npm ci && npm run build' in {checkout}")
+    settings = {"HOST": "127.0.0.1", "PORT": "0", "MODELS_DIR": str(models), "DEVICE": "cpu", "WORKERS": "1"}
+    process = subprocess.Popen([node, str(program)], env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
+    try:
+        yield _origin(process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _origin(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        entry = json.loads(line) if line.startswith("{") else {}
+        if entry.get("msg") == STARTED:
+            if not entry["ready"]:
+                raise ValueError(f"the service refused the probe: {line.strip()}")
+            threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would stop it
+            return entry["url"]
+    raise ValueError(f"the service ended with code {process.wait()} before it was ready")

@@ -1,0 +1,50 @@
+"""The interface behind which every backbone stands when training data is collected from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..probe.manifest import Capture, Metric, Point
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Finished images of some prompts and seeds, and what was seen of them on the way.
+
+    n samples, p points, l layers, t tokens (padded to the longest of the call), h x w the capture's grid. What may be None is
+    what not every backbone can give.
+    """
+
+    attention: np.ndarray  # float16 [n, p, l, t, h, w], probabilities, mean over heads
+    token_mask: np.ndarray  # uint8 [n, t], 1 = real
+    quality: np.ndarray  # float32 [n], the metric of the finished image; nan where the metric failed
+    token_ids: np.ndarray | None = None  # int64 [n, t], 0 where masked
+    subject_mask: np.ndarray | None = None  # uint8 [n, t], 1 = the token names a thing the image should show
+    preview: np.ndarray | None = None  # uint8 [n, p, 3, height, width], the image expected from each point
+    preview_quality: np.ndarray | None = None  # float32 [n, p], the metric of the preview
+    guidance_difference: np.ndarray | None = None  # float32 [n, p], mean square of conditional minus unconditional prediction
+    image: np.ndarray | None = None  # uint8 [n, 3, height, width], the finished image
+
+
+class Source(Protocol):
+    """A backbone with its sampler and its metric."""
+
+    name: str
+    capture: Capture
+    metric: Metric
+
+    def points(self, steps: Sequence[int]) -> tuple[Point, ...]:
+        """The timesteps of steps counted from 1."""
+        ...
+
+    def prompts(self, split: str, count: int) -> list[str]:
+        """`count` different prompts of a split; splits share none. A longer list begins with the shorter one."""
+        ...
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
+        """One finished image per prompt and seed (equally long lists), watched at `steps`."""
+        ...

@@ -1,0 +1,1 @@
+"""Calibration and evaluation of an exported probe on prompts that it was not trained on."""

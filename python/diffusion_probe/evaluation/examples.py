@@ -1,0 +1,99 @@
+"""Real requests for people to try: captured from test prompts, with the decisions they get."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.dataset import Collection, with_layers
+from ..data.inputs import probe_inputs, score_body
+from ..data.shards import read_split
+from ..probe.onnx_probe import OnnxProbe
+from .calibrate import conformal_threshold
+from .scores import score_collection
+
+ALPHA = 0.05  # of the service's default policy
+GROUP = 8
+PROMPTS = 64
+JSON_TOKENS = 6  # a caption this short keeps the JSON examples small
+
+
+def write_examples(data: Path, folder: Path, out: Path, document: Path, step: int, split: str = "test") -> None:
+    """Write kept.safetensors, dropped.safetensors and group.safetensors to `out`, and the OpenAPI examples to `document`.
+
+    Of the split's first prompts, the one whose first eight samples the default policy cuts most evenly, with scores far apart, is
+    taken for the binary examples, the first short one for the JSON examples. Raises ValueError where there is none.
+    """
+    probe = OnnxProbe(folder)
+    manifest = probe.manifest
+    collection = with_layers(read_split(data, split, prompts=PROMPTS), manifest["capture"]["layers"])
+    calibration = next(entry for entry in manifest["calibration"] if entry["step"] == step)
+    threshold = conformal_threshold(np.asarray(calibration["good_scores"]), ALPHA)
+    if threshold is None:
+        raise ValueError(f"too few good calibration samples for alpha {ALPHA}: nothing would be dropped")
+    scores = score_collection(probe, collection, step)[:, :GROUP]
+    dropped = scores < threshold
+    imbalance = np.abs(dropped.mean(axis=1) - 0.5)
+    if imbalance.min() == 0.5:
+        raise ValueError(f"no prompt has both kept and dropped samples at step {step}")
+    prompt = int(np.lexsort((-np.ptp(scores, axis=1), imbalance))[0])
+    first = prompt * collection.seeds
+    names = [entry["name"] for entry in manifest["inputs"]]
+    chosen = {
+        "kept": np.array([first + int(scores[prompt].argmax())]),
+        "dropped": np.array([first + int(scores[prompt].argmin())]),
+        "group": first + np.arange(GROUP),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, rows in chosen.items():
+        body = score_body(collection, step, rows, names, manifest["name"])
+        (out / f"{name}.safetensors").write_bytes(body)
+    document.write_text(json.dumps({"requests": json_requests(collection, manifest, step)}, indent=2) + "\n")
+
+
+def json_requests(collection: Collection, manifest: dict[str, Any], step: int) -> dict[str, Any]:
+    """The JSON examples of the OpenAPI document: one sample under the default policy, and the better of two."""
+    tokens = collection.arrays["token_mask"].sum(axis=1)
+    rows = np.flatnonzero(tokens <= JSON_TOKENS)[:2]
+    if len(rows) < 2:
+        raise ValueError(f"no prompt has at most {JSON_TOKENS} tokens")
+    caption = collection.prompts[rows[0] // collection.seeds]
+    common = {
+        "model": manifest["name"],
+        "step": step,
+        "total_steps": manifest["capture"]["total_steps"],
+        "capture_id": manifest["capture_id"],
+    }
+    one = {"tensors": json_tensors(collection, manifest, step, rows[:1]), **common}
+    two = {
+        "tensors": json_tensors(collection, manifest, step, rows),
+        "policy": {"name": "top_k", "k": 1},
+        "group": caption,
+        "sample_ids": [f"seed-{row % collection.seeds}" for row in rows],
+        **common,
+    }
+    return {
+        "one_sample": {"summary": f'One sample of "{caption}", under the default policy', "value": one},
+        "top_one_of_two": {"summary": f'Two samples of "{caption}": keep the better one', "value": two},
+    }
+
+
+def json_tensors(collection: Collection, manifest: dict[str, Any], step: int, rows: np.ndarray) -> dict[str, Any]:
+    """Tensors as JSON has them: large ones as base64, the others as nested lists. Padding tokens are cut off."""
+    inputs = probe_inputs(collection, step, rows)
+    tokens = int(inputs["token_mask"].sum(axis=1).max())
+    tensors: dict[str, Any] = {}
+    for entry in manifest["inputs"]:
+        values = inputs[entry["name"]]
+        if "tokens" in entry["shape"]:
+            values = values.take(range(tokens), axis=entry["shape"].index("tokens"))
+        if entry["dtype"] == "F16":
+            data = base64.b64encode(np.ascontiguousarray(values, np.float16).tobytes()).decode()
+            tensors[entry["name"]] = {"dtype": "F16", "shape": list(values.shape), "data": data}
+        else:
+            tensors[entry["name"]] = values.tolist()
+    return tensors

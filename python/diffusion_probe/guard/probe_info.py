@@ -1,0 +1,78 @@
+"""Reads from the service or from a probe's folder how the probe's attention is captured and at which steps it can score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..client import Model
+from ..probe.manifest import Capture, read_manifest
+
+DEFAULT_SHARE = 0.2  # of the run, as in the paper: early enough to save most steps, late enough for maps to show the objects
+SERVING, AVAILABLE = "serving", "available"
+
+
+class NoProbeError(ValueError):
+    """There is no probe to guard with, or none that this package can capture for."""
+
+
+@dataclass(frozen=True)
+class ProbeInfo:
+    """What the guard needs to know about a probe."""
+
+    model: str  # `name` or `name@version`
+    capture: Capture
+    steps: tuple[int, ...]  # of its decision points
+
+    def choose_steps(self, wanted: Sequence[int] | None) -> tuple[int, ...]:
+        """The wanted steps, or the decision point nearest to a fifth of the run.
+
+        Raises NoProbeError for a step that is not a decision point.
+        """
+        if wanted is None:
+            return (min(self.steps, key=lambda step: abs(step - DEFAULT_SHARE * self.capture.total_steps)),)
+        unknown = sorted(set(wanted) - set(self.steps))
+        if unknown:
+            raise NoProbeError(f"{self.model} cannot score at step {unknown[0]}: expected some of {list(self.steps)}")
+        return tuple(sorted(set(wanted)))
+
+
+def probe_info_from_folder(folder: Path) -> ProbeInfo:
+    """The probe of a folder with a probe.json. Raises FileNotFoundError if there is none, and NoProbeError."""
+    manifest = read_manifest(folder)
+    return _probe_info(f"{manifest['name']}@{manifest['version']}", manifest)
+
+
+def probe_info_from_models(models: Sequence[Model] | None, model: str | None) -> ProbeInfo:
+    """The probe that scores requests for `model`; None: the service's default. Raises NoProbeError."""
+    if models is None:
+        raise NoProbeError("the service did not list its probes")
+    served = [entry for entry in models if entry.state in (SERVING, AVAILABLE) and entry.contract is not None]
+    if model is None:
+        found = [entry for entry in served if entry.state == SERVING]
+        if len(found) > 1:
+            raise NoProbeError(f"the service has several probes: name one of {', '.join(entry.name for entry in found)}")
+    else:
+        found = [
+            entry
+            for entry in served
+            if model == f"{entry.name}@{entry.version}" or (model == entry.name and entry.state == SERVING)
+        ]
+    if not found:
+        raise NoProbeError(f"the service serves no probe {model or ''}".rstrip())
+    return _probe_info(model or found[0].name, found[0].contract or {})
+
+
+def _probe_info(model: str, manifest: Mapping[str, Any]) -> ProbeInfo:
+    try:
+        known = {field.name for field in fields(Capture)}
+        capture = Capture.from_dict({name: value for name, value in manifest["capture"].items() if name in known})
+        info = ProbeInfo(model, capture, tuple(point["step"] for point in manifest["decision_points"]))
+        capture_id = manifest["capture_id"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NoProbeError(f"the manifest of {model} is not valid: {error!r}") from error
+    if capture.capture_id != capture_id:
+        raise NoProbeError(f"{model} was captured with settings that this version does not know: {dict(manifest['capture'])}")
+    return info

@@ -1,0 +1,121 @@
+"""The contract between training and serving: what `probe.json` says, how attention was captured, and the hash that ties them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+DTYPES = {"F16": np.float16, "F32": np.float32, "U8": np.uint8, "I64": np.int64}  # by their names in safetensors
+
+
+@dataclass(frozen=True)
+class Capture:
+    """How attention was captured. Maps captured in another way mean something else to a probe, whatever their shape."""
+
+    layers: tuple[str, ...]
+    height: int
+    width: int
+    heads: str
+    tokens: str
+    pooling: str
+    scheduler: str
+    total_steps: int
+    guidance: float
+    resolution: tuple[int, int]
+
+    @property
+    def capture_id(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical JSON of all fields."""
+        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()[:16]
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Capture:
+        """Read the `capture` object of a manifest or a data set."""
+        return cls(**{**fields, "layers": tuple(fields["layers"]), "resolution": tuple(fields["resolution"])})
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The quality a probe predicts: its name, its range, and the value from which an image counts as good.
+
+    A data set may leave range and `good_at` open (None): they are then fixed on its training split. A probe has both.
+    """
+
+    name: str
+    range: tuple[float, float] | None
+    good_at: float | None
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Metric:
+        """Read the `metric` object of a manifest or a data set."""
+        return cls(fields["name"], fields["range"] and tuple(fields["range"]), fields["good_at"])
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment of a run: `step` counts denoiser calls from 1, `timestep` is the backbone's own number at that call."""
+
+    step: int
+    timestep: float
+
+
+@dataclass(frozen=True)
+class Signal:
+    """An input of the probe's ONNX graph. Axes are numbers, "batch" or "tokens"."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces, and whole numbers without a fraction, as JavaScript's JSON.stringify prints them."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a probe's folder. Raises FileNotFoundError, naming what is missing."""
+    path = folder / "probe.json"
+    if not path.exists():
+        raise FileNotFoundError(f"no probe.json in {folder}: run 'diffusion-probe export' first")
+    return json.loads(path.read_text())
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write `probe.json` with the hashes of the files it names."""
+    manifest["files"] = {name: sha256_of(folder / name) for name in sorted(manifest["files"])}
+    (folder / "probe.json").write_text(to_json(manifest))
+
+
+def to_json(value: Any) -> str:
+    """JSON for people to read; a figure that does not exist (nan) is null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,94 @@
+"""Export of a trained probe to a folder that the service loads: model.onnx, selftest.safetensors and probe.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.dataset import with_layers
+from ..data.inputs import probe_inputs, score_body
+from ..data.shards import read_split
+from ..probe.manifest import SCHEMA_VERSION, Metric, Point, write_manifest
+from ..probe.network import PREVIEW, Probe
+from ..probe.onnx_graph import export_onnx, torch_scores
+from ..probe.onnx_probe import OnnxProbe
+from .checkpoint import load_probe
+
+SELFTEST_SAMPLES = 4
+SELFTEST_TOLERANCE = 2e-3
+EXPORT_TOLERANCE = 1e-4
+TIMESTEP_TOLERANCE = 2.0
+
+
+def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version: int, good_at: float | None = None) -> None:
+    """Write the probe's folder, without calibration or evaluation: those read what is written here.
+
+    `good_at`: the quality from which an image counts as good; None takes the data set's, or where that leaves it open the
+    median of the training split. Raises ValueError where it lies outside the metric's range.
+    """
+    probe, layers = load_probe(checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    fields = [
+        "attention",
+        "token_mask",
+        "token_ids",
+        "quality",
+        *([PREVIEW] if PREVIEW in probe.config.signals else []),
+    ]
+    collection = with_layers(read_split(data, "train", fields, prompts=32), layers)
+    export_onnx(probe, folder / "model.onnx")
+    description = collection.description
+    metric = fixed_metric(data, probe, good_at)
+    manifest: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "version": version,
+        "backbone": description.backbone,
+        "capture": asdict(description.capture),
+        "capture_id": description.capture.capture_id,
+        "metric": asdict(metric),
+        "inputs": [asdict(signal) for signal in probe.config.inputs()],
+        "output": {"name": "score", "dtype": "F32", "shape": ["batch"]},
+        "decision_points": [decision_point(point) for point in description.points],
+        "calibration": [],
+        "evaluation": {},
+        "selftest": {},
+        "files": {"model.onnx": "", "selftest.safetensors": ""},
+    }
+    step = description.points[len(description.points) // 2].step
+    rows = np.arange(SELFTEST_SAMPLES) * collection.seeds
+    inputs = probe_inputs(collection, step, rows)
+    body = score_body(collection, step, rows, [entry["name"] for entry in manifest["inputs"]], f"{name}@{version}")
+    (folder / "selftest.safetensors").write_bytes(body)
+    (folder / "probe.json").write_text(json.dumps(manifest))
+    scores = torch_scores(probe, inputs)
+    difference = float(np.abs(OnnxProbe(folder).score(inputs) - scores).max())
+    if difference > EXPORT_TOLERANCE:
+        raise ValueError(f"the exported graph differs from PyTorch by {difference:.2g}: expected at most {EXPORT_TOLERANCE:g}")
+    manifest["selftest"] = {
+        "input": "selftest.safetensors",
+        "scores": [round(float(score), 6) for score in scores],
+        "tolerance": SELFTEST_TOLERANCE,
+    }
+    write_manifest(folder, manifest)
+
+
+def fixed_metric(data: Path, probe: Probe, good_at: float | None) -> Metric:
+    """The metric with the range that the probe was trained for and its `good_at`, both fixed on training data."""
+    training = read_split(data, "train", ["quality"])
+    metric = training.description.metric
+    if good_at is None:
+        good_at = float(np.nanmedian(training.quality)) if metric.good_at is None else metric.good_at
+    low, high = probe.config.metric_range
+    if not low <= good_at <= high:
+        raise ValueError(f"good at {good_at:g}: expected a quality from {low:g} to {high:g}, the range of {metric.name}")
+    return Metric(metric.name, (low, high), good_at)
+
+
+def decision_point(point: Point) -> dict[str, Any]:
+    """A point as the manifest lists it."""
+    return {"step": point.step, "timestep": point.timestep, "tolerance": TIMESTEP_TOLERANCE}

@@ -1,0 +1,124 @@
+"""Collected samples: resumable, checked, grouped by prompt."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffusion_probe.cli import main
+from diffusion_probe.data.collect import collect
+from diffusion_probe.data.dataset import Description, with_layers
+from diffusion_probe.data.shards import read_split
+from diffusion_probe.reference.source import ReferenceSource
+
+STEPS = (1, 5)
+COUNTS = {"train": 40, "calibration": 8}
+SEEDS = {"train": 2, "calibration": 2}
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_a_lost_shard_is_made_again_and_no_other(world, tmp_path: Path) -> None:
+    source = ReferenceSource.load(world.reference)
+    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32)
+    before = files(tmp_path)
+    quality = read_split(tmp_path, "train").quality
+    assert set(before) == {
+        "dataset.json",
+        "train-00000.safetensors",
+        "train-00001.safetensors",
+        "calibration-00000.safetensors",
+    }
+    (tmp_path / "train-00001.safetensors").unlink()
+    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32)
+    after = files(tmp_path)
+    assert {name for name in after if after[name] != before[name]} == {"train-00001.safetensors"}
+    assert read_split(tmp_path, "train").quality == pytest.approx(quality, abs=1e-6)
+
+
+def test_launched_processes_share_the_shards(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ["--train", "40", "--calibration", "8", "--test", "4", "--seeds", "2", "--test-seeds", "2", "--at", "1,5"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    made = []
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        assert main(["collect", "--data", str(tmp_path), *counts, "--batch", "32", "--no-compile", *world.source]) == 0
+        made.append({path.stem for path in tmp_path.glob("*.safetensors")})
+    assert made[0] == {"train-00001", "test-00000"}
+    assert made[1] - made[0] == {"train-00000", "calibration-00000"}
+    assert len(read_split(tmp_path, "train").prompts) == 40
+
+
+def test_samples_are_grouped_by_prompt(world) -> None:
+    collection = read_split(world.data, "test")
+    assert len(collection.prompts) == 12
+    assert collection.seeds == 8
+    assert len(set(collection.prompts)) == 12
+    ids = collection.arrays["token_ids"].reshape(12, 8, -1)
+    assert (ids == ids[:, :1]).all()
+    assert (collection.arrays["token_mask"] == (collection.arrays["token_ids"] != 0)).all()
+    some = collection.take([3, 1])
+    assert some.prompts == [collection.prompts[3], collection.prompts[1]]
+    assert (some.quality == collection.quality[[3, 1]]).all()
+    attention = np.asarray(collection.arrays["attention"])
+    assert (np.asarray(some.arrays["attention"]) == np.concatenate([attention[24:32], attention[8:16]])).all()
+
+
+def test_arrays_are_as_the_interface_says(world) -> None:
+    collection = read_split(world.data, "train")
+    arrays = {name: np.asarray(array) for name, array in collection.arrays.items()}
+    layers = len(collection.description.capture.layers)
+    samples, tokens = arrays["token_mask"].shape
+    assert arrays["attention"].shape == (samples, 5, layers, tokens, 16, 16)
+    assert arrays["attention"].dtype == np.float16
+    assert arrays["attention"].astype(np.float32).sum(axis=3).max() <= 1.01
+    assert arrays["attention"].swapaxes(1, 3)[arrays["token_mask"] == 0].max() == 0
+    assert arrays["preview"].shape == (samples, 5, 3, 64, 64)
+    assert arrays["image"].dtype == np.uint8
+    assert arrays["quality"].min() >= 0
+    assert arrays["quality"].max() <= 1
+    assert (arrays["subject_mask"] <= arrays["token_mask"]).all()
+    assert arrays["subject_mask"].sum(axis=1).min() >= 1
+    assert arrays["subject_mask"].sum(axis=1).max() <= 3
+
+
+def test_splits_share_no_prompt(world) -> None:
+    prompts = [set(read_split(world.data, split, ["quality"]).prompts) for split in ("train", "calibration", "test")]
+    assert not prompts[0] & prompts[1]
+    assert not prompts[0] & prompts[2]
+    assert not prompts[1] & prompts[2]
+
+
+def test_the_first_prompts_can_be_read_alone(world) -> None:
+    assert read_split(world.data, "train", prompts=5).prompts == read_split(world.data, "train").prompts[:5]
+
+
+def test_a_folder_made_otherwise_is_refused(world) -> None:
+    description = Description.read(world.data)
+    with pytest.raises(ValueError, match="another points"):
+        replace(description, points=description.points[:2]).write(world.data)
+    description.write(world.data)
+
+
+def test_layers_can_be_left_out(world) -> None:
+    collection = read_split(world.data, "train", ["attention", "quality"])
+    narrow = with_layers(collection, ["up.1", "down.0"])
+    assert narrow.description.capture.layers == ("up.1", "down.0")
+    assert narrow.description.capture.capture_id != collection.description.capture.capture_id
+    index = collection.description.capture.layers.index("up.1")
+    attention = [np.asarray(one.arrays["attention"]) for one in (narrow, collection)]
+    assert (attention[0][:, :, 0] == attention[1][:, :, index]).all()
+    with pytest.raises(ValueError, match="side\\.0"):
+        with_layers(collection, ["side.0"])
+
+
+def test_what_is_missing_is_named(world, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="diffusion-probe collect"):
+        read_split(tmp_path, "train")
+    with pytest.raises(FileNotFoundError, match="split 'other'"):
+        read_split(world.data, "other")
+    with pytest.raises(ValueError, match="step 7"):
+        read_split(world.data, "test", ["quality"]).point_index(7)
