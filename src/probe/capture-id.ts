@@ -1,6 +1,6 @@
 /**
  * Owns how a capture is named: the same settings give the same id in every language.
- * Shapes cannot reveal that attention came from other layers or another batcher; this id can.
+ * Shapes cannot reveal that attention came from other layers or another scheduler; this id can.
  */
 import { createHash } from 'node:crypto';
 

@@ -20,7 +20,7 @@ const capture = z
     heads: z.string().describe('How heads are reduced'),
     tokens: z.string().describe('Which tokens are kept'),
     pooling: z.string().describe('How maps are brought to height × width'),
-    batcher: z.string(),
+    scheduler: z.string(),
     total_steps: count,
     guidance: z.number(),
     resolution: z.tuple([count, count]),

@@ -91,7 +91,7 @@ export function tinyManifest(
     heads: 'mean',
     tokens: 'text without begin and padding',
     pooling: 'area',
-    batcher: 'rectified-flow euler',
+    scheduler: 'rectified-flow euler',
     total_steps: 25,
     guidance: 3,
     resolution: [64, 64] as [number, number],
