@@ -1,61 +1,61 @@
-/** Owns what each panel must show for the traffic that was sent: computed from the truth, panel by panel. */
+/** Lists what each panel must show, and which alerts must fire, after the traffic that was sent. */
 import { readFileSync } from 'node:fs';
 
 import {
+  ALPHA,
   coverage,
   drift,
   dropRate,
   effectiveSamples,
+  ExpectedFigures,
   falseDrop,
   isDropped,
   isExplored,
   isGoodDrop,
   isReported,
-  Known,
   perSecond,
   sum,
-} from './known.js';
-import { ALPHA, type RunningService } from './service.js';
+} from './expected-figures.js';
+import { TEXT_BOXES } from './panels.js';
+import { CANARY, type Replicas } from './service.js';
 import {
-  type Decided,
+  type DecidedSample,
+  INVALID_REQUESTS,
   LATE_REQUESTS,
-  type Truth,
+  type SentTraffic,
   UNKNOWN_ADDRESSES,
   UNKNOWN_MODELS,
-  WRONG_REQUESTS,
 } from './traffic.js';
 
-/** Values by the names that the legend gives to series; a panel may show more. */
-export type Shown = Readonly<Record<string, number>>;
+/** Values by the names of series; a panel may show more series. */
+type SeriesValues = Readonly<Record<string, number>>;
 
-/** What a viewer types in. */
-export const TYPED_IN = { step_seconds: 0.05, price_per_hour: 2.5 };
-/** No matter of what was sent: such a panel must show numbers, whichever. */
-const MEASURED: Shown = {};
+/** The panel must show numbers, but they do not follow from the traffic. */
+const ANY_VALUES: SeriesValues = {};
 const SECONDS_PER_HOUR = 3600;
 
-type Dashboards = Readonly<Record<string, Readonly<Record<string, Shown>>>>;
+type Dashboards = Readonly<Record<string, Readonly<Record<string, SeriesValues>>>>;
 
-/** By dashboard and by panel. */
-export function expectations(truth: Truth, service: RunningService): Dashboards {
-  const known = new Known(truth, service);
+/** By the name of the dashboard and the title of the panel. */
+export function expectedPanels(sent: SentTraffic, service: Replicas): Dashboards {
+  const figures = new ExpectedFigures(sent, service);
   return {
-    service: serviceExpectations(known),
-    decisions: decisionsExpectations(known),
-    models: modelsExpectations(known),
+    service: servicePanels(figures),
+    decisions: decisionsPanels(figures),
+    models: modelsPanels(figures),
   };
 }
 
-function serviceExpectations(known: Known): Record<string, Shown> {
-  const { truth, instance, scored, requests } = known;
-  const refused = WRONG_REQUESTS + UNKNOWN_MODELS;
+function servicePanels(figures: ExpectedFigures): Record<string, SeriesValues> {
+  const { sent, instance, scored, requests } = figures;
+  const refused = INVALID_REQUESTS + UNKNOWN_MODELS;
   const packageJson = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
   return {
     'Replicas ready': { ready: 1 },
     'Requests per second': { requests: perSecond(requests) },
     'Requests in this time range': { requests },
     'Answered with scores': { scored: scored / (scored + LATE_REQUESTS) },
-    'Answered within 50 ms': MEASURED,
+    'Answered within 50 ms': ANY_VALUES,
     'Requests by outcome': {
       scored: perSecond(scored),
       failed_open: perSecond(LATE_REQUESTS),
@@ -64,28 +64,28 @@ function serviceExpectations(known: Known): Record<string, Shown> {
       gone: 0,
     },
     'Samples by outcome': {
-      scored: perSecond(truth.decided.length),
-      refused: perSecond(truth.wrongSamples),
+      scored: perSecond(sent.decided.length),
+      refused: perSecond(sent.invalidSamples),
       failed_open: 0,
     },
     'Failed open by reason': { deadline: perSecond(LATE_REQUESTS), overloaded: 0, unready: 0, internal: 0 },
     'Problems by code': {
-      attention_out_of_range: perSecond(WRONG_REQUESTS),
+      attention_out_of_range: perSecond(INVALID_REQUESTS),
       model_not_found: perSecond(UNKNOWN_MODELS),
       not_found: perSecond(UNKNOWN_ADDRESSES),
     },
     'Left the queue without inference': { aborted: 0, deadline: 0, predicted: 0 },
-    'Time to answer': MEASURED,
-    'Slowest hundredth by stage': MEASURED,
+    'Time to answer': ANY_VALUES,
+    'Slowest hundredth by stage': ANY_VALUES,
     'Time in receive': { '+Inf': scored + refused },
-    'Time in decode': { '+Inf': scored + WRONG_REQUESTS },
+    'Time in decode': { '+Inf': scored + INVALID_REQUESTS },
     'Time in queue': { '+Inf': scored },
     'Time in inference': { '+Inf': scored },
     'Time in decision': { '+Inf': scored },
     'Time in total': { '+Inf': requests },
     'Queue in use': { [instance]: 0 },
     'Samples waiting': { [instance]: 0 },
-    'Samples per inference': MEASURED,
+    'Samples per inference': ANY_VALUES,
     Replicas: {
       [`Requests per second, instance=${instance}`]: perSecond(requests),
       [`Ready, instance=${instance}`]: 1,
@@ -95,74 +95,74 @@ function serviceExpectations(known: Known): Record<string, Shown> {
     },
     'Operator files refused': { [`policies at ${instance}`]: 1, [`feedback_keys at ${instance}`]: 0 },
     'Workers replaced': { [instance]: 0 },
-    'CPU in use': MEASURED,
-    'Memory in use': MEASURED,
-    'Event loop lag': MEASURED,
+    'CPU in use': ANY_VALUES,
+    'Memory in use': ANY_VALUES,
+    'Event loop lag': ANY_VALUES,
   };
 }
 
-function decisionsExpectations(known: Known): Record<string, Shown> {
-  const { truth, versions, totalSteps } = known;
-  const { decided } = truth;
+function decisionsPanels(figures: ExpectedFigures): Record<string, SeriesValues> {
+  const { sent, versions, totalSteps } = figures;
+  const { decided } = sent;
   const dropped = decided.filter(isDropped);
   const saved = sum(dropped.map(({ step }) => totalSteps - step));
   const lost = sum(dropped.map(({ step }) => step));
-  const secondsSaved = TYPED_IN.step_seconds * saved - sum([...truth.waited.values()]);
+  const secondsSaved = TEXT_BOXES.step_seconds * saved - sum([...sent.waitedSeconds.values()]);
   return {
     Decisions: { decisions: decided.length },
     'Drop rate': { dropped: dropped.length / decided.length },
     'Steps saved': { steps: saved },
     'Backbone time saved': { saved: secondsSaved },
-    'Money saved': { saved: (secondsSaved / SECONDS_PER_HOUR) * TYPED_IN.price_per_hour },
+    'Money saved': { saved: (secondsSaved / SECONDS_PER_HOUR) * TEXT_BOXES.price_per_hour },
     'Qualities reported': { samples: decided.filter(isReported).length },
     'Decisions per second': {
       keep: perSecond(decided.length - dropped.length),
       drop: perSecond(dropped.length),
     },
-    'Decisions by reason': known.byReason(),
-    'Drop rate by decision point': known.perPoint('', dropRate),
+    'Decisions by reason': figures.byReason(),
+    'Drop rate by decision point': figures.perPoint('', dropRate),
     'False drops against the promise': {
-      ...known.perPoint('estimate, ', falseDrop),
-      ...known.perPoint('alpha, ', () => ALPHA),
+      ...figures.perPoint('estimate, ', falseDrop),
+      ...figures.perPoint('alpha, ', () => ALPHA),
     },
-    'Correlation of score and quality': known.perPoint('', (samples) => known.correlation(samples)),
-    'Weight of the evidence': known.perPoint('', effectiveSamples),
+    'Correlation of score and quality': figures.perPoint('', (samples) => figures.correlation(samples)),
+    'Weight of the evidence': figures.perPoint('', effectiveSamples),
     'Feedback coverage': {
-      ...known.perPoint('kept, ', (samples) => coverage(samples.filter((sample) => !isExplored(sample)))),
-      ...known.perPoint('explored, ', (samples) => coverage(samples.filter(isExplored))),
+      ...figures.perPoint('kept, ', (samples) => coverage(samples.filter((sample) => !isExplored(sample)))),
+      ...figures.perPoint('explored, ', (samples) => coverage(samples.filter(isExplored))),
     },
-    'Feedback delay': MEASURED,
+    'Feedback delay': ANY_VALUES,
     'Receipts refused by reason': {
-      malformed: perSecond(truth.malformedReceipts),
-      repeated: perSecond(truth.repeatedReceipts),
+      malformed: perSecond(sent.malformedReceipts),
+      repeated: perSecond(sent.repeatedReceipts),
       foreign: 0,
       tampered: 0,
       expired: 0,
     },
     'Feedback that teaches little': {
-      'clipped quality': perSecond(truth.clippedQualities),
+      'clipped quality': perSecond(sent.clippedQualities),
       'clipped score': 0,
       unweighted: 0,
     },
-    'Drift of the scores': known.perPoint('', drift),
-    'Scores by tenth of the calibration': known.tenths(),
+    'Drift of the scores': figures.perPoint('', drift),
+    'Scores by tenth of the calibration': figures.tenths(),
     Scores: { '+Inf': decided.length },
     'Steps saved and steps lost': { saved: perSecond(saved), lost: perSecond(lost) },
     'Time that backends waited': Object.fromEntries(
-      versions.map((version) => [known.name(version), perSecond(truth.waited.get(version) ?? NaN)]),
+      versions.map((version) => [figures.name(version), perSecond(sent.waitedSeconds.get(version) ?? NaN)]),
     ),
   };
 }
 
-function modelsExpectations(known: Known): Record<string, Shown> {
-  const { truth, versions, model, sha256 } = known;
-  const each = (name: (version: number) => string, value: (version: number) => number): Shown =>
+function modelsPanels(figures: ExpectedFigures): Record<string, SeriesValues> {
+  const { sent, versions, model, sha256 } = figures;
+  const each = (name: (version: number) => string, value: (version: number) => number): SeriesValues =>
     Object.fromEntries(versions.map((version) => [name(version), value(version)]));
   const row = (column: string) => (version: number) => `${column}, model=${model}, version=${version}`;
-  const of = (version: number) => truth.decided.filter((sample) => sample.version === version);
-  const scored = (version: number) => truth.groups.get(version) ?? NaN;
-  const requests = (version: number) => scored(version) + (version === known.canary ? WRONG_REQUESTS : 0);
-  const name = (version: number) => known.name(version);
+  const of = (version: number) => sent.decided.filter((sample) => sample.version === version);
+  const scored = (version: number) => sent.groups.get(version) ?? NaN;
+  const requests = (version: number) => scored(version) + (version === CANARY ? INVALID_REQUESTS : 0);
+  const name = (version: number) => figures.name(version);
   return {
     'Versions loaded': each(
       (version) => `Replicas, model=${model}, provider=cpu, version=${version}`,
@@ -175,15 +175,15 @@ function modelsExpectations(known: Known): Record<string, Shown> {
     'Versions compared': {
       ...each(row('Requests per second'), (version) => perSecond(requests(version))),
       ...each(row('Drop rate'), (version) => dropRate(of(version))),
-      ...each(row('Mean score'), (version) => known.meanScore(of(version))),
-      ...each(row('Correlation, worst step'), (version) => known.correlation(of(version))),
+      ...each(row('Mean score'), (version) => figures.meanScore(of(version))),
+      ...each(row('Correlation, worst step'), (version) => figures.correlation(of(version))),
     },
     'Requests by version': each(name, (version) => perSecond(requests(version))),
     'Requests without scores by version': each(name, (version) => 1 - scored(version) / requests(version)),
     'Drop rate by version': each(name, (version) => dropRate(of(version))),
-    'Mean score by version': each(name, (version) => known.meanScore(of(version))),
-    'Inference by version': MEASURED,
-    'Correlation by version': known.perPoint('', (samples) => known.correlation(samples)),
+    'Mean score by version': each(name, (version) => figures.meanScore(of(version))),
+    'Inference by version': ANY_VALUES,
+    'Correlation by version': figures.perPoint('', (samples) => figures.correlation(samples)),
     'Loads and refusals': {
       ...each(
         (version) => `loaded ${name(version)}`,
@@ -201,14 +201,14 @@ function modelsExpectations(known: Known): Record<string, Shown> {
   };
 }
 
-/** The alerts that this traffic must raise; how fast this machine is decides on the one about latency. */
-export function expectedAlerts(truth: Truth, service: RunningService): string[] {
-  const known = new Known(truth, service);
-  const points = [...known.points().values()];
-  const isViolated = (samples: readonly Decided[]): boolean =>
+/** Without the alert about latency, which depends on the speed of the machine. */
+export function expectedAlerts(sent: SentTraffic, service: Replicas): string[] {
+  const figures = new ExpectedFigures(sent, service);
+  const points = [...figures.points().values()];
+  const isViolated = (samples: readonly DecidedSample[]): boolean =>
     falseDrop(samples) > ALPHA && effectiveSamples(samples.filter(isGoodDrop(service))) >= 5;
-  const isLost = (samples: readonly Decided[]): boolean =>
-    known.correlation(samples) < 0.2 && effectiveSamples(samples) >= 100;
+  const isLost = (samples: readonly DecidedSample[]): boolean =>
+    figures.correlation(samples) < 0.2 && effectiveSamples(samples) >= 100;
   return [
     'DiffusionProbeFailingOpen',
     'DiffusionProbeFileRefused',
