@@ -1,4 +1,4 @@
-/** What deployments are made of fits together, as far as it shows without any tool. */
+/** The files for deployment fit together and with the settings of the service. These checks need no tools. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -23,19 +23,19 @@ test('the PrometheusRule is as `npm run prometheus-rule` writes it', () => {
   assert.equal(text, prometheusRule(), 'run `npm run prometheus-rule`');
 });
 
-test('what compose mounts is there', () => {
+test('everything that compose mounts exists', () => {
   for (const [name, { volumes = [] }] of Object.entries(compose.services)) {
     for (const volume of volumes) {
       const [source = ''] = volume.split(':');
-      const isThere = source.startsWith('.')
+      const exists = source.startsWith('.')
         ? existsSync(path.join('docker', source))
         : source in compose.volumes;
-      assert.ok(isThere, `${name}: ${source}`);
+      assert.ok(exists, `${name}: ${source}`);
     }
   }
 });
 
-test('the service gets no setting that it does not know', () => {
+test('compose and Kubernetes set only known settings', () => {
   for (const name of Object.keys(compose.services['probe']?.environment ?? {}))
     assert.ok(SETTINGS.has(name), name);
   for (const file of ['base/deployment.yml', 'overlays/cpu/deployment.yml', 'overlays/gpu/deployment.yml']) {
@@ -46,7 +46,7 @@ test('the service gets no setting that it does not know', () => {
   }
 });
 
-test('the policies that are mounted can be used', () => {
+test('the mounted policies are valid', () => {
   for (const file of ['docker/compose/policies.json', 'docker/kubernetes/base/policies.json'])
     assert.equal(parsePolicies(readFileSync(file, 'utf8')).default?.policy.name, 'max_false_drop');
 });

@@ -1,13 +1,7 @@
 /** Computes figures from the traffic that was sent, grouped, named and weighted as the panels show them. */
 import { WINDOW_SECONDS } from './prometheus.js';
 import type { Replicas } from './service.js';
-import {
-  type DecidedSample,
-  INVALID_REQUESTS,
-  LATE_REQUESTS,
-  type SentTraffic,
-  UNKNOWN_MODELS,
-} from './traffic.js';
+import { COUNTS, type DecidedSample, type SentTraffic } from './traffic.js';
 
 /** High, so that many samples are dropped and many of those explored. */
 export const ALPHA = 0.6;
@@ -34,9 +28,9 @@ export class ExpectedFigures {
     this.model = manifest.name;
     this.sha256 = manifest.files['model.onnx'] ?? '';
     this.totalSteps = manifest.capture.total_steps;
-    this.versions = [...sent.groups.keys()];
-    this.scored = sum([...sent.groups.values()]);
-    this.requests = this.scored + LATE_REQUESTS + INVALID_REQUESTS + UNKNOWN_MODELS;
+    this.versions = [...COUNTS.groups.keys()];
+    this.scored = sum([...COUNTS.groups.values()]);
+    this.requests = this.scored + COUNTS.lateRequests + COUNTS.invalidRequests + COUNTS.unknownModels;
     this.#range = manifest.metric.range;
   }
 

@@ -18,14 +18,7 @@ import {
 } from './expected-figures.js';
 import { TEXT_BOXES } from './panels.js';
 import { CANARY, type Replicas } from './service.js';
-import {
-  type DecidedSample,
-  INVALID_REQUESTS,
-  LATE_REQUESTS,
-  type SentTraffic,
-  UNKNOWN_ADDRESSES,
-  UNKNOWN_MODELS,
-} from './traffic.js';
+import { COUNTS, type DecidedSample, type SentTraffic } from './traffic.js';
 
 /** Values by the names of series; a panel may show more series. */
 type SeriesValues = Readonly<Record<string, number>>;
@@ -48,17 +41,17 @@ export function expectedPanels(sent: SentTraffic, service: Replicas): Dashboards
 
 function servicePanels(figures: ExpectedFigures): Record<string, SeriesValues> {
   const { sent, instance, scored, requests } = figures;
-  const refused = INVALID_REQUESTS + UNKNOWN_MODELS;
+  const refused = COUNTS.invalidRequests + COUNTS.unknownModels;
   const packageJson = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
   return {
     'Replicas ready': { ready: 1 },
     'Requests per second': { requests: perSecond(requests) },
     'Requests in this time range': { requests },
-    'Answered with scores': { scored: scored / (scored + LATE_REQUESTS) },
+    'Answered with scores': { scored: scored / (scored + COUNTS.lateRequests) },
     'Answered within 50 ms': ANY_VALUES,
     'Requests by outcome': {
       scored: perSecond(scored),
-      failed_open: perSecond(LATE_REQUESTS),
+      failed_open: perSecond(COUNTS.lateRequests),
       refused: perSecond(refused),
       failed: 0,
       gone: 0,
@@ -68,17 +61,22 @@ function servicePanels(figures: ExpectedFigures): Record<string, SeriesValues> {
       refused: perSecond(sent.invalidSamples),
       failed_open: 0,
     },
-    'Failed open by reason': { deadline: perSecond(LATE_REQUESTS), overloaded: 0, unready: 0, internal: 0 },
+    'Failed open by reason': {
+      deadline: perSecond(COUNTS.lateRequests),
+      overloaded: 0,
+      unready: 0,
+      internal: 0,
+    },
     'Problems by code': {
-      attention_out_of_range: perSecond(INVALID_REQUESTS),
-      model_not_found: perSecond(UNKNOWN_MODELS),
-      not_found: perSecond(UNKNOWN_ADDRESSES),
+      attention_out_of_range: perSecond(COUNTS.invalidRequests),
+      model_not_found: perSecond(COUNTS.unknownModels),
+      not_found: perSecond(COUNTS.unknownAddresses),
     },
     'Left the queue without inference': { aborted: 0, deadline: 0, predicted: 0 },
     'Time to answer': ANY_VALUES,
     'Slowest hundredth by stage': ANY_VALUES,
     'Time in receive': { '+Inf': scored + refused },
-    'Time in decode': { '+Inf': scored + INVALID_REQUESTS },
+    'Time in decode': { '+Inf': scored + COUNTS.invalidRequests },
     'Time in queue': { '+Inf': scored },
     'Time in inference': { '+Inf': scored },
     'Time in decision': { '+Inf': scored },
@@ -133,14 +131,14 @@ function decisionsPanels(figures: ExpectedFigures): Record<string, SeriesValues>
     },
     'Feedback delay': ANY_VALUES,
     'Receipts refused by reason': {
-      malformed: perSecond(sent.malformedReceipts),
-      repeated: perSecond(sent.repeatedReceipts),
+      malformed: perSecond(COUNTS.malformedReceipts),
+      repeated: perSecond(COUNTS.repeatedReceipts),
       foreign: 0,
       tampered: 0,
       expired: 0,
     },
     'Feedback that teaches little': {
-      'clipped quality': perSecond(sent.clippedQualities),
+      'clipped quality': perSecond(COUNTS.clippedQualities),
       'clipped score': 0,
       unweighted: 0,
     },
@@ -156,48 +154,37 @@ function decisionsPanels(figures: ExpectedFigures): Record<string, SeriesValues>
 
 function modelsPanels(figures: ExpectedFigures): Record<string, SeriesValues> {
   const { sent, versions, model, sha256 } = figures;
-  const each = (name: (version: number) => string, value: (version: number) => number): SeriesValues =>
-    Object.fromEntries(versions.map((version) => [name(version), value(version)]));
+  type OfVersion<Value> = (version: number) => Value;
+  const each = (name: OfVersion<string>, value: OfVersion<number> | number): SeriesValues =>
+    Object.fromEntries(versions.map((one) => [name(one), typeof value === 'number' ? value : value(one)]));
   const row = (column: string) => (version: number) => `${column}, model=${model}, version=${version}`;
   const of = (version: number) => sent.decided.filter((sample) => sample.version === version);
-  const scored = (version: number) => sent.groups.get(version) ?? NaN;
-  const requests = (version: number) => scored(version) + (version === CANARY ? INVALID_REQUESTS : 0);
+  const scored = (version: number) => COUNTS.groups.get(version) ?? NaN;
+  const requests = (version: number) => scored(version) + (version === CANARY ? COUNTS.invalidRequests : 0);
   const name = (version: number) => figures.name(version);
+  const requestRate = (version: number) => perSecond(requests(version));
+  const versionDropRate = (version: number) => dropRate(of(version));
+  const meanScore = (version: number) => figures.meanScore(of(version));
   return {
-    'Versions loaded': each(
-      (version) => `Replicas, model=${model}, provider=cpu, version=${version}`,
-      () => 1,
-    ),
-    'Hashes of the graphs': each(
-      (version) => `Replicas, model=${model}, sha256=${sha256}, version=${version}`,
-      () => 1,
-    ),
+    'Versions loaded': each((one) => `Replicas, model=${model}, provider=cpu, version=${one}`, 1),
+    'Hashes of the graphs': each((one) => `Replicas, model=${model}, sha256=${sha256}, version=${one}`, 1),
     'Versions compared': {
-      ...each(row('Requests per second'), (version) => perSecond(requests(version))),
-      ...each(row('Drop rate'), (version) => dropRate(of(version))),
-      ...each(row('Mean score'), (version) => figures.meanScore(of(version))),
+      ...each(row('Requests per second'), requestRate),
+      ...each(row('Drop rate'), versionDropRate),
+      ...each(row('Mean score'), meanScore),
       ...each(row('Correlation, worst step'), (version) => figures.correlation(of(version))),
     },
-    'Requests by version': each(name, (version) => perSecond(requests(version))),
+    'Requests by version': each(name, requestRate),
     'Requests without scores by version': each(name, (version) => 1 - scored(version) / requests(version)),
-    'Drop rate by version': each(name, (version) => dropRate(of(version))),
-    'Mean score by version': each(name, (version) => figures.meanScore(of(version))),
+    'Drop rate by version': each(name, versionDropRate),
+    'Mean score by version': each(name, meanScore),
     'Inference by version': ANY_VALUES,
     'Correlation by version': figures.perPoint('', (samples) => figures.correlation(samples)),
     'Loads and refusals': {
-      ...each(
-        (version) => `loaded ${name(version)}`,
-        () => 1,
-      ),
-      ...each(
-        (version) => `refused ${name(version)}`,
-        () => 0,
-      ),
+      ...each((version) => `loaded ${name(version)}`, 1),
+      ...each((version) => `refused ${name(version)}`, 0),
     },
-    'Replicas by device': each(
-      (version) => `${name(version)} on cpu`,
-      () => 1,
-    ),
+    'Replicas by device': each((version) => `${name(version)} on cpu`, 1),
   };
 }
 
@@ -205,17 +192,15 @@ function modelsPanels(figures: ExpectedFigures): Record<string, SeriesValues> {
 export function expectedAlerts(sent: SentTraffic, service: Replicas): string[] {
   const figures = new ExpectedFigures(sent, service);
   const points = [...figures.points().values()];
-  const isViolated = (samples: readonly DecidedSample[]): boolean =>
-    falseDrop(samples) > ALPHA && effectiveSamples(samples.filter(isGoodDrop(service))) >= 5;
-  const isLost = (samples: readonly DecidedSample[]): boolean =>
-    figures.correlation(samples) < 0.2 && effectiveSamples(samples) >= 100;
-  return [
-    'DiffusionProbeFailingOpen',
-    'DiffusionProbeFileRefused',
-    ...(points.some(isViolated) ? ['DiffusionProbeFalseDropsAboveAlpha'] : []),
-    ...(points.some(isLost) ? ['DiffusionProbeCorrelationLost'] : []),
-    ...(points.some((samples) => drift(samples) > 0.25 && samples.length >= 500)
-      ? ['DiffusionProbeScoreDrift']
-      : []),
-  ];
+  const decisionAlerts: Readonly<Record<string, (samples: readonly DecidedSample[]) => boolean>> = {
+    DiffusionProbeFalseDropsAboveAlpha: (samples) =>
+      falseDrop(samples) > ALPHA && effectiveSamples(samples.filter(isGoodDrop(service))) >= 5,
+    DiffusionProbeCorrelationLost: (samples) =>
+      figures.correlation(samples) < 0.2 && effectiveSamples(samples) >= 100,
+    DiffusionProbeScoreDrift: (samples) => drift(samples) > 0.25 && samples.length >= 500,
+  };
+  const names = Object.keys(decisionAlerts).filter((name) =>
+    points.some((samples) => decisionAlerts[name]?.(samples)),
+  );
+  return ['DiffusionProbeFailingOpen', 'DiffusionProbeFileRefused', ...names];
 }

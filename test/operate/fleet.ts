@@ -47,16 +47,13 @@ export class Fleet {
   #scores: readonly number[] = [];
   #posts = 0;
 
-  private constructor(t: TestContext, options: FleetOptions) {
+  constructor(t: TestContext, options: FleetOptions) {
     this.#t = t;
     this.#options = options;
   }
 
-  static async start(t: TestContext, options: FleetOptions): Promise<Fleet> {
-    const fleet = new Fleet(t, options);
-    for (let index = 0; index < options.replicas; index += 1)
-      fleet.#replicas.push(await fleet.#startReplica());
-    return fleet;
+  async start(): Promise<void> {
+    for (let index = 0; index < this.#options.replicas; index += 1) await this.restart(index);
   }
 
   /** Scores the candidates of one caption at one replica and reports their qualities to the next. Adds to `truth`. */
@@ -91,7 +88,7 @@ export class Fleet {
     }
   }
 
-  /** Replaces a replica by a new one. What it counted since the last scrape is lost. */
+  /** Starts a replica anew. What it counted since the last scrape is lost. */
   async restart(index: number): Promise<void> {
     await this.#replicas[index]?.app.close();
     this.#replicas[index] = await this.#startReplica();

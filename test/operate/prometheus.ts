@@ -18,15 +18,19 @@ const RULES = path.resolve('docker/prometheus/rules');
 export const WINDOW = '10m';
 export const WINDOW_SECONDS = 600;
 
+type Labels = Readonly<Record<string, string>>;
+/** Unix time in s, and the text of a value. */
+type RawPoint = readonly [number, string];
+
 /** One series of a result at one moment. */
 export interface Sample {
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: Labels;
   readonly value: number;
 }
 
 /** One series of a result over a time range. */
 export interface Series {
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: Labels;
   /** Unix time in s, and value. */
   readonly points: readonly (readonly [number, number])[];
 }
@@ -59,25 +63,18 @@ export class Prometheus {
   /** @param at Unix time in s; now when omitted. */
   async query(query: string, at?: number): Promise<Sample[]> {
     const parameters = { query, ...(at !== undefined && { time: String(at) }) };
-    interface Raw {
-      readonly metric: Record<string, string>;
-      readonly value: readonly [number, string];
-    }
-    const { resultType, result } = await this.#get<
-      | { readonly resultType: 'scalar'; readonly result: Raw['value'] }
-      | { readonly resultType: 'vector'; readonly result: readonly Raw[] }
-    >('query', parameters);
+    type Result =
+      | { resultType: 'scalar'; result: RawPoint }
+      | { resultType: 'vector'; result: { metric: Labels; value: RawPoint }[] };
+    const { resultType, result } = await this.#get<Result>('query', parameters);
     if (resultType === 'scalar') return [{ labels: {}, value: parseValue(result[1]) }];
     return result.map(({ metric, value }) => ({ labels: metric, value: parseValue(value[1]) }));
   }
 
   async queryRange(query: string, { from, to, step }: TimeRange): Promise<Series[]> {
     const parameters = { query, start: String(from), end: String(to), step: String(step) };
-    interface Raw {
-      readonly metric: Record<string, string>;
-      readonly values: readonly (readonly [number, string])[];
-    }
-    const { result } = await this.#get<{ readonly result: readonly Raw[] }>('query_range', parameters);
+    type Result = { result: { metric: Labels; values: RawPoint[] }[] };
+    const { result } = await this.#get<Result>('query_range', parameters);
     return result.map(({ metric, values }) => ({
       labels: metric,
       points: values.map(([at, value]) => [at, parseValue(value)] as const),

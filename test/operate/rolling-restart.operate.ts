@@ -57,34 +57,23 @@ test('two replicas behind nginx are restarted in turn under load', async (t) => 
       .map(({ receipt = '' }) => ({ receipt, quality: 0.7 }));
     assert.deepEqual(await client.feedback(items), { accepted: items.length, refused: [] });
   }
-  const sorted = load.waits.toSorted((left, right) => left - right);
-  const figures = {
-    requests: load.waits.length,
-    failed: load.failures.length,
-    receipts: kept.length,
-    median_ms: Number(sorted[Math.floor(sorted.length / 2)]?.toFixed(1)),
-    slowest_ms: Number(sorted.at(-1)?.toFixed(1)),
-  };
-  process.stdout.write(`${JSON.stringify(figures)}\n`);
+  const waits = load.waits.toSorted((left, right) => left - right);
+  t.diagnostic(
+    `${waits.length} requests, none failed, ${kept.length} receipts accepted; ` +
+      `median ${waits[Math.floor(waits.length / 2)]?.toFixed(0)} ms, slowest ${waits.at(-1)?.toFixed(0)} ms`,
+  );
 });
 
-interface Load {
-  readonly results: SampleResult[];
-  readonly failures: string[];
-  /** Time to each answer, in ms. */
-  readonly waits: number[];
-  readonly stop: () => Promise<void>;
-}
-
 /** Sends one sample after another until it is stopped. */
-function startLoad(client: ProbeClient, input: ScoreInput): Load {
+function startLoad(client: ProbeClient, input: ScoreInput) {
   const results: SampleResult[] = [];
   const failures: string[] = [];
+  /** Time to each answer, in ms. */
   const waits: number[] = [];
-  const stopped = new AbortController();
   let sent = 0;
+  let isStopped = false;
   const send = async (): Promise<void> => {
-    while (!stopped.signal.aborted) {
+    while (!isStopped) {
       sent += 1;
       const startedAt = performance.now();
       const answer = await client.score(input, { sampleIds: [`sample ${sent}`] });
@@ -95,15 +84,11 @@ function startLoad(client: ProbeClient, input: ScoreInput): Load {
     }
   };
   const senders = Array.from({ length: SENDERS }, send);
-  return {
-    results,
-    failures,
-    waits,
-    stop: async () => {
-      stopped.abort();
-      await Promise.all(senders);
-    },
+  const stop = async (): Promise<void> => {
+    isStopped = true;
+    await Promise.all(senders);
   };
+  return { results, failures, waits, stop };
 }
 
 /** Starts nginx in front of the ports and returns its origin. */

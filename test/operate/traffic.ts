@@ -14,14 +14,21 @@ import { CANARY, type Replicas, STABLE } from './service.js';
 /** Files in examples/, all captured at this step. */
 const EXAMPLES = ['group', 'dropped', 'kept'];
 const EXAMPLE_STEP = 5;
-const GROUPS: ReadonlyMap<number, number> = new Map([
-  [STABLE, 12],
-  [CANARY, 36],
-]);
-export const LATE_REQUESTS = 5;
-export const INVALID_REQUESTS = 4;
-export const UNKNOWN_MODELS = 3;
-export const UNKNOWN_ADDRESSES = 2;
+/** How often each thing is sent. */
+export const COUNTS = {
+  /** Scored groups, by version. */
+  groups: new Map([
+    [STABLE, 12],
+    [CANARY, 36],
+  ]),
+  lateRequests: 5,
+  invalidRequests: 4,
+  unknownModels: 3,
+  unknownAddresses: 2,
+  repeatedReceipts: 1,
+  malformedReceipts: 2,
+  clippedQualities: 1,
+};
 /** Of so many finished samples, the quality of one is not reported. */
 const UNREPORTED_EVERY = 5;
 /** 2.0 in half precision. */
@@ -36,25 +43,20 @@ export interface DecidedSample {
   quality?: number;
 }
 
-/** What the metrics must show. */
+/** What the metrics must show, beside COUNTS. */
 export interface SentTraffic {
   readonly decided: readonly DecidedSample[];
-  /** Scored requests by version. */
-  readonly groups: ReadonlyMap<number, number>;
   /** Samples in the requests with invalid values. */
   readonly invalidSamples: number;
   /** Time from Server-Timing that callers waited, in s, by version. */
   readonly waitedSeconds: ReadonlyMap<number, number>;
-  readonly repeatedReceipts: number;
-  readonly malformedReceipts: number;
-  readonly clippedQualities: number;
 }
 
 /** Resolves after the last answer. */
 export async function sendTraffic({ origins: [origin = ''], manifest }: Replicas): Promise<SentTraffic> {
   const examples = await Promise.all(EXAMPLES.map(readExample));
   const decided: DecidedSample[] = [];
-  const waitedSeconds = new Map([...GROUPS.keys()].map((version) => [version, 0]));
+  const waitedSeconds = new Map([...COUNTS.groups.keys()].map((version) => [version, 0]));
   const score = (body: Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}): Promise<Response> => {
     const type = { 'content-type': 'application/octet-stream' };
     return fetch(`${origin}/score`, { method: 'POST', headers: { ...type, ...headers }, body });
@@ -64,7 +66,7 @@ export async function sendTraffic({ origins: [origin = ''], manifest }: Replicas
     waitedSeconds.set(version, (waitedSeconds.get(version) ?? 0) + Number(total) / 1000);
   };
 
-  for (const [version, count] of GROUPS) {
+  for (const [version, count] of COUNTS.groups) {
     for (let group = 0; group < count; group += 1) {
       const example = examples[group % examples.length] ?? assert.fail();
       const response = await score(bodyOf(manifest, example, version, `group ${version} ${group}`));
@@ -76,24 +78,24 @@ export async function sendTraffic({ origins: [origin = ''], manifest }: Replicas
   }
 
   const [group = assert.fail()] = examples;
-  for (let index = 0; index < LATE_REQUESTS; index += 1) {
+  for (let index = 0; index < COUNTS.lateRequests; index += 1) {
     const response = await score(bodyOf(manifest, group, CANARY, 'late'), { 'x-deadline-ms': '0' });
     assert.equal(((await response.json()) as { outcome: string }).outcome, 'failed_open');
   }
   const invalid = bodyOf(manifest, withInvalidValue(group), CANARY, 'invalid');
-  for (let index = 0; index < INVALID_REQUESTS; index += 1) {
+  for (let index = 0; index < COUNTS.invalidRequests; index += 1) {
     const response = await score(invalid);
     assert.equal(response.status, 422, await response.text());
     addWait(CANARY, response);
   }
-  for (let index = 0; index < UNKNOWN_MODELS; index += 1)
+  for (let index = 0; index < COUNTS.unknownModels; index += 1)
     assert.equal((await score(bodyOf(manifest, group, CANARY + 1, 'unknown'))).status, 404);
-  for (let index = 0; index < UNKNOWN_ADDRESSES; index += 1)
+  for (let index = 0; index < COUNTS.unknownAddresses; index += 1)
     assert.equal((await fetch(`${origin}/nowhere`)).status, 404);
 
-  const feedback = await sendFeedback(origin, decided, manifest.metric.range);
-  const invalidSamples = INVALID_REQUESTS * (group.attention.shape[0] ?? NaN);
-  return { decided, groups: GROUPS, invalidSamples, waitedSeconds, ...feedback };
+  await sendFeedback(origin, decided, manifest.metric.range);
+  const invalidSamples = COUNTS.invalidRequests * (group.attention.shape[0] ?? NaN);
+  return { decided, invalidSamples, waitedSeconds };
 }
 
 /** Reports most qualities, one receipt a second time, and two strings that are no receipts. */
@@ -122,7 +124,6 @@ async function sendFeedback(
     body: JSON.stringify({ feedback: [...items, ...refused] }),
   });
   assert.equal(((await response.json()) as { accepted: number }).accepted, reported.length);
-  return { repeatedReceipts: 1, malformedReceipts: 2, clippedQualities: 1 };
 }
 
 function bodyOf(
