@@ -17,7 +17,6 @@ import { readExample } from './traffic.js';
 
 const SECONDS = Number(process.env['SCENE_SECONDS'] ?? 420);
 const POLICY = { name: 'max_false_drop', alpha: 0.05, explore: { rate: 0.1 } } as const;
-const STEPS = [5, 10];
 const RUSH_CALLERS = 32;
 const random = seededRandom(2);
 
@@ -41,7 +40,7 @@ async function playScene({ origins, manifest, ...policies }: Replicas): Promise<
   const connect = (deadlineMs: number) =>
     origins.map((origin) => new ProbeClient(origin, { deadlineMs, connections: RUSH_CALLERS }));
   const [patient, hurried] = [connect(2000), connect(60)];
-  const points = manifest.decision_points.filter(({ step }) => STEPS.includes(step));
+  const points = manifest.decision_points.filter(({ step }) => step === 5 || step === 10);
   let sent = 0;
   const score = (clients: readonly ProbeClient[], input: ScoreInput, version: number) => {
     sent += 1;

@@ -71,9 +71,9 @@ function startLoad(client: ProbeClient, input: ScoreInput) {
   /** Time to each answer, in ms. */
   const waits: number[] = [];
   let sent = 0;
-  let isStopped = false;
+  const stopped = new AbortController();
   const send = async (): Promise<void> => {
-    while (!isStopped) {
+    while (!stopped.signal.aborted) {
       sent += 1;
       const startedAt = performance.now();
       const answer = await client.score(input, { sampleIds: [`sample ${sent}`] });
@@ -85,7 +85,7 @@ function startLoad(client: ProbeClient, input: ScoreInput) {
   };
   const senders = Array.from({ length: SENDERS }, send);
   const stop = async (): Promise<void> => {
-    isStopped = true;
+    stopped.abort();
     await Promise.all(senders);
   };
   return { results, failures, waits, stop };
