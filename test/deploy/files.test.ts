@@ -1,4 +1,4 @@
-/** The files of the deployments fit together, as far as that can be checked without further tools. */
+/** The files for deployment fit together and with the settings of the service. These checks need no tools. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -17,19 +17,19 @@ interface Compose {
 const SETTINGS = new Set(describeSettings().map(({ name }) => name));
 const compose = parse(readFileSync('docker/compose.yml', 'utf8')) as Compose;
 
-test('every path that compose mounts exists', () => {
+test('everything that compose mounts exists', () => {
   for (const [name, { volumes = [] }] of Object.entries(compose.services)) {
     for (const volume of volumes) {
       const [source = ''] = volume.split(':');
-      const isThere = source.startsWith('.')
+      const exists = source.startsWith('.')
         ? existsSync(path.join('docker', source))
         : source in compose.volumes;
-      assert.ok(isThere, `${name}: ${source}`);
+      assert.ok(exists, `${name}: ${source}`);
     }
   }
 });
 
-test('every setting in the deployments exists', () => {
+test('compose and Kubernetes set only known settings', () => {
   for (const name of Object.keys(compose.services['probe']?.environment ?? {}))
     assert.ok(SETTINGS.has(name), name);
   for (const file of ['base/deployment.yml', 'overlays/cpu/deployment.yml', 'overlays/gpu/deployment.yml']) {
@@ -40,7 +40,7 @@ test('every setting in the deployments exists', () => {
   }
 });
 
-test('the mounted policies files are valid', () => {
+test('the mounted policies are valid', () => {
   for (const file of ['docker/compose/policies.json', 'docker/kubernetes/base/policies.json'])
     assert.equal(parsePolicies(readFileSync(file, 'utf8')).default?.policy.name, 'max_false_drop');
 });

@@ -1,6 +1,6 @@
 /**
- * Owns the checks of images, compose and Kubernetes by the tools made for it: hadolint, the Compose specification,
- * kustomize and the schemas of Kubernetes. `npm run test:deploy`
+ * Checks the Dockerfiles, compose.yml and the Kubernetes files with hadolint, compose-spec, kustomize and kubernetes-validate.
+ * `npm run test:deploy`
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -11,90 +11,86 @@ import { test } from 'node:test';
 
 import { parseAllDocuments } from 'yaml';
 
-/** All of them from PyPI: see .ci/run. */
-function run(command: string, parameters: readonly string[]): string {
+/** Runs a tool and returns its output. */
+function runTool(command: string, parameters: readonly string[]): string {
   const { error, status, stdout, stderr } = spawnSync(command, parameters, { encoding: 'utf8' });
-  assert.ok(!error, `${command} is missing: .ci/run says how it is installed`);
+  assert.ok(!error, `${command} is missing: install it as .ci/run does`);
   assert.equal(status, 0, `${command} ${parameters.join(' ')}\n${stdout}${stderr}`);
   return stdout;
 }
 
-interface Labelled {
-  readonly matchLabels: Record<string, string>;
-}
+type Labels = Record<string, string>;
 
 interface Resource {
   readonly kind: string;
   readonly spec: {
-    readonly selector?: Labelled | Record<string, string>;
-    readonly podSelector?: Labelled;
-    readonly ingress?: readonly { from: readonly { podSelector: Labelled }[] }[];
-    readonly template?: {
-      readonly metadata: { labels: Record<string, string> };
-      readonly spec: {
-        securityContext: object;
-        terminationGracePeriodSeconds: number;
-        containers: Container[];
-      };
-    };
+    readonly selector?: { matchLabels: Labels } | Labels;
+    readonly podSelector?: { matchLabels: Labels };
+    readonly ingress?: readonly { from: readonly { podSelector: { matchLabels: Labels } }[] }[];
+    readonly template?: { readonly metadata: { labels: Labels }; readonly spec: Pod };
   };
 }
 
-interface Container {
-  readonly image: string;
-  readonly env: readonly { name: string; value?: string }[];
+interface Pod {
   readonly securityContext: object;
-  readonly livenessProbe: { httpGet: { path: string } };
-  readonly readinessProbe: { httpGet: { path: string } };
-  readonly startupProbe: { httpGet: { path: string } };
-  readonly lifecycle: { preStop: { sleep: { seconds: number } } };
+  readonly terminationGracePeriodSeconds: number;
+  readonly containers: readonly {
+    readonly image: string;
+    readonly env: readonly { name: string; value?: string }[];
+    readonly securityContext: object;
+    readonly livenessProbe: { httpGet: { path: string } };
+    readonly readinessProbe: { httpGet: { path: string } };
+    readonly startupProbe: { httpGet: { path: string } };
+    readonly lifecycle: { preStop: { sleep: { seconds: number } } };
+  }[];
 }
 
 for (const file of ['Dockerfile', 'docker/Dockerfile.cuda'])
-  test(`hadolint ${file}`, () => void run('hadolint', [file]));
+  test(`hadolint ${file}`, () => void runTool('hadolint', [file]));
 
 test('compose.yml follows the Compose specification', () => {
   const script =
     'import compose_spec, sys; compose_spec.PyCompose.from_yaml(open(sys.argv[1]).read()).to_spec()';
-  run('python3', ['-c', script, 'docker/compose.yml']);
+  runTool('python3', ['-c', script, 'docker/compose.yml']);
 });
 
 for (const overlay of ['cpu', 'gpu']) {
-  const rendered = (): string => run('kubectl', ['kustomize', `docker/kubernetes/overlays/${overlay}`]);
+  const render = (): string => runTool('kubectl', ['kustomize', `docker/kubernetes/overlays/${overlay}`]);
+  const renderResources = () => parseAllDocuments(render()).map((document) => document.toJS() as Resource);
 
-  test(`overlay ${overlay}: follows the schemas of Kubernetes`, (t) => {
+  test(`overlay ${overlay}: is valid by the schemas of Kubernetes`, (t) => {
     const folder = mkdtempSync(path.join(tmpdir(), 'kubernetes-'));
     t.after(() => rmSync(folder, { recursive: true }));
     const file = path.join(folder, 'rendered.yml');
-    writeFileSync(file, rendered());
-    const text = run('kubernetes-validate', ['--strict', '--no-warn', file]);
-    for (const kind of [
+    writeFileSync(file, render());
+    const text = runTool('kubernetes-validate', ['--strict', '--no-warn', file]);
+    const kinds = [
       'deployment',
       'service',
       'poddisruptionbudget',
       'horizontalpodautoscaler',
       'networkpolicy',
-    ])
-      assert.match(text, new RegExp(`passed for resource ${kind}/diffusion-probe`));
+    ];
+    for (const kind of kinds) assert.match(text, new RegExp(`passed for resource ${kind}/diffusion-probe`));
   });
 
-  test(`overlay ${overlay}: everything selects the service's pods, and sources of traffic are others`, () => {
-    const resources = parseAllDocuments(rendered()).map((document) => document.toJS() as Resource);
-    const labels = of(resources, 'Deployment').spec.template?.metadata.labels ?? {};
+  test(`overlay ${overlay}: everything selects the pods of the service, and traffic may come only from other pods`, () => {
+    const resources = renderResources();
+    const labels = find(resources, 'Deployment').spec.template?.metadata.labels ?? {};
     const [name = ''] = Object.values(labels);
     assert.deepEqual(labels, { 'app.kubernetes.io/name': name });
     for (const kind of ['Deployment', 'PodDisruptionBudget', 'ServiceMonitor'])
-      assert.deepEqual(of(resources, kind).spec.selector, { matchLabels: labels }, kind);
-    assert.deepEqual(of(resources, 'Service').spec.selector, labels);
-    const policy = of(resources, 'NetworkPolicy').spec;
+      assert.deepEqual(find(resources, kind).spec.selector, { matchLabels: labels }, kind);
+    assert.deepEqual(find(resources, 'Service').spec.selector, labels);
+    const policy = find(resources, 'NetworkPolicy').spec;
     assert.deepEqual(policy.podSelector, { matchLabels: labels });
     for (const source of (policy.ingress ?? []).flatMap(({ from }) => from))
       assert.notEqual(source.podSelector.matchLabels['app.kubernetes.io/name'], name);
   });
 
-  test(`overlay ${overlay}: full is not dead, there is time to drain, and nothing may write or be root`, () => {
-    const resources = parseAllDocuments(rendered()).map((document) => document.toJS() as Resource);
-    const pod = of(resources, 'Deployment').spec.template?.spec ?? assert.fail();
+  test(`overlay ${overlay}: the probes, the time to drain and the security context`, () => {
+    const resources = renderResources();
+    const pod = find(resources, 'Deployment').spec.template?.spec ?? assert.fail();
     const [container] = pod.containers;
     assert.ok(container);
     assert.equal(container.livenessProbe.httpGet.path, '/livez');
@@ -115,6 +111,6 @@ for (const overlay of ['cpu', 'gpu']) {
   });
 }
 
-function of(resources: readonly Resource[], kind: string): Resource {
+function find(resources: readonly Resource[], kind: string): Resource {
   return resources.find((resource) => resource.kind === kind) ?? assert.fail(kind);
 }

@@ -1,80 +1,76 @@
-/** Owns how the committed dashboards are read: each panel with its expressions as Grafana would send them. */
+/** Reads the panels of the committed dashboards, and fills in their expressions and legends as Grafana does. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { TYPED_IN } from './expectations.js';
 import { type Sample, WINDOW } from './prometheus.js';
 
 const FOLDER = path.join('docker', 'grafana', 'dashboards');
 
+/** Values of the dashboards' text boxes. */
+export const TEXT_BOXES = { step_seconds: 0.05, price_per_hour: 2.5 };
+
+/** The members of Grafana's JSON that matter here. */
 export interface Target {
   readonly expr: string;
-  readonly legend: string;
+  readonly legendFormat: string;
 }
 
-export interface ReadPanel {
-  readonly dashboard: string;
-  readonly type: string;
-  readonly title: string;
-  readonly description: string;
-  readonly unit: string | undefined;
-  readonly targets: readonly Target[];
-}
-
-interface RawPanel {
-  readonly type: string;
+export interface Panel {
+  readonly type: 'row' | 'stat' | 'bargauge' | 'timeseries' | 'heatmap' | 'table';
   readonly title: string;
   readonly description?: string;
-  readonly targets?: readonly { expr: string; legendFormat: string }[];
-  readonly fieldConfig?: { defaults: { unit?: string } };
-  readonly options?: { yAxis?: { unit?: string } };
+  /** Missing in rows, which are headings. */
+  readonly targets?: readonly Target[];
+  readonly fieldConfig?: { readonly defaults: { readonly unit?: string } };
+  readonly options?: { readonly yAxis?: { readonly unit?: string } };
 }
 
-/** Every panel of every dashboard but the headings. */
-export function readPanels(): ReadPanel[] {
-  return readdirSync(FOLDER).flatMap((file) => {
-    const content = JSON.parse(readFileSync(path.join(FOLDER, file), 'utf8')) as { panels: RawPanel[] };
-    return content.panels
-      .filter(({ type }) => type !== 'row')
-      .map(({ type, title, description = '', targets = [], fieldConfig, options }) => ({
-        dashboard: path.basename(file, '.json'),
-        type,
-        title,
-        description,
-        unit: options?.yAxis?.unit ?? fieldConfig?.defaults.unit,
-        targets: targets.map(({ expr, legendFormat }) => ({ expr, legend: legendFormat })),
-      }));
-  });
+export interface Dashboard {
+  readonly title: string;
+  readonly panels: readonly Panel[];
 }
 
-/** The lengths of what Grafana fills in by itself. */
-export interface Windows {
-  readonly rate: string;
-  readonly range: string;
-}
-
-/** The expression with everything chosen, the typed-in values, and windows as long as the test's unless told. */
-export function filledIn(expr: string, { rate, range }: Windows = { rate: WINDOW, range: WINDOW }): string {
-  const typedIn = Object.entries(TYPED_IN).reduce(
-    (text, [name, value]) => text.replaceAll(`$${name}`, String(value)),
-    expr,
+/** All dashboards by the names of their files. */
+export function readDashboards(): ReadonlyMap<string, Dashboard> {
+  return new Map(
+    readdirSync(FOLDER).map((file) => [
+      path.basename(file, '.json'),
+      JSON.parse(readFileSync(path.join(FOLDER, file), 'utf8')) as Dashboard,
+    ]),
   );
-  return typedIn
-    .replaceAll('$__rate_interval', rate)
+}
+
+/** Every panel of every dashboard except headings. */
+export function readPanels() {
+  return [...readDashboards()].flatMap(([dashboard, { panels }]) =>
+    panels
+      .filter(({ type }) => type !== 'row')
+      .map(({ type, title, description = '', targets = [], fieldConfig, options }) => {
+        const unit = options?.yAxis?.unit ?? fieldConfig?.defaults.unit;
+        return { dashboard, type, title, description, targets, unit };
+      }),
+  );
+}
+
+/** Replaces the variables of an expression: everything is selected, and windows have the given lengths. */
+export function fillIn(expr: string, rateInterval = WINDOW, range = WINDOW): string {
+  return Object.entries(TEXT_BOXES)
+    .reduce((text, [name, value]) => text.replaceAll(`$${name}`, String(value)), expr)
+    .replaceAll('$__rate_interval', rateInterval)
     .replaceAll('$__range', range)
     .replaceAll(/\$(?:model|version|instance)/g, '.*');
 }
 
-/** The legend with the series' own labels in it. */
-export function legendOf(legend: string, labels: Sample['labels']): string {
-  return legend.replaceAll(/\{\{(\w+)\}\}/g, (_, label: string) => labels[label] ?? '');
+/** Replaces the labels in a legend. */
+export function fillInLegend({ legendFormat }: Target, { labels }: Pick<Sample, 'labels'>): string {
+  return legendFormat.replaceAll(/\{\{(\w+)\}\}/g, (_, label: string) => labels[label] ?? '');
 }
 
-/** What a series is called: by the legend, and in a table by its column and its row. */
-export function seriesName(panel: ReadPanel, { legend }: Target, { labels }: Sample): string {
-  if (panel.type !== 'table') return legendOf(legend, labels);
-  const row = Object.entries(labels)
+/** The legend of a series; in a table, the title of its column and the labels of its row. */
+export function seriesName({ type }: Pick<Panel, 'type'>, target: Target, sample: Sample): string {
+  if (type !== 'table') return fillInLegend(target, sample);
+  const row = Object.entries(sample.labels)
     .toSorted(([left], [right]) => (left < right ? -1 : 1))
     .map(([label, value]) => `${label}=${value}`);
-  return [legend, ...row].join(', ');
+  return [target.legendFormat, ...row].join(', ');
 }

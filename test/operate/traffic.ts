@@ -1,170 +1,155 @@
 /**
- * Owns the traffic of the test, and the truth about it: what was sent, what came back, and what quality each finished
- * sample had. It counts for itself, from the answers, and never looks at a metric.
+ * Sends the traffic of the dashboards' test and records what was sent and answered. It counts from the answers alone, never
+ * from a metric.
  */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 
 import { readAnswer, type SampleResult } from '../../clients/typescript/src/answer.js';
-import { encodeSafetensors, type TensorData } from '../../clients/typescript/src/safetensors.js';
+import { encodeRequest, type ScoreInput } from '../../clients/typescript/src/request.js';
+import type { Manifest } from '../../src/probe/manifest.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
-import { CANARY, type RunningService, STABLE } from './service.js';
+import { CANARY, type Replicas, STABLE } from './service.js';
 
-const EXAMPLES = ['group', 'dropped', 'kept'].map((name) => `examples/${name}.safetensors`);
-const GROUPS_TO_CANARY = 36;
-const GROUPS_TO_STABLE = 12;
-export const LATE_REQUESTS = 5;
-export const WRONG_REQUESTS = 4;
-export const UNKNOWN_MODELS = 3;
-export const UNKNOWN_ADDRESSES = 2;
-/** Finished samples whose quality nobody reports: one in so many. */
-const SILENT_EVERY = 5;
-/** 2.0 as a half. */
+/** Files in examples/, all captured at this step. */
+const EXAMPLES = ['group', 'dropped', 'kept'];
+const EXAMPLE_STEP = 5;
+/** How often each thing is sent. */
+export const COUNTS = {
+  /** Scored groups, by version. */
+  groups: new Map([
+    [STABLE, 12],
+    [CANARY, 36],
+  ]),
+  lateRequests: 5,
+  invalidRequests: 4,
+  unknownModels: 3,
+  unknownAddresses: 2,
+  repeatedReceipts: 1,
+  malformedReceipts: 2,
+  clippedQualities: 1,
+};
+/** Of so many finished samples, the quality of one is not reported. */
+const UNREPORTED_EVERY = 5;
+/** 2.0 in half precision. */
 const F16_TWO = 0x4000;
 
-/** One sample that was decided on. */
-export interface Decided {
+/** One sample with its decision. */
+export interface DecidedSample {
   readonly version: number;
   readonly step: number;
   readonly result: SampleResult;
-  /** Of the finished image, as it was reported; undefined where none was. */
+  /** Quality reported for the finished image; undefined when none was. */
   quality?: number;
 }
 
-/** What the metrics must say. */
-export interface Truth {
-  readonly decided: readonly Decided[];
-  readonly groups: ReadonlyMap<number, number>;
-  /** Samples in the requests whose values were wrong. */
-  readonly wrongSamples: number;
-  /** Time that callers waited by version, s, as Server-Timing said. */
-  readonly waited: ReadonlyMap<number, number>;
-  readonly repeatedReceipts: number;
-  readonly malformedReceipts: number;
-  readonly clippedQualities: number;
+/** What the metrics must show, beside COUNTS. */
+export interface SentTraffic {
+  readonly decided: readonly DecidedSample[];
+  /** Samples in the requests with invalid values. */
+  readonly invalidSamples: number;
+  /** Time from Server-Timing that callers waited, in s, by version. */
+  readonly waitedSeconds: ReadonlyMap<number, number>;
 }
 
-interface Example {
-  readonly tensors: Record<string, TensorData>;
-  readonly metadata: Record<string, string>;
-  readonly samples: number;
-}
-
-/** Sends all of it and resolves when the last answer is there. */
-export async function sendTraffic({ origin, manifest }: RunningService): Promise<Truth> {
+/** Resolves after the last answer. */
+export async function sendTraffic({ origins: [origin = ''], manifest }: Replicas): Promise<SentTraffic> {
   const examples = await Promise.all(EXAMPLES.map(readExample));
-  const decided: Decided[] = [];
-  const waited = new Map([STABLE, CANARY].map((version) => [version, 0]));
-  const groups = new Map([
-    [STABLE, GROUPS_TO_STABLE],
-    [CANARY, GROUPS_TO_CANARY],
-  ]);
-  const wait = (version: number, response: Response): void => {
+  const decided: DecidedSample[] = [];
+  const waitedSeconds = new Map([...COUNTS.groups.keys()].map((version) => [version, 0]));
+  const score = (body: Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}): Promise<Response> => {
+    const type = { 'content-type': 'application/octet-stream' };
+    return fetch(`${origin}/score`, { method: 'POST', headers: { ...type, ...headers }, body });
+  };
+  const addWait = (version: number, response: Response): void => {
     const [, total = '0'] = /total;dur=([\d.]+)/.exec(response.headers.get('server-timing') ?? '') ?? [];
-    waited.set(version, (waited.get(version) ?? 0) + Number(total) / 1000);
+    waitedSeconds.set(version, (waitedSeconds.get(version) ?? 0) + Number(total) / 1000);
   };
 
-  for (const [version, count] of groups) {
+  for (const [version, count] of COUNTS.groups) {
     for (let group = 0; group < count; group += 1) {
       const example = examples[group % examples.length] ?? assert.fail();
-      const response = await score(origin, bodyOf(example, version, `group ${version} ${group}`));
-      const answer = readAnswer(await response.json(), example.samples);
+      const response = await score(bodyOf(manifest, example, version, `group ${version} ${group}`));
+      const answer = readAnswer(await response.json(), example.attention.shape[0] ?? 0);
       assert.ok(answer?.outcome === 'scored', JSON.stringify(answer));
-      wait(version, response);
-      const step = Number(example.metadata['step']);
-      decided.push(...answer.results.map((result) => ({ version, step, result })));
+      addWait(version, response);
+      decided.push(...answer.results.map((result) => ({ version, step: EXAMPLE_STEP, result })));
     }
   }
 
-  const [group] = examples;
-  assert.ok(group);
-  const good = bodyOf(group, CANARY, 'late');
-  for (let index = 0; index < LATE_REQUESTS; index += 1) {
-    const response = await score(origin, good, { 'x-deadline-ms': '0' });
+  const [group = assert.fail()] = examples;
+  for (let index = 0; index < COUNTS.lateRequests; index += 1) {
+    const response = await score(bodyOf(manifest, group, CANARY, 'late'), { 'x-deadline-ms': '0' });
     assert.equal(((await response.json()) as { outcome: string }).outcome, 'failed_open');
   }
-  const wrong = bodyOf(withWrongValue(group), CANARY, 'wrong');
-  for (let index = 0; index < WRONG_REQUESTS; index += 1) {
-    const response = await score(origin, wrong);
+  const invalid = bodyOf(manifest, withInvalidValue(group), CANARY, 'invalid');
+  for (let index = 0; index < COUNTS.invalidRequests; index += 1) {
+    const response = await score(invalid);
     assert.equal(response.status, 422, await response.text());
-    wait(CANARY, response);
+    addWait(CANARY, response);
   }
-  for (let index = 0; index < UNKNOWN_MODELS; index += 1) {
-    assert.equal((await score(origin, bodyOf(group, 99, 'unknown'))).status, 404);
-  }
-  for (let index = 0; index < UNKNOWN_ADDRESSES; index += 1) {
+  for (let index = 0; index < COUNTS.unknownModels; index += 1)
+    assert.equal((await score(bodyOf(manifest, group, CANARY + 1, 'unknown'))).status, 404);
+  for (let index = 0; index < COUNTS.unknownAddresses; index += 1)
     assert.equal((await fetch(`${origin}/nowhere`)).status, 404);
-  }
 
-  const feedback = await sendFeedback(origin, decided, manifest.metric.range);
-  return { decided, groups, wrongSamples: WRONG_REQUESTS * group.samples, waited, ...feedback };
+  await sendFeedback(origin, decided, manifest.metric.range);
+  const invalidSamples = COUNTS.invalidRequests * (group.attention.shape[0] ?? NaN);
+  return { decided, invalidSamples, waitedSeconds };
 }
 
-/** Reports most qualities; then one receipt again, and two that are none. */
-async function sendFeedback(origin: string, decided: readonly Decided[], [low, high]: readonly number[]) {
+/** Reports most qualities, one receipt a second time, and two strings that are no receipts. */
+async function sendFeedback(origin: string, decided: readonly DecidedSample[], range: readonly number[]) {
+  const [low = NaN, high = NaN] = range;
   const finished = decided.filter(({ result }) => result.decision === 'keep');
-  const reported = finished.filter((_, index) => index % SILENT_EVERY !== 0);
+  const reported = finished.filter((_, index) => index % UNREPORTED_EVERY !== 0);
   const [first] = reported;
-  assert.ok(first?.result.receipt !== undefined && low !== undefined && high !== undefined);
-  const beyond = high + (high - low) / 5;
-  for (const [index, sample] of reported.entries()) {
-    // What the probe would have dropped turns out well: the false drops that an operator must hear of.
+  assert.ok(first?.result.receipt !== undefined);
+  // Every explored sample turns out well, so that the alert about false drops must fire.
+  for (const [index, sample] of reported.entries())
     sample.quality = sample.result.wouldDrop || index % 2 === 0 ? high : low;
-  }
-  first.quality = beyond;
+  // Outside the range of the metric.
+  first.quality = high + (high - low) / 5;
   const items = reported.map(({ result, quality }) => ({ receipt: result.receipt, quality }));
-  const extra = [
-    { receipt: first.result.receipt, quality: high },
-    { receipt: 'none', quality: high },
-    { receipt: 'none either', quality: high },
-  ];
+  const receipts = [first.result.receipt, 'none', 'none either'];
+  const refused = receipts.map((receipt) => ({ receipt, quality: high }));
   const response = await fetch(`${origin}/feedback`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ feedback: [...items, ...extra] }),
+    body: JSON.stringify({ feedback: [...items, ...refused] }),
   });
   assert.equal(((await response.json()) as { accepted: number }).accepted, reported.length);
-  return { repeatedReceipts: 1, malformedReceipts: 2, clippedQualities: 1 };
 }
 
-function score(
-  origin: string,
-  body: Uint8Array<ArrayBuffer>,
-  headers: Record<string, string> = {},
-): Promise<Response> {
-  return fetch(`${origin}/score`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/octet-stream', ...headers },
-    body,
-  });
-}
-
-function bodyOf(example: Example, version: number, group: string): Uint8Array<ArrayBuffer> {
-  return encodeSafetensors(example.tensors, {
-    ...example.metadata,
-    model: `${example.metadata['model']}@${version}`,
+function bodyOf(manifest: Manifest, input: ScoreInput, version: number, group: string) {
+  return encodeRequest(input, {
+    model: `${manifest.name}@${version}`,
     group,
-    sample_ids: JSON.stringify(Array.from({ length: example.samples }, (_, index) => `sample ${index}`)),
+    sampleIds: Array.from({ length: input.attention.shape[0] ?? 0 }, (_, index) => `sample ${index}`),
+    step: EXAMPLE_STEP,
+    totalSteps: manifest.capture.total_steps,
+    captureId: manifest.capture_id,
   });
 }
 
-async function readExample(file: string): Promise<Example> {
-  const bytes = await readFile(file);
-  const body = decodeSafetensors(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  const tensors = Object.fromEntries(
-    [...body.tensors].map(([name, { dtype, shape, byteOffset, byteLength }]): [string, TensorData] => [
-      name,
-      { dtype, shape, data: new Uint8Array(body.bytes, byteOffset, byteLength) },
-    ]),
-  );
-  const samples = tensors['timestep']?.shape[0] ?? 0;
-  return { tensors, metadata: Object.fromEntries(body.metadata), samples };
+/** @param name of a file in examples/, without its extension. */
+export async function readExample(name: string): Promise<ScoreInput> {
+  const file = await readFile(`examples/${name}.safetensors`);
+  const { tensors, bytes } = decodeSafetensors(Uint8Array.from(file).buffer);
+  const tensor = (tensorName: string) => {
+    const { dtype, shape, byteOffset, byteLength } = tensors.get(tensorName) ?? assert.fail(tensorName);
+    return { dtype, shape, data: new Uint8Array(bytes, byteOffset, byteLength) };
+  };
+  return {
+    attention: tensor('attention'),
+    tokenMask: tensor('token_mask').data,
+    timestep: new Float32Array(Uint8Array.from(tensor('timestep').data).buffer),
+  };
 }
 
-/** The same with one attention that is no probability. */
-function withWrongValue(example: Example): Example {
-  const attention = example.tensors['attention'] ?? assert.fail();
-  const bytes = Uint8Array.from(attention.data as Uint8Array);
-  new DataView(bytes.buffer).setUint16(0, F16_TWO, true);
-  return { ...example, tensors: { ...example.tensors, attention: { ...attention, data: bytes } } };
+/** Returns the same input with one attention value above 1. */
+function withInvalidValue(input: ScoreInput): ScoreInput {
+  const data = Uint8Array.from(input.attention.data as Uint8Array);
+  new DataView(data.buffer).setUint16(0, F16_TWO, true);
+  return { ...input, attention: { ...input.attention, data } };
 }

@@ -1,15 +1,18 @@
-/** Owns the truth about the traffic in the terms of the panels: grouped, named and weighted as they do it. */
+/** Computes figures from the traffic that was sent, grouped, named and weighted as the panels show them. */
 import { WINDOW_SECONDS } from './prometheus.js';
-import { EXPLORE_RATE, type RunningService } from './service.js';
-import { type Decided, LATE_REQUESTS, type Truth, UNKNOWN_MODELS, WRONG_REQUESTS } from './traffic.js';
+import type { Replicas } from './service.js';
+import { COUNTS, type DecidedSample, type SentTraffic } from './traffic.js';
+
+/** High, so that many samples are dropped and many of those explored. */
+export const ALPHA = 0.6;
+export const EXPLORE_RATE = 0.5;
 
 const TENTHS = 10;
-/** As the recording rule has it. */
-const SMALLEST_SHARE = 0.0001;
+/** The lower limit of a share in the recording rule. */
+const MIN_SHARE = 0.0001;
 
-/** The truth, grouped and named as the panels do. */
-export class Known {
-  readonly truth: Truth;
+export class ExpectedFigures {
+  readonly sent: SentTraffic;
   readonly instance: string;
   readonly model: string;
   readonly sha256: string;
@@ -19,32 +22,28 @@ export class Known {
   readonly requests: number;
   readonly #range: readonly [number, number];
 
-  constructor(truth: Truth, { origin, manifest }: RunningService) {
-    this.truth = truth;
+  constructor(sent: SentTraffic, { origins: [origin = ''], manifest }: Replicas) {
+    this.sent = sent;
     this.instance = new URL(origin).host;
     this.model = manifest.name;
     this.sha256 = manifest.files['model.onnx'] ?? '';
     this.totalSteps = manifest.capture.total_steps;
-    this.versions = [...truth.groups.keys()];
-    this.scored = sum([...truth.groups.values()]);
-    this.requests = this.scored + LATE_REQUESTS + WRONG_REQUESTS + UNKNOWN_MODELS;
+    this.versions = [...COUNTS.groups.keys()];
+    this.scored = sum([...COUNTS.groups.values()]);
+    this.requests = this.scored + COUNTS.lateRequests + COUNTS.invalidRequests + COUNTS.unknownModels;
     this.#range = manifest.metric.range;
-  }
-
-  get canary(): number {
-    return Math.max(...this.versions);
   }
 
   name(version: number): string {
     return `${this.model}@${version}`;
   }
 
-  /** Samples by the name of their decision point. */
-  points(): Map<string, Decided[]> {
-    return grouped(this.truth.decided, ({ version, step }) => `${this.name(version)}, step ${step}`);
+  /** The samples of each decision point, by the name that the panels give it. */
+  points(): Map<string, DecidedSample[]> {
+    return grouped(this.sent.decided, ({ version, step }) => `${this.name(version)}, step ${step}`);
   }
 
-  perPoint(prefix: string, value: (samples: readonly Decided[]) => number): Record<string, number> {
+  perPoint(prefix: string, value: (samples: readonly DecidedSample[]) => number): Record<string, number> {
     return Object.fromEntries(
       [...this.points()].map(([point, samples]) => [`${prefix}${point}`, value(samples)]),
     );
@@ -52,33 +51,33 @@ export class Known {
 
   byReason(): Record<string, number> {
     const kinds = grouped(
-      this.truth.decided,
+      this.sent.decided,
       ({ result }) => `${result.reason}, override ${result.override ?? 'none'}`,
     );
     return Object.fromEntries([...kinds].map(([kind, samples]) => [kind, perSecond(samples.length)]));
   }
 
-  meanScore(samples: readonly Decided[]): number {
+  meanScore(samples: readonly DecidedSample[]): number {
     return sum(samples.map(({ result }) => this.#share(result.score))) / samples.length;
   }
 
-  /** Pearson's, each sample with its weight. */
-  correlation(samples: readonly Decided[]): number {
+  /** Pearson's correlation of score and quality, weighted. */
+  correlation(samples: readonly DecidedSample[]): number {
     const reported = samples.filter(isReported);
     const total = sum(reported.map(weightOf));
-    const mean = (of: (sample: Decided) => number): number =>
+    const mean = (of: (sample: DecidedSample) => number): number =>
       sum(reported.map((sample) => weightOf(sample) * of(sample))) / total;
-    const score = ({ result }: Decided): number => this.#share(result.score);
-    const quality = (sample: Decided): number => this.#share(sample.quality ?? NaN);
+    const score = ({ result }: DecidedSample): number => this.#share(result.score);
+    const quality = (sample: DecidedSample): number => this.#share(sample.quality ?? NaN);
     const covariance = mean((sample) => score(sample) * quality(sample)) - mean(score) * mean(quality);
-    const variance = (of: (sample: Decided) => number): number =>
+    const variance = (of: (sample: DecidedSample) => number): number =>
       mean((sample) => of(sample) ** 2) - mean(of) ** 2;
     return covariance / Math.sqrt(variance(score) * variance(quality));
   }
 
-  /** The share of all samples in each tenth of the calibration scores, by its percentiles. */
+  /** The share of all samples in each tenth of the calibration's scores. */
   tenths(): Record<string, number> {
-    const { decided } = this.truth;
+    const { decided } = this.sent;
     return Object.fromEntries(
       sharesByTenth(decided).map((share, tenth) => [`${tenth * TENTHS}–${(tenth + 1) * TENTHS}`, share]),
     );
@@ -90,58 +89,59 @@ export class Known {
   }
 }
 
-export function isDropped({ result }: Decided): boolean {
+export function isDropped({ result }: DecidedSample): boolean {
   return result.decision === 'drop';
 }
 
-export function isExplored({ result }: Decided): boolean {
+export function isExplored({ result }: DecidedSample): boolean {
   return result.override === 'explore';
 }
 
-export function isReported({ quality }: Decided): boolean {
+export function isReported({ quality }: DecidedSample): boolean {
   return quality !== undefined;
 }
 
-/** The reported qualities are the metric's ends, or beyond: what is above the middle is good. */
-function isGood({ quality }: Decided): boolean {
+/** The reported qualities are at the ends of the metric's range or beyond it. */
+function isGood({ quality }: DecidedSample): boolean {
   return quality !== undefined && quality > 0.5;
 }
 
-export function isGoodDrop({ manifest }: RunningService): (sample: Decided) => boolean {
+export function isGoodDrop({ manifest }: Replicas): (sample: DecidedSample) => boolean {
   return ({ result, quality }) =>
     result.wouldDrop && quality !== undefined && quality >= manifest.metric.good_at;
 }
 
-function weightOf(sample: Decided): number {
+function weightOf(sample: DecidedSample): number {
   return isExplored(sample) ? 1 / EXPLORE_RATE : 1;
 }
 
-export function dropRate(samples: readonly Decided[]): number {
+export function dropRate(samples: readonly DecidedSample[]): number {
   return samples.filter(isDropped).length / samples.length;
 }
 
-export function falseDrop(samples: readonly Decided[]): number {
+export function falseDrop(samples: readonly DecidedSample[]): number {
   const good = samples.filter(isGood);
   return sum(good.filter(({ result }) => result.wouldDrop).map(weightOf)) / sum(good.map(weightOf));
 }
 
-export function effectiveSamples(samples: readonly Decided[]): number {
+export function effectiveSamples(samples: readonly DecidedSample[]): number {
   const weights = samples.filter(isReported).map(weightOf);
   return sum(weights) ** 2 / sum(weights.map((weight) => weight ** 2));
 }
 
-export function coverage(samples: readonly Decided[]): number {
+/** The share of finished samples whose quality was reported. */
+export function coverage(samples: readonly DecidedSample[]): number {
   const finished = samples.filter((sample) => !isDropped(sample));
   return finished.filter(isReported).length / finished.length;
 }
 
-/** The population stability index against equal tenths. */
-export function drift(samples: readonly Decided[]): number {
-  const shares = sharesByTenth(samples).map((share) => Math.max(SMALLEST_SHARE, share));
+/** The population stability index against equal shares. */
+export function drift(samples: readonly DecidedSample[]): number {
+  const shares = sharesByTenth(samples).map((share) => Math.max(MIN_SHARE, share));
   return sum(shares.map((share) => (share - 1 / TENTHS) * Math.log(share * TENTHS)));
 }
 
-function sharesByTenth(samples: readonly Decided[]): number[] {
+function sharesByTenth(samples: readonly DecidedSample[]): number[] {
   return Array.from({ length: TENTHS }, (_, tenth) => {
     const inside = samples.filter(
       ({ result }) => Math.min(TENTHS - 1, Math.floor((result.percentile ?? NaN) / TENTHS)) === tenth,

@@ -1,4 +1,4 @@
-/** Owns the proof that rules and configuration are sound and every alert is documented and tested, by promtool. */
+/** Checks the rules with promtool, and that every alert is documented and tested. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -18,7 +18,7 @@ interface AlertRule {
 
 function promtool(...parameters: string[]): void {
   const { error, status, stdout, stderr } = spawnSync('promtool', parameters, { encoding: 'utf8' });
-  assert.ok(!error, 'promtool is missing: install Debian’s package `prometheus`');
+  assert.ok(!error, 'promtool is missing: install the Debian package prometheus');
   assert.equal(status, 0, `${stdout}${stderr}`);
 }
 
@@ -35,14 +35,14 @@ test('promtool check config, rules included', () => {
 
 for (const file of TESTS) test(`promtool test rules ${file}`, () => promtool('test', 'rules', file));
 
-test('every alert says what it means, has a runbook, and is seen both raised and quiet', () => {
+test('every alert has a description and a runbook, and is tested both firing and not firing', () => {
   interface Case {
     readonly alertname: string;
     readonly exp_alerts: readonly object[];
   }
   const cases = TESTS.flatMap((file) => {
     const content = parse(readFileSync(file, 'utf8')) as { tests: { alert_rule_test: Case[] }[] };
-    return content.tests.flatMap(({ alert_rule_test: own }) => own);
+    return content.tests.flatMap(({ alert_rule_test: ownCases }) => ownCases);
   });
   const operations = readFileSync('docs/operations.md', 'utf8');
   for (const { alert, labels, annotations } of alerts()) {
@@ -53,8 +53,8 @@ test('every alert says what it means, has a runbook, and is seen both raised and
     assert.ok(operations.includes(`(runbooks/${alert}.md)`), `docs/operations.md does not list ${alert}`);
     const own = cases.filter(({ alertname }) => alertname === alert);
     assert.ok(
-      own.some(({ exp_alerts: raised }) => raised.length > 0) &&
-        own.some(({ exp_alerts: raised }) => raised.length === 0),
+      own.some(({ exp_alerts: firing }) => firing.length > 0) &&
+        own.some(({ exp_alerts: firing }) => firing.length === 0),
       alert,
     );
   }
