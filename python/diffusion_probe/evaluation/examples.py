@@ -13,7 +13,7 @@ from ..data.dataset import Collection, with_layers
 from ..data.inputs import probe_inputs, score_body
 from ..data.shards import read_split
 from ..probe.onnx_probe import OnnxProbe
-from .calibrate import conformal_threshold
+from .conformal import conformal_threshold, good_scores_at
 from .scores import score_collection
 
 ALPHA = 0.05  # of the service's default policy
@@ -31,10 +31,10 @@ def write_examples(data: Path, folder: Path, out: Path, document: Path, step: in
     probe = OnnxProbe(folder)
     manifest = probe.manifest
     collection = with_layers(read_split(data, split, prompts=PROMPTS), manifest["capture"]["layers"])
-    calibration = next(entry for entry in manifest["calibration"] if entry["step"] == step)
-    threshold = conformal_threshold(np.asarray(calibration["good_scores"]), ALPHA)
+    good_scores = good_scores_at(manifest, step)
+    threshold = None if good_scores is None else conformal_threshold(good_scores, ALPHA)
     if threshold is None:
-        raise ValueError(f"too few good calibration samples for alpha {ALPHA}: nothing would be dropped")
+        raise ValueError(f"too few good calibration samples at step {step} for alpha {ALPHA}: nothing would be dropped")
     scores = score_collection(probe, collection, step)[:, :GROUP]
     dropped = scores < threshold
     imbalance = np.abs(dropped.mean(axis=1) - 0.5)

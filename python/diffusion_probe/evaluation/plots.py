@@ -11,29 +11,27 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ..data.dataset import Collection
-from .figures import auc
+from .correlations import auc
+from .scores import ScoredSplit
 
 SHOWN = ("probe", "preview_quality", "guidance_difference", "attend_and_excite", "prompt_only")
 SIZE = (6.4, 4.2)
 MOST_CANDIDATES = 8
 
 
-def write_plots(folder: Path, collection: Collection, scores: dict[int, dict[str, np.ndarray]], report: dict[str, Any]) -> None:
-    """gap.png, auc.png, calibration.png and scatter.png; `scores[step][method]` is [prompts, seeds]."""
+def write_plots(folder: Path, split: ScoredSplit, report: dict[str, Any]) -> None:
+    """Write gap.png, auc.png, calibration.png and scatter.png."""
     _gap(folder / "gap.png", report)
-    _auc(folder / "auc.png", collection, scores)
-    _calibration(folder / "calibration.png", collection, scores)
-    _scatter(folder / "scatter.png", collection, scores)
+    _auc(folder / "auc.png", split)
+    _calibration(folder / "calibration.png", split)
+    _scatter(folder / "scatter.png", split)
 
 
 def _gap(path: Path, report: dict[str, Any]) -> None:
     figure, axes = plt.subplots(figsize=SIZE)
     steps = [int(step) for step in report["steps"]]
     candidates = max(int(count) for count in report["steps"][str(steps[0])]["equal_compute"] if int(count) <= MOST_CANDIDATES)
-    for name in SHOWN:
-        if name not in report["steps"][str(steps[0])]["methods"]:
-            continue
+    for name in [name for name in SHOWN if name in report["steps"][str(steps[0])]["methods"]]:
         values = [report["steps"][str(step)]["methods"][name][f"gap_closed_{candidates}"] for step in steps]
         axes.plot(steps, [value["value"] for value in values], marker="o", label=name.replace("_", " "))
         if name == "probe":
@@ -44,48 +42,46 @@ def _gap(path: Path, report: dict[str, Any]) -> None:
     _save(figure, axes, path)
 
 
-def _auc(path: Path, collection: Collection, scores: dict[int, dict[str, np.ndarray]]) -> None:
+def _auc(path: Path, split: ScoredSplit) -> None:
     figure, axes = plt.subplots(figsize=SIZE)
     shares = np.linspace(0.05, 0.6, 12)
-    for step, methods in scores.items():
-        axes.plot(
-            shares,
-            [auc(methods["probe"], collection.quality, share) for share in shares],
-            marker=".",
-            label=f"step {step}",
-        )
+    for step, methods in split.scores.items():
+        areas = [auc(methods["probe"], split.quality, share) for share in shares]
+        axes.plot(shares, areas, marker=".", label=f"step {step}")
     axes.set(xlabel="share of images that count as bad", ylabel="AUC-ROC of the probe", ylim=(0.5, 1))
     _save(figure, axes, path)
 
 
-def _calibration(path: Path, collection: Collection, scores: dict[int, dict[str, np.ndarray]]) -> None:
+def _calibration(path: Path, split: ScoredSplit) -> None:
     figure, axes = plt.subplots(figsize=SIZE)
-    low, high = collection.description.metric.range
-    for step, methods in scores.items():
+    low, high = split.metric_range
+    for step, methods in split.scores.items():
         order = np.argsort(methods["probe"].ravel())
         bins = np.array_split(order, 15)
-        predicted = [methods["probe"].ravel()[rows].mean() for rows in bins]
-        actual = [collection.quality.ravel()[rows].mean() for rows in bins]
+        predicted = [methods["probe"].ravel()[samples].mean() for samples in bins]
+        actual = [split.quality.ravel()[samples].mean() for samples in bins]
         axes.plot(predicted, actual, marker=".", label=f"step {step}")
     axes.plot([low, high], [low, high], color="black", linestyle=":")
     axes.set(xlabel="score (fifteenths of the samples)", ylabel="mean quality")
     _save(figure, axes, path)
 
 
-def _scatter(path: Path, collection: Collection, scores: dict[int, dict[str, np.ndarray]]) -> None:
-    figure, panels = plt.subplots(1, len(scores), figsize=(3 * len(scores), 3.2), sharey=True)
-    for axes, (step, methods) in zip(np.atleast_1d(panels), scores.items(), strict=True):
-        axes.hexbin(methods["probe"].ravel(), collection.quality.ravel(), gridsize=30, bins="log", cmap="viridis")
+def _scatter(path: Path, split: ScoredSplit) -> None:
+    figure, panels = plt.subplots(1, len(split.scores), figsize=(3 * len(split.scores), 3.2), sharey=True)
+    for axes, (step, methods) in zip(np.atleast_1d(panels), split.scores.items(), strict=True):
+        axes.hexbin(methods["probe"].ravel(), split.quality.ravel(), gridsize=30, bins="log", cmap="viridis")
         axes.set(xlabel=f"score at step {step}")
     np.atleast_1d(panels)[0].set_ylabel("quality")
-    figure.tight_layout()
-    figure.savefig(path, dpi=100, metadata={"Software": None})
-    plt.close(figure)
+    _write(figure, path)
 
 
 def _save(figure: Any, axes: Any, path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
+    _write(figure, path)
+
+
+def _write(figure: Any, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=100, metadata={"Software": None})
     plt.close(figure)

@@ -1,6 +1,6 @@
-"""Metrics of finished images: what a probe of a pipeline learns to predict."""
+"""Metrics of finished images: the quality that a probe of a pipeline learns to predict."""
 
-from .judge import Judge
+from .quality import QualityEvaluator
 from .registry import METRICS, load_metric
 
-__all__ = ["METRICS", "Judge", "load_metric"]
+__all__ = ["METRICS", "QualityEvaluator", "load_metric"]

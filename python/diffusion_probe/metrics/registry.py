@@ -1,4 +1,4 @@
-"""Which metrics there are, by name, and a function of the user's own, by `module:function`."""
+"""Metrics by name: the built-in ones, and a function of the user by `module:function`."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import scorers
-from .scorers import Scorer
+from . import builtin
+from .builtin import MetricFunction
 
 
 @dataclass(frozen=True)
-class Entry:
-    """How a metric is loaded, and the pip packages that it lives in. Packages and weights are loaded when it is asked for."""
+class BuiltinMetric:
+    """How a metric is loaded, and the pip packages that it needs."""
 
-    load: Callable[[str], Scorer]  # takes a device
+    load: Callable[[str], MetricFunction]  # takes a device
     packages: str
 
 
 METRICS = {
-    "imagereward": Entry(scorers.imagereward, "image-reward"),
-    "hpsv2": Entry(scorers.hpsv2, "hpsv2"),
-    "clip": Entry(scorers.clip, "transformers"),
-    "aesthetic": Entry(scorers.aesthetic, "simple-aesthetics-predictor transformers"),
-    "pickscore": Entry(scorers.pickscore, "transformers"),
+    "imagereward": BuiltinMetric(builtin.imagereward, "image-reward"),
+    "hpsv2": BuiltinMetric(builtin.hpsv2, "hpsv2"),
+    "clip": BuiltinMetric(builtin.clip, "transformers"),
+    "aesthetic": BuiltinMetric(builtin.aesthetic, "simple-aesthetics-predictor transformers"),
+    "pickscore": BuiltinMetric(builtin.pickscore, "transformers"),
 }
 
 
-def load_metric(name: str, device: str) -> Scorer:
-    """The scorer behind a name. Raises ValueError, saying what to do, for one that is not known or not installed."""
+def load_metric(name: str, device: str) -> MetricFunction:
+    """Load a metric onto a device, such as "cuda". Raises ValueError for one that is unknown or whose packages are missing."""
     if ":" in name:
-        return _own_function(name)
+        return _user_function(name)
     if name not in METRICS:
         raise ValueError(f"there is no metric {name!r}: expected one of {', '.join(METRICS)}, or module:function")
     entry = METRICS[name]
     try:
         return entry.load(device)
     except ImportError as error:
-        raise ValueError(f"the metric {name} lacks packages ({error}): pip install {entry.packages}") from error
+        raise ValueError(f"the metric {name} needs packages ({error}): pip install {entry.packages}") from error
 
 
-def _own_function(name: str) -> Scorer:
+def _user_function(name: str) -> MetricFunction:
     module_name, _, function_name = name.partition(":")
     here = os.getcwd()
-    if here not in sys.path:  # an installed command does not look there, and that is where the user's module lies
+    if here not in sys.path:  # an installed command does not search the working directory for the user's module
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)

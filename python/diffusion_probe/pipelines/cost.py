@@ -1,4 +1,4 @@
-"""What a collection will cost, told before it begins, from one image that was really made."""
+"""The cost of a collection, estimated before it starts from one image that is really made."""
 
 from __future__ import annotations
 
@@ -12,35 +12,33 @@ HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Of one sample."""
+class SampleCost:
+    """Device time and disk space of one sample."""
 
     seconds: float
     bytes: int
 
 
-def measure(source: Source, prompts: Sequence[str], steps: Sequence[int]) -> Cost:
-    """Draws, captures and judges one image of the longest prompt. The source has drawn before: nothing is loaded any more."""
+def measure_cost(source: Source, prompts: Sequence[str], steps: Sequence[int]) -> SampleCost:
+    """Generate one sample of the longest prompt. The source has generated before, so its loading is not measured."""
     prompt = max(prompts, key=lambda prompt: len(prompt.split()))
     started = time.monotonic()
     samples = source.generate([prompt], [0], steps)
     seconds = time.monotonic() - started
-    arrays = [array for array in vars(samples).values() if array is not None]
-    return Cost(seconds, sum(array.nbytes for array in arrays))
+    return SampleCost(seconds, sum(array.nbytes for array in vars(samples).values() if array is not None))
 
 
-def estimate(cost: Cost, samples: int, processes: int) -> str:
-    """In words."""
+def cost_text(cost: SampleCost, samples: int, processes: int) -> str:
+    """One sentence: device hours, wall hours on several processes, and disk space."""
     hours = samples * cost.seconds / HOUR
     wall = "" if processes == 1 else f", {hours / processes:.2g} hours on {processes}"
     return (
-        f"{samples} images to make: about {hours:.2g} hours of one device{wall}, and {readable(samples * cost.bytes)} on disk "
-        f"({cost.seconds:.2g} s and {readable(cost.bytes)} for one image, drawn alone; in batches it is usually faster)"
+        f"{samples} images to make: about {hours:.2g} hours of one device{wall}, and {_size(samples * cost.bytes)} on disk "
+        f"({cost.seconds:.2g} s and {_size(cost.bytes)} for one image, generated alone; batches are usually faster)"
     )
 
 
-def readable(size: float) -> str:
-    """Bytes in a unit that fits."""
+def _size(size: float) -> str:
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

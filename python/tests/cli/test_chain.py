@@ -10,8 +10,8 @@ from safetensors import safe_open
 from diffusion_probe import cli
 from diffusion_probe.data.shards import read_split
 from diffusion_probe.evaluation.calibrate import calibration_at
-from diffusion_probe.evaluation.evaluate import BAD_SHARES, STEPS
-from diffusion_probe.evaluation.scores import score_collection
+from diffusion_probe.evaluation.report import BAD_SHARES
+from diffusion_probe.evaluation.scores import STEPS, score_collection
 from diffusion_probe.probe.manifest import canonical_json, sha256_of, to_json
 from diffusion_probe.probe.onnx_probe import OnnxProbe
 
@@ -50,7 +50,7 @@ def test_calibration_is_ordered_and_counts_one_sample_per_prompt(world) -> None:
     quality = rng.random(collection.quality.shape).astype(np.float32)
     collection.arrays["quality"] = quality.ravel()
     scores = quality + rng.normal(0, 0.2, quality.shape)
-    entry = calibration_at(5, scores, collection)
+    entry = calibration_at(5, scores, collection.quality, collection.description.metric.good_at)
     assert entry["captions"] == len(scores)
     assert entry["samples"] == scores.size
     assert entry["scores"] == sorted(entry["scores"])

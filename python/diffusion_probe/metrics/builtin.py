@@ -1,4 +1,4 @@
-"""The metrics of others, each from its own package, loaded when it is asked for."""
+"""Published metrics. Each function imports its package, loads its weights and returns the metric."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from PIL.Image import Image
 
-Scorer = Callable[[Sequence[Image], Sequence[str]], Sequence[float]]
-"""Images and the prompt of each, to the quality of each: higher is better."""
+MetricFunction = Callable[[Sequence[Image], Sequence[str]], Sequence[float]]
+"""Takes images and the prompt of each; returns the quality of each, higher is better."""
 
 CLIP_MODEL = "openai/clip-vit-large-patch14"
-CLIP_SCALE = 100.0  # cosines are published in hundredths
+CLIP_SCALE = 100.0  # published CLIP scores are 100 times the cosine
 PICKSCORE_MODEL = "yuvalkirstain/PickScore_v1"
 PICKSCORE_PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 AESTHETIC_MODEL = "shunk031/aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE"
@@ -19,7 +19,7 @@ HPS_VERSION = "v2.1"
 IMAGEREWARD_MODEL = "ImageReward-v1.0"
 
 
-def imagereward(device: str) -> Scorer:
+def imagereward(device: str) -> MetricFunction:
     """ImageReward (Xu et al. 2023)."""
     import ImageReward as Package
 
@@ -27,8 +27,8 @@ def imagereward(device: str) -> Scorer:
     return lambda images, prompts: [float(model.score(prompt, [image])) for image, prompt in zip(images, prompts, strict=True)]
 
 
-def hpsv2(device: str) -> Scorer:
-    """Human Preference Score 2.1 (Wu et al. 2023). Its package chooses the device itself."""
+def hpsv2(device: str) -> MetricFunction:
+    """Human Preference Score 2.1 (Wu et al. 2023). Its package chooses the device."""
     import hpsv2 as package
 
     return lambda images, prompts: [
@@ -36,14 +36,14 @@ def hpsv2(device: str) -> Scorer:
     ]
 
 
-def clip(device: str, model: str = CLIP_MODEL) -> Scorer:
-    """100 times the cosine between a prompt and its image. `model`: an ID or a folder of transformers."""
+def clip(device: str, model: str = CLIP_MODEL) -> MetricFunction:
+    """CLIP score: 100 times the cosine between prompt and image. `model`: an ID or a folder of transformers."""
     from transformers import CLIPModel, CLIPProcessor
 
     return _cosine(CLIPModel.from_pretrained(model), CLIPProcessor.from_pretrained(model), device, CLIP_SCALE)
 
 
-def pickscore(device: str) -> Scorer:
+def pickscore(device: str) -> MetricFunction:
     """PickScore (Kirstain et al. 2023): the cosine times the model's own scale."""
     from transformers import CLIPModel, CLIPProcessor
 
@@ -52,8 +52,8 @@ def pickscore(device: str) -> Scorer:
     return _cosine(model, CLIPProcessor.from_pretrained(PICKSCORE_PROCESSOR), device, scale)
 
 
-def aesthetic(device: str) -> Scorer:
-    """LAION's aesthetic predictor; it does not look at the prompt."""
+def aesthetic(device: str) -> MetricFunction:
+    """LAION's aesthetic predictor, which ignores the prompt."""
     import torch
     from aesthetics_predictor import AestheticsPredictorV2Linear
     from transformers import CLIPProcessor
@@ -69,7 +69,7 @@ def aesthetic(device: str) -> Scorer:
     return score
 
 
-def _cosine(model: Any, processor: Any, device: str, scale: float) -> Scorer:
+def _cosine(model: Any, processor: Any, device: str, scale: float) -> MetricFunction:
     import torch
 
     model = model.to(device).eval()
@@ -77,7 +77,7 @@ def _cosine(model: Any, processor: Any, device: str, scale: float) -> Scorer:
     def score(images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
         inputs = processor(text=list(prompts), images=list(images), padding=True, truncation=True, return_tensors="pt").to(device)
         with torch.no_grad():
-            output = model(**inputs)  # its embeddings have length 1
+            output = model(**inputs)  # its embeddings are normalised
         return (scale * (output.image_embeds * output.text_embeds).sum(dim=1)).tolist()
 
     return score
