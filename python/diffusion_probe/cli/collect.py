@@ -19,9 +19,7 @@ BATCH, PIPELINE_BATCH = 64, 8
 
 
 def add_collect_command(commands: argparse._SubParsersAction) -> None:
-    parser = add_command(
-        commands, "collect", _collect, "generate images and store the attention and quality of each"
-    )
+    parser = add_command(commands, "collect", _collect, "generate images and store the attention and quality of each")
     parser.add_argument("--out", "--data", dest="data", type=Path, default=RUNS / "data", help="folder of the data set")
     for split, count in PROMPTS.items():
         limit = f"most prompts of the {split} split (default: {count}; of a pipeline: all of the file)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from .options import PROBE_FOLDER, add_command, add_data, add_folder, step_list
@@ -62,9 +63,9 @@ def _examples(options: argparse.Namespace) -> None:
 
 
 def _study_false_drop(options: argparse.Namespace) -> None:
-    from ..evaluation.studies.false_drop import parse_alphas, study_false_drop, study_text
+    from ..evaluation.studies.false_drop import parse_alphas, study_false_drop
 
-    study = study_false_drop(options.probe, options.steps, parse_alphas(options.alphas))
-    print(study_text(study))
+    text, figures = study_false_drop(options.probe, options.steps, parse_alphas(options.alphas))
+    print(text)
     if options.json:
-        print(study.to_json())
+        print(json.dumps(figures))

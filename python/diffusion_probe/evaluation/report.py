@@ -1,107 +1,109 @@
-"""The report of an evaluation as plain numbers: what `report.json` holds."""
+"""The evaluation as a page to read: `report.md`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from .conformal import conformal_threshold, drop_figures, good_scores_at
-from .correlations import CORRELATIONS, auc, pooled, spearman_within
-from .figures import best_of, bootstrap, gap_share, mean_known, pairwise_accuracy, selection
-from .scores import PROBE, ScoredSplit
-
-CANDIDATES = (4, 8, 16)
-BAD_SHARES = (0.1, 0.2, 0.5)
-ALPHAS = (0.01, 0.02, 0.05, 0.1)
-HEADLINE = ("srcc", "pcc", "ktc", "auc_20", "pairwise_accuracy", "gap_closed_8")
-
-
-def build_report(split: ScoredSplit, manifest: Mapping[str, Any], repeats: int) -> dict[str, Any]:
-    """The figures of every method at every step. The probe's have 95% intervals from `repeats` bootstrap resamples."""
-    return {
-        "split": split.name,
-        "prompts": len(split.prompts),
-        "prompts_without_quality": split.prompts_without_quality,
-        "seeds": split.quality.shape[1],
-        "not_compared": split.not_compared,
-        "quality": quality_spread(split.quality),
-        "steps": {
-            str(step): {
-                "timestep": split.timesteps[step],
-                "methods": {
-                    name: method_figures(scores, split.quality, split.metric_range, repeats if name == PROBE else 0)
-                    for name, scores in methods.items()
-                },
-                "equal_compute": equal_compute(split.quality, step, split.total_steps),
-                "false_drop": false_drop(good_scores_at(manifest, step), methods[PROBE], split.quality, split.good_at),
-            }
-            for step, methods in split.scores.items()
-        },
-    }
+TITLES = {
+    "probe": "**probe**",
+    "prompt_only": "prompt only (ridge on words)",
+    "true_prompt_mean": "true prompt mean (ceiling of prompt-only)",
+    "attend_and_excite": "Attend-and-Excite score",
+    "focus": "focus (least negative entropy)",
+    "guidance_difference": "guidance difference",
+    "preview_quality": "x0 preview + metric",
+    "oracle": "oracle",
+}
+POOLED = {"srcc": "SRCC", "pcc": "PCC", "ktc": "KTC", "auc_10": "AUC 10%", "auc_20": "AUC 20%", "auc_50": "AUC 50%"}
+WITHIN = {
+    "spearman_within": "Spearman",
+    "pairwise_accuracy": "pairwise accuracy",
+    "gap_closed_4": "gap closed, N=4",
+    "gap_closed_8": "N=8",
+    "gap_closed_16": "N=16",
+}
 
 
-def method_figures(
-    scores: np.ndarray, quality: np.ndarray, metric_range: tuple[float, float], repeats: int
-) -> dict[str, dict[str, float]]:
-    """Every figure of one method, each {value, low, high}, without an interval where `repeats` is 0."""
-
-    def measured(figure: Callable[[np.ndarray], float]) -> dict[str, float]:
-        result = {"value": float(figure(np.arange(len(quality))))}
-        if repeats:
-            result["low"], result["high"] = bootstrap(figure, len(quality), repeats)
-        return {name: round(value, 4) for name, value in result.items()}
-
-    report = {}
-    for name in CORRELATIONS:
-        report[name] = measured(lambda prompts, name=name: pooled(scores[prompts], quality[prompts], name))
-    for share in BAD_SHARES:
-        report[f"auc_{share * 100:.0f}"] = measured(lambda prompts, share=share: auc(scores[prompts], quality[prompts], share))
-    within = spearman_within(scores, quality)
-    pairs = pairwise_accuracy(scores, quality, metric_range)
-    report["spearman_within"] = measured(lambda prompts: mean_known(within[prompts]))
-    report["pairwise_accuracy"] = measured(lambda prompts: mean_known(pairs[prompts]))
-    for candidates in CANDIDATES:
-        if candidates <= scores.shape[1]:
-            selected = selection(scores, quality, candidates)
-            report[f"gap_closed_{candidates}"] = measured(lambda prompts, selected=selected: gap_share(selected[prompts]))
-    return report
-
-
-def quality_spread(quality: np.ndarray) -> dict[str, float]:
-    """Mean, standard deviation, and the share of the variance that lies within prompts."""
-    within = quality.var(axis=1, ddof=1).mean() / quality.var()
-    figures = {"mean": quality.mean(), "std": quality.std(), "within": within}
-    return {name: round(float(value), 4) for name, value in figures.items()}
+def markdown(manifest: dict[str, Any], report: dict[str, Any]) -> str:
+    """The whole page."""
+    quality = report["quality"]
+    lines = [
+        f"# Probe {manifest['name']} {manifest['version']}: evaluation",
+        "",
+        f"{report['prompts']} prompts of the {report['split']} split, none of which was trained or calibrated on, "
+        f"{report['seeds']} seeds each. Quality is {manifest['metric']['name']}: mean {quality['mean']:.3f}, standard deviation "
+        f"{quality['std']:.3f}, {quality['within']:.0%} of the variance within prompts. Brackets hold 95% bootstrap intervals "
+        "over prompts. AUC is for finding the lowest 10, 20 and 50% of quality.",
+        "",
+        "Pooled figures mix easy and hard prompts: a method that knows nothing but the prompt scores well there and closes none "
+        "of the gap between a random seed and the best one. The figures within prompts are the ones that choosing among "
+        "candidates depends on.",
+    ]
+    lines += left_out(report)
+    for step, entry in report["steps"].items():
+        lines += ["", f"## Step {step} of {manifest['capture']['total_steps']} (timestep {entry['timestep']:g})", ""]
+        lines += table("Pooled", POOLED, entry["methods"])
+        lines += ["", *table("Within prompts", WITHIN, entry["methods"])]
+        lines += ["", *compute_table(step, entry)]
+        if entry["false_drop"]:
+            lines += ["", *false_drop_table(manifest, entry["false_drop"])]
+    lines += ["", "![Share of the oracle gap closed](gap.png)", "", "![AUC over the share of bad images](auc.png)"]
+    lines += ["", "![Calibration](calibration.png)", "", "![Scores and qualities](scatter.png)"]
+    return "\n".join(lines) + "\n"
 
 
-def equal_compute(quality: np.ndarray, step: int, total_steps: int) -> dict[str, dict[str, float]]:
-    """What choosing one of N at this step costs in denoiser calls, and what full best-of-k closes for the same."""
-    result = {}
-    for candidates in CANDIDATES:
-        if candidates <= quality.shape[1]:
-            calls = candidates * step + (total_steps - step)
-            finished = calls / total_steps
-            result[str(candidates)] = {
-                "calls": calls,
-                "best_of": round(finished, 2),
-                "gap_closed": round(best_of(quality, candidates, finished), 4),
-            }
-    return result
+def left_out(report: dict[str, Any]) -> list[str]:
+    """What this data set could not show."""
+    lines: list[str] = []
+    if report["not_compared"]:
+        names = ", ".join(TITLES[name] for name in report["not_compared"])
+        lines += ["", f"Not compared: {names}. The data set does not hold what they need."]
+    if report["prompts_without_quality"]:
+        lines += ["", f"{report['prompts_without_quality']} prompts are left out: the metric failed on some of their images."]
+    return lines
 
 
-def false_drop(good_scores: np.ndarray | None, scores: np.ndarray, quality: np.ndarray, good_at: float) -> list[dict[str, Any]]:
-    """Per alpha: the threshold from the calibration, and what it drops on this split. Empty without a calibration."""
-    rows = []
-    for alpha in ALPHAS if good_scores is not None else ():
-        threshold = conformal_threshold(good_scores, alpha)
-        rows.append({"alpha": alpha, "threshold": threshold, **drop_figures(scores, quality, good_at, threshold)})
-    return rows
+def table(title: str, columns: dict[str, str], methods: dict[str, Any]) -> list[str]:
+    """One row per method, one column per figure."""
+    present = {key: label for key, label in columns.items() if key in methods["probe"]}
+    lines = [f"| {title} | {' | '.join(present.values())} |", "|---" * (len(present) + 1) + "|"]
+    for name, figures in methods.items():
+        lines.append(f"| {TITLES[name]} | {' | '.join(cell(figures[key]) for key in present)} |")
+    return lines
 
 
-def headline(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of the report that the probe's manifest repeats."""
-    figures = {step: entry["methods"][PROBE] for step, entry in report["steps"].items()}
-    steps = {step: {name: own[name]["value"] for name in HEADLINE if name in own} for step, own in figures.items()}
-    return {"split": report["split"], "prompts": report["prompts"], "seeds": report["seeds"], "steps": steps}
+def cell(figure: dict[str, float]) -> str:
+    """A figure and its interval."""
+    value = figure["value"]
+    if value != value:
+        return "-"
+    if "low" not in figure:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def compute_table(step: str, entry: dict[str, Any]) -> list[str]:
+    """Choosing at this step against finishing several images for the same number of denoiser calls."""
+    lines = [
+        f"| Choosing one of N at step {step} | denoiser calls | gap closed by the probe | full best-of-k for the same calls |",
+        "|---|---|---|---|",
+    ]
+    for candidates, row in entry["equal_compute"].items():
+        closed = entry["methods"]["probe"][f"gap_closed_{candidates}"]["value"]
+        lines.append(f"| N={candidates} | {row['calls']} | {closed:.3f} | {row['gap_closed']:.3f} (k={row['best_of']:g}) |")
+    return lines
+
+
+def false_drop_table(manifest: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    """What the calibrated thresholds do on these prompts."""
+    good_at = manifest["metric"]["good_at"]
+    lines = [
+        f"| alpha | threshold | good samples dropped (quality >= {good_at:g}) | dropped in all | mean quality kept |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        threshold = "uncalibrated" if row["threshold"] is None else f"{row['threshold']:.3f}"
+        lines.append(
+            f"| {row['alpha']:g} | {threshold} | {row['false_drop']:.3f} | {row['drop_rate']:.3f} | {row['kept_quality']:.3f} |"
+        )
+    return lines

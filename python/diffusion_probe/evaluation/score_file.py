@@ -1,4 +1,4 @@
-"""The file of scores and qualities beside a probe, with which decisions can be studied without images."""
+"""The file of scores and qualities beside a probe: decisions can be studied with it without images. Needs NumPy alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCORE_DIGITS = 5
 
 @dataclass(frozen=True)
 class KnownSamples:
-    """Samples whose scores and qualities are both known, flat: n samples of some captions."""
+    """n samples of some captions whose scores and qualities are known."""
 
     captions: int
     caption: np.ndarray  # int [n], index of the sample's caption
@@ -24,16 +24,10 @@ class KnownSamples:
     scores: dict[int, np.ndarray]  # by step: float64 [n]
 
 
-def write_scores(
-    path: Path, captions: Sequence[str], good_at: float, quality: np.ndarray, scores: Mapping[int, np.ndarray]
-) -> None:
+def write_scores(path: Path, captions: list[str], good_at: float, quality: np.ndarray, scores: Mapping[int, np.ndarray]) -> None:
     """Write quality and scores by step, all [captions, seeds]."""
-    fields = {
-        "captions": list(captions),
-        "good_at": good_at,
-        "steps": {str(step): {"scores": _rounded(values)} for step, values in scores.items()},
-        "quality": _rounded(quality),
-    }
+    steps = {str(step): {"scores": _rounded(values)} for step, values in scores.items()}
+    fields = {"captions": captions, "good_at": good_at, "steps": steps, "quality": _rounded(quality)}
     path.write_text(json.dumps(fields, separators=(",", ":")) + "\n")
 
 
@@ -43,23 +37,21 @@ def read_scores(path: Path) -> KnownSamples:
         raise FileNotFoundError(f"{path} cannot be read: 'diffusion-probe evaluate' writes it")
     try:
         fields = json.loads(path.read_text())
-        captions = len(fields["captions"])
         sizes = [len(row) for row in fields["quality"]]
-        scores = {int(step): _flat(entry["scores"], captions, sizes) for step, entry in fields["steps"].items()}
-        quality = _flat(fields["quality"], captions, sizes)
-        return KnownSamples(captions, np.repeat(np.arange(captions), sizes), quality, float(fields["good_at"]), scores)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not sizes or len(sizes) != len(fields["captions"]) or not all(sizes):
+            raise ValueError("expected qualities for every caption")
+        caption = np.repeat(np.arange(len(sizes)), sizes)
+        scores = {int(step): _flat(entry["scores"], sizes) for step, entry in fields["steps"].items()}
+        return KnownSamples(len(sizes), caption, _flat(fields["quality"], sizes), float(fields["good_at"]), scores)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not valid: {type(error).__name__}: {error}") from error
 
 
-def _flat(rows: Any, captions: int, sizes: Sequence[int]) -> np.ndarray:
-    """All samples of all captions. Raises ValueError unless there is one finite number per sample."""
-    if not captions or [len(row) for row in rows] != list(sizes) or len(rows) != captions or not all(sizes):
-        raise ValueError("expected one score per step and one quality per sample of every caption")
-    values = np.concatenate([np.asarray(row, np.float64) for row in rows])
-    if not np.isfinite(values).all():
-        raise ValueError("expected finite numbers")
-    return values
+def _flat(values: Any, sizes: Sequence[int]) -> np.ndarray:
+    flat = np.array([value for row in values for value in row], np.float64)
+    if [len(row) for row in values] != sizes or not np.isfinite(flat).all():
+        raise ValueError("expected one finite score per step and one quality per sample")
+    return flat
 
 
 def _rounded(values: np.ndarray) -> list[list[float]]:

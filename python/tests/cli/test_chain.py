@@ -10,7 +10,7 @@ from safetensors import safe_open
 from diffusion_probe import cli
 from diffusion_probe.data.shards import read_split
 from diffusion_probe.evaluation.calibrate import calibration_at
-from diffusion_probe.evaluation.report import BAD_SHARES
+from diffusion_probe.evaluation.evaluate import BAD_SHARES
 from diffusion_probe.evaluation.scores import STEPS, score_collection
 from diffusion_probe.probe.manifest import canonical_json, sha256_of, to_json
 from diffusion_probe.probe.onnx_probe import OnnxProbe
