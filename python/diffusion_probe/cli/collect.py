@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .options import RUNS, add_command, add_no_compile, add_reference, name_list, reference_source, step_list
+from .options import RUNS, add_command, name_list, reference_source, step_list
 
 # Defaults that differ: of the reference world, and of a pipeline.
 PROMPTS = {"train": 3000, "calibration": 600, "test": 600}
@@ -19,7 +19,8 @@ BATCH, PIPELINE_BATCH = 64, 8
 
 
 def add_collect_command(commands: argparse._SubParsersAction) -> None:
-    parser = add_command(commands, "collect", _collect, "generate images and store the attention and quality of each")
+    text = "generate images and store the attention and quality of each"
+    parser = add_command(commands, "collect", _collect, text, "--no-compile", "--reference", "--backbone", "--reward")
     parser.add_argument("--out", "--data", dest="data", type=Path, default=RUNS / "data", help="folder of the data set")
     for split, count in PROMPTS.items():
         limit = f"most prompts of the {split} split (default: {count}; of a pipeline: all of the file)"
@@ -40,8 +41,6 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
     own.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: float32 on the CPU, else bfloat16")
     own.add_argument("--call", type=_json, default={}, help="further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'")
     own.add_argument("--load", type=_json, default={}, help="further arguments of from_pretrained, JSON")
-    add_no_compile(parser)
-    add_reference(parser)
 
 
 def _collect(options: argparse.Namespace) -> None:

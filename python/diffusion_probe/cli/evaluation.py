@@ -6,24 +6,20 @@ import argparse
 import json
 from pathlib import Path
 
-from .options import PROBE_FOLDER, add_command, add_data, add_folder, step_list
+from .options import PROBE_FOLDER, add_command, step_list
 
 
 def add_evaluation_commands(commands: argparse._SubParsersAction) -> None:
-    one = add_command(commands, "calibrate", _calibrate, "calibrate an exported probe on the calibration split")
-    add_data(one)
-    add_folder(one)
+    add_command(commands, "calibrate", _calibrate, "calibrate an exported probe on the calibration split", "--data", "--folder")
 
-    one = add_command(commands, "evaluate", _evaluate, "evaluate an exported probe and all baselines on the test split")
-    add_data(one)
-    add_folder(one)
+    one = add_command(
+        commands, "evaluate", _evaluate, "evaluate an exported probe and all baselines on a split", "--data", "--folder"
+    )
     one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split to evaluate on")
     one.add_argument("--repeats", type=int, default=300, help="bootstrap resamples behind each interval")
     one.add_argument("--at", type=step_list, help="steps to report, such as 1,5 (default: 1,5,10,15 where collected)")
 
-    one = add_command(commands, "examples", _examples, "write example requests from collected samples")
-    add_data(one)
-    add_folder(one)
+    one = add_command(commands, "examples", _examples, "write example requests from collected samples", "--data", "--folder")
     one.add_argument("--out", type=Path, default=Path("examples"), help="folder of the safetensors requests")
     one.add_argument("--document", type=Path, default=Path("openapi/examples.json"), help="file of the JSON requests")
     one.add_argument("--step", type=int, default=5, help="decision point of the requests")

@@ -1,14 +1,26 @@
-"""How a command is added, and options that several commands share."""
+"""How a command is added, and the options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 RUNS = Path("runs")
 REFERENCE = Path("reference")
 PROBE_FOLDER = Path("models/pictogram/1")
+
+SHARED_OPTIONS: dict[str, dict[str, Any]] = {
+    "--data": {"type": Path, "default": RUNS / "data", "help": "folder of the data set"},
+    "--checkpoint": {"type": Path, "default": RUNS / "probe.pt", "help": "checkpoint of the probe's training"},
+    "--folder": {"type": Path, "default": PROBE_FOLDER, "help": "folder of the exported probe"},
+    "--no-compile": {"action": "store_true", "help": "do not use torch.compile (slower; needs no C++ compiler)"},
+    "--seed": {"type": int, "default": 0, "help": "seed of the random numbers"},
+    "--reference": {"type": Path, "default": REFERENCE, "help": "folder of the exported reference world"},
+    "--backbone": {"type": Path, "help": "checkpoint to use in place of the folder's backbone"},
+    "--reward": {"type": Path, "help": "checkpoint to use in place of the folder's reward"},
+}
 
 
 class HelpFormatter(argparse.HelpFormatter):
@@ -20,43 +32,21 @@ class HelpFormatter(argparse.HelpFormatter):
         return f"{text} (default: %(default)s)" if has_default and text and "default" not in text else text
 
 
-def add_command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-    """Add a command that calls `run` with the parsed options, and return its parser. `text`: one sentence without a full stop."""
+def add_command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str, *shared: str) -> Any:
+    """Add a command that calls `run` with the parsed options, and return its parser.
+
+    `text`: what it does, as a sentence without a full stop. `shared`: the `SHARED_OPTIONS` that it takes.
+    """
     description = text[0].upper() + text[1:] + "."
     parser = commands.add_parser(name, help=text, description=description, formatter_class=HelpFormatter)
     parser.set_defaults(command=run)
+    for option in shared:
+        parser.add_argument(option, **SHARED_OPTIONS[option])
     return parser
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, default=RUNS / "data", help="folder of the data set")
-
-
-def add_data_and_checkpoint(parser: argparse.ArgumentParser) -> None:
-    add_data(parser)
-    parser.add_argument("--checkpoint", type=Path, default=RUNS / "probe.pt", help="checkpoint of the probe's training")
-
-
-def add_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folder", type=Path, default=PROBE_FOLDER, help="folder of the exported probe")
-
-
-def add_no_compile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-compile", action="store_true", help="do not use torch.compile (slower; needs no C++ compiler)")
-
-
-def add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers")
-
-
-def add_reference(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reference", type=Path, default=REFERENCE, help="folder of the exported reference world")
-    parser.add_argument("--backbone", type=Path, help="checkpoint to use in place of the folder's backbone")
-    parser.add_argument("--reward", type=Path, help="checkpoint to use in place of the folder's reward")
-
-
 def reference_source(options: argparse.Namespace, compiled: bool = False):
-    """The reference world that the options of `add_reference` name."""
+    """The reference world that `--reference`, `--backbone` and `--reward` name."""
     from ..reference.source import ReferenceSource
 
     return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled)

@@ -5,35 +5,32 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import REFERENCE, RUNS, add_command, add_no_compile, add_reference, add_seed, reference_source
+from .options import REFERENCE, RUNS, add_command, reference_source
 
 
 def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     text = "build the reference world: scenes, backbone and reward"
     reference = commands.add_parser("reference", help=text, description=f"{text.capitalize()}.")
     parts = reference.add_subparsers(required=True, metavar="command")
-    one = add_command(parts, "scenes", _scenes, "draw a sheet of random scenes with their captions")
+    one = add_command(parts, "scenes", _scenes, "draw a sheet of random scenes with their captions", "--seed")
     one.add_argument("--count", type=int, default=24, help="number of scenes")
     one.add_argument("--out", type=Path, default=RUNS / "scenes.png", help="PNG file to write")
-    add_seed(one)
 
-    one = add_command(parts, "train-backbone", _train_backbone, "train the text-to-image backbone (hours on two cores)")
+    text = "train the text-to-image backbone (hours on two cores)"
+    one = add_command(parts, "train-backbone", _train_backbone, text, "--no-compile", "--seed")
     one.add_argument("--training-steps", type=int, default=9000, help="optimizer steps, one batch of 64 each")
     one.add_argument("--start-from", type=Path, help="exported folder whose weights to start from if there is no checkpoint")
-    add_no_compile(one)
-    add_seed(one)
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint, resumed if it exists")
 
-    one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network")
+    one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network", "--seed")
     one.add_argument("--training-steps", type=int, default=2500, help="optimizer steps, one batch of 64 each")
-    add_seed(one)
     one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint, resumed if it exists")
 
-    one = add_command(parts, "sample", _sample, "draw a sheet of generated images with their qualities")
+    text = "draw a sheet of generated images with their qualities"
+    one = add_command(parts, "sample", _sample, text, "--reference", "--backbone", "--reward")
     one.add_argument("--count", type=int, default=100, help="number of images")
     one.add_argument("--split", choices=["world", "train"], default="train", help="split that the captions are from")
     one.add_argument("--out", type=Path, default=RUNS / "sample.png", help="PNG file to write")
-    add_reference(one)
 
     one = add_command(parts, "export", _export_reference, "write backbone, text encoder and reward as ONNX")
     one.add_argument("--out", type=Path, default=REFERENCE, help="folder to write")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from .options import add_command, add_data_and_checkpoint, add_folder, add_seed, name_list
+from .options import add_command, name_list
 
 
 def add_training_commands(commands: argparse._SubParsersAction) -> None:
-    one = add_command(commands, "train", _train, "train a probe on collected samples")
-    add_data_and_checkpoint(one)
+    one = add_command(commands, "train", _train, "train a probe on collected samples", "--data", "--checkpoint", "--seed")
     one.add_argument("--training-steps", type=int, default=6000, help="optimizer steps, one batch each")
     one.add_argument("--layers", type=name_list, help="captured layers that the probe reads (default: all)")
     one.add_argument("--signals", type=name_list, default=(), help="inputs beyond attention: preview,token_ids (default: none)")
@@ -22,11 +21,9 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     preset = "ours: ranking within prompts; paper: as published (default: ours)"
     one.add_argument("--preset", choices=["ours", "paper"], default="ours", help=preset)
     one.add_argument("--device", default="auto", help="auto, cpu or cuda; auto is cuda where it is available (default: auto)")
-    add_seed(one)
 
-    one = add_command(commands, "export", _export, "write a trained probe to a folder that the service loads")
-    add_data_and_checkpoint(one)
-    add_folder(one)
+    text = "write a trained probe to a folder that the service loads"
+    one = add_command(commands, "export", _export, text, "--data", "--checkpoint", "--folder")
     one.add_argument("--name", default="pictogram", help="name of the probe")
     one.add_argument("--probe-version", type=int, default=1, help="version of the probe")
     good_at = "quality from which an image counts as good (default: that of the data set, else the median of the train split)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -54,7 +55,11 @@ def best_of(quality: np.ndarray, candidates: int, finished: float) -> float:
     seeds = quality.shape[1]
     groups = quality[:, : seeds // candidates * candidates].reshape(-1, candidates)
     ordered = np.sort(groups, axis=1)
-    means = [float((ordered * _max_weights(candidates, k)).sum(axis=1).mean()) for k in range(1, candidates + 1)]
+    means = []
+    for k in range(1, candidates + 1):
+        # Probability that each of the ordered qualities is the highest of k drawn without replacement.
+        weights = np.array([math.comb(rank, k - 1) / math.comb(candidates, k) for rank in range(candidates)])
+        means.append(float((ordered * weights).sum(axis=1).mean()))
     value = np.interp(finished, np.arange(1, candidates + 1), means)
     return float((value - means[0]) / (means[-1] - means[0]))
 
@@ -79,12 +84,3 @@ def bootstrap(
         return float("nan"), float("nan")
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _max_weights(total: int, drawn: int) -> np.ndarray:
-    """Probability that each of `total` ordered values is the largest of `drawn` taken without replacement."""
-    weights = np.zeros(total)
-    weights[total - 1] = drawn / total
-    for rank in range(total - 2, drawn - 2, -1):
-        weights[rank] = weights[rank + 1] * (rank + 1 - drawn + 1) / (rank + 1)
-    return weights

@@ -59,8 +59,8 @@ def study_row(samples: KnownSamples, step: int, total_steps: int, good_scores: n
     threshold = conformal_threshold(good_scores, alpha)
     figures = drop_figures(scores, quality, samples.good_at, threshold)
     good = quality >= samples.good_at
-    lost = good & (scores < (-np.inf if threshold is None else threshold))
-    lost_of, good_of = (np.bincount(samples.caption, weights=which) for which in (lost, good))
+    dropped = scores < (-np.inf if threshold is None else threshold)
+    lost_of, good_of = (np.bincount(samples.caption, weights=which) for which in (good & dropped, good))
 
     def rate(captions: np.ndarray) -> float:
         return lost_of[captions].sum() / good_of[captions].sum() if good_of[captions].any() else math.nan
@@ -71,7 +71,7 @@ def study_row(samples: KnownSamples, step: int, total_steps: int, good_scores: n
         "false_drop": _or_none(figures["false_drop"]),
         "interval": None if math.isnan(interval[0]) else interval,
         "drop_rate": figures["drop_rate"],
-        "steps_saved": round(figures["drop_rate"] * (total_steps - step) / total_steps, 4),
+        "steps_saved": round(float(dropped.mean()) * (total_steps - step) / total_steps, 4),
         "kept_quality": _or_none(figures["kept_quality"]),
         "random_kept_quality": round(float(quality.mean()), 4),
     }
