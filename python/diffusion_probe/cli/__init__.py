@@ -36,9 +36,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    add_collect_command(commands)
-    add_training_commands(commands)
-    add_evaluation_commands(commands)
-    add_check_commands(commands)
-    add_reference_commands(commands)
+    for add in (add_collect_command, add_training_commands, add_evaluation_commands, add_check_commands, add_reference_commands):
+        add(commands)
     return parser

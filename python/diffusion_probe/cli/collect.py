@@ -65,18 +65,16 @@ def _collect_from_pipeline(options: argparse.Namespace) -> None:
     for needed in ("prompts", "metric"):
         if getattr(options, needed) is None:
             raise ValueError(f"--pipeline needs --{needed} too")
-    from ..pipelines.collect import CollectSettings, collect_from_pipeline
+    from ..pipelines.collect import collect_from_pipeline
 
     same = ("pipeline", "prompts", "metric", "steps", "layers", "name", "metric_range", "dtype", "call", "load")
     collect_from_pipeline(
-        CollectSettings(
-            folder=options.data,
-            counts={split: getattr(options, split) for split in PROMPTS},
-            seeds=_seeds(options, PIPELINE_TEST_SEEDS),
-            at=options.at or PIPELINE_AT,
-            batch=options.batch or PIPELINE_BATCH,
-            **{name: getattr(options, name) for name in same},
-        )
+        folder=options.data,
+        counts={split: getattr(options, split) for split in PROMPTS},
+        seeds=_seeds(options, PIPELINE_TEST_SEEDS),
+        at=options.at or PIPELINE_AT,
+        batch=options.batch or PIPELINE_BATCH,
+        **{name: getattr(options, name) for name in same},
     )
 
 

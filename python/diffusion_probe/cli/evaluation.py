@@ -12,9 +12,7 @@ from .options import PROBE_FOLDER, add_command, step_list
 def add_evaluation_commands(commands: argparse._SubParsersAction) -> None:
     add_command(commands, "calibrate", _calibrate, "calibrate an exported probe on the calibration split", "--data", "--folder")
 
-    one = add_command(
-        commands, "evaluate", _evaluate, "evaluate an exported probe and all baselines on a split", "--data", "--folder"
-    )
+    one = add_command(commands, "evaluate", _evaluate, "evaluate an exported probe beside all baselines", "--data", "--folder")
     one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split to evaluate on")
     one.add_argument("--repeats", type=int, default=300, help="bootstrap resamples behind each interval")
     one.add_argument("--at", type=step_list, help="steps to report, such as 1,5 (default: 1,5,10,15 where collected)")
@@ -25,17 +23,13 @@ def add_evaluation_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--step", type=int, default=5, help="decision point of the requests")
     one.add_argument("--split", choices=["calibration", "test"], default="test", help="split that the samples are from")
 
-    studies = commands.add_parser("study", help="study a probe's decisions", description="Study a probe's decisions.")
-    one = add_command(
-        studies.add_subparsers(required=True, metavar="study"),
-        "false-drop",
-        _study_false_drop,
-        "compare the false-drop rate that the policy max_false_drop allows with the one that it realises on test captions",
-    )
+    study = commands.add_parser("study", help="study a probe's decisions", description="Study a probe's decisions.")
+    studies = study.add_subparsers(required=True, metavar="study")
+    text = "compare the false-drop rate that the policy max_false_drop allows with the one that it realises on test captions"
+    one = add_command(studies, "false-drop", _study_false_drop, text)
     one.add_argument("--probe", type=Path, default=PROBE_FOLDER, help="folder with probe.json and test-scores.json")
     one.add_argument("--steps", type=step_list, default=(5,), help="decision points, such as 5,10 (default: 5)")
-    alphas = "allowed false-drop rates, each above 0 and below 1"
-    one.add_argument("--alphas", default="0.01,0.02,0.05,0.1,0.2", help=alphas)
+    one.add_argument("--alphas", default="0.01,0.02,0.05,0.1,0.2", help="allowed false-drop rates, above 0 and below 1")
     one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..data.dataset import Collection, with_layers
 from ..data.inputs import probe_inputs
-from ..data.lazy_array import LazyArray
 from ..data.shards import read_split
 from ..probe.manifest import Metric
 from ..probe.onnx_probe import OnnxProbe
@@ -96,7 +95,10 @@ def baseline_scores(collection: Collection, training: Collection, step: int) -> 
         "true_prompt_mean": np.repeat(quality.mean(axis=1, keepdims=True), collection.seeds, axis=1),
     }
     if "subject_mask" in arrays:
-        maps = mean_maps(arrays["attention"], collection.point_index(step))
+        attention, point = arrays["attention"], collection.point_index(step)
+        starts = range(0, len(attention), MAPS_SAMPLES)
+        parts = [attention[start : start + MAPS_SAMPLES, point].mean(axis=1, dtype=np.float32) for start in starts]
+        maps = np.concatenate(parts)  # [n, tokens, height, width], averaged over layers
         excited = baselines.attend_and_excite(maps, arrays["token_mask"], arrays["subject_mask"])
         scores["attend_and_excite"] = excited.reshape(quality.shape)
         scores["focus"] = baselines.focus(maps, arrays["subject_mask"]).reshape(quality.shape)
@@ -106,9 +108,3 @@ def baseline_scores(collection: Collection, training: Collection, step: int) -> 
     if "preview_quality" in arrays:
         scores["preview_quality"] = collection.at_step("preview_quality", step)
     return {**scores, "oracle": quality}
-
-
-def mean_maps(attention: np.ndarray | LazyArray, point: int) -> np.ndarray:
-    """The maps of all samples at one point, averaged over layers: float32 [n, tokens, height, width]."""
-    starts = range(0, len(attention), MAPS_SAMPLES)
-    return np.concatenate([attention[start : start + MAPS_SAMPLES, point].mean(axis=1, dtype=np.float32) for start in starts])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL.Image import Image
 
-from .builtin import MetricFunction
+from .registry import MetricFunction
 
 log = logging.getLogger("diffusion_probe.metrics")
 
@@ -31,10 +31,14 @@ class QualityEvaluator:
             values = self._evaluate(images, prompts)
         except Exception:
             values = [self._evaluate_one(image, prompt) for image, prompt in zip(images, prompts, strict=True)]
-        for value in values:
-            if not math.isfinite(value):
-                self._count(f"it returned {value}")
-        return np.array([value if math.isfinite(value) else math.nan for value in values], np.float32)
+        quality = np.array(values, np.float64)
+        failed = ~np.isfinite(quality)
+        if failed.any():
+            self.first_failure = self.first_failure or f"it returned {quality[failed][0]}"
+            if not self.failed:
+                log.warning("the metric failed on an image, which gets no quality: %s", self.first_failure)
+            self.failed += int(failed.sum())
+        return np.where(failed, np.nan, quality).astype(np.float32)
 
     def _evaluate(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
         values = [float(value) for value in self._metric(list(images), list(prompts))]
@@ -48,9 +52,3 @@ class QualityEvaluator:
         except Exception as error:
             self.first_failure = self.first_failure or f"{type(error).__name__}: {error}"
             return math.nan
-
-    def _count(self, reason: str) -> None:
-        self.failed += 1
-        self.first_failure = self.first_failure or reason
-        if self.failed == 1:
-            log.warning("the metric failed on an image, which gets no quality: %s", self.first_failure)

@@ -77,13 +77,13 @@ def run_stages(backbone: str, folder: Path, main: Callable[[list[str]], int]) ->
     tiny = TinyBackbone(backbone)
     tiny.pipe.save_pretrained(folder / backbone)
     (folder / "prompts.txt").write_text("\n".join(_prompts()))
-    for stage, arguments in command_lines(backbone, folder, tiny).items():
+    for stage, (result, arguments) in command_lines(backbone, folder, tiny).items():
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             code = main([stage, *arguments])
         if code:
             raise ValueError(f"{stage} on {backbone} ended with code {code}: {output.getvalue().strip()[-500:]}")
-        yield stage, "done"
+        yield stage, result
     try:
         with running_service(folder / "models") as origin, ProbeClient(origin, deadline_ms=DEADLINE_MS) as client:
             yield "serve", check_service(client, backbone, folder)
@@ -92,8 +92,8 @@ def run_stages(backbone: str, folder: Path, main: Callable[[list[str]], int]) ->
         yield "serve", f"skipped, and guard too: {error}"
 
 
-def command_lines(backbone: str, folder: Path, tiny: TinyBackbone) -> dict[str, list[str]]:
-    """The arguments of each command, in the order in which they run."""
+def command_lines(backbone: str, folder: Path, tiny: TinyBackbone) -> dict[str, tuple[str, list[str]]]:
+    """The commands in the order in which they run, each with the result to report and its arguments."""
     data, checkpoint = ["--data", str(folder / "data")], ["--checkpoint", str(folder / "probe.pt")]
     probe = ["--folder", str(folder / "models" / backbone / "1")]
     call = tiny.arguments("a cat")
@@ -103,11 +103,11 @@ def command_lines(backbone: str, folder: Path, tiny: TinyBackbone) -> dict[str, 
     counts = [part for split, count in PROMPTS.items() for part in (f"--{split}", str(count))]
     seeds = ["--seeds", str(SEEDS), "--test-seeds", str(SEEDS), "--at", AT, "--steps", str(call["num_inference_steps"])]
     return {
-        "collect": [*source, *data, *metric, *counts, *seeds],
-        "train": [*data, *checkpoint, "--training-steps", str(TRAINING_STEPS), "--width", "8"],
-        "export": [*data, *checkpoint, *probe, "--name", backbone],
-        "calibrate": [*data, *probe],
-        "evaluate": [*data, *probe, "--repeats", "5", "--at", AT],
+        "collect": (f"{sum(PROMPTS.values()) * SEEDS} images", [*source, *data, *metric, *counts, *seeds]),
+        "train": (f"{TRAINING_STEPS} steps", [*data, *checkpoint, "--training-steps", str(TRAINING_STEPS), "--width", "8"]),
+        "export": ("an ONNX file equal to PyTorch", [*data, *checkpoint, *probe, "--name", backbone]),
+        "calibrate": (f"{PROMPTS['calibration']} prompts", [*data, *probe]),
+        "evaluate": (f"{PROMPTS['test']} prompts", [*data, *probe, "--repeats", "5", "--at", AT]),
     }
 
 
