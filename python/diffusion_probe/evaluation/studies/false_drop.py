@@ -34,9 +34,11 @@ def study_false_drop(folder: Path, steps: Sequence[int], alphas: Sequence[float]
     rows: list[dict[str, Any]] = []
     texts: list[str] = []
     for step in steps:
+        calibrated = [entry["step"] for entry in manifest["calibration"]]
+        for who, present in (("the probe is calibrated at", calibrated), (f"{SCORE_FILE} holds", samples.scores)):
+            if step not in present:
+                raise ValueError(f"--steps {step}: {who} the steps {', '.join(map(str, present))}")
         good_scores = good_scores_at(manifest, step)
-        if good_scores is None or step not in samples.scores:
-            raise ValueError(f"--steps {step}: {SCORE_FILE} holds the steps {', '.join(map(str, samples.scores))}")
         of_step = [study_row(samples, step, total_steps, good_scores, alpha) for alpha in alphas]
         rows += [{"probe": probe, "step": step, **row} for row in of_step]
         texts.append(
