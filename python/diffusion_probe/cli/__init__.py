@@ -20,13 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = options.command
     try:
         command(options)
+        return 0
     except (FileNotFoundError, ValueError) as error:
         print(f"diffusion-probe: {error}", file=sys.stderr)
-        return 2
     except ModuleNotFoundError as error:
         print(f"diffusion-probe: {error.name} is missing: pip install 'diffusion-probe[train,diffusers]'", file=sys.stderr)
-        return 2
-    return 0
+    return 2
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -54,25 +54,22 @@ def read_split(folder: Path, split: str, fields: Sequence[str] = FIELDS, prompts
         try:
             with safe_open(path, framework="np") as file:
                 names.extend(json.loads(file.metadata()["prompts"]))
-                held = set(file.keys())
-                parts.append({name: _read(path, file, name) for name in fields if name in held})
+                part: dict[str, np.ndarray | ShardTensor] = {}
+                for name in [name for name in fields if name in file.keys()]:  # noqa: SIM118 (it is no mapping)
+                    part[name] = ShardTensor.find(path, name) if name in LAZY_FIELDS else file.get_tensor(name)
+                parts.append(part)
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged, delete it and collect it again: {error}") from error
         if prompts is not None and len(names) >= prompts:
             break
     if not parts:
         raise FileNotFoundError(f"no shards of split '{split}' in {folder}: run 'diffusion-probe collect' first")
-    arrays = {name: _join_shards(name, [part[name] for part in parts]) for name in parts[0]}
+    arrays: dict[str, np.ndarray | LazyArray] = {}
+    for name in parts[0]:
+        own: list[Any] = [part[name] for part in parts]
+        arrays[name] = LazyArray(own, TOKEN_AXIS.get(name)) if name in LAZY_FIELDS else join(name, own)
     collection = Collection(description, split, names, arrays)
     return collection if prompts is None else collection.take(range(min(prompts, len(names))))
-
-
-def _read(path: Path, file: Any, name: str) -> np.ndarray | ShardTensor:
-    return ShardTensor.find(path, name) if name in LAZY_FIELDS else file.get_tensor(name)
-
-
-def _join_shards(name: str, parts: list[Any]) -> np.ndarray | LazyArray:
-    return LazyArray(parts, TOKEN_AXIS.get(name)) if name in LAZY_FIELDS else join(name, parts)
 
 
 def join(name: str, parts: list[np.ndarray]) -> np.ndarray:

@@ -15,7 +15,8 @@ from diffusers import DiffusionPipeline
 from ..data.collect import Worker, collect, pending_shards
 from ..data.dataset import SPLITS
 from ..data.source import Source
-from ..metrics import QualityEvaluator, load_metric
+from ..metrics.quality import QualityEvaluator
+from ..metrics.registry import load_metric
 from ..probe.manifest import Metric
 from .prompts import read_prompts
 from .source import PipelineSource
@@ -54,7 +55,7 @@ def collect_from_pipeline(
     evaluator = QualityEvaluator(load_metric(metric, str(state.device)))
     source = PipelineSource(
         load_pipeline(pipeline, state.device, dtype, load),
-        name or backbone_name(pipeline),
+        name or (Path(pipeline).resolve().name if Path(pipeline).exists() else pipeline),
         splits,
         evaluator,
         Metric(metric, metric_range, None),
@@ -87,12 +88,6 @@ def load_pipeline(pipeline: str, device: torch.device, dtype: str | None, load: 
         raise ValueError(f"the pipeline {pipeline} cannot be loaded: {reason}") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
-
-
-def backbone_name(pipeline: str) -> str:
-    """The ID of a pipeline, or the name of a local folder."""
-    path = Path(pipeline)
-    return path.resolve().name if path.exists() else pipeline
 
 
 @dataclass(frozen=True)

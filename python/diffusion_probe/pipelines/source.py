@@ -12,7 +12,7 @@ import torch
 from ..capture import AttentionCapture, CaptureRun
 from ..data.shards import join
 from ..data.source import Samples
-from ..metrics import QualityEvaluator
+from ..metrics.quality import QualityEvaluator
 from ..probe.manifest import Capture, Metric, Point
 
 # Arguments of a pipeline that the source sets; `call` may hold any other.

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
-from diffusion_probe.metrics import METRICS, QualityEvaluator, load_metric
-from diffusion_probe.metrics.registry import clip
+from diffusion_probe.metrics.quality import QualityEvaluator
+from diffusion_probe.metrics.registry import METRICS, clip, load_metric
 from diffusion_probe.tiny.encoders import CLIP_LENGTH
 from diffusion_probe.tiny.tokenizers import VOCABULARY, clip_tokenizer
 

@@ -13,7 +13,7 @@ from diffusion_probe.data.collect import Worker, collect, pending_shards
 from diffusion_probe.data.dataset import Description
 from diffusion_probe.data.shards import read_split, shard_prompts
 from diffusion_probe.evaluation.calibrate import calibration_at
-from diffusion_probe.metrics import QualityEvaluator
+from diffusion_probe.metrics.quality import QualityEvaluator
 
 STEPS = (1, 2)
 COUNTS = {"train": 4, "calibration": 2}

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diffusion_probe.pipelines import SPLIT_PERCENT, read_prompts
-from diffusion_probe.pipelines.prompts import split_of
+from diffusion_probe.pipelines.prompts import SPLIT_PERCENT, read_prompts, split_of
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from diffusion_probe.cli import main
-from diffusion_probe.selftest import selftest
 from diffusion_probe.selftest.local_service import NoServiceError, running_service
+from diffusion_probe.selftest.stages import selftest
 
 STAGES = ["collect", "train", "export", "calibrate", "evaluate", "serve", "guard"]
 

@@ -60,6 +60,7 @@ def study_row(samples: KnownSamples, step: int, total_steps: int, good_scores: n
     scores, quality = samples.scores[step], samples.quality
     threshold = conformal_threshold(good_scores, alpha)
     figures = drop_figures(scores, quality, samples.good_at, threshold)
+    known = {name: None if math.isnan(value) else value for name, value in figures.items()}
     good = quality >= samples.good_at
     dropped = scores < (-np.inf if threshold is None else threshold)
     lost_of, good_of = (np.bincount(samples.caption, weights=which) for which in (good & dropped, good))
@@ -70,11 +71,11 @@ def study_row(samples: KnownSamples, step: int, total_steps: int, good_scores: n
     interval = [round(end, 4) for end in bootstrap(rate, samples.captions, REPEATS)]
     return {
         "alpha": alpha,
-        "false_drop": _or_none(figures["false_drop"]),
+        "false_drop": known["false_drop"],
         "interval": None if math.isnan(interval[0]) else interval,
-        "drop_rate": figures["drop_rate"],
+        "drop_rate": known["drop_rate"],
         "steps_saved": round(float(dropped.mean()) * (total_steps - step) / total_steps, 4),
-        "kept_quality": _or_none(figures["kept_quality"]),
+        "kept_quality": known["kept_quality"],
         "random_kept_quality": round(float(quality.mean()), 4),
     }
 
@@ -114,7 +115,3 @@ def parse_alphas(text: str) -> list[float]:
     if not all(0 < alpha < 1 for alpha in alphas):
         raise ValueError(f"--alphas {text}: expected numbers between 0 and 1, separated by commas")
     return alphas
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
