@@ -38,7 +38,7 @@ def calibration_at(step: int, scores: np.ndarray, quality: np.ndarray, good_at: 
     """
     known = np.isfinite(quality)
     if not known.any():
-        raise ValueError("the metric has judged no sample of the calibration split")
+        raise ValueError("no sample of the calibration split has a known quality")
     one = np.arange(len(scores)), np.arange(len(scores)) % scores.shape[1]
     good = np.sort(scores[one][quality[one] >= good_at])
     curve = IsotonicRegression(y_min=0, y_max=1).fit(scores[known], quality[known] >= good_at)

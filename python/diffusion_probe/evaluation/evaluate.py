@@ -31,7 +31,7 @@ def evaluate(
     """Score a split with the probe in `folder`, write the evaluation into that folder, and return the report.
 
     Writes report.json, report.md, plots and `{split}-scores.json`, and the headline into probe.json. `steps`: see `score_split`.
-    A prompt with a sample that the metric failed on does not count, since a choice among its samples cannot be judged.
+    A prompt with a sample that the metric failed on does not count, since a choice among its samples cannot be evaluated.
     """
     probe = OnnxProbe(folder)
     scored = score_split(probe, data, split, steps, min_seeds=CANDIDATES[0])

@@ -64,7 +64,7 @@ def score_split(probe: OnnxProbe, data: Path, split: str, steps: Sequence[int] |
     everything = with_layers(read_split(data, split), probe.manifest["capture"]["layers"])
     collection = everything.with_quality()
     if collection.seeds < min_seeds:
-        raise ValueError(f"{collection.seeds} seeds per prompt: at least {min_seeds} are needed to judge a choice among them")
+        raise ValueError(f"{collection.seeds} seeds per prompt: at least {min_seeds} are needed to evaluate a choice among them")
     training = read_split(data, "train", ["quality", "guidance_difference"]).with_quality(min_samples=1)
     timesteps = {point.step: point.timestep for point in collection.description.points}
     chosen = list(steps or [step for step in STEPS if step in timesteps] or timesteps)

@@ -13,7 +13,8 @@ from diffusion_probe.data.shards import read_split
 from diffusion_probe.reference.source import ReferenceSource
 
 STEPS = (1, 5)
-COUNTS = {"train": 40, "calibration": 8}
+SHARD_SIZE = 4
+COUNTS = {"train": 6, "calibration": 2}
 SEEDS = {"train": 2, "calibration": 2}
 
 
@@ -23,7 +24,7 @@ def files(folder: Path) -> dict[str, int]:
 
 def test_only_a_lost_shard_is_made_again(world, tmp_path: Path) -> None:
     source = ReferenceSource.load(world.reference)
-    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32)
+    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32, shard_size=SHARD_SIZE)
     before = files(tmp_path)
     quality = read_split(tmp_path, "train").quality
     assert set(before) == {
@@ -33,14 +34,14 @@ def test_only_a_lost_shard_is_made_again(world, tmp_path: Path) -> None:
         "calibration-00000.safetensors",
     }
     (tmp_path / "train-00001.safetensors").unlink()
-    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32)
+    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32, shard_size=SHARD_SIZE)
     after = files(tmp_path)
     assert {name for name in after if after[name] != before[name]} == {"train-00001.safetensors"}
     assert read_split(tmp_path, "train").quality == pytest.approx(quality, abs=1e-6)
 
 
 def test_each_process_makes_its_own_shards(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = ["--train", "40", "--calibration", "8", "--test", "4", "--seeds", "2", "--test-seeds", "2", "--at", "1,5"]
+    counts = ["--train", "40", "--calibration", "2", "--test", "2", "--seeds", "1", "--test-seeds", "1", "--at", "1,5"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     made = []
     for rank in ("1", "0"):

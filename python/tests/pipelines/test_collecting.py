@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[2]
 # Records which prompts each process evaluates. The second process is killed once, after its first shard.
 KILLING_METRIC = """
 import os, pathlib, signal
-from own_metric import redness as judge
+from own_metric import redness as evaluate
 killing, first = pathlib.Path("killing"), pathlib.Path("two/train-00001.safetensors")
 
 def redness(images, prompts):
@@ -30,9 +30,9 @@ def redness(images, prompts):
     if rank == "1" and killing.exists() and first.exists():
         killing.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
-    with open(f"judged-{rank}", "a") as file:
+    with open(f"evaluated-{rank}", "a") as file:
         file.writelines(f"{prompt}\\n" for prompt in prompts)
-    return judge(images, prompts)
+    return evaluate(images, prompts)
 """
 
 
@@ -90,7 +90,7 @@ def test_two_processes_write_what_one_writes_even_if_one_was_killed(
     assert sum(name.startswith("train") for name in names) == 2
     for name in names:
         assert (workdir / "one" / name).read_bytes() == (folder / name).read_bytes()
-    first, second = ((workdir / f"judged-{rank}").read_text().splitlines() for rank in "01")
+    first, second = ((workdir / f"evaluated-{rank}").read_text().splitlines() for rank in "01")
     assert second == shard_prompts(folder / "train-00001.safetensors") + shard_prompts(folder / "test-00000.safetensors")
     assert set(first) >= {
         *shard_prompts(folder / "train-00000.safetensors"),
