@@ -1,4 +1,4 @@
-"""The command line: `diffusion-probe collect | train | export | calibrate | evaluate | selftest | overhead | reference ...`."""
+"""The command line `diffusion-probe`. Each file of this folder holds one group of commands, which import what they run."""
 
 from __future__ import annotations
 
@@ -15,28 +15,26 @@ from .training import add_training_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Mistakes of the user end in one line on stderr, without a trace."""
+    """Run one command and return its exit code. A mistake of the user is one line on stderr and exit code 2."""
     options = build_parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = options.command
     try:
         command(options)
+        return 0
     except (FileNotFoundError, ValueError) as error:
         print(f"diffusion-probe: {error}", file=sys.stderr)
-        return 2
     except ModuleNotFoundError as error:
         print(f"diffusion-probe: {error.name} is missing: pip install 'diffusion-probe[train,diffusers]'", file=sys.stderr)
-        return 2
-    return 0
+    return 2
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    parser = argparse.ArgumentParser(prog="diffusion-probe", description="Train and judge probes of text-to-image backbones.")
+    """The parser of all commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="diffusion-probe", description="Train, calibrate and evaluate probes of text-to-image backbones."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    add_collect_command(commands)
-    add_training_commands(commands)
-    add_evaluation_commands(commands)
-    add_check_commands(commands)
-    add_reference_commands(commands)
+    for add in (add_collect_command, add_training_commands, add_evaluation_commands, add_check_commands, add_reference_commands):
+        add(commands)
     return parser

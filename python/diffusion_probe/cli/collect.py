@@ -1,4 +1,4 @@
-"""The command `collect`: from a pipeline of diffusers, or without one from the reference world."""
+"""The command `collect`, from the reference world or from a pipeline of diffusers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .options import RUNS, add_command, add_no_compile, add_reference, name_list, reference_source, step_list
+from .options import RUNS, add_command, name_list, reference_source, step_list
 
-DTYPES = ("bfloat16", "float16", "float32")
-METRICS = "imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own"
-# Where an option is not given: of the reference world, of a pipeline.
+# Defaults that differ: of the reference world, and of a pipeline.
 PROMPTS = {"train": 3000, "calibration": 600, "test": 600}
 TEST_SEEDS, PIPELINE_TEST_SEEDS = 16, 8
 AT, PIPELINE_AT = (1, 3, 5, 10, 15), (1, 3, 5, 10)
@@ -21,82 +19,69 @@ BATCH, PIPELINE_BATCH = 64, 8
 
 
 def add_collect_command(commands: argparse._SubParsersAction) -> None:
-    """Add it."""
-    parser = add_command(commands, "collect", _collect, "generate images and keep what a probe learns from")
-    parser.add_argument(
-        "--out", "--data", dest="data", type=Path, default=RUNS / "data", help="folder for the shards (default: %(default)s)"
-    )
+    text = "generate images and store the attention and quality of each"
+    parser = add_command(commands, "collect", _collect, text, "--no-compile", "--reference", "--backbone", "--reward")
+    parser.add_argument("--out", "--data", dest="data", type=Path, default=RUNS / "data", help="folder of the data set")
     for split, count in PROMPTS.items():
-        parser.add_argument(
-            f"--{split}", type=int, help=f"{split} prompts at most (default: {count}; of a pipeline: all of the file)"
-        )
-    parser.add_argument("--seeds", type=int, default=8, help="images per prompt (default: %(default)s)")
-    parser.add_argument(
-        "--test-seeds", type=int, help=f"images per test prompt (default: {TEST_SEEDS}; of a pipeline: {PIPELINE_TEST_SEEDS})"
-    )
-    parser.add_argument("--at", type=step_list, help="steps to watch, from 1 (default: 1,3,5,10,15; of a pipeline: 1,3,5,10)")
+        limit = f"most prompts of the {split} split (default: {count}; of a pipeline: all of the file)"
+        parser.add_argument(f"--{split}", type=int, help=limit)
+    parser.add_argument("--seeds", type=int, default=8, help="images per prompt")
+    test_seeds = f"images per prompt of the test split (default: {TEST_SEEDS}; of a pipeline: {PIPELINE_TEST_SEEDS})"
+    parser.add_argument("--test-seeds", type=int, help=test_seeds)
+    parser.add_argument("--at", type=step_list, help="steps to capture, from 1 (default: 1,3,5,10,15; of a pipeline: 1,3,5,10)")
     parser.add_argument("--batch", type=int, help=f"images at a time (default: {BATCH}; of a pipeline: {PIPELINE_BATCH})")
-    own = parser.add_argument_group("your own backbone")
-    own.add_argument("--pipeline", help="pipeline of diffusers: an ID or a local folder (default: the reference world)")
-    own.add_argument("--prompts", type=Path, help="text file, a prompt a line; a hash of each decides its split")
-    own.add_argument("--metric", help=METRICS)
-    own.add_argument("--metric-range", type=_range, help="LOW,HIGH of the metric (default: fixed by train, on its split)")
-    own.add_argument("--steps", type=int, default=25, help="denoising steps in all (default: %(default)s)")
-    own.add_argument("--layers", type=name_list, help="attention layers, names or patterns (default: ten over the depth)")
-    own.add_argument("--name", help="of the backbone, for the probe's manifest (default: the pipeline's)")
-    own.add_argument("--dtype", choices=DTYPES, help="default: bfloat16, on the CPU float32")
+    own = parser.add_argument_group("options for your own backbone")
+    own.add_argument("--pipeline", help="ID or local folder of a pipeline of diffusers (default: the reference world)")
+    own.add_argument("--prompts", type=Path, help="text file, one prompt per line; a hash of each decides its split")
+    own.add_argument("--metric", help="imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own")
+    own.add_argument("--metric-range", type=_range, help="LOW,HIGH of the metric (default: set by train from its split)")
+    own.add_argument("--steps", type=int, default=25, help="denoising steps of an image")
+    own.add_argument("--layers", type=name_list, help="names or patterns of attention layers (default: ten over the depth)")
+    own.add_argument("--name", help="name of the backbone in the probe's manifest (default: the pipeline's)")
+    own.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: float32 on the CPU, else bfloat16")
     own.add_argument("--call", type=_json, default={}, help="further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'")
     own.add_argument("--load", type=_json, default={}, help="further arguments of from_pretrained, JSON")
-    add_no_compile(parser)
-    add_reference(parser)
 
 
 def _collect(options: argparse.Namespace) -> None:
-    if options.pipeline is not None:
-        _collect_from_pipeline(options)
-    else:
+    if options.pipeline is None:
         _collect_from_reference(options, os.environ)
+    else:
+        _collect_from_pipeline(options)
 
 
 def _collect_from_reference(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
-    """Collect from the reference world, of several processes that `torchrun` has started this one's share."""
-    from ..data.collect import Share, collect
+    """Collect from the reference world; of several processes that `torchrun` started, the shards of this one."""
+    from ..data.collect import Worker, collect
 
-    share = Share(int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1)))
-    test_seeds = TEST_SEEDS if options.test_seeds is None else options.test_seeds
-    seeds = {"train": options.seeds, "calibration": options.seeds, "test": test_seeds}
+    worker = Worker(int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1)))
     counts = {split: count if getattr(options, split) is None else getattr(options, split) for split, count in PROMPTS.items()}
     source = reference_source(options, not options.no_compile)
-    collect(source, options.data, counts, seeds, options.at or AT, options.batch or BATCH, share)
+    seeds = _seeds(options, TEST_SEEDS)
+    collect(source, options.data, counts, seeds, options.at or AT, options.batch or BATCH, worker)
 
 
 def _collect_from_pipeline(options: argparse.Namespace) -> None:
-    """Collect from a pipeline. Raises ValueError where something is missing."""
     for needed in ("prompts", "metric"):
         if getattr(options, needed) is None:
             raise ValueError(f"--pipeline needs --{needed} too")
-    from ..pipelines.command import CollectSettings, collect_from_pipeline
+    from ..pipelines.collect import collect_from_pipeline
 
-    test_seeds = PIPELINE_TEST_SEEDS if options.test_seeds is None else options.test_seeds
+    same = ("pipeline", "prompts", "metric", "steps", "layers", "name", "metric_range", "dtype", "call", "load")
     collect_from_pipeline(
-        CollectSettings(
-            pipeline=options.pipeline,
-            prompts=options.prompts,
-            folder=options.data,
-            metric=options.metric,
-            counts={split: getattr(options, split) for split in PROMPTS},
-            seeds={"train": options.seeds, "calibration": options.seeds, "test": test_seeds},
-            steps=options.steps,
-            at=options.at or PIPELINE_AT,
-            layers=options.layers,
-            batch=options.batch or PIPELINE_BATCH,
-            name=options.name,
-            metric_range=options.metric_range,
-            dtype=options.dtype,
-            call=options.call,
-            load=options.load,
-        )
+        folder=options.data,
+        counts={split: getattr(options, split) for split in PROMPTS},
+        seeds=_seeds(options, PIPELINE_TEST_SEEDS),
+        at=options.at or PIPELINE_AT,
+        batch=options.batch or PIPELINE_BATCH,
+        **{name: getattr(options, name) for name in same},
     )
+
+
+def _seeds(options: argparse.Namespace, test_seeds: int) -> dict[str, int]:
+    """Images per prompt of each split."""
+    test = test_seeds if options.test_seeds is None else options.test_seeds
+    return {"train": options.seeds, "calibration": options.seeds, "test": test}
 
 
 def _range(text: str) -> tuple[float, float]:

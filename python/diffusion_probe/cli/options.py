@@ -1,61 +1,59 @@
-"""What several commands share: how a command is added, and options that mean the same everywhere."""
+"""How a command is added, and the options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 RUNS = Path("runs")
 REFERENCE = Path("reference")
+PROBE_FOLDER = Path("models/pictogram/1")
+
+SHARED_OPTIONS: dict[str, dict[str, Any]] = {
+    "--data": {"type": Path, "default": RUNS / "data", "help": "folder of the data set"},
+    "--checkpoint": {"type": Path, "default": RUNS / "probe.pt", "help": "checkpoint of the probe's training"},
+    "--folder": {"type": Path, "default": PROBE_FOLDER, "help": "folder of the exported probe"},
+    "--no-compile": {"action": "store_true", "help": "do not use torch.compile (slower; needs no C++ compiler)"},
+    "--seed": {"type": int, "default": 0, "help": "seed of the random numbers"},
+    "--reference": {"type": Path, "default": REFERENCE, "help": "folder of the exported reference world"},
+    "--backbone": {"type": Path, "help": "checkpoint to use in place of the folder's backbone"},
+    "--reward": {"type": Path, "help": "checkpoint to use in place of the folder's reward"},
+}
 
 
-def add_command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-    """A command with its options still to be added; `run` gets the parsed options."""
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+class HelpFormatter(argparse.HelpFormatter):
+    """Adds the default to the help text of every option that has one and whose text does not say it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default, text = action.default, action.help
+        has_default = isinstance(default, str | int | float | Path) and default is not False and default != argparse.SUPPRESS
+        return f"{text} (default: %(default)s)" if has_default and text and "default" not in text else text
+
+
+def add_command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str, *shared: str) -> Any:
+    """Add a command that calls `run` with the parsed options, and return its parser.
+
+    `text`: what it does, as a sentence without a full stop. `shared`: the `SHARED_OPTIONS` that it takes.
+    """
+    description = text[0].upper() + text[1:] + "."
+    parser = commands.add_parser(name, help=text, description=description, formatter_class=HelpFormatter)
     parser.set_defaults(command=run)
+    for option in shared:
+        parser.add_argument(option, **SHARED_OPTIONS[option])
     return parser
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """`--data`."""
-    parser.add_argument("--data", type=Path, default=RUNS / "data", help="folder of the shards (default: %(default)s)")
-
-
-def add_data_and_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """`--data` and `--checkpoint`."""
-    add_data(parser)
-    parser.add_argument("--checkpoint", type=Path, default=RUNS / "probe.pt", help="default: %(default)s")
-
-
-def add_folder(parser: argparse.ArgumentParser) -> None:
-    """`--folder`."""
-    parser.add_argument(
-        "--folder", type=Path, default=Path("models/pictogram/1"), help="the probe's folder (default: %(default)s)"
-    )
-
-
-def add_no_compile(parser: argparse.ArgumentParser) -> None:
-    """`--no-compile`."""
-    parser.add_argument("--no-compile", action="store_true", help="do without torch.compile (slower; needs no C++ compiler)")
-
-
-def add_reference(parser: argparse.ArgumentParser) -> None:
-    """Where the reference world lies."""
-    parser.add_argument("--reference", type=Path, default=REFERENCE, help="exported folder (default: %(default)s)")
-    parser.add_argument("--backbone", type=Path, help="checkpoint to take the backbone from instead")
-    parser.add_argument("--reward", type=Path, help="checkpoint to take the reward from instead")
-
-
 def reference_source(options: argparse.Namespace, compiled: bool = False):
-    """The reference world that the options of `add_reference` name."""
+    """The reference world that `--reference`, `--backbone` and `--reward` name."""
     from ..reference.source import ReferenceSource
 
     return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled)
 
 
 def step_list(text: str) -> tuple[int, ...]:
-    """Such as 1,3,5."""
+    """Parse steps such as 1,3,5; ascending, without duplicates."""
     try:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
@@ -63,5 +61,5 @@ def step_list(text: str) -> tuple[int, ...]:
 
 
 def name_list(text: str) -> tuple[str, ...]:
-    """Names between commas."""
+    """Parse names separated by commas."""
     return tuple(part for part in text.split(",") if part)

@@ -1,44 +1,42 @@
-"""The commands of `reference`, which build the reference world."""
+"""The group `reference`: commands that build the reference world."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from .options import REFERENCE, RUNS, add_command, add_no_compile, add_reference, reference_source
+from .options import REFERENCE, RUNS, add_command, reference_source
 
 
 def add_reference_commands(commands: argparse._SubParsersAction) -> None:
-    """Add `reference` with its own commands."""
-    reference = commands.add_parser("reference", help="build the reference world: scenes, backbone, reward")
+    text = "build the reference world: scenes, backbone and reward"
+    reference = commands.add_parser("reference", help=text, description=f"{text.capitalize()}.")
     parts = reference.add_subparsers(required=True, metavar="command")
-    one = add_command(parts, "scenes", _scenes, "paint a sheet of scenes with their captions")
-    one.add_argument("--count", type=int, default=24, help="scenes (default: %(default)s)")
-    one.add_argument("--out", type=Path, default=RUNS / "scenes.png", help="default: %(default)s")
-    one.add_argument("--seed", type=int, default=0)
+    one = add_command(parts, "scenes", _scenes, "draw a sheet of random scenes with their captions", "--seed")
+    one.add_argument("--count", type=int, default=24, help="number of scenes")
+    one.add_argument("--out", type=Path, default=RUNS / "scenes.png", help="PNG file to write")
 
-    one = add_command(parts, "train-backbone", _train_backbone, "train the text-to-image backbone (hours on two cores)")
-    one.add_argument("--training-steps", type=int, default=9000, help="batches of 64 (default: %(default)s)")
-    one.add_argument("--start-from", type=Path, help="exported folder to begin with where there is no checkpoint yet")
-    add_no_compile(one)
-    one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
+    text = "train the text-to-image backbone (hours on two cores)"
+    one = add_command(parts, "train-backbone", _train_backbone, text, "--no-compile", "--seed")
+    one.add_argument("--training-steps", type=int, default=9000, help="optimizer steps, one batch of 64 each")
+    one.add_argument("--start-from", type=Path, help="exported folder whose weights to start from if there is no checkpoint")
+    one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint, resumed if it exists")
 
-    one = add_command(parts, "train-reward", _train_reward, "train and validate the reward")
-    one.add_argument("--training-steps", type=int, default=2500, help="batches of 64 (default: %(default)s)")
-    one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint (default: %(default)s)")
+    one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network", "--seed")
+    one.add_argument("--training-steps", type=int, default=2500, help="optimizer steps, one batch of 64 each")
+    one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint, resumed if it exists")
 
-    one = add_command(parts, "sample", _sample, "draw a sheet of generated images with their qualities")
-    one.add_argument("--count", type=int, default=100, help="images (default: %(default)s)")
-    one.add_argument("--split", choices=["world", "train"], default="train", help="captions from (default: %(default)s)")
-    one.add_argument("--out", type=Path, default=RUNS / "sample.png", help="default: %(default)s")
-    add_reference(one)
+    text = "draw a sheet of generated images with their qualities"
+    one = add_command(parts, "sample", _sample, text, "--reference", "--backbone", "--reward")
+    one.add_argument("--count", type=int, default=100, help="number of images")
+    one.add_argument("--split", choices=["world", "train"], default="train", help="split that the captions are from")
+    one.add_argument("--out", type=Path, default=RUNS / "sample.png", help="PNG file to write")
 
     one = add_command(parts, "export", _export_reference, "write backbone, text encoder and reward as ONNX")
-    one.add_argument("--out", type=Path, default=REFERENCE, help="folder (default: %(default)s)")
-    one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint (default: %(default)s)")
-    one.add_argument("--reward", type=Path, help=f"checkpoint (default: {RUNS / 'reward.pt'}, else the reward in the folder)")
+    one.add_argument("--out", type=Path, default=REFERENCE, help="folder to write")
+    one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint of the backbone")
+    reward = f"checkpoint of the reward (default: {RUNS / 'reward.pt'} if it exists, else the reward in the folder)"
+    one.add_argument("--reward", type=Path, help=reward)
 
 
 def _scenes(options: argparse.Namespace) -> None:

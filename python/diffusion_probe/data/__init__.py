@@ -1,1 +1,1 @@
-"""Collected samples: where they come from, how they lie on disk, and how a probe is fed with them."""
+"""Data sets: samples collected from a source, stored in shards on disk, and read as inputs of a probe."""

@@ -18,24 +18,24 @@ STEPS = (1, 3, 5, 10, 15)
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which of several processes this one is. Shard i of a collection belongs to process i modulo their number: no locks."""
+class Worker:
+    """One of several processes. Shard i of a collection belongs to rank i modulo `world_size`, so no locks are needed."""
 
-    index: int = 0
-    processes: int = 1
+    rank: int = 0
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """The one that speaks for all."""
-        return self.index == 0
+    def is_main(self) -> bool:
+        """Whether this process prints for all of them."""
+        return self.rank == 0
 
 
-ALONE = Share()
+SINGLE_WORKER = Worker()
 
 
 @dataclass(frozen=True)
-class Shard:
-    """A part of a collection that is still to be made."""
+class PendingShard:
+    """A shard that still has to be made."""
 
     split: str
     path: Path
@@ -49,22 +49,22 @@ def collect(
     seeds: dict[str, int],
     steps: Sequence[int] = STEPS,
     batch_samples: int = 64,
-    share: Share = ALONE,
+    worker: Worker = SINGLE_WORKER,
     shard_size: int = SHARD_PROMPTS,
 ) -> None:
-    """Fill `folder` with `counts[split]` prompts x `seeds[split]` samples of each split, watched at `steps`.
+    """Fill `folder` with `counts[split]` prompts x `seeds[split]` samples of each split, captured at `steps`.
 
-    A shard that is there already is kept; of several processes, this one makes its share. Raises ValueError where the folder
-    holds samples made in another way or of other prompts, and where the metric fails on a whole shard.
+    Makes the shards of `worker` that do not exist yet, of `shard_size` prompts each. Raises ValueError where the folder holds
+    samples of other settings or prompts, and where the metric fails on a whole shard.
     """
     describe(source, steps, seeds).write(folder)
-    pending = missing_shards(source, folder, counts, share, shard_size)
+    pending = pending_shards(source, folder, counts, worker, shard_size)
     if not pending:
         return
-    progress = Progress("collect", 0, len(pending), unit="shard", shown=share.first)
+    progress = Progress("collect", 0, len(pending), unit="shard", shown=worker.is_main)
     for position in progress:
         shard = pending[position]
-        samples = _shard(source, shard.prompts, seeds[shard.split], steps, batch_samples)
+        samples = _generate(source, shard.prompts, seeds[shard.split], steps, batch_samples)
         known = samples.quality[np.isfinite(samples.quality)]
         if not len(known):
             raise ValueError(f"the metric failed on all {len(samples.quality)} images of {shard.path.name}: it was not written")
@@ -72,20 +72,20 @@ def collect(
         progress.note(split=shard.split, quality=f"{known.mean():.3f}", failed=len(samples.quality) - len(known))
 
 
-def missing_shards(
-    source: Source, folder: Path, counts: dict[str, int], share: Share = ALONE, shard_size: int = SHARD_PROMPTS
-) -> list[Shard]:
-    """What of a process's share is not there yet. Raises ValueError where the folder holds other prompts."""
-    shards: list[Shard] = []
+def pending_shards(
+    source: Source, folder: Path, counts: dict[str, int], worker: Worker = SINGLE_WORKER, shard_size: int = SHARD_PROMPTS
+) -> list[PendingShard]:
+    """The shards of a worker that do not exist yet. Raises ValueError where the folder holds other prompts."""
+    shards: list[PendingShard] = []
     for split, count in counts.items():
         prompts = source.prompts(split, count)
         for index, start in enumerate(range(0, count, shard_size)):
-            shards.append(Shard(split, shard_path(folder, split, index), prompts[start : start + shard_size]))
-    return [shard for shard in shards[share.index :: share.processes] if not _is_there(shard)]
+            shards.append(PendingShard(split, shard_path(folder, split, index), prompts[start : start + shard_size]))
+    return [shard for shard in shards[worker.rank :: worker.world_size] if not _is_complete(shard)]
 
 
-def _is_there(shard: Shard) -> bool:
-    """A last shard that has fewer prompts than there are by now is made again."""
+def _is_complete(shard: PendingShard) -> bool:
+    """Whether the file holds all prompts. A last shard is made again when prompts were added."""
     if not shard.path.exists():
         return False
     present = shard_prompts(shard.path)
@@ -95,7 +95,7 @@ def _is_there(shard: Shard) -> bool:
     return len(present) >= len(shard.prompts)
 
 
-def _shard(source: Source, prompts: list[str], seeds: int, steps: Sequence[int], batch_samples: int) -> Samples:
+def _generate(source: Source, prompts: list[str], seeds: int, steps: Sequence[int], batch_samples: int) -> Samples:
     parts = []
     batch_prompts = max(1, batch_samples // seeds)
     for start in range(0, len(prompts), batch_prompts):

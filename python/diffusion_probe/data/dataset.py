@@ -1,4 +1,4 @@
-"""A data set: the `dataset.json` that says how its samples were made, and the samples of one split."""
+"""The description of a data set (`dataset.json`), and the samples of one of its splits."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from ..probe.manifest import Capture, Metric, Point
+from .lazy_array import LazyArray
 from .source import Source
-from .stored import StoredField
 
 SPLITS = ("train", "calibration", "test")
-OUTLIERS = 0.001  # share of the training samples that may lie outside a metric's range, on either side
+OUTLIERS = 0.001  # share of the training samples outside a metric's range, on either side
 
 
 @dataclass(frozen=True)
 class Description:
-    """How a data set was made; every shard in its folder was made so."""
+    """How all samples of a data set were made."""
 
     backbone: str
     capture: Capture
@@ -30,7 +30,7 @@ class Description:
     seeds: dict[str, int]  # per split: samples per prompt
 
     def write(self, folder: Path) -> None:
-        """Write `dataset.json`, or check it against the one there. Raises ValueError where they differ."""
+        """Write `dataset.json`, or check it against the one there. Raises ValueError if they differ."""
         path = folder / "dataset.json"
         fields = json.loads(json.dumps(asdict(self)))
         if path.exists():
@@ -40,14 +40,14 @@ class Description:
                 raise ValueError(f"{folder} holds samples made with another {', '.join(different)}: use another folder")
             return
         folder.mkdir(parents=True, exist_ok=True)
-        # Of several processes that begin at once, each writes the same under a name of its own.
+        # Processes that start together write the same content, each to a file name of its own.
         partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
         partial.write_text(json.dumps(fields, indent=2) + "\n")
         os.replace(partial, path)
 
     @classmethod
     def read(cls, folder: Path) -> Description:
-        """Read `dataset.json`. Raises FileNotFoundError where there is none."""
+        """Read `dataset.json`. Raises FileNotFoundError without one."""
         path = folder / "dataset.json"
         if not path.exists():
             raise FileNotFoundError(f"no dataset.json in {folder}: run 'diffusion-probe collect' first")
@@ -68,7 +68,7 @@ class Collection:
     description: Description
     split: str
     prompts: list[str]
-    arrays: dict[str, np.ndarray | StoredField]
+    arrays: dict[str, np.ndarray | LazyArray]
 
     @property
     def seeds(self) -> int:
@@ -81,42 +81,38 @@ class Collection:
         return self.arrays["quality"].reshape(len(self.prompts), self.seeds)
 
     def point_index(self, step: int) -> int:
-        """Where a step stands among the points. Raises ValueError for a step that was not watched."""
+        """Index of a step among the captured points. Raises ValueError for a step that was not collected."""
         steps = [point.step for point in self.description.points]
         if step not in steps:
             raise ValueError(f"step {step} was not collected: expected one of {steps}")
         return steps.index(step)
 
-    def per_prompt(self, field: str, step: int) -> np.ndarray:
-        """A per-point figure at one step: float32 [prompts, seeds]."""
+    def at_step(self, field: str, step: int) -> np.ndarray:
+        """A field of one number per sample and point, at one step: float32 [prompts, seeds]."""
         return self.arrays[field][:, self.point_index(step)].reshape(len(self.prompts), self.seeds)
 
     def take(self, prompts: Sequence[int]) -> Collection:
-        """The same for some of the prompts only."""
-        rows = (np.asarray(prompts)[:, None] * self.seeds + np.arange(self.seeds)).reshape(-1)
-        arrays = {name: array[rows] for name, array in self.arrays.items()}
+        """The samples of some prompts, in the order of these indices."""
+        samples = (np.asarray(prompts)[:, None] * self.seeds + np.arange(self.seeds)).reshape(-1)
+        arrays = {name: array[samples] for name, array in self.arrays.items()}
         return Collection(self.description, self.split, [self.prompts[index] for index in prompts], arrays)
 
-    def scored(self, samples: int | None = None) -> Collection:
-        """The prompts of which the metric has judged at least so many samples, by default all. Raises ValueError without any."""
-        judged = np.isfinite(self.quality).sum(axis=1)
-        prompts = np.flatnonzero(judged >= (self.seeds if samples is None else samples))
+    def with_quality(self, min_samples: int | None = None) -> Collection:
+        """The prompts with at least so many samples of known quality, by default all. Raises ValueError if there are none."""
+        known = np.isfinite(self.quality).sum(axis=1)
+        prompts = np.flatnonzero(known >= (self.seeds if min_samples is None else min_samples))
         if not len(prompts):
-            raise ValueError(f"the metric has judged too few samples of the {self.split} split: no prompt is left")
+            raise ValueError(f"the metric failed on too many samples of the {self.split} split: no prompt is left")
         return self if len(prompts) == len(self.prompts) else self.take(prompts)
-
-    def with_metric(self, metric: Metric) -> Collection:
-        """The same, judged by the range and the `good_at` of a probe."""
-        return replace(self, description=replace(self.description, metric=metric))
 
 
 def describe(source: Source, steps: Sequence[int], seeds: dict[str, int]) -> Description:
-    """The description of what will be collected from a source."""
+    """The description of a data set that is collected from a source."""
     return Description(source.name, source.capture, source.metric, source.points(steps), seeds)
 
 
 def with_layers(collection: Collection, layers: Sequence[str] | None) -> Collection:
-    """The same samples with some of the captured layers only. Raises ValueError for a layer that was not captured."""
+    """The same samples with only these of the captured layers. Raises ValueError for a layer that was not captured."""
     if layers is None:
         return collection
     capture = collection.description.capture
@@ -130,7 +126,10 @@ def with_layers(collection: Collection, layers: Sequence[str] | None) -> Collect
 
 
 def with_fixed_range(collection: Collection) -> Collection:
-    """The same with the range of its metric, which the training split decides where the data set leaves it open."""
+    """The same samples with a metric range: where the data set has none, that of all but the outermost qualities.
+
+    Raises ValueError where nearly all qualities are equal.
+    """
     metric = collection.description.metric
     if metric.range is not None:
         return collection
@@ -138,4 +137,5 @@ def with_fixed_range(collection: Collection) -> Collection:
     low, high = (float(value) for value in np.quantile(known, [OUTLIERS, 1 - OUTLIERS]))
     if low == high:
         raise ValueError(f"{metric.name} is {low:g} for nearly every image: there is nothing to learn")
-    return collection.with_metric(replace(metric, range=(low, high)))
+    description = replace(collection.description, metric=replace(metric, range=(low, high)))
+    return replace(collection, description=description)

@@ -1,4 +1,4 @@
-"""What a probe is fed for samples of a data set: the arrays, and a request to the service that holds them."""
+"""Inputs of a probe for samples of a data set: as arrays, and as the body of a request to the service."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from ..probe.manifest import DTYPES
 from .dataset import Collection
 
 
-def probe_inputs(collection: Collection, step: int, rows: slice | np.ndarray) -> dict[str, np.ndarray]:
-    """What a probe may be fed for some samples at one step, under the names of the contract."""
+def probe_inputs(collection: Collection, step: int, samples: slice | np.ndarray) -> dict[str, np.ndarray]:
+    """Every input that the data set has for these samples at one step, named as in the manifest.
+
+    A preview is stored as uint8 0 to 255, and returned as float16 -1 to 1.
+    """
     point = collection.point_index(step)
     arrays = collection.arrays
-    attention = arrays["attention"][rows, point]
+    attention = arrays["attention"][samples, point]
     inputs = {
         "attention": attention,
-        "token_mask": arrays["token_mask"][rows],
+        "token_mask": arrays["token_mask"][samples],
         "timestep": np.full(len(attention), collection.description.points[point].timestep, np.float32),
     }
     if "token_ids" in arrays:
-        inputs["token_ids"] = arrays["token_ids"][rows]
+        inputs["token_ids"] = arrays["token_ids"][samples]
     if "preview" in arrays:
-        inputs["preview"] = (arrays["preview"][rows, point].astype(np.float32) / 127.5 - 1).astype(np.float16)
+        inputs["preview"] = (arrays["preview"][samples, point].astype(np.float32) / 127.5 - 1).astype(np.float16)
     return inputs
 
 
-def score_body(collection: Collection, step: int, rows: np.ndarray, names: Sequence[str], model: str) -> bytes:
-    """A request to the service for some samples at one step, in safetensors layout."""
+def score_body(collection: Collection, step: int, samples: np.ndarray, names: Sequence[str], model: str) -> bytes:
+    """The body of `POST /score` for some samples at one step, in safetensors layout, with the inputs `names`."""
     description = collection.description
-    inputs = probe_inputs(collection, step, rows)
+    inputs = probe_inputs(collection, step, samples)
     dtypes = {"attention": "F16", "token_mask": "U8", "timestep": "F32", "token_ids": "I64", "preview": "F16"}
     tensors = {name: np.ascontiguousarray(inputs[name], DTYPES[dtypes[name]]) for name in names}
     metadata = {

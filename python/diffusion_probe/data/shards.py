@@ -14,21 +14,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .dataset import Collection, Description
+from .lazy_array import LazyArray, ShardTensor
 from .source import Samples
-from .stored import StoredField, StoredPart
 
 FIELDS = tuple(field.name for field in dataclass_fields(Samples))
 TOKEN_AXIS = {"attention": 3, "token_mask": 1, "token_ids": 1, "subject_mask": 1}
-STORED = ("attention", "preview", "image")  # too large to be held: they stay on disk, and are read batch by batch
+LAZY_FIELDS = ("attention", "preview", "image")  # too large for the memory: read batch by batch
 
 
 def shard_path(folder: Path, split: str, index: int) -> Path:
-    """Where a shard lies."""
+    """Path of a shard, `{split}-{index}.safetensors`."""
     return folder / f"{split}-{index:05d}.safetensors"
 
 
 def write_shard(path: Path, samples: Samples, prompts: Sequence[str]) -> None:
-    """Write a shard so that a kill leaves none or a whole one. `prompts`: one per group of seeds."""
+    """Write a shard under another name, then rename it: a kill leaves no partial shard. `prompts`: one per group of seeds."""
     partial = path.with_suffix(".partial")
     known = {name: getattr(samples, name) for name in FIELDS}
     arrays = {name: np.ascontiguousarray(array) for name, array in known.items() if array is not None}
@@ -43,44 +43,37 @@ def shard_prompts(path: Path) -> list[str]:
 
 
 def read_split(folder: Path, split: str, fields: Sequence[str] = FIELDS, prompts: int | None = None) -> Collection:
-    """The shards of a split, or the first of them until `prompts` are there; of `fields` those that the shards hold.
+    """The samples of a split, with those of `fields` that the shards hold; `prompts`: only so many of the first prompts.
 
-    Small fields are read, those in `STORED` are left where they are. Raises FileNotFoundError if there are none,
-    and ValueError for a damaged one.
+    `LAZY_FIELDS` stay on disk, the others are read. Raises FileNotFoundError without shards, and ValueError for a damaged one.
     """
     description = Description.read(folder)
     names: list[str] = []
-    parts: list[dict[str, np.ndarray | StoredPart]] = []
+    parts: list[dict[str, np.ndarray | ShardTensor]] = []
     for path in sorted(folder.glob(f"{split}-*.safetensors")):
         try:
             with safe_open(path, framework="np") as file:
                 names.extend(json.loads(file.metadata()["prompts"]))
-                held = set(file.keys())
-                parts.append({name: _part(path, file, name) for name in fields if name in held})
+                part: dict[str, np.ndarray | ShardTensor] = {}
+                for name in [name for name in fields if name in file.keys()]:  # noqa: SIM118 (it is no mapping)
+                    part[name] = ShardTensor.find(path, name) if name in LAZY_FIELDS else file.get_tensor(name)
+                parts.append(part)
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged, delete it and collect it again: {error}") from error
         if prompts is not None and len(names) >= prompts:
             break
     if not parts:
         raise FileNotFoundError(f"no shards of split '{split}' in {folder}: run 'diffusion-probe collect' first")
-    arrays = {name: _whole(name, [part[name] for part in parts]) for name in parts[0]}
+    arrays: dict[str, np.ndarray | LazyArray] = {}
+    for name in parts[0]:
+        own: list[Any] = [part[name] for part in parts]
+        arrays[name] = LazyArray(own, TOKEN_AXIS.get(name)) if name in LAZY_FIELDS else join(name, own)
     collection = Collection(description, split, names, arrays)
     return collection if prompts is None else collection.take(range(min(prompts, len(names))))
 
 
-def _part(path: Path, file: Any, name: str) -> np.ndarray | StoredPart:
-    return StoredPart.find(path, name) if name in STORED else file.get_tensor(name)
-
-
-def _whole(name: str, parts: list[Any]) -> np.ndarray | StoredField:
-    return StoredField(parts, TOKEN_AXIS.get(name)) if name in STORED else join(name, parts)
-
-
 def join(name: str, parts: list[np.ndarray]) -> np.ndarray:
-    """Concatenate a field along samples without ever holding everything twice; fewer tokens are padded with zeros.
-
-    `parts` is empty afterwards.
-    """
+    """Concatenate a field along samples; fewer tokens are padded with zeros. Empties `parts` on the way, to save memory."""
     shape = [sum(len(part) for part in parts), *parts[0].shape[1:]]
     axis = TOKEN_AXIS.get(name, 0)
     if axis:
@@ -89,7 +82,6 @@ def join(name: str, parts: list[np.ndarray]) -> np.ndarray:
     start = 0
     while parts:
         part = parts.pop(0)
-        rows = joined[start : start + len(part)]
-        rows[tuple(slice(0, side) for side in part.shape)] = part
+        joined[start : start + len(part)][tuple(slice(0, side) for side in part.shape)] = part
         start += len(part)
     return joined

@@ -1,4 +1,4 @@
-"""The interface behind which every backbone stands when training data is collected from it."""
+"""The interface of a backbone that training data is collected from, and the samples it returns."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..probe.manifest import Capture, Metric, Point
 
 @dataclass(frozen=True)
 class Samples:
-    """Finished images of some prompts and seeds, and what was seen of them on the way.
+    """Finished images of some prompts and seeds, and what was captured while they were generated.
 
-    n samples, p points, l layers, t tokens (padded to the longest of the call), h x w the capture's grid. What may be None is
-    what not every backbone can give.
+    n samples, p points, l layers, t tokens (padded to the longest of the call), h x w the capture's grid. A field is
+    None where the backbone cannot provide it.
     """
 
     attention: np.ndarray  # float16 [n, p, l, t, h, w], probabilities, mean over heads
@@ -24,7 +24,7 @@ class Samples:
     quality: np.ndarray  # float32 [n], the metric of the finished image; nan where the metric failed
     token_ids: np.ndarray | None = None  # int64 [n, t], 0 where masked
     subject_mask: np.ndarray | None = None  # uint8 [n, t], 1 = the token names a thing the image should show
-    preview: np.ndarray | None = None  # uint8 [n, p, 3, height, width], the image expected from each point
+    preview: np.ndarray | None = None  # uint8 [n, p, 3, height, width], the preview of the finished image at each point
     preview_quality: np.ndarray | None = None  # float32 [n, p], the metric of the preview
     guidance_difference: np.ndarray | None = None  # float32 [n, p], mean square of conditional minus unconditional prediction
     image: np.ndarray | None = None  # uint8 [n, 3, height, width], the finished image
@@ -38,7 +38,7 @@ class Source(Protocol):
     metric: Metric
 
     def points(self, steps: Sequence[int]) -> tuple[Point, ...]:
-        """The timesteps of steps counted from 1."""
+        """Steps, counted from 1, with their timesteps."""
         ...
 
     def prompts(self, split: str, count: int) -> list[str]:
@@ -46,5 +46,5 @@ class Source(Protocol):
         ...
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
-        """One finished image per prompt and seed (equally long lists), watched at `steps`."""
+        """One finished image per pair of prompt and seed (lists of one length), captured at `steps`."""
         ...

@@ -1,6 +1,6 @@
-"""What a probe has to beat: scores from the prompt alone, from the attention without learning, and from other early signals.
+"""What a probe has to beat: scores from the prompt alone, from attention without learning, and from other early signals.
 
-Every function gives scores [prompts, seeds]; higher means better expected quality.
+n samples are p prompts x s seeds, t tokens, h x w the grid of the maps. Higher scores mean better expected quality.
 """
 
 from __future__ import annotations
@@ -12,71 +12,54 @@ from scipy.ndimage import gaussian_filter
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import Ridge
 
-from ..data.dataset import Collection
+from .correlations import spearman_within
+from .figures import mean_known
 
 SHARPNESS = 100.0  # of the softmax over tokens in the Attend-and-Excite score
-SMOOTHING_CELLS = 0.5
-ROWS = 256  # samples whose maps are in memory at a time
+SMOOTHING_CELLS = 0.5  # standard deviation of the Gaussian filter over a map
+RIDGE_PENALTY = 3.0
 
 
-def prompt_only(training_prompts: Sequence[str], training_quality: np.ndarray, collection: Collection) -> np.ndarray:
-    """Ridge regression from the words and word pairs of a prompt to its mean quality, fitted on training prompts."""
+def prompt_only(training_prompts: Sequence[str], training_quality: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+    """[p] from a ridge regression of mean quality on the words and word pairs of a prompt, fitted on training prompts.
+
+    `training_quality` [training prompts, seeds] may hold nan, but one known quality per prompt.
+    """
     words = CountVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
     features = words.fit_transform(training_prompts)
-    model = Ridge(alpha=3.0).fit(features, np.nanmean(training_quality, axis=1))
-    predicted = model.predict(words.transform(collection.prompts))
-    return np.repeat(predicted[:, None], collection.seeds, axis=1)
+    model = Ridge(alpha=RIDGE_PENALTY).fit(features, np.nanmean(training_quality, axis=1))
+    return model.predict(words.transform(prompts))
 
 
-def true_prompt_mean(collection: Collection) -> np.ndarray:
-    """The mean true quality of each prompt: the most that any predictor could know from the prompt alone."""
-    return np.repeat(collection.quality.mean(axis=1, keepdims=True), collection.seeds, axis=1)
+def attend_and_excite(maps: np.ndarray, token_mask: np.ndarray, subject_mask: np.ndarray) -> np.ndarray:
+    """[n]: the peak attention of the most neglected subject token (Chefer et al. 2023, arXiv 2301.13826).
 
-
-def attend_and_excite(collection: Collection, step: int) -> np.ndarray:
-    """Of the most neglected thing: the peak of its smoothed map, after a sharp softmax over tokens (Chefer et al. 2023)."""
-    maps = _mean_maps(collection, step)
-    mask = collection.arrays["token_mask"].astype(bool)
-    logits = np.where(mask[:, :, None, None], SHARPNESS * maps, -np.inf)
+    `maps` [n, t, h, w] are normalised by a sharp softmax over the tokens of `token_mask` [n, t], then smoothed. `subject_mask`
+    [n, t] marks the tokens that name a thing.
+    """
+    logits = np.where(token_mask.astype(bool)[:, :, None, None], SHARPNESS * maps, -np.inf)
     logits -= logits.max(axis=1, keepdims=True)
     weights = np.exp(logits)
     weights /= weights.sum(axis=1, keepdims=True)
     smooth = gaussian_filter(weights, sigma=(0, 0, SMOOTHING_CELLS, SMOOTHING_CELLS), radius=(0, 0, 1, 1))
-    return _per_prompt(_least(smooth.max(axis=(2, 3)), collection), collection)
+    return _lowest_subject(smooth.max(axis=(2, 3)), subject_mask)
 
 
-def focus(collection: Collection, step: int) -> np.ndarray:
-    """Of the most diffuse thing: the negative entropy of its map, as a distribution over places."""
-    maps = _mean_maps(collection, step)
+def focus(maps: np.ndarray, subject_mask: np.ndarray) -> np.ndarray:
+    """[n]: the negative entropy of the most diffuse subject token's map, taken as a distribution over positions."""
     shares = maps / np.maximum(maps.sum(axis=(2, 3), keepdims=True), 1e-9)
     negative_entropy = (shares * np.log(np.maximum(shares, 1e-12))).sum(axis=(2, 3))
-    return _per_prompt(_least(negative_entropy, collection), collection)
+    return _lowest_subject(negative_entropy, subject_mask)
 
 
-def guidance_difference(collection: Collection, step: int, direction: float) -> np.ndarray:
-    """Mean squared difference of conditional and unconditional prediction (as in CFG-Rejection, 2505.23343).
+def guidance_direction(training_difference: np.ndarray, training_quality: np.ndarray) -> float:
+    """1 where a larger guidance difference means a better image on training prompts, else -1. Both arrays are [p, s].
 
-    `direction`, 1 or -1, is chosen on training prompts: reports of it disagree.
+    The difference is the one of CFG-Rejection (arXiv 2505.23343); publications disagree about its sign.
     """
-    return direction * collection.per_prompt("guidance_difference", step)
+    return 1.0 if mean_known(spearman_within(training_difference, training_quality)) >= 0 else -1.0
 
 
-def preview_quality(collection: Collection, step: int) -> np.ndarray:
-    """The metric of the image expected from this step: the strongest rival, since it can use the true metric."""
-    return collection.per_prompt("preview_quality", step)
-
-
-def _mean_maps(collection: Collection, step: int) -> np.ndarray:
-    attention, point = collection.arrays["attention"], collection.point_index(step)
-    starts = range(0, len(attention), ROWS)
-    return np.concatenate([attention[start : start + ROWS, point].mean(axis=1, dtype=np.float32) for start in starts])
-
-
-def _least(values: np.ndarray, collection: Collection) -> np.ndarray:
-    """The smallest value over the tokens that name things."""
-    subjects = collection.arrays["subject_mask"].astype(bool)
-    return np.where(subjects, values, np.inf).min(axis=1)
-
-
-def _per_prompt(values: np.ndarray, collection: Collection) -> np.ndarray:
-    return values.reshape(len(collection.prompts), collection.seeds)
+def _lowest_subject(values: np.ndarray, subject_mask: np.ndarray) -> np.ndarray:
+    """[n]: the smallest of `values` [n, t] over subject tokens."""
+    return np.where(subject_mask.astype(bool), values, np.inf).min(axis=1)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from ..data.dataset import Collection, with_layers
+from ..data.dataset import with_layers
 from ..data.shards import read_split
-from ..probe.manifest import Metric, read_manifest, write_manifest
+from ..probe.manifest import read_manifest, write_manifest
 from ..probe.onnx_probe import OnnxProbe
 from .scores import score_collection
 
@@ -24,26 +23,23 @@ def calibrate(data: Path, folder: Path) -> None:
     probe = OnnxProbe(folder)
     collection = with_layers(read_split(data, "calibration"), probe.manifest["capture"]["layers"])
     manifest = read_manifest(folder)
-    collection = collection.with_metric(Metric.from_dict(manifest["metric"]))
     manifest["calibration"] = [
-        calibration_at(step, score_collection(probe, collection, step), collection)
+        calibration_at(step, score_collection(probe, collection, step), collection.quality, manifest["metric"]["good_at"])
         for step in (point["step"] for point in manifest["decision_points"])
     ]
     write_manifest(folder, manifest)
 
 
-def calibration_at(step: int, scores: np.ndarray, collection: Collection) -> dict[str, Any]:
-    """The calibration entry of one decision point, from scores [prompts, seeds].
+def calibration_at(step: int, scores: np.ndarray, quality: np.ndarray, good_at: float) -> dict[str, Any]:
+    """The calibration entry of one decision point, from scores and qualities [prompts, seeds]. A quality may be nan: unknown.
 
-    `good_scores` takes one sample per prompt, since the guarantee needs samples that are exchangeable: samples of one prompt
-    resemble each other. The other figures use all samples. One whose quality is not known (nan) is in none of them.
+    `good_scores` takes one sample per prompt, since the guarantee needs exchangeable samples and those of one prompt resemble
+    each other. The other figures use all samples of known quality. Raises ValueError without any.
     """
-    good_at = collection.description.metric.good_at
-    quality = collection.quality
     known = np.isfinite(quality)
     if not known.any():
-        raise ValueError("the metric has judged no sample of the calibration split")
-    one = np.arange(len(scores)), np.arange(len(scores)) % collection.seeds
+        raise ValueError("no sample of the calibration split has a known quality")
+    one = np.arange(len(scores)), np.arange(len(scores)) % scores.shape[1]
     good = np.sort(scores[one][quality[one] >= good_at])
     curve = IsotonicRegression(y_min=0, y_max=1).fit(scores[known], quality[known] >= good_at)
     return {
@@ -54,17 +50,6 @@ def calibration_at(step: int, scores: np.ndarray, collection: Collection) -> dic
         "good_scores": rounded(good),
         "p_good": {"score": rounded(curve.X_thresholds_), "probability": rounded(curve.y_thresholds_)},
     }
-
-
-def conformal_threshold(good_scores: np.ndarray, alpha: float) -> float | None:
-    """The threshold of the policy `max_false_drop`, computed as in the service; None where `alpha` needs more good samples.
-
-    It is the floor(alpha (n + 1))-th smallest of n good calibration scores. Dropping what scores strictly below it drops a good
-    sample with a probability of at most `alpha`, as long as calibration samples and new ones are exchangeable (split conformal
-    prediction).
-    """
-    rank = math.floor(alpha * (len(good_scores) + 1) + 1e-9)
-    return None if rank < 1 else float(np.sort(good_scores)[rank - 1])
 
 
 def rounded(values: np.ndarray) -> list[float]:

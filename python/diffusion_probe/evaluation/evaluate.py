@@ -1,209 +1,135 @@
-"""Evaluation of an exported probe on prompts it never saw, beside every baseline: report.json, report.md, plots, and scores."""
+"""The command `evaluate`: an exported probe on prompts that it was not trained on, beside every baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..data.dataset import Collection, with_layers
-from ..data.shards import read_split
-from ..probe.manifest import Metric, read_manifest, to_json, write_manifest
+from ..probe.manifest import read_manifest, to_json, write_manifest
 from ..probe.onnx_probe import OnnxProbe
-from . import baselines
-from .calibrate import conformal_threshold
-from .figures import CORRELATIONS, auc, best_of, bootstrap, mean_known, pairwise_accuracy, pooled, selection, spearman_within
+from .conformal import conformal_threshold, drop_figures, good_scores_at
+from .correlations import CORRELATIONS, auc, pooled, spearman_within
+from .figures import best_of, bootstrap, gap_share, mean_known, pairwise_accuracy, selection
 from .plots import write_plots
 from .report import markdown
-from .scores import score_collection, write_scores
+from .score_file import write_scores
+from .scores import PROBE, ScoredSplit, score_split
 
-STEPS = (1, 5, 10, 15)
 CANDIDATES = (4, 8, 16)
 BAD_SHARES = (0.1, 0.2, 0.5)
 ALPHAS = (0.01, 0.02, 0.05, 0.1)
-REPEATS = 300
-PROBE = "probe"
-# What a baseline needs beyond attention and quality.
-NEEDED_SIGNALS = {
-    "attend_and_excite": "subject_mask",
-    "focus": "subject_mask",
-    "guidance_difference": "guidance_difference",
-    "preview_quality": "preview_quality",
-}
 HEADLINE = ("srcc", "pcc", "ktc", "auc_20", "pairwise_accuracy", "gap_closed_8")
+REPEATS = 300
 
 
 def evaluate(
     data: Path, folder: Path, split: str = "test", repeats: int = REPEATS, steps: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """Score the split with the exported ONNX file, write the report into the probe's folder, and return it.
+    """Score a split with the probe in `folder`, write the evaluation into that folder, and return the report.
 
-    `steps`: some of the collected ones; None takes those of `STEPS` that were collected, or all where none of them was. A prompt
-    with a sample that the metric failed on is left out, since a choice among its samples cannot be judged.
+    Writes report.json, report.md, plots and `{split}-scores.json`, and the headline into probe.json. `steps`: see `score_split`.
+    A prompt with a sample that the metric failed on does not count, since a choice among its samples cannot be evaluated.
     """
     probe = OnnxProbe(folder)
-    layers = probe.manifest["capture"]["layers"]
-    everything = with_layers(read_split(data, split), layers)
-    collection = everything.scored().with_metric(Metric.from_dict(probe.manifest["metric"]))
-    if collection.seeds < CANDIDATES[0]:
-        raise ValueError(f"{collection.seeds} seeds per prompt: at least {CANDIDATES[0]} are needed to judge a choice among them")
-    training = read_split(data, "train", ["quality", "guidance_difference"]).scored(samples=1)
-    report: dict[str, Any] = {
-        "split": split,
-        "prompts": len(collection.prompts),
-        "prompts_without_quality": len(everything.prompts) - len(collection.prompts),
-        "seeds": collection.seeds,
-        "not_compared": not_compared(collection),
-        "quality": spread(collection.quality),
-        "steps": {},
-    }
-    scores_of: dict[int, dict[str, np.ndarray]] = {}
-    for step in steps_of(collection) if steps is None else steps:
-        methods = {PROBE: score_collection(probe, collection, step), **baseline_scores(collection, training, step)}
-        scores_of[step] = methods
-        total = collection.description.capture.total_steps
-        report["steps"][str(step)] = {
-            "timestep": collection.description.points[collection.point_index(step)].timestep,
-            "methods": {name: figures(scores, collection, repeats if name == PROBE else 0) for name, scores in methods.items()},
-            "equal_compute": equal_compute(collection, step, total),
-            "false_drop": false_drop(probe.manifest, step, methods[PROBE], collection),
-        }
+    scored = score_split(probe, data, split, steps, min_seeds=CANDIDATES[0])
+    report = build_report(scored, probe.manifest, repeats)
     (folder / "report.json").write_text(to_json(report))
-    points = [point["step"] for point in probe.manifest["decision_points"]]
-    known = {step: methods[PROBE] for step, methods in scores_of.items()}
-    scores = {step: known[step] if step in known else score_collection(probe, collection, step) for step in points}
-    write_scores(folder / f"{split}-scores.json", collection, scores)
     (folder / "report.md").write_text(markdown(probe.manifest, report))
-    write_plots(folder, collection, scores_of, report)
+    write_scores(folder / f"{split}-scores.json", scored.prompts, scored.good_at, scored.quality, scored.probe_scores)
+    write_plots(folder, scored, report)
     manifest = read_manifest(folder)
     manifest["evaluation"] = headline(report)
     write_manifest(folder, manifest)
     return report
 
 
-def steps_of(collection: Collection) -> list[int]:
-    """The steps of the report."""
-    collected = [point.step for point in collection.description.points]
-    return [step for step in STEPS if step in collected] or collected
-
-
-def not_compared(collection: Collection) -> list[str]:
-    """The baselines that need a signal which the data set does not hold."""
-    return [name for name, field in NEEDED_SIGNALS.items() if field not in collection.arrays]
-
-
-def baseline_scores(collection: Collection, training: Collection, step: int) -> dict[str, np.ndarray]:
-    """The scores of every baseline at one step, by name."""
-    scores_of: dict[str, Callable[[], np.ndarray]] = {
-        "prompt_only": lambda: baselines.prompt_only(training.prompts, training.quality, collection),
-        "true_prompt_mean": lambda: baselines.true_prompt_mean(collection),
-        "attend_and_excite": lambda: baselines.attend_and_excite(collection, step),
-        "focus": lambda: baselines.focus(collection, step),
-        "guidance_difference": lambda: baselines.guidance_difference(collection, step, guidance_direction(training, step)),
-        "preview_quality": lambda: baselines.preview_quality(collection, step),
-        "oracle": lambda: collection.quality,
+def build_report(split: ScoredSplit, manifest: Mapping[str, Any], repeats: int) -> dict[str, Any]:
+    """The figures of every method at every step. The probe's have 95% intervals from `repeats` bootstrap resamples."""
+    return {
+        "split": split.name,
+        "prompts": len(split.prompts),
+        "prompts_without_quality": split.prompts_without_quality,
+        "seeds": split.quality.shape[1],
+        "not_compared": split.not_compared,
+        "quality": quality_spread(split.quality),
+        "steps": {
+            str(step): {
+                "timestep": split.timesteps[step],
+                "methods": {
+                    name: method_figures(scores, split.quality, split.metric_range, repeats if name == PROBE else 0)
+                    for name, scores in methods.items()
+                },
+                "equal_compute": equal_compute(split.quality, step, split.total_steps),
+                "false_drop": false_drop(good_scores_at(manifest, step), methods[PROBE], split.quality, split.good_at),
+            }
+            for step, methods in split.scores.items()
+        },
     }
-    missing = not_compared(collection)
-    return {name: scores() for name, scores in scores_of.items() if name not in missing}
 
 
-def guidance_direction(training: Collection, step: int) -> float:
-    """Whether a larger difference means a better image: 1 or -1, as the training prompts say."""
-    known = training.per_prompt("guidance_difference", step)
-    return 1.0 if mean_known(spearman_within(known, training.quality)) >= 0 else -1.0
-
-
-def figures(scores: np.ndarray, collection: Collection, repeats: int) -> dict[str, Any]:
+def method_figures(
+    scores: np.ndarray, quality: np.ndarray, metric_range: tuple[float, float], repeats: int
+) -> dict[str, dict[str, float]]:
     """Every figure of one method, each {value, low, high}, without an interval where `repeats` is 0."""
-    quality = collection.quality
 
-    def measured(figure: Any) -> dict[str, float]:
-        everything = np.arange(len(quality))
-        result = {"value": float(figure(everything))}
+    def measured(figure: Callable[[np.ndarray], float]) -> dict[str, float]:
+        result = {"value": float(figure(np.arange(len(quality))))}
         if repeats:
             result["low"], result["high"] = bootstrap(figure, len(quality), repeats)
         return {name: round(value, 4) for name, value in result.items()}
 
     report = {}
     for name in CORRELATIONS:
-        report[name] = measured(lambda rows, name=name: pooled(scores[rows], quality[rows], name))
+        report[name] = measured(lambda prompts, name=name: pooled(scores[prompts], quality[prompts], name))
     for share in BAD_SHARES:
-        report[f"auc_{share * 100:.0f}"] = measured(lambda rows, share=share: auc(scores[rows], quality[rows], share))
+        report[f"auc_{share * 100:.0f}"] = measured(lambda prompts, share=share: auc(scores[prompts], quality[prompts], share))
     within = spearman_within(scores, quality)
-    pairs = pairwise_accuracy(scores, quality, collection.description.metric.range)
-    report["spearman_within"] = measured(lambda rows: mean_known(within[rows]))
-    report["pairwise_accuracy"] = measured(lambda rows: mean_known(pairs[rows]))
+    pairs = pairwise_accuracy(scores, quality, metric_range)
+    report["spearman_within"] = measured(lambda prompts: mean_known(within[prompts]))
+    report["pairwise_accuracy"] = measured(lambda prompts: mean_known(pairs[prompts]))
     for candidates in CANDIDATES:
         if candidates <= scores.shape[1]:
-            chosen = selection(scores, quality, candidates)
-            report[f"gap_closed_{candidates}"] = measured(lambda rows, chosen=chosen: gap_share(chosen[rows]))
+            selected = selection(scores, quality, candidates)
+            report[f"gap_closed_{candidates}"] = measured(lambda prompts, selected=selected: gap_share(selected[prompts]))
     return report
 
 
-def gap_share(chosen: np.ndarray) -> float:
-    """Share of the oracle gap closed, from per-prompt [random, chosen, best]."""
-    random, picked, best = chosen.mean(axis=0)
-    return float((picked - random) / (best - random)) if best > random else float("nan")
-
-
-def spread(quality: np.ndarray) -> dict[str, float]:
+def quality_spread(quality: np.ndarray) -> dict[str, float]:
     """Mean, standard deviation, and the share of the variance that lies within prompts."""
-    within = quality.var(axis=1, ddof=1).mean()
-    total = quality.var()
-    return {
-        "mean": round(float(quality.mean()), 4),
-        "std": round(float(quality.std()), 4),
-        "within": round(float(within / total), 4),
-    }
+    within = quality.var(axis=1, ddof=1).mean() / quality.var()
+    figures = {"mean": quality.mean(), "std": quality.std(), "within": within}
+    return {name: round(float(value), 4) for name, value in figures.items()}
 
 
-def equal_compute(collection: Collection, step: int, total_steps: int) -> dict[str, Any]:
+def equal_compute(quality: np.ndarray, step: int, total_steps: int) -> dict[str, dict[str, float]]:
     """What choosing one of N at this step costs in denoiser calls, and what full best-of-k closes for the same."""
     result = {}
     for candidates in CANDIDATES:
-        if candidates <= collection.seeds:
+        if candidates <= quality.shape[1]:
             calls = candidates * step + (total_steps - step)
             finished = calls / total_steps
             result[str(candidates)] = {
                 "calls": calls,
                 "best_of": round(finished, 2),
-                "gap_closed": round(best_of(collection.quality, candidates, finished), 4),
+                "gap_closed": round(best_of(quality, candidates, finished), 4),
             }
     return result
 
 
-def false_drop(manifest: dict[str, Any], step: int, scores: np.ndarray, collection: Collection) -> list[dict[str, Any]]:
-    """Per alpha: the threshold from the calibration, and what it drops on this split."""
-    entry = next((entry for entry in manifest["calibration"] if entry["step"] == step), None)
-    if entry is None:
-        return []
-    good = collection.quality >= collection.description.metric.good_at
+def false_drop(good_scores: np.ndarray | None, scores: np.ndarray, quality: np.ndarray, good_at: float) -> list[dict[str, Any]]:
+    """Per alpha: the threshold from the calibration, and what it drops on this split. Empty without a calibration."""
     rows = []
-    for alpha in ALPHAS:
-        threshold = conformal_threshold(np.asarray(entry["good_scores"]), alpha)
-        dropped = np.zeros_like(good) if threshold is None else scores < threshold
-        rows.append(
-            {
-                "alpha": alpha,
-                "threshold": threshold,
-                "false_drop": round(mean_known(dropped[good]), 4),
-                "drop_rate": round(float(dropped.mean()), 4),
-                "kept_quality": round(mean_known(collection.quality[~dropped]), 4),
-            }
-        )
+    for alpha in ALPHAS if good_scores is not None else ():
+        threshold = conformal_threshold(good_scores, alpha)
+        rows.append({"alpha": alpha, "threshold": threshold, **drop_figures(scores, quality, good_at, threshold)})
     return rows
 
 
-def headline(report: dict[str, Any]) -> dict[str, Any]:
-    """What the manifest tells of the evaluation."""
-    return {
-        "split": report["split"],
-        "prompts": report["prompts"],
-        "seeds": report["seeds"],
-        "steps": {
-            step: {name: entry["methods"][PROBE][name]["value"] for name in HEADLINE if name in entry["methods"][PROBE]}
-            for step, entry in report["steps"].items()
-        },
-    }
+def headline(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of the report that the probe's manifest repeats."""
+    figures = {step: entry["methods"][PROBE] for step, entry in report["steps"].items()}
+    steps = {step: {name: own[name]["value"] for name in HEADLINE if name in own} for step, own in figures.items()}
+    return {"split": report["split"], "prompts": report["prompts"], "seeds": report["seeds"], "steps": steps}

@@ -1,4 +1,4 @@
-"""Real requests for people to try: captured from test prompts, with the decisions they get."""
+"""The command `examples`: requests of captured samples, for the folder examples/ and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -13,44 +13,39 @@ from ..data.dataset import Collection, with_layers
 from ..data.inputs import probe_inputs, score_body
 from ..data.shards import read_split
 from ..probe.onnx_probe import OnnxProbe
-from .calibrate import conformal_threshold
+from .conformal import conformal_threshold, good_scores_at
 from .scores import score_collection
 
 ALPHA = 0.05  # of the service's default policy
 GROUP = 8
 PROMPTS = 64
-JSON_TOKENS = 6  # a caption this short keeps the JSON examples small
+JSON_TOKENS = 6  # most tokens of a caption, to keep the JSON examples small
 
 
 def write_examples(data: Path, folder: Path, out: Path, document: Path, step: int, split: str = "test") -> None:
     """Write kept.safetensors, dropped.safetensors and group.safetensors to `out`, and the OpenAPI examples to `document`.
 
-    Of the split's first prompts, the one whose first eight samples the default policy cuts most evenly, with scores far apart, is
-    taken for the binary examples, the first short one for the JSON examples. Raises ValueError where there is none.
+    The binary examples take the prompt of which the default policy drops closest to half of the group, and of those the one with
+    the widest range of scores; the JSON examples take the first short prompt. Raises ValueError where there is none.
     """
     probe = OnnxProbe(folder)
     manifest = probe.manifest
     collection = with_layers(read_split(data, split, prompts=PROMPTS), manifest["capture"]["layers"])
-    calibration = next(entry for entry in manifest["calibration"] if entry["step"] == step)
-    threshold = conformal_threshold(np.asarray(calibration["good_scores"]), ALPHA)
+    good_scores = good_scores_at(manifest, step)
+    threshold = None if good_scores is None else conformal_threshold(good_scores, ALPHA)
     if threshold is None:
-        raise ValueError(f"too few good calibration samples for alpha {ALPHA}: nothing would be dropped")
+        raise ValueError(f"too few good calibration samples at step {step} for alpha {ALPHA}: nothing would be dropped")
     scores = score_collection(probe, collection, step)[:, :GROUP]
-    dropped = scores < threshold
-    imbalance = np.abs(dropped.mean(axis=1) - 0.5)
+    imbalance = np.abs((scores < threshold).mean(axis=1) - 0.5)
     if imbalance.min() == 0.5:
         raise ValueError(f"no prompt has both kept and dropped samples at step {step}")
     prompt = int(np.lexsort((-np.ptp(scores, axis=1), imbalance))[0])
-    first = prompt * collection.seeds
+    group = prompt * collection.seeds + np.arange(GROUP)
+    best, worst = scores[prompt].argmax(), scores[prompt].argmin()
     names = [entry["name"] for entry in manifest["inputs"]]
-    chosen = {
-        "kept": np.array([first + int(scores[prompt].argmax())]),
-        "dropped": np.array([first + int(scores[prompt].argmin())]),
-        "group": first + np.arange(GROUP),
-    }
     out.mkdir(parents=True, exist_ok=True)
-    for name, rows in chosen.items():
-        body = score_body(collection, step, rows, names, manifest["name"])
+    for name, samples in {"kept": group[[best]], "dropped": group[[worst]], "group": group}.items():
+        body = score_body(collection, step, samples, names, manifest["name"])
         (out / f"{name}.safetensors").write_bytes(body)
     document.write_text(json.dumps({"requests": json_requests(collection, manifest, step)}, indent=2) + "\n")
 
@@ -58,22 +53,22 @@ def write_examples(data: Path, folder: Path, out: Path, document: Path, step: in
 def json_requests(collection: Collection, manifest: dict[str, Any], step: int) -> dict[str, Any]:
     """The JSON examples of the OpenAPI document: one sample under the default policy, and the better of two."""
     tokens = collection.arrays["token_mask"].sum(axis=1)
-    rows = np.flatnonzero(tokens <= JSON_TOKENS)[:2]
-    if len(rows) < 2:
+    samples = np.flatnonzero(tokens <= JSON_TOKENS)[:2]
+    if len(samples) < 2:
         raise ValueError(f"no prompt has at most {JSON_TOKENS} tokens")
-    caption = collection.prompts[rows[0] // collection.seeds]
+    caption = collection.prompts[samples[0] // collection.seeds]
     common = {
         "model": manifest["name"],
         "step": step,
         "total_steps": manifest["capture"]["total_steps"],
         "capture_id": manifest["capture_id"],
     }
-    one = {"tensors": json_tensors(collection, manifest, step, rows[:1]), **common}
+    one = {"tensors": json_tensors(collection, manifest, step, samples[:1]), **common}
     two = {
-        "tensors": json_tensors(collection, manifest, step, rows),
+        "tensors": json_tensors(collection, manifest, step, samples),
         "policy": {"name": "top_k", "k": 1},
         "group": caption,
-        "sample_ids": [f"seed-{row % collection.seeds}" for row in rows],
+        "sample_ids": [f"seed-{sample % collection.seeds}" for sample in samples],
         **common,
     }
     return {
@@ -82,9 +77,9 @@ def json_requests(collection: Collection, manifest: dict[str, Any], step: int) -
     }
 
 
-def json_tensors(collection: Collection, manifest: dict[str, Any], step: int, rows: np.ndarray) -> dict[str, Any]:
-    """Tensors as JSON has them: large ones as base64, the others as nested lists. Padding tokens are cut off."""
-    inputs = probe_inputs(collection, step, rows)
+def json_tensors(collection: Collection, manifest: dict[str, Any], step: int, samples: np.ndarray) -> dict[str, Any]:
+    """The tensors of a JSON request: float16 as base64, the others as nested lists, without padding tokens."""
+    inputs = probe_inputs(collection, step, samples)
     tokens = int(inputs["token_mask"].sum(axis=1).max())
     tensors: dict[str, Any] = {}
     for entry in manifest["inputs"]:

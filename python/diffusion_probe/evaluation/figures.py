@@ -1,36 +1,18 @@
-"""The figures a probe is judged by, pooled and within prompts. Scores and quality are float arrays [prompts, seeds]."""
+"""Figures of a probe that need NumPy alone. Scores and quality are float arrays [prompts, seeds]."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
-from sklearn.metrics import roc_auc_score
 
-# Two images of one prompt count as different from this difference of quality, in units of the metric's range.
-TIE = 0.01
+TIE = 0.01  # share of the metric's range: a smaller difference of quality between two images is a tie
 UNIT_RANGE = (0.0, 1.0)
 
 
-CORRELATIONS = {"srcc": spearmanr, "ktc": kendalltau, "pcc": pearsonr}
-
-
-def pooled(scores: np.ndarray, quality: np.ndarray, name: str) -> float:
-    """Correlation over all samples: Spearman (`srcc`), Kendall (`ktc`) or Pearson (`pcc`)."""
-    return float(CORRELATIONS[name](scores.ravel(), quality.ravel()).statistic)
-
-
-def auc(scores: np.ndarray, quality: np.ndarray, bad_share: float) -> float:
-    """Area under the ROC curve for finding the bad samples: those with the lowest `bad_share` of quality."""
-    bad = quality.ravel() <= np.quantile(quality, bad_share)
-    if bad.all() or not bad.any():
-        return float("nan")
-    return float(roc_auc_score(bad, -scores.ravel()))
-
-
 def pairwise_accuracy(scores: np.ndarray, quality: np.ndarray, metric_range: tuple[float, float] = UNIT_RANGE) -> np.ndarray:
-    """Per prompt: share of pairs of differing quality that the scores put in the right order; a tied score counts half."""
+    """[prompts]: share of pairs of differing quality that the scores put in the right order; a tied score counts half."""
     low, high = metric_range
     apart = quality[:, :, None] - quality[:, None, :]
     guessed = np.sign(scores[:, :, None] - scores[:, None, :])
@@ -40,24 +22,13 @@ def pairwise_accuracy(scores: np.ndarray, quality: np.ndarray, metric_range: tup
     return np.divide((right * pairs).sum(axis=(1, 2)), counts, out=np.full(len(scores), np.nan), where=counts > 0)
 
 
-def spearman_within(scores: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Per prompt: Spearman correlation over its seeds; nan where either is constant."""
-    s = rankdata(scores, axis=1)
-    q = rankdata(quality, axis=1)
-    s -= s.mean(axis=1, keepdims=True)
-    q -= q.mean(axis=1, keepdims=True)
-    norm = np.sqrt((s**2).sum(axis=1) * (q**2).sum(axis=1))
-    return np.divide((s * q).sum(axis=1), norm, out=np.full(len(s), np.nan), where=norm > 0)
-
-
 def selection(scores: np.ndarray, quality: np.ndarray, candidates: int | None = None) -> np.ndarray:
-    """Per prompt [prompts, 3]: mean quality of a random candidate, of the chosen one, and of the best one.
+    """[prompts, 3]: the mean quality of a random candidate, of the one with the highest score, and of the best one.
 
-    With fewer candidates than seeds, the seeds are cut into as many groups of candidates as there are, and averaged.
+    With fewer candidates than seeds, the seeds are cut into groups of `candidates`, and the groups are averaged.
     """
-    seeds = scores.shape[1]
-    size = candidates or seeds
-    groups = seeds // size
+    size = candidates or scores.shape[1]
+    groups = scores.shape[1] // size
     s = scores[:, : groups * size].reshape(len(scores), groups, size)
     q = quality[:, : groups * size].reshape(len(scores), groups, size)
     top = s == s.max(axis=2, keepdims=True)
@@ -65,27 +36,36 @@ def selection(scores: np.ndarray, quality: np.ndarray, candidates: int | None = 
     return np.stack([q.mean(axis=(1, 2)), chosen.mean(axis=1), q.max(axis=2).mean(axis=1)], axis=1)
 
 
-def gap_closed(scores: np.ndarray, quality: np.ndarray, candidates: int | None = None) -> float:
-    """Share of the oracle gap closed: (chosen - random) / (best - random), means over prompts."""
-    random, chosen, best = selection(scores, quality, candidates).mean(axis=0)
+def gap_share(selected: np.ndarray) -> float:
+    """Share of the oracle gap closed: (chosen - random) / (best - random), means over [prompts, 3]; nan without a gap."""
+    random, chosen, best = selected.mean(axis=0)
     return float((chosen - random) / (best - random)) if best > random else float("nan")
+
+
+def gap_closed(scores: np.ndarray, quality: np.ndarray, candidates: int | None = None) -> float:
+    """Share of the oracle gap that choosing the highest score of `candidates` closes; by default of all seeds."""
+    return gap_share(selection(scores, quality, candidates))
 
 
 def best_of(quality: np.ndarray, candidates: int, finished: float) -> float:
     """Share of the oracle gap of `candidates` seeds closed by finishing `finished` of them and keeping the best.
 
-    `finished` may be fractional: between two whole numbers the gain is interpolated.
+    `finished` is between 1 and `candidates`; between two whole numbers the gain is interpolated.
     """
     seeds = quality.shape[1]
     groups = quality[:, : seeds // candidates * candidates].reshape(-1, candidates)
     ordered = np.sort(groups, axis=1)
-    means = [float((ordered * _max_weights(candidates, k)).sum(axis=1).mean()) for k in range(1, candidates + 1)]
+    means = []
+    for k in range(1, candidates + 1):
+        # Probability that each of the ordered qualities is the highest of k drawn without replacement.
+        weights = np.array([math.comb(rank, k - 1) / math.comb(candidates, k) for rank in range(candidates)])
+        means.append(float((ordered * weights).sum(axis=1).mean()))
     value = np.interp(finished, np.arange(1, candidates + 1), means)
     return float((value - means[0]) / (means[-1] - means[0]))
 
 
 def mean_known(values: np.ndarray) -> float:
-    """Mean over what exists; nan where nothing does."""
+    """Mean over the finite values; nan where there are none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
 
@@ -93,7 +73,10 @@ def mean_known(values: np.ndarray) -> float:
 def bootstrap(
     figure: Callable[[np.ndarray], float], prompts: int, repeats: int = 500, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile interval of a figure over resampled prompts; `figure` takes indices of prompts."""
+    """Percentile interval of a figure over resampled prompts; `figure` takes indices of prompts.
+
+    Resamples for which the figure is nan do not count; without any other the interval is (nan, nan).
+    """
     rng = np.random.default_rng(seed)
     values = [figure(rng.integers(prompts, size=prompts)) for _ in range(repeats)]
     known = [value for value in values if np.isfinite(value)]
@@ -101,12 +84,3 @@ def bootstrap(
         return float("nan"), float("nan")
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _max_weights(total: int, drawn: int) -> np.ndarray:
-    """Chance that each of `total` ordered values is the largest of `drawn` taken without replacement."""
-    weights = np.zeros(total)
-    weights[total - 1] = drawn / total
-    for rank in range(total - 2, drawn - 2, -1):
-        weights[rank] = weights[rank + 1] * (rank + 1 - drawn + 1) / (rank + 1)
-    return weights

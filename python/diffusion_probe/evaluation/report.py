@@ -1,4 +1,4 @@
-"""The evaluation as a page to read: `report.md`."""
+"""The page `report.md` of an evaluation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WITHIN = {
 
 
 def markdown(manifest: dict[str, Any], report: dict[str, Any]) -> str:
-    """The whole page."""
+    """The page as Markdown, from the probe's manifest and the report of `evaluate`."""
     quality = report["quality"]
     lines = [
         f"# Probe {manifest['name']} {manifest['version']}: evaluation",
@@ -39,11 +39,11 @@ def markdown(manifest: dict[str, Any], report: dict[str, Any]) -> str:
         "of the gap between a random seed and the best one. The figures within prompts are the ones that choosing among "
         "candidates depends on.",
     ]
-    lines += left_out(report)
+    lines += missing_text(report)
     for step, entry in report["steps"].items():
         lines += ["", f"## Step {step} of {manifest['capture']['total_steps']} (timestep {entry['timestep']:g})", ""]
-        lines += table("Pooled", POOLED, entry["methods"])
-        lines += ["", *table("Within prompts", WITHIN, entry["methods"])]
+        lines += methods_table("Pooled", POOLED, entry["methods"])
+        lines += ["", *methods_table("Within prompts", WITHIN, entry["methods"])]
         lines += ["", *compute_table(step, entry)]
         if entry["false_drop"]:
             lines += ["", *false_drop_table(manifest, entry["false_drop"])]
@@ -52,8 +52,8 @@ def markdown(manifest: dict[str, Any], report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def left_out(report: dict[str, Any]) -> list[str]:
-    """What this data set could not show."""
+def missing_text(report: dict[str, Any]) -> list[str]:
+    """The baselines and prompts that the report does not include, with the reason."""
     lines: list[str] = []
     if report["not_compared"]:
         names = ", ".join(TITLES[name] for name in report["not_compared"])
@@ -63,7 +63,7 @@ def left_out(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def table(title: str, columns: dict[str, str], methods: dict[str, Any]) -> list[str]:
+def methods_table(title: str, columns: dict[str, str], methods: dict[str, Any]) -> list[str]:
     """One row per method, one column per figure."""
     present = {key: label for key, label in columns.items() if key in methods["probe"]}
     lines = [f"| {title} | {' | '.join(present.values())} |", "|---" * (len(present) + 1) + "|"]
@@ -73,7 +73,7 @@ def table(title: str, columns: dict[str, str], methods: dict[str, Any]) -> list[
 
 
 def cell(figure: dict[str, float]) -> str:
-    """A figure and its interval."""
+    """A figure with its interval, if it has one."""
     value = figure["value"]
     if value != value:
         return "-"
@@ -83,7 +83,7 @@ def cell(figure: dict[str, float]) -> str:
 
 
 def compute_table(step: str, entry: dict[str, Any]) -> list[str]:
-    """Choosing at this step against finishing several images for the same number of denoiser calls."""
+    """Choosing one of N at this step, beside finishing k images with as many denoiser calls."""
     lines = [
         f"| Choosing one of N at step {step} | denoiser calls | gap closed by the probe | full best-of-k for the same calls |",
         "|---|---|---|---|",
@@ -95,7 +95,7 @@ def compute_table(step: str, entry: dict[str, Any]) -> list[str]:
 
 
 def false_drop_table(manifest: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
-    """What the calibrated thresholds do on these prompts."""
+    """What the calibrated thresholds drop on these prompts."""
     good_at = manifest["metric"]["good_at"]
     lines = [
         f"| alpha | threshold | good samples dropped (quality >= {good_at:g}) | dropped in all | mean quality kept |",

@@ -1,63 +1,60 @@
-"""A pipeline of diffusers behind the interface of sources."""
+"""A pipeline of diffusers as a source of training data."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from PIL.Image import Image
 
 from ..capture import AttentionCapture, CaptureRun
 from ..data.shards import join
 from ..data.source import Samples
+from ..metrics.quality import QualityEvaluator
 from ..probe.manifest import Capture, Metric, Point
 
-Judged = Callable[[Sequence[Image], Sequence[str]], np.ndarray]
-"""Images and the prompt of each, to the quality of each, float32, nan where there is none."""
-
-# What the source decides itself; everything else of a call is the user's.
+# Arguments of a pipeline that the source sets; `call` may hold any other.
 OWN_ARGUMENTS = ("prompt", "num_images_per_prompt", "num_inference_steps", "generator", "output_type", "return_dict")
 
 
 class PipelineSource:
-    """Any pipeline that `AttentionCapture` supports. It gives attention and quality, and neither previews nor token ids."""
+    """Any pipeline that `AttentionCapture` supports. It provides attention and quality, no previews and no token ids."""
 
     def __init__(
         self,
         pipe: Any,
         name: str,
         splits: Mapping[str, Sequence[str]],
-        judge: Judged,
+        evaluator: QualityEvaluator,
         metric: Metric,
         total_steps: int,
-        watched: Sequence[int],
+        steps: Sequence[int],
         layers: Sequence[str] | None = None,
         call: Mapping[str, Any] | None = None,
         batch: int = 8,
     ):
-        """`watched`: the steps that will be asked for. `call`: further arguments of the pipeline. `batch`: images at a time.
+        """`steps`: the steps to capture, from 1. `call`: further arguments of the pipeline. `batch`: images at a time.
 
-        Draws one image, whose settings tell how the pipeline captures. Raises CaptureError for a pipeline or layer that is not
-        supported, and ValueError for steps and arguments that make no sense.
+        Generates one image to learn the capture settings. Raises CaptureError for a pipeline or layer that is not supported, and
+        ValueError for steps outside the run and for arguments that the source sets.
         """
         self.name = name
         self.metric = metric
         self._pipe = pipe
         self._splits = splits
-        self._judge = judge
+        self._evaluator = evaluator
         self._call = dict(call or {})
         self._batch = batch
         self._total_steps = total_steps
         taken = sorted(set(self._call) & set(OWN_ARGUMENTS))
         if taken:
-            raise ValueError(f"the argument {taken[0]} of the pipeline is not free: the collection sets it")
-        if not watched or not 1 <= min(watched) <= max(watched) <= total_steps:
-            raise ValueError(f"steps to watch {list(watched)}: expected steps from 1 to {total_steps}")
-        self._capture = AttentionCapture(pipe, layers, watched)
-        first = self._run([splits["train"][0]], [0])
+            raise ValueError(f"the argument {taken[0]} of the pipeline is set by the collection")
+        if not steps or not 1 <= min(steps) <= max(steps) <= total_steps:
+            raise ValueError(f"steps to capture {list(steps)}: expected steps from 1 to {total_steps}")
+        self._capture = AttentionCapture(pipe, layers, steps)
+        first = self._generate([splits["train"][0]], [0])
         self.capture: Capture = first.settings
         self._timesteps = {step: captured.timestep for step, captured in first.steps.items()}
 
@@ -71,22 +68,22 @@ class PipelineSource:
         parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for start in range(0, len(prompts), self._batch):
             some = list(prompts[start : start + self._batch])
-            run = self._run(some, seeds[start : start + self._batch])
+            run = self._generate(some, seeds[start : start + self._batch])
             attention = np.stack([run.steps[step].attention for step in steps], axis=1)
-            parts.append((attention, run.steps[steps[0]].token_mask, self._judge(run.output.images, some)))
+            parts.append((attention, run.steps[steps[0]].token_mask, self._evaluator(run.output.images, some)))
         attention, token_mask, quality = (list(column) for column in zip(*parts, strict=True))
         return Samples(join("attention", attention), join("token_mask", token_mask), join("quality", quality))
 
-    def _run(self, prompts: list[str], seeds: Sequence[int]) -> CaptureRun:
+    def _generate(self, prompts: list[str], seeds: Sequence[int]) -> CaptureRun:
         """One image per prompt and seed."""
         call = dict(self._call)
-        if isinstance(call.get("negative_prompt"), str):  # some pipelines want as many as there are prompts
+        if isinstance(call.get("negative_prompt"), str):  # some pipelines need one per prompt
             call["negative_prompt"] = [call["negative_prompt"]] * len(prompts)
         run = self._capture(
             prompt=prompts,
             num_images_per_prompt=1,
             num_inference_steps=self._total_steps,
-            generator=[noise_of(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)],
+            generator=[noise_generator(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)],
             output_type="pil",
             **call,
         )
@@ -96,7 +93,7 @@ class PipelineSource:
         return run
 
 
-def noise_of(prompt: str, seed: int) -> torch.Generator:
-    """The noise that prompt and seed stand for, whatever the device."""
+def noise_generator(prompt: str, seed: int) -> torch.Generator:
+    """The CPU generator of an image's initial noise: the same on every device, and different for each prompt and seed."""
     digest = hashlib.sha256(f"{prompt}\n{seed}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

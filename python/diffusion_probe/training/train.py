@@ -37,7 +37,7 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
     """
     fields = ["attention", "token_mask", "token_ids", "quality", *([PREVIEW] if PREVIEW in settings.signals else [])]
     everything = read_split(data, "train", fields)
-    everything = with_fixed_range(with_layers(everything, settings.layers).scored(samples=1))
+    everything = with_fixed_range(with_layers(everything, settings.layers).with_quality(min_samples=1))
     present = len(everything.description.capture.layers)
     if settings.exact_layers not in (None, present):
         raise ValueError(f"this preset reads {settings.exact_layers} layers, not {present}: choose so many with --layers")
@@ -46,7 +46,7 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
         raise ValueError(f"the data set holds no {missing[0]}: this backbone does not give it")
     held_back = max(1, round(len(everything.prompts) * VALIDATION_SHARE))
     training = everything.take(range(len(everything.prompts) - held_back))
-    validation = everything.take(range(len(everything.prompts) - held_back, len(everything.prompts))).scored()
+    validation = everything.take(range(len(everything.prompts) - held_back, len(everything.prompts))).with_quality()
     config = probe_config(everything, settings, vocabulary)
     torch.manual_seed(settings.seed)
     model = Probe(config)

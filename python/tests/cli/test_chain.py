@@ -10,8 +10,8 @@ from safetensors import safe_open
 from diffusion_probe import cli
 from diffusion_probe.data.shards import read_split
 from diffusion_probe.evaluation.calibrate import calibration_at
-from diffusion_probe.evaluation.evaluate import BAD_SHARES, STEPS
-from diffusion_probe.evaluation.scores import score_collection
+from diffusion_probe.evaluation.evaluate import BAD_SHARES
+from diffusion_probe.evaluation.scores import STEPS, score_collection
 from diffusion_probe.probe.manifest import canonical_json, sha256_of, to_json
 from diffusion_probe.probe.onnx_probe import OnnxProbe
 
@@ -20,7 +20,7 @@ def manifest_of(world) -> dict:
     return json.loads((world.folder / "probe.json").read_text())
 
 
-def test_the_manifest_holds_the_whole_contract(world) -> None:
+def test_the_manifest_is_complete(world) -> None:
     manifest = manifest_of(world)
     assert (manifest["schema_version"], manifest["name"], manifest["version"]) == (1, "tiny", 3)
     assert manifest["backbone"] == "pictogram"
@@ -32,7 +32,7 @@ def test_the_manifest_holds_the_whole_contract(world) -> None:
     assert set(manifest["evaluation"]["steps"]) == {str(step) for step in STEPS}
 
 
-def test_the_selftest_is_a_request_that_scores_as_promised(world) -> None:
+def test_the_request_of_the_selftest_gets_the_scores_of_the_manifest(world) -> None:
     manifest = manifest_of(world)
     with safe_open(world.folder / manifest["selftest"]["input"], framework="np") as file:
         inputs = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
@@ -50,7 +50,7 @@ def test_calibration_is_ordered_and_counts_one_sample_per_prompt(world) -> None:
     quality = rng.random(collection.quality.shape).astype(np.float32)
     collection.arrays["quality"] = quality.ravel()
     scores = quality + rng.normal(0, 0.2, quality.shape)
-    entry = calibration_at(5, scores, collection)
+    entry = calibration_at(5, scores, collection.quality, collection.description.metric.good_at)
     assert entry["captions"] == len(scores)
     assert entry["samples"] == scores.size
     assert entry["scores"] == sorted(entry["scores"])
@@ -87,7 +87,7 @@ def test_the_report_has_every_method_and_figure(world) -> None:
         assert (world.folder / plot).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_scores_of_the_split_lie_beside_the_report(world) -> None:
+def test_the_scores_of_the_split_are_beside_the_report(world) -> None:
     scores = json.loads((world.folder / "test-scores.json").read_text())
     collection = read_split(world.data, "test")
     assert scores["captions"] == collection.prompts
@@ -98,13 +98,13 @@ def test_the_scores_of_the_split_lie_beside_the_report(world) -> None:
     assert np.array(scores["steps"]["5"]["scores"]) == pytest.approx(expected, abs=2e-5)
 
 
-def test_canonical_json_is_what_javascript_prints() -> None:
+def test_canonical_json_equals_that_of_javascript() -> None:
     assert (
         canonical_json({"b": 3.0, "a": (1, 0.67), "c": {"z": True, "y": None}}) == '{"a":[1,0.67],"b":3,"c":{"y":null,"z":true}}'
     )
 
 
-def test_figures_that_do_not_exist_are_null() -> None:
+def test_nan_becomes_null_in_json() -> None:
     assert json.loads(to_json({"value": float("nan")})) == {"value": None}
 
 
@@ -113,11 +113,14 @@ def test_figures_that_do_not_exist_are_null() -> None:
     [
         [],
         *[[name] for name in ("collect", "train", "export", "calibrate", "evaluate", "examples", "selftest", "reference")],
+        ["overhead"],
+        ["study"],
+        ["study", "false-drop"],
         *[["reference", name] for name in ("scenes", "train-backbone", "train-reward", "sample", "export")],
     ],
     ids=" ".join,
 )
-def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main([*command, "--help"])
     assert stop.value.code == 0
@@ -144,7 +147,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, message, capsys, monkeyp
     assert error.count("\n") == 1
 
 
-def test_scenes_and_samples_can_be_looked_at(world, tmp_path, capsys) -> None:
+def test_scenes_and_samples_are_written_as_images(world, tmp_path, capsys) -> None:
     assert cli.main(["reference", "scenes", "--count", "3", "--out", str(tmp_path / "scenes.png")]) == 0
     assert cli.main(["reference", "sample", "--count", "2", "--out", str(tmp_path / "sample.png"), *world.source]) == 0
     for name in ("scenes.png", "sample.png"):

@@ -1,4 +1,4 @@
-"""Collected samples: resumable, checked, grouped by prompt."""
+"""Collected samples are resumable, checked and grouped by prompt."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,8 @@ from diffusion_probe.data.shards import read_split
 from diffusion_probe.reference.source import ReferenceSource
 
 STEPS = (1, 5)
-COUNTS = {"train": 40, "calibration": 8}
+SHARD_SIZE = 4
+COUNTS = {"train": 6, "calibration": 2}
 SEEDS = {"train": 2, "calibration": 2}
 
 
@@ -21,9 +22,9 @@ def files(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_a_lost_shard_is_made_again_and_no_other(world, tmp_path: Path) -> None:
+def test_only_a_lost_shard_is_made_again(world, tmp_path: Path) -> None:
     source = ReferenceSource.load(world.reference)
-    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32)
+    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32, shard_size=SHARD_SIZE)
     before = files(tmp_path)
     quality = read_split(tmp_path, "train").quality
     assert set(before) == {
@@ -33,14 +34,14 @@ def test_a_lost_shard_is_made_again_and_no_other(world, tmp_path: Path) -> None:
         "calibration-00000.safetensors",
     }
     (tmp_path / "train-00001.safetensors").unlink()
-    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32)
+    collect(source, tmp_path, COUNTS, SEEDS, STEPS, batch_samples=32, shard_size=SHARD_SIZE)
     after = files(tmp_path)
     assert {name for name in after if after[name] != before[name]} == {"train-00001.safetensors"}
     assert read_split(tmp_path, "train").quality == pytest.approx(quality, abs=1e-6)
 
 
-def test_launched_processes_share_the_shards(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = ["--train", "40", "--calibration", "8", "--test", "4", "--seeds", "2", "--test-seeds", "2", "--at", "1,5"]
+def test_each_process_makes_its_own_shards(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ["--train", "40", "--calibration", "2", "--test", "2", "--seeds", "1", "--test-seeds", "1", "--at", "1,5"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     made = []
     for rank in ("1", "0"):
@@ -67,7 +68,7 @@ def test_samples_are_grouped_by_prompt(world) -> None:
     assert (np.asarray(some.arrays["attention"]) == np.concatenate([attention[24:32], attention[8:16]])).all()
 
 
-def test_arrays_are_as_the_interface_says(world) -> None:
+def test_arrays_have_the_documented_shapes_and_dtypes(world) -> None:
     collection = read_split(world.data, "train")
     arrays = {name: np.asarray(array) for name, array in collection.arrays.items()}
     layers = len(collection.description.capture.layers)
@@ -92,18 +93,18 @@ def test_splits_share_no_prompt(world) -> None:
     assert not prompts[1] & prompts[2]
 
 
-def test_the_first_prompts_can_be_read_alone(world) -> None:
+def test_only_the_first_prompts_can_be_read(world) -> None:
     assert read_split(world.data, "train", prompts=5).prompts == read_split(world.data, "train").prompts[:5]
 
 
-def test_a_folder_made_otherwise_is_refused(world) -> None:
+def test_a_folder_of_other_settings_is_refused(world) -> None:
     description = Description.read(world.data)
     with pytest.raises(ValueError, match="another points"):
         replace(description, points=description.points[:2]).write(world.data)
     description.write(world.data)
 
 
-def test_layers_can_be_left_out(world) -> None:
+def test_some_layers_can_be_chosen(world) -> None:
     collection = read_split(world.data, "train", ["attention", "quality"])
     narrow = with_layers(collection, ["up.1", "down.0"])
     assert narrow.description.capture.layers == ("up.1", "down.0")
@@ -115,7 +116,7 @@ def test_layers_can_be_left_out(world) -> None:
         with_layers(collection, ["side.0"])
 
 
-def test_what_is_missing_is_named(world, tmp_path: Path) -> None:
+def test_the_error_names_what_is_missing(world, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="diffusion-probe collect"):
         read_split(tmp_path, "train")
     with pytest.raises(FileNotFoundError, match="split 'other'"):

@@ -1,11 +1,11 @@
-"""The conformal threshold keeps its promise."""
+"""The conformal threshold is the defined order statistic and bounds the false-drop rate."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffusion_probe.evaluation.calibrate import conformal_threshold
+from diffusion_probe.evaluation.conformal import conformal_threshold
 
 
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.005, 0.5))
@@ -31,7 +31,7 @@ def test_decimal_fractions_are_not_rounded_down() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.02, 0.05, 0.1])
-def test_good_samples_are_dropped_no_more_often_than_promised(alpha: float) -> None:
+def test_good_samples_are_dropped_no_more_often_than_alpha(alpha: float) -> None:
     rng = np.random.default_rng(int(alpha * 100))
     rates = []
     for _ in range(2000):

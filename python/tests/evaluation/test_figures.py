@@ -1,4 +1,4 @@
-"""The figures against plain definitions."""
+"""The figures against their definitions, written out plainly."""
 
 from itertools import combinations
 
@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from diffusion_probe.evaluation.correlations import auc, pooled, spearman_within
 from diffusion_probe.evaluation.figures import (
     TIE,
-    auc,
     best_of,
     bootstrap,
     gap_closed,
     mean_known,
     pairwise_accuracy,
-    pooled,
     selection,
-    spearman_within,
 )
 
 RNG = np.random.default_rng(0)
@@ -45,7 +43,7 @@ def test_spearman_within_is_scipys_per_prompt() -> None:
     assert np.isnan(spearman_within(np.ones((1, 4)), QUALITY[:1, :4])).all()
 
 
-def test_selection_names_random_chosen_and_best() -> None:
+def test_selection_returns_random_chosen_and_best() -> None:
     quality = np.array([[0.1, 0.5, 0.9, 0.3]])
     assert selection(np.array([[1, 2, 3, 0]]), quality)[0] == pytest.approx([0.45, 0.9, 0.9])
     assert selection(np.array([[9, 2, 3, 0]]), quality)[0] == pytest.approx([0.45, 0.1, 0.9])
@@ -58,7 +56,7 @@ def test_fewer_candidates_cut_the_seeds_into_groups() -> None:
     assert selection(scores, quality, candidates=2)[0] == pytest.approx([0.4, 0.6, 0.7])
 
 
-def test_the_gap_is_closed_by_the_truth_and_not_by_chance() -> None:
+def test_the_gap_is_closed_by_true_qualities_and_not_by_equal_scores() -> None:
     assert gap_closed(QUALITY, QUALITY) == pytest.approx(1)
     assert gap_closed(np.zeros_like(QUALITY), QUALITY) == pytest.approx(0)
     assert gap_closed(-QUALITY, QUALITY) < 0
@@ -78,7 +76,7 @@ def test_best_of_interpolates_between_whole_numbers() -> None:
     assert best_of(QUALITY, 8, 2.5) == pytest.approx((two + three) / 2)
 
 
-def test_auc_finds_the_bad_ones() -> None:
+def test_auc_is_1_for_true_qualities() -> None:
     assert auc(QUALITY, QUALITY, 0.2) == pytest.approx(1)
     assert auc(-QUALITY, QUALITY, 0.2) == pytest.approx(0)
     assert np.isnan(auc(SCORES, np.ones_like(QUALITY), 0.2))
@@ -90,7 +88,7 @@ def test_pooled_correlations_have_their_signs() -> None:
         assert pooled(-QUALITY, QUALITY, name) == pytest.approx(-1)
 
 
-def test_bootstrap_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+def test_bootstrap_intervals_cover_the_true_mean_at_their_level() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for repeat in range(100):
@@ -100,7 +98,7 @@ def test_bootstrap_intervals_cover_the_truth_about_as_often_as_they_say() -> Non
     assert 85 <= covered <= 100
 
 
-def test_figures_that_do_not_exist_stay_out_of_means() -> None:
+def test_nan_does_not_count_in_means() -> None:
     assert mean_known(np.array([1.0, np.nan, 3.0])) == 2
     assert np.isnan(mean_known(np.array([np.nan])))
     assert np.isnan(bootstrap(lambda rows: float("nan"), 5, repeats=3)).all()

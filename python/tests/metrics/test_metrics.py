@@ -1,5 +1,6 @@
-"""Metrics by name. The packages and weights of others are not there in tests: what is tested is the user's own function, CLIP's
-arithmetic on a tiny model, and what is said where a package is missing."""
+"""Metrics by name: a function of the user, CLIP on a tiny model, and the error for a package that is missing.
+
+Tests have no network, so the published weights are not loaded."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
-from diffusion_probe.metrics import METRICS, Judge, load_metric
-from diffusion_probe.metrics.scorers import clip
+from diffusion_probe.metrics.quality import QualityEvaluator
+from diffusion_probe.metrics.registry import METRICS, clip, load_metric
 from diffusion_probe.tiny.encoders import CLIP_LENGTH
 from diffusion_probe.tiny.tokenizers import VOCABULARY, clip_tokenizer
 
@@ -24,20 +25,20 @@ PROMPTS = ["a cat", "two red dog"]
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A module of the user's own in the working directory."""
+    """A module of the user in the working directory."""
     (tmp_path / "taste.py").write_text("def length(images, prompts):\n    return [len(prompt) for prompt in prompts]\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     return "taste"
 
 
-def test_a_function_of_the_users_own_judges(own: str) -> None:
-    quality = Judge(load_metric(f"{own}:length", "cpu"))(IMAGES, PROMPTS)
+def test_a_function_of_the_user_is_a_metric(own: str) -> None:
+    quality = QualityEvaluator(load_metric(f"{own}:length", "cpu"))(IMAGES, PROMPTS)
     assert quality.dtype == np.float32
     assert quality.tolist() == [5.0, 11.0]
 
 
-def test_what_is_not_there_is_named(own: str) -> None:
+def test_the_error_names_the_missing_module_or_function(own: str) -> None:
     with pytest.raises(ValueError, match="taste has no function 'width'"):
         load_metric(f"{own}:width", "cpu")
     with pytest.raises(ValueError, match="no module distaste"):
@@ -47,12 +48,12 @@ def test_what_is_not_there_is_named(own: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, package in OPTIONAL_PACKAGES.items() if not importlib.util.find_spec(package)])
-def test_a_missing_package_is_named_with_what_to_install(name: str) -> None:
+def test_the_error_for_a_missing_package_says_what_to_install(name: str) -> None:
     with pytest.raises(ValueError, match=f"pip install {METRICS[name].packages}"):
         load_metric(name, "cpu")
 
 
-def test_clip_is_a_hundred_times_the_cosine(tmp_path: Path) -> None:
+def test_clip_is_100_times_the_cosine(tmp_path: Path) -> None:
     torch.manual_seed(0)
     tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     ids = {
@@ -79,12 +80,12 @@ def test_clip_is_a_hundred_times_the_cosine(tmp_path: Path) -> None:
     assert scores[0] != scores[1]
 
 
-def test_one_bad_image_does_not_take_the_others_with_it() -> None:
+def test_a_failure_on_one_image_does_not_affect_the_others() -> None:
     def picky(images, prompts):
         if "a cat" in prompts:
             raise OSError("no cats")
         return [0.25] * len(images)
 
-    judge = Judge(picky)
-    assert judge(IMAGES, PROMPTS).tolist() == pytest.approx([np.nan, 0.25], nan_ok=True)
-    assert (judge.failed, judge.first_failure) == (1, "OSError: no cats")
+    evaluator = QualityEvaluator(picky)
+    assert evaluator(IMAGES, PROMPTS).tolist() == pytest.approx([np.nan, 0.25], nan_ok=True)
+    assert (evaluator.failed, evaluator.first_failure) == (1, "OSError: no cats")

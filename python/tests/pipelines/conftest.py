@@ -1,4 +1,4 @@
-"""What the tests of pipelines as sources share: prompts, a metric, and small collections from tiny pipelines."""
+"""Fixtures for tests of pipelines as sources: prompts, a metric, and sources of tiny pipelines."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL.Image import Image
 
-from diffusion_probe.metrics import Judge
-from diffusion_probe.pipelines import PipelineSource
+from diffusion_probe.metrics.quality import QualityEvaluator
+from diffusion_probe.pipelines.source import PipelineSource
 from diffusion_probe.probe.manifest import Metric
 from diffusion_probe.tiny import TinyBackbone
 
@@ -28,24 +28,23 @@ SPLITS = {
 
 
 def redness(images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
-    """A metric that needs no model."""
+    """A metric without a model: the mean of the red channel, 0 to 1."""
     return [float(np.asarray(image)[..., 0].mean()) / 255 for image in images]
 
 
-def source_of(name: str, judge: Any = None, **changes: Any) -> PipelineSource:
+def source_of(name: str, evaluator: Any = None, **changes: Any) -> PipelineSource:
     """A tiny pipeline as a source."""
     backbone = TinyBackbone(name)
     own = ("prompt", "num_images_per_prompt", "num_inference_steps", "generator", "output_type")
     call = {key: value for key, value in backbone.arguments("a").items() if key not in own}
-    settings: dict[str, Any] = {"total_steps": TOTAL_STEPS, "watched": STEPS, "call": call, "batch": 4}
-    return PipelineSource(
-        backbone.pipe, name, SPLITS, judge or Judge(redness), Metric("redness", None, None), **{**settings, **changes}
-    )
+    settings: dict[str, Any] = {"total_steps": TOTAL_STEPS, "steps": STEPS, "call": call, "batch": 4}
+    evaluator = evaluator or QualityEvaluator(redness)
+    return PipelineSource(backbone.pipe, name, SPLITS, evaluator, Metric("redness", None, None), **{**settings, **changes})
 
 
 @pytest.fixture
 def make_source() -> Callable[..., PipelineSource]:
-    """Makes sources."""
+    """The function that makes sources."""
     return source_of
 
 

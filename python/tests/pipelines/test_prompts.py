@@ -1,11 +1,10 @@
-"""Prompts and their splits."""
+"""A file of prompts is divided into splits."""
 
 from pathlib import Path
 
 import pytest
 
-from diffusion_probe.pipelines import SHARES, PromptFile
-from diffusion_probe.pipelines.prompts import split_of
+from diffusion_probe.pipelines.prompts import SPLIT_PERCENT, read_prompts, split_of
 
 
 @pytest.fixture
@@ -15,27 +14,27 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_splits_share_nothing_and_have_their_shares(file: Path) -> None:
-    splits = PromptFile(file).splits
-    everything = [prompt for own in splits.values() for prompt in own]
+def test_splits_share_no_prompt_and_have_their_sizes(file: Path) -> None:
+    splits = read_prompts(file)
+    everything = [prompt for prompts in splits.values() for prompt in prompts]
     assert len(everything) == len(set(everything)) == 2000
-    for split, share in SHARES.items():
-        assert len(splits[split]) == pytest.approx(20 * share, rel=0.15)
+    for split, percent in SPLIT_PERCENT.items():
+        assert len(splits[split]) == pytest.approx(20 * percent, rel=0.15)
 
 
-def test_a_prompt_keeps_its_split_whatever_else_is_in_the_file(file: Path, tmp_path: Path) -> None:
+def test_the_split_of_a_prompt_does_not_depend_on_the_rest_of_the_file(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("\n".join(reversed(file.read_text().splitlines()[:200])))
-    whole, part = PromptFile(file).splits, PromptFile(other).splits
-    for split in SHARES:
+    whole, part = read_prompts(file), read_prompts(other)
+    for split in SPLIT_PERCENT:
         assert set(part[split]) <= set(whole[split])
     assert split_of("A cat") == split_of(" a   CAT ")
 
 
-def test_too_few_prompts_are_named(tmp_path: Path) -> None:
+def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "one.txt"
     path.write_text("a cat\n")
     with pytest.raises(ValueError, match="none of the 1 prompts"):
-        PromptFile(path)
+        read_prompts(path)
     with pytest.raises(FileNotFoundError):
-        PromptFile(tmp_path / "nowhere.txt")
+        read_prompts(tmp_path / "nowhere.txt")

@@ -1,4 +1,4 @@
-"""A pipeline behind the interface of sources: what it gives is what the pipeline drew and the capture saw."""
+"""A pipeline as a source: its samples are what the pipeline generated and the capture recorded."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from diffusion_probe.capture import AttentionCapture, CaptureError
 from diffusion_probe.data.collect import collect
 from diffusion_probe.data.dataset import Description
 from diffusion_probe.data.shards import read_split
-from diffusion_probe.pipelines.cost import estimate, measure
-from diffusion_probe.pipelines.source import noise_of
+from diffusion_probe.pipelines.collect import cost_text, measure_cost
+from diffusion_probe.pipelines.source import noise_generator
 from diffusion_probe.tiny import TINY, TinyBackbone
 
 STEPS = (1, 2)
@@ -17,7 +17,7 @@ SEEDS = [0, 1, 0]
 
 
 @pytest.mark.parametrize("name", list(TINY))
-def test_samples_are_what_the_pipeline_drew_and_the_capture_saw(name: str, make_source) -> None:
+def test_samples_are_what_the_pipeline_generated_and_the_capture_recorded(name: str, make_source) -> None:
     source = make_source(name, batch=2)
     samples = source.generate(PROMPTS, SEEDS, STEPS)
     tokens = int(samples.token_mask[2].sum())
@@ -31,7 +31,7 @@ def test_samples_are_what_the_pipeline_drew_and_the_capture_saw(name: str, make_
 
     backbone = TinyBackbone(name)
     capture = AttentionCapture(backbone.pipe, None, STEPS)
-    changes = {"images": 1, "num_inference_steps": 2, "generator": [noise_of(PROMPTS[2], 0)], "output_type": "pil"}
+    changes = {"images": 1, "num_inference_steps": 2, "generator": [noise_generator(PROMPTS[2], 0)], "output_type": "pil"}
     alone = capture(**backbone.arguments([PROMPTS[2]], **changes))
     seen = np.stack([alone.steps[step].attention for step in STEPS], axis=1)[0]
     assert np.abs(samples.attention[2, :, :, :tokens].astype(np.float32) - seen[:, :, :tokens]).max() < 2e-3
@@ -39,7 +39,7 @@ def test_samples_are_what_the_pipeline_drew_and_the_capture_saw(name: str, make_
     assert source.capture == alone.settings
 
 
-def test_the_noise_depends_on_prompt_and_seed_and_nothing_else(make_source) -> None:
+def test_the_noise_depends_only_on_prompt_and_seed(make_source) -> None:
     source = make_source("sd15")
     together = source.generate(PROMPTS, SEEDS, STEPS).quality
     apart = [source.generate([prompt], [seed], STEPS).quality[0] for prompt, seed in zip(PROMPTS, SEEDS, strict=True)]
@@ -59,26 +59,26 @@ def test_shards_of_different_lengths_are_one_collection(make_source, tmp_path) -
     assert Description.read(tmp_path).metric.range is None
 
 
-def test_the_cost_of_one_image_is_measured_and_told(make_source) -> None:
+def test_the_cost_of_one_image_is_measured_and_printed(make_source) -> None:
     source = make_source("sd15")
-    cost = measure(source, ["a cat", "a red dog on the banana"], STEPS)
+    cost = measure_cost(source, ["a cat", "a red dog on the banana"], STEPS)
     layers = len(source.capture.layers)
     tokens = 7  # six words and the end of text
     assert cost.bytes == 2 * layers * tokens * 256 * 2 + tokens + 4
     assert cost.seconds > 0
-    assert "1000 images to make" in estimate(cost, 1000, 1)
-    assert "on 4" in estimate(cost, 1000, 4)
+    assert "1000 images to make" in cost_text(cost, 1000, 1)
+    assert "on 4" in cost_text(cost, 1000, 4)
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"watched": (3,)}, ValueError, "expected steps from 1 to 2"),
-        ({"call": {"generator": 1}}, ValueError, "generator of the pipeline is not free"),
+        ({"steps": (3,)}, ValueError, "expected steps from 1 to 2"),
+        ({"call": {"generator": 1}}, ValueError, "generator of the pipeline is set by the collection"),
         ({"layers": ["nothing"]}, CaptureError, "no layer 'nothing'"),
     ],
     ids=["steps", "argument", "layer"],
 )
-def test_what_makes_no_sense_is_refused(changes, error, message: str, make_source) -> None:
+def test_invalid_settings_are_refused(changes, error, message: str, make_source) -> None:
     with pytest.raises(error, match=message):
         make_source("sd15", **changes)

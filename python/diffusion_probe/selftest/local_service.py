@@ -1,4 +1,4 @@
-"""The TypeScript service of a checkout, started for a while on a folder of probes."""
+"""Starts the TypeScript service of a checkout on a folder of probes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[3]
-STARTED = "listening"
+START_MESSAGE = "listening"  # `msg` of the line that the service logs when it accepts connections
 
 
 class NoServiceError(Exception):
-    """There is no service to start here: its text says what is missing."""
+    """The service cannot be started; the text says what is missing."""
 
 
 @contextmanager
 def running_service(models: Path, checkout: Path = CHECKOUT) -> Iterator[str]:
-    """Its origin, on a free port.
+    """Run the service on a free port, and yield its origin.
 
-    Raises NoServiceError where Node or the built service is not there, and ValueError where it refuses a probe or ends.
+    Raises NoServiceError without Node or a built service, and ValueError where the service refuses a probe or ends.
     """
     program = checkout / "dist" / "src" / "main.js"
     node = shutil.which("node")
@@ -44,9 +44,9 @@ def _origin(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     for line in process.stdout:
         entry = json.loads(line) if line.startswith("{") else {}
-        if entry.get("msg") == STARTED:
+        if entry.get("msg") == START_MESSAGE:
             if not entry["ready"]:
                 raise ValueError(f"the service refused the probe: {line.strip()}")
-            threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would stop it
+            threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would block the service
             return entry["url"]
     raise ValueError(f"the service ended with code {process.wait()} before it was ready")

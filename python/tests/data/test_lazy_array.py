@@ -1,4 +1,4 @@
-"""What stays on disk is read as if it were in memory: the same rows, the same batches, and never all at once."""
+"""Lazy arrays return what arrays in memory would, and read only what is indexed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 
 from diffusion_probe.data.dataset import Collection, Description, with_layers
 from diffusion_probe.data.inputs import probe_inputs
+from diffusion_probe.data.lazy_array import LazyArray
 from diffusion_probe.data.shards import read_split, shard_path, write_shard
 from diffusion_probe.data.source import Samples
-from diffusion_probe.data.stored import StoredField
 from diffusion_probe.probe.manifest import Capture, Metric, Point
 from diffusion_probe.probe.network import ProbeConfig
 from diffusion_probe.training.batches import read_ahead, sample_batch, training_batch
@@ -38,7 +38,7 @@ def samples(shard: int) -> Samples:
 
 
 def padded(field: str, shards: list[Samples]) -> np.ndarray:
-    """All shards in memory, filled up to the most tokens."""
+    """All shards in memory, padded to the most tokens."""
     arrays = [getattr(one, field) for one in shards]
     if field != "attention":
         return np.concatenate(arrays)
@@ -61,10 +61,10 @@ def in_memory(collection: Collection) -> Collection:
 
 
 @pytest.mark.parametrize("field", ["attention", "preview"])
-def test_rows_are_those_of_the_array(folder: Path, field: str) -> None:
+def test_indexing_returns_what_the_array_in_memory_returns(folder: Path, field: str) -> None:
     stored = read_split(folder, "train").arrays[field]
     array = padded(field, [samples(shard) for shard in range(3)])
-    assert isinstance(stored, StoredField)
+    assert isinstance(stored, LazyArray)
     assert (stored.shape, stored.dtype, len(stored)) == (array.shape, array.dtype, len(array))
     assert np.array_equal(np.asarray(stored), array)
     for rows in (slice(None), slice(10, 14), slice(30, 99), np.array([35, 0, 13, 13]), slice(0, 0)):
@@ -75,7 +75,7 @@ def test_rows_are_those_of_the_array(folder: Path, field: str) -> None:
     assert np.array_equal(np.asarray(some), array[[4, 12, 11]])
 
 
-def test_layers_and_prompts_can_be_chosen_and_chosen_again(folder: Path) -> None:
+def test_layers_and_prompts_can_be_chosen_repeatedly(folder: Path) -> None:
     collection = read_split(folder, "train")
     array = padded("attention", [samples(shard) for shard in range(3)])
     narrow = with_layers(with_layers(collection, ["c", "b", "a"]), ["a", "c"]).take([8, 2])
@@ -86,7 +86,7 @@ def test_layers_and_prompts_can_be_chosen_and_chosen_again(folder: Path) -> None
 
 
 @pytest.mark.parametrize("draw", [training_batch, sample_batch])
-def test_batches_are_those_of_the_same_data_in_memory(folder: Path, draw) -> None:
+def test_batches_equal_those_of_the_data_in_memory(folder: Path, draw) -> None:
     collection = with_layers(read_split(folder, "train"), ["b", "c"])
     config = ProbeConfig(layers=2, grid=GRID, width=8, signals=("preview",), preview_size=16)
     settings = TrainSettings(batch_prompts=4, seed=5, low_share=PAPER["low_share"])
@@ -116,19 +116,19 @@ def test_prompts_that_name_no_side_are_shown_mirrored(folder: Path) -> None:
             assert torch.equal(after[rows], before[rows].flip(-1) if is_mirrored else before[rows])
 
 
-def test_an_error_while_reading_ahead_is_that_of_its_step() -> None:
+def test_an_error_while_reading_ahead_is_raised_at_its_step() -> None:
     def draw(step: int):
         if step == 2:
-            raise ValueError("the disk is gone")
+            raise ValueError("the disk failed")
         return [torch.tensor([step])], torch.tensor([step])
 
     with read_ahead(draw, CPU) as batch:
         assert [int(batch(step)[1]) for step in (0, 1)] == [0, 1]
-        with pytest.raises(ValueError, match="the disk is gone"):
+        with pytest.raises(ValueError, match="the disk failed"):
             batch(2)
 
 
-def test_a_batch_takes_the_memory_of_a_batch(folder: Path) -> None:
+def test_a_batch_is_read_without_the_whole_split(folder: Path) -> None:
     for shard in range(3, 40):
         source = shard_path(folder, "train", shard % 3)
         shard_path(folder, "train", shard).write_bytes(source.read_bytes())
@@ -136,7 +136,7 @@ def test_a_batch_takes_the_memory_of_a_batch(folder: Path) -> None:
     settings = TrainSettings(batch_prompts=2)
     opened = len(os.listdir("/dev/fd"))
     tracemalloc.start()
-    collection = read_split(folder, "train").scored()
+    collection = read_split(folder, "train").with_quality()
     for step in range(5):
         inputs, _ = training_batch(collection, config, settings, step)
     _, peak = tracemalloc.get_traced_memory()
@@ -146,7 +146,7 @@ def test_a_batch_takes_the_memory_of_a_batch(folder: Path) -> None:
     assert len(os.listdir("/dev/fd")) == opened
 
 
-def test_a_shard_that_changes_meanwhile_is_not_misread(folder: Path) -> None:
+def test_a_shard_changed_since_it_was_opened_is_an_error(folder: Path) -> None:
     stored = read_split(folder, "train").arrays["attention"]
     write_shard(shard_path(folder, "train", 1), samples(2), ["other"] * SHARD_PROMPTS[2])
     assert len(stored[0:12, 0]) == 12
@@ -154,7 +154,7 @@ def test_a_shard_that_changes_meanwhile_is_not_misread(folder: Path) -> None:
         stored[12:13, 0]
 
 
-def test_a_shard_that_was_cut_off_is_named(folder: Path) -> None:
+def test_the_error_names_a_truncated_shard(folder: Path) -> None:
     path = shard_path(folder, "train", 2)
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(ValueError, match=r"train-00002\.safetensors is damaged, delete it and collect it again"):

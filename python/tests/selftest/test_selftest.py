@@ -1,18 +1,18 @@
-"""The selftest, on one backbone: CI runs it on all of them."""
+"""The selftest on one backbone; CI runs the command on all of them."""
 
 from pathlib import Path
 
 import pytest
 
 from diffusion_probe.cli import main
-from diffusion_probe.cli.local_service import NoServiceError, running_service
-from diffusion_probe.cli.selftest import selftest
+from diffusion_probe.selftest.local_service import NoServiceError, running_service
+from diffusion_probe.selftest.stages import selftest
 
 STAGES = ["collect", "train", "export", "calibrate", "evaluate", "serve", "guard"]
 
 
-def test_the_whole_way_of_one_backbone(service, capsys: pytest.CaptureFixture[str]) -> None:
-    """`service` has built what this starts."""
+def test_all_stages_pass_on_one_backbone(service, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fixture `service` builds the service that the selftest starts."""
     assert main(["selftest", "--backbone", "flux"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     rows = [line for line in lines if line[:1] == ["flux"]]
@@ -27,7 +27,7 @@ def test_a_stage_that_fails_ends_it() -> None:
         selftest(["sd15"], lambda arguments: 2)
 
 
-def test_a_missing_service_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_says_what_the_service_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: "node")
     with pytest.raises(NoServiceError, match="npm ci && npm run build"), running_service(tmp_path, checkout=tmp_path):
         pass

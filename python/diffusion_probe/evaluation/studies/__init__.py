@@ -1,0 +1,1 @@
+"""Studies of a probe from the scores beside it, with NumPy alone."""

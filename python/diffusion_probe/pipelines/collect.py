@@ -1,0 +1,125 @@
+"""The command `collect --pipeline`: load the pipeline, estimate and print the cost, and collect the shards of this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from diffusers import DiffusionPipeline
+
+from ..data.collect import Worker, collect, pending_shards
+from ..data.dataset import SPLITS
+from ..data.source import Source
+from ..metrics.quality import QualityEvaluator
+from ..metrics.registry import load_metric
+from ..probe.manifest import Metric
+from .prompts import read_prompts
+from .source import PipelineSource
+
+HOUR = 3600  # seconds
+SHARD_PROMPTS = 8  # small, since a killed process loses its shard and images of a real backbone are expensive
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+def collect_from_pipeline(
+    *,
+    pipeline: str,
+    prompts: Path,
+    folder: Path,
+    metric: str,
+    counts: Mapping[str, int | None],
+    seeds: dict[str, int],
+    steps: int,
+    at: Sequence[int],
+    layers: Sequence[str] | None,
+    batch: int,
+    name: str | None,
+    metric_range: tuple[float, float] | None,
+    dtype: str | None,
+    call: Mapping[str, Any],
+    load: Mapping[str, Any],
+) -> None:
+    """Collect the shards of this process. The arguments are the options of the command.
+
+    Per split, `counts` are the most prompts, None for all, and `seeds` the images per prompt. Raises ValueError and
+    FileNotFoundError for mistakes of the user.
+    """
+    splits = read_prompts(prompts)
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    worker = Worker(state.process_index, state.num_processes)
+    evaluator = QualityEvaluator(load_metric(metric, str(state.device)))
+    source = PipelineSource(
+        load_pipeline(pipeline, state.device, dtype, load),
+        name or (Path(pipeline).resolve().name if Path(pipeline).exists() else pipeline),
+        splits,
+        evaluator,
+        Metric(metric, metric_range, None),
+        steps,
+        at,
+        layers,
+        call,
+        batch,
+    )
+    counts = {split: min(len(splits[split]), counts[split] or len(splits[split])) for split in SPLITS}
+    if worker.is_main:
+        pending = pending_shards(source, folder, counts, shard_size=SHARD_PROMPTS)
+        samples = sum(len(shard.prompts) * seeds[shard.split] for shard in pending)
+        if pending:
+            print(cost_text(measure_cost(source, pending[0].prompts, at), samples, worker.world_size), flush=True)
+    failed_before = evaluator.failed
+    collect(source, folder, counts, seeds, at, batch, worker, SHARD_PROMPTS)
+    failed = evaluator.failed - failed_before
+    if failed:
+        print(f"{failed} images have no quality and will not be used; the first because {evaluator.first_failure}", flush=True)
+
+
+def load_pipeline(pipeline: str, device: torch.device, dtype: str | None, load: Mapping[str, Any]) -> Any:
+    """The pipeline, loaded by diffusers, on the device. Raises ValueError where diffusers cannot load it."""
+    dtype = dtype or ("float32" if device.type == "cpu" else "bfloat16")
+    try:
+        pipe = DiffusionPipeline.from_pretrained(pipeline, dtype=DTYPES[dtype], **load)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"the pipeline {pipeline} cannot be loaded: {reason}") from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device)
+
+
+@dataclass(frozen=True)
+class SampleCost:
+    """Device time and disk space of one sample."""
+
+    seconds: float
+    bytes: int
+
+
+def measure_cost(source: Source, prompts: Sequence[str], steps: Sequence[int]) -> SampleCost:
+    """Generate one sample of the longest prompt. The source has generated before, so its loading is not measured."""
+    prompt = max(prompts, key=lambda prompt: len(prompt.split()))
+    started = time.monotonic()
+    samples = source.generate([prompt], [0], steps)
+    seconds = time.monotonic() - started
+    return SampleCost(seconds, sum(array.nbytes for array in vars(samples).values() if array is not None))
+
+
+def cost_text(cost: SampleCost, samples: int, processes: int) -> str:
+    """One sentence: device hours, wall hours on several processes, and disk space."""
+    hours = samples * cost.seconds / HOUR
+    wall = "" if processes == 1 else f", {hours / processes:.2g} hours on {processes}"
+    return (
+        f"{samples} images to make: about {hours:.2g} hours of one device{wall}, and {_size(samples * cost.bytes)} on disk "
+        f"({cost.seconds:.2g} s and {_size(cost.bytes)} for one image, generated alone; batches are usually faster)"
+    )
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
