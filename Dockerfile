@@ -42,7 +42,7 @@ LABEL org.opencontainers.image.title="Diffusion Probe: demo traffic" \
 ENTRYPOINT ["node", "--enable-source-maps", "dist/demo/traffic.js"]
 
 FROM base AS service
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Diffusion Probe" \
   org.opencontainers.image.description="Scores text-to-image samples mid-denoise and decides which are worth finishing" \

@@ -1,3 +1,3 @@
 """Predict, a few denoising steps into a text-to-image run, how good the finished image will be."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
