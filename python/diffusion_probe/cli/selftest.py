@@ -24,7 +24,6 @@ from ..data.inputs import probe_inputs
 from ..data.shards import read_split
 from ..guard import ProbeGuard
 from ..pipelines.prompts import SHARES, split_of
-from ..probe.onnx_graph import torch_scores
 from ..tiny import TinyBackbone
 from ..training.checkpoint import load_probe
 from .local_service import NoServiceError, running_service
@@ -130,7 +129,7 @@ class _Run:
         """The service's scores of the test samples, beside PyTorch's on the same maps."""
         collection = read_split(self._data, "test")
         inputs = probe_inputs(collection, STEP, slice(None))
-        expected = torch_scores(load_probe(self._checkpoint)[0], inputs)
+        expected = load_probe(self._checkpoint)[0].score(inputs)
         capture_id = collection.description.capture.capture_id
         answer = client.score(
             inputs["attention"],

@@ -16,8 +16,8 @@ from diffusion_probe.data.inputs import probe_inputs
 from diffusion_probe.data.shards import read_split, shard_path, write_shard
 from diffusion_probe.data.source import Samples
 from diffusion_probe.data.stored import StoredField
+from diffusion_probe.probe.config import ProbeConfig
 from diffusion_probe.probe.manifest import Capture, Metric, Point
-from diffusion_probe.probe.network import ProbeConfig
 from diffusion_probe.training.batches import read_ahead, sample_batch, training_batch
 from diffusion_probe.training.settings import PAPER, TrainSettings
 

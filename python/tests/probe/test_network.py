@@ -8,8 +8,9 @@ import onnxruntime
 import pytest
 import torch
 
-from diffusion_probe.probe.network import Probe, ProbeConfig, fast_channels, log_scaled
-from diffusion_probe.probe.onnx_graph import export_onnx
+from diffusion_probe.probe.config import ProbeConfig
+from diffusion_probe.probe.network import Probe, fast_channels, log_scaled
+from diffusion_probe.probe.onnx_export import export_onnx
 
 CONFIGS = {
     "attention": ProbeConfig(layers=5),

@@ -8,8 +8,8 @@ from diffusion_probe.cli import main
 from diffusion_probe.data.dataset import Collection, Description
 from diffusion_probe.data.shards import shard_path, write_shard
 from diffusion_probe.data.source import Samples
+from diffusion_probe.probe.config import ProbeConfig
 from diffusion_probe.probe.manifest import Capture, Metric, Point
-from diffusion_probe.probe.network import ProbeConfig
 from diffusion_probe.training.batches import sample_batch
 from diffusion_probe.training.checkpoint import load_checkpoint
 from diffusion_probe.training.losses import probe_loss

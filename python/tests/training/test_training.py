@@ -13,7 +13,7 @@ from diffusion_probe.reference.train_reward import train_reward
 from diffusion_probe.training.checkpoint import WeightAverage, load_checkpoint, save_checkpoint
 from diffusion_probe.training.loop import trapezoid
 from diffusion_probe.training.settings import TrainSettings
-from diffusion_probe.training.train import train_probe
+from diffusion_probe.training.train_probe import train_probe
 
 TINY = BackboneConfig(grid_width=16, core_width=16, core_blocks=1, text_width=16, text_layers=1, heads=2)
 
