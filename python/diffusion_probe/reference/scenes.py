@@ -45,7 +45,11 @@ class Scene:
 
     def image(self) -> np.ndarray:
         """The painted scene, uint8 [64, 64, 3]."""
-        return paint(self.things, self.caption.background)
+        canvas = np.empty((SIZE, SIZE, 3), np.float32)
+        canvas[:] = BACKGROUNDS[self.caption.background]
+        for thing in self.things:
+            paste(canvas, sprite(thing.pictogram, thing.size), thing.x, thing.y)
+        return canvas.round().clip(0, 255).astype(np.uint8)
 
 
 def lay_out(caption: Caption, rng: np.random.Generator) -> Scene:
@@ -63,18 +67,9 @@ def lay_out(caption: Caption, rng: np.random.Generator) -> Scene:
         if valid.any():
             first = int(valid.argmax())
             pictograms = [caption.phrases[index].pictogram for index in phrase_of]
-            places = zip(pictograms, x[first], y[first], sizes[first], strict=True)
-            return Scene(caption, tuple(Thing(name, int(a), int(b), int(size)) for name, a, b, size in places))
+            things = zip(pictograms, x[first], y[first], sizes[first], strict=True)
+            return Scene(caption, tuple(Thing(name, int(across), int(down), int(size)) for name, across, down, size in things))
     return lay_out(caption, rng)
-
-
-def paint(things: tuple[Thing, ...], background: str) -> np.ndarray:
-    """Paint things on a background, in order: uint8 [64, 64, 3]."""
-    canvas = np.empty((SIZE, SIZE, 3), np.float32)
-    canvas[:] = BACKGROUNDS[background]
-    for thing in things:
-        paste(canvas, sprite(thing.pictogram, thing.size), thing.x, thing.y)
-    return canvas.round().clip(0, 255).astype(np.uint8)
 
 
 def paste(canvas: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:

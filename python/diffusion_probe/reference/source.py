@@ -41,7 +41,19 @@ class ReferenceSource:
             backbone.denoiser.compile()
         self.backbone = backbone
         self.reward = reward
-        self.capture = capture_of(backbone)
+        size = backbone.config.image_size
+        self.capture = Capture(
+            layers=backbone.config.layers,
+            height=GRID,
+            width=GRID,
+            heads="mean",
+            tokens="text without begin and padding",
+            pooling="area",
+            scheduler=f"rectified-flow euler, shift {SHIFT}",
+            total_steps=STEPS,
+            guidance=GUIDANCE,
+            resolution=(size, size),
+        )
 
     @classmethod
     def load(cls, folder: Path, backbone: Path | None = None, reward: Path | None = None, compiled: bool = False) -> Self:
@@ -86,23 +98,6 @@ class ReferenceSource:
     def _quality(self, images: Tensor, ids: Tensor) -> Tensor:
         """The quality of images after rounding to 8-bit colours, as in a saved file."""
         return self.reward(to_bytes(images).float() / 127.5 - 1, ids).float()
-
-
-def capture_of(backbone: Backbone) -> Capture:
-    """The capture settings: every cross-attention layer, pooled to one grid."""
-    size = backbone.config.image_size
-    return Capture(
-        layers=backbone.config.layers,
-        height=GRID,
-        width=GRID,
-        heads="mean",
-        tokens="text without begin and padding",
-        pooling="area",
-        scheduler=f"rectified-flow euler, shift {SHIFT}",
-        total_steps=STEPS,
-        guidance=GUIDANCE,
-        resolution=(size, size),
-    )
 
 
 def grid_maps(maps: list[Tensor], grid: int) -> Tensor:

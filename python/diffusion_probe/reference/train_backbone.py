@@ -50,7 +50,7 @@ def train_backbone(
         warm_up_steps=200,
         cool_down_share=0.4,
         save_every=250,
-        average_decay=0.999,
+        ema_decay=0.999,
         weight_decay=0.01,
         betas=(0.9, 0.98),
         milestones=milestones,

@@ -23,13 +23,7 @@ def train_reward(checkpoint: Path, steps: int, seed: int = 0, batch: int = BATCH
     torch.manual_seed(seed)
     detector = Detector(width).to(memory_format=torch.channels_last)
     schedule = Schedule(
-        steps=steps,
-        learning_rate=1.5e-3,
-        warm_up_steps=100,
-        cool_down_share=0.4,
-        save_every=250,
-        average_decay=0.998,
-        weight_decay=0.02,
+        steps, learning_rate=1.5e-3, warm_up_steps=100, cool_down_share=0.4, save_every=250, ema_decay=0.998, weight_decay=0.02
     )
 
     def loss_of(step: int) -> Tensor:

@@ -27,7 +27,7 @@ class Schedule:
     warm_up_steps: int
     cool_down_share: float
     save_every: int
-    average_decay: float
+    ema_decay: float
     weight_decay: float
     betas: tuple[float, float] = (0.9, 0.999)
     milestones: Collection[int] = ()  # steps at which a copy of the checkpoint is kept
@@ -50,7 +50,7 @@ class TrainingLoop:
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=schedule.learning_rate, betas=schedule.betas, weight_decay=schedule.weight_decay, fused=True
         )
-        self.average = WeightAverage(model, schedule.average_decay)
+        self.average = WeightAverage(model, schedule.ema_decay)
         self.first = 0
         saved = load_checkpoint(checkpoint)
         if saved:

@@ -57,7 +57,7 @@ def train_probe(data: Path, checkpoint: Path, settings: TrainSettings, vocabular
         warm_up_steps=200,
         cool_down_share=0.5,
         save_every=500,
-        average_decay=0.998,
+        ema_decay=0.998,
         weight_decay=settings.weight_decay,
     )
     metadata = {"config": asdict(config), "layers": layers, "settings": asdict(settings)}

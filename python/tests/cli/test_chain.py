@@ -44,7 +44,7 @@ def test_the_selftest_is_a_request_with_the_expected_scores(world) -> None:
     assert scores == pytest.approx(manifest["selftest"]["scores"], abs=manifest["selftest"]["tolerance"])
 
 
-def test_the_calibration_is_sorted_and_holds_one_good_sample_per_prompt(world) -> None:
+def test_the_calibration_is_sorted_and_holds_at_most_one_good_sample_per_prompt(world) -> None:
     collection = read_split(world.data, "calibration")
     rng = np.random.default_rng(0)
     quality = rng.random(collection.quality.shape).astype(np.float32)
