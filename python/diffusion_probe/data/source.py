@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..probe.manifest import Capture, Metric, Point
+from ..probe.manifest import Capture, DecisionPoint, Metric
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Source(Protocol):
     capture: Capture
     metric: Metric
 
-    def points(self, steps: Sequence[int]) -> tuple[Point, ...]:
+    def points(self, steps: Sequence[int]) -> tuple[DecisionPoint, ...]:
         """The timesteps of steps counted from 1."""
         ...
 

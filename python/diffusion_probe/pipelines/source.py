@@ -13,7 +13,7 @@ from PIL.Image import Image
 from ..capture import AttentionCapture, CaptureRun
 from ..data.shards import join
 from ..data.source import Samples
-from ..probe.manifest import Capture, Metric, Point
+from ..probe.manifest import Capture, DecisionPoint, Metric
 
 Judged = Callable[[Sequence[Image], Sequence[str]], np.ndarray]
 """Images and the prompt of each, to the quality of each, float32, nan where there is none."""
@@ -61,8 +61,8 @@ class PipelineSource:
         self.capture: Capture = first.settings
         self._timesteps = {step: captured.timestep for step, captured in first.steps.items()}
 
-    def points(self, steps: Sequence[int]) -> tuple[Point, ...]:
-        return tuple(Point(step, round(self._timesteps[step], 3)) for step in steps)
+    def points(self, steps: Sequence[int]) -> tuple[DecisionPoint, ...]:
+        return tuple(DecisionPoint(step, round(self._timesteps[step], 3)) for step in steps)
 
     def prompts(self, split: str, count: int) -> list[str]:
         return list(self._splits[split][:count])

@@ -60,8 +60,8 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Point:
-    """A decision point: `step` counts denoiser calls from 1, `timestep` is the backbone's own number at that call."""
+class DecisionPoint:
+    """`step` counts denoiser calls from 1, `timestep` is the backbone's own number at that call."""
 
     step: int
     timestep: float

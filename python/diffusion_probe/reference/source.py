@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..data.source import Samples
 from ..devices import mixed_precision
-from ..probe.manifest import Capture, Metric, Point
+from ..probe.manifest import Capture, DecisionPoint, Metric
 from .backbone import TIMESTEPS, Backbone, pad_ids
 from .captions import tokenize
 from .onnx_import import load_onnx_backbone, load_onnx_reward
@@ -64,9 +64,9 @@ class ReferenceSource:
             compiled,
         )
 
-    def points(self, steps: Sequence[int]) -> tuple[Point, ...]:
+    def points(self, steps: Sequence[int]) -> tuple[DecisionPoint, ...]:
         levels = noise_levels()
-        return tuple(Point(step, round(float(levels[step - 1]) * TIMESTEPS, 3)) for step in steps)
+        return tuple(DecisionPoint(step, round(float(levels[step - 1]) * TIMESTEPS, 3)) for step in steps)
 
     def prompts(self, split: str, count: int) -> list[str]:
         return [caption.text() for caption in distinct_captions(split, count, PROMPT_SEED)]

@@ -17,14 +17,14 @@ from diffusion_probe.data.shards import read_split, shard_path, write_shard
 from diffusion_probe.data.source import Samples
 from diffusion_probe.data.stored import StoredField
 from diffusion_probe.probe.config import ProbeConfig
-from diffusion_probe.probe.manifest import Capture, Metric, Point
+from diffusion_probe.probe.manifest import Capture, DecisionPoint, Metric
 from diffusion_probe.training.batches import read_ahead, sample_batch, training_batch
 from diffusion_probe.training.settings import PAPER, TrainSettings
 
 LAYERS, GRID, SEEDS = 3, 8, 4
 SHARD_PROMPTS = (3, 2, 4)
 TOKENS = (5, 7, 2)  # of the shards
-POINTS = (Point(1, 900.0), Point(2, 600.0))
+POINTS = (DecisionPoint(1, 900.0), DecisionPoint(2, 600.0))
 CPU = torch.device("cpu")
 
 

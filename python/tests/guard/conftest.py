@@ -19,7 +19,7 @@ from diffusion_probe.data.dataset import Collection, Description
 from diffusion_probe.evaluation.calibrate import calibration_at
 from diffusion_probe.guard import ProbeGuard
 from diffusion_probe.probe.config import ProbeConfig
-from diffusion_probe.probe.manifest import Metric, Point, write_manifest
+from diffusion_probe.probe.manifest import DecisionPoint, Metric, write_manifest
 from diffusion_probe.probe.network import Probe
 from diffusion_probe.probe.onnx_export import export_onnx
 from diffusion_probe.tiny import TINY, TinyBackbone
@@ -75,7 +75,7 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
     layers = list(text_layers(backbone.pipe))[-2:]
     run = AttentionCapture(backbone.pipe, layers, STEPS, (CONFIG.grid, CONFIG.grid))(**backbone.arguments())
     inputs = {step: inputs_of(run, step) for step in STEPS}
-    points = tuple(Point(step, run.steps[step].timestep) for step in STEPS)
+    points = tuple(DecisionPoint(step, run.steps[step].timestep) for step in STEPS)
     description = Description(backbone.name, run.settings, METRIC, points, {"calibration": 1})
     (folder / "selftest.safetensors").write_bytes(save(inputs[2], {"capture_id": run.settings.capture_id}))
     manifest: dict[str, Any] = {

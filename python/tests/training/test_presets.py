@@ -9,7 +9,7 @@ from diffusion_probe.data.dataset import Collection, Description
 from diffusion_probe.data.shards import shard_path, write_shard
 from diffusion_probe.data.source import Samples
 from diffusion_probe.probe.config import ProbeConfig
-from diffusion_probe.probe.manifest import Capture, Metric, Point
+from diffusion_probe.probe.manifest import Capture, DecisionPoint, Metric
 from diffusion_probe.training.batches import sample_batch
 from diffusion_probe.training.checkpoint import load_checkpoint
 from diffusion_probe.training.losses import probe_loss
@@ -21,7 +21,9 @@ PROMPTS, SEEDS, TOKENS, GRID = 12, 8, 3, 8
 def description(layers: int) -> Description:
     names = tuple(f"block.{index}" for index in range(layers))
     capture = Capture(names, GRID, GRID, "mean", "all", "area", "none", 4, 1.0, (32, 32))
-    return Description("made up", capture, Metric("chance", None, None), (Point(1, 900.0), Point(2, 600.0)), {"train": SEEDS})
+    return Description(
+        "made up", capture, Metric("chance", None, None), (DecisionPoint(1, 900.0), DecisionPoint(2, 600.0)), {"train": SEEDS}
+    )
 
 
 def samples(layers: int) -> Samples:
