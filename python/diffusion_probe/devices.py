@@ -1,4 +1,4 @@
-"""Which device a command computes on, and where it may compute in bfloat16."""
+"""Chooses the device of a command, and whether to compute in bfloat16."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 def device_named(name: str) -> torch.device:
-    """`cpu`, `cuda`, `cuda:1` and so on; `auto` is cuda where there is one. Raises ValueError for one that is not there."""
+    """The device `cpu`, `cuda`, `cuda:1` ...; `auto` is cuda if available, else cpu. Raises ValueError for a missing device."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -19,10 +19,9 @@ def device_named(name: str) -> torch.device:
 
 
 def mixed_precision(device: torch.device | str = "cpu") -> torch.autocast:
-    """A context that computes in bfloat16 where that is faster: on accelerators, and on CPUs with AVX-512.
+    """An autocast context with bfloat16 where that is faster: on accelerators, and on CPUs with AVX-512.
 
-    On other CPUs PyTorch multiplies bfloat16 without its fast kernels: with AVX2 alone, images of the reference world
-    took six times as long as in float32.
+    See docs/adr/0071-bfloat16-only-where-it-is-faster.md.
     """
     kind = torch.device(device).type
     is_faster = kind != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")

@@ -1,4 +1,4 @@
-"""The committed backbone, reward and probe are whole, and still do on fresh samples what they are for."""
+"""The committed backbone, reward and probes match their hashes, and the probes still rank newly generated samples."""
 
 import json
 from pathlib import Path
@@ -19,13 +19,13 @@ REFERENCE = ROOT / "reference"
 PROBES = sorted((ROOT / "models").glob("*/*/probe.json"))
 MAX_REFERENCE_BYTES = 40_000_000
 MAX_PROBE_BYTES = 5_000_000
-COLLECTED_PROMPTS = 6000  # of the training split, at most: those behind them are fresh
+COLLECTED_PROMPTS = 6000  # no probe was trained on prompts of the training split after this one
 FRESH_PROMPTS, SEEDS, STEP = 16, 8, 10
-# Well below what the report says, since these are few prompts.
+# Well below the reports' figures, since these are few prompts.
 LEAST_SRCC, LEAST_PAIRWISE = 0.5, 0.65
 
 
-def test_the_reference_world_is_the_one_described() -> None:
+def test_the_reference_world_matches_its_hashes() -> None:
     description = json.loads((REFERENCE / "reference.json").read_text())
     for name, expected in description["files"].items():
         assert sha256_of(REFERENCE / name) == expected, name
@@ -33,7 +33,7 @@ def test_the_reference_world_is_the_one_described() -> None:
 
 
 @pytest.mark.parametrize("path", PROBES, ids=lambda path: f"{path.parts[-3]}@{path.parts[-2]}")
-def test_every_probe_is_whole_and_made_for_it(path: Path) -> None:
+def test_every_probe_matches_its_hashes_and_reads_layers_of_the_reference_backbone(path: Path) -> None:
     manifest = json.loads(path.read_text())
     for name, expected in manifest["files"].items():
         assert sha256_of(path.parent / name) == expected, name
@@ -45,7 +45,7 @@ def test_every_probe_is_whole_and_made_for_it(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def fresh() -> Collection:
-    """Samples of captions that no probe was trained, calibrated or judged on."""
+    """Samples of captions that no probe was trained, calibrated or evaluated on."""
     source = ReferenceSource.load(REFERENCE)
     prompts = source.prompts("train", COLLECTED_PROMPTS + FRESH_PROMPTS)[COLLECTED_PROMPTS:]
     repeated = [prompt for prompt in prompts for _ in range(SEEDS)]
@@ -54,7 +54,7 @@ def fresh() -> Collection:
 
 
 @pytest.mark.parametrize("path", PROBES, ids=lambda path: f"{path.parts[-3]}@{path.parts[-2]}")
-def test_every_probe_tells_good_from_bad_on_fresh_samples(path: Path, fresh: Collection) -> None:
+def test_every_probe_ranks_new_samples(path: Path, fresh: Collection) -> None:
     probe = OnnxProbe(path.parent)
     collection = with_layers(fresh, probe.manifest["capture"]["layers"])
     scores, quality = score_collection(probe, collection, STEP), collection.quality

@@ -1,4 +1,4 @@
-"""Commands compute on the device that was asked for, and in bfloat16 only where that is faster."""
+"""Commands compute on the requested device, and in bfloat16 only on processors with fast kernels for it."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from diffusion_probe.devices import device_named, mixed_precision
 @pytest.mark.parametrize(
     ("capability", "dtype"), [("AVX2", torch.float32), ("DEFAULT", torch.float32), ("AVX512", torch.bfloat16)]
 )
-def test_a_cpu_computes_in_bfloat16_where_it_has_the_kernels(
+def test_a_cpu_computes_in_bfloat16_only_with_avx512(
     capability: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
@@ -17,7 +17,7 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_the_kernels(
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_the_error_names_a_missing_device() -> None:
     assert device_named("cpu").type == "cpu"
     with pytest.raises(ValueError, match="the device cuda:99 cannot be used"):
         device_named("cuda:99")

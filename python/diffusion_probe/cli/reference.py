@@ -42,44 +42,45 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
 def _scenes(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from ..reference.scenes import sample_scene
-    from ..reference.sheet import write_sheet
+    from ..reference.contact_sheet import write_contact_sheet
+    from ..reference.scenes import lay_out
+    from ..reference.splits import sample_caption
 
     rng = np.random.default_rng(options.seed)
-    painted = [sample_scene(rng) for _ in range(options.count)]
-    write_sheet(options.out, [scene.image() for scene in painted], [scene.request.caption() for scene in painted])
+    painted = [lay_out(sample_caption(rng), rng) for _ in range(options.count)]
+    write_contact_sheet(options.out, [scene.image() for scene in painted], [scene.caption.text() for scene in painted])
     print(options.out)
 
 
 def _train_backbone(options: argparse.Namespace) -> None:
-    from ..reference.restore import restore_backbone
+    from ..reference.onnx_import import load_onnx_backbone
     from ..reference.train_backbone import train_backbone as run
 
-    start = restore_backbone(options.start_from) if options.start_from else None
+    start = load_onnx_backbone(options.start_from) if options.start_from else None
     run(options.backbone, options.training_steps, options.seed, compiled=not options.no_compile, start=start)
 
 
 def _train_reward(options: argparse.Namespace) -> None:
     from ..reference.train_reward import train_reward as run
-    from ..reference.train_reward import validate_reward
+    from ..reference.validate_reward import validate_reward
 
     report = validate_reward(run(options.reward, options.training_steps, options.seed))
     print(report.text())
 
 
 def _sample(options: argparse.Namespace) -> None:
-    from ..reference.sheet import write_sheet
+    from ..reference.contact_sheet import write_contact_sheet
 
     source = reference_source(options)
     prompts = source.prompts(options.split, options.count)
     samples = source.generate(prompts, [0] * len(prompts), (5,))
     labels = [f"{quality:.2f} {prompt}" for quality, prompt in zip(samples.quality, prompts, strict=True)]
-    write_sheet(options.out, list(samples.image.transpose(0, 2, 3, 1)), labels)
+    write_contact_sheet(options.out, list(samples.image.transpose(0, 2, 3, 1)), labels)
     print(options.out)
 
 
 def _export_reference(options: argparse.Namespace) -> None:
-    from ..reference.export import export_reference as run
+    from ..reference.onnx_export import export_reference as run
     from ..reference.source import ReferenceSource
 
     trained = RUNS / "reward.pt"

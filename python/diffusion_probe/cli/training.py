@@ -32,9 +32,9 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from ..devices import device_named
-    from ..reference.language import VOCABULARY
+    from ..reference.captions import VOCABULARY
     from ..training.settings import PAPER, TrainSettings
-    from ..training.train import train_probe
+    from ..training.train_probe import train_probe
 
     preset = PAPER if options.preset == "paper" else {}
     if options.ranking_weight is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..probe.manifest import Capture, Metric, Point
+from ..probe.manifest import Capture, DecisionPoint, Metric
 from .lazy_array import LazyArray
 from .source import Source
 
@@ -26,7 +26,7 @@ class Description:
     backbone: str
     capture: Capture
     metric: Metric
-    points: tuple[Point, ...]
+    points: tuple[DecisionPoint, ...]
     seeds: dict[str, int]  # per split: samples per prompt
 
     def write(self, folder: Path) -> None:
@@ -56,7 +56,7 @@ class Description:
             backbone=fields["backbone"],
             capture=Capture.from_dict(fields["capture"]),
             metric=Metric.from_dict(fields["metric"]),
-            points=tuple(Point(**point) for point in fields["points"]),
+            points=tuple(DecisionPoint(**point) for point in fields["points"]),
             seeds=fields["seeds"],
         )
 

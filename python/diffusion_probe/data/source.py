@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..probe.manifest import Capture, Metric, Point
+from ..probe.manifest import Capture, DecisionPoint, Metric
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Source(Protocol):
     capture: Capture
     metric: Metric
 
-    def points(self, steps: Sequence[int]) -> tuple[Point, ...]:
-        """Steps, counted from 1, with their timesteps."""
+    def points(self, steps: Sequence[int]) -> tuple[DecisionPoint, ...]:
+        """The timesteps of steps counted from 1."""
         ...
 
     def prompts(self, split: str, count: int) -> list[str]:

@@ -1,5 +1,6 @@
-"""What capture costs: time beside a plain step, memory, and bytes on the wire."""
+"""Measures what capture costs: time, memory, and bytes of a request."""
 
-from .command import overhead, tables
+from .measure import overhead
+from .tables import tables
 
 __all__ = ["overhead", "tables"]

@@ -1,6 +1,6 @@
-"""The denoisers of the supported backbones at their true sizes, and one call of each.
+"""The denoisers of the supported backbones at full size, and the arguments of one call of each.
 
-They are made on PyTorch's meta device, where tensors have shapes and no values: nothing is downloaded, stored or computed.
+They are built on PyTorch's meta device, where tensors have shapes but no values: nothing is downloaded, allocated or computed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
-CAPTION = 24  # tokens of a caption of some twenty words, its end of text included
-CLIP_LONGEST, T5_LONGEST, FLUX_LONGEST, QWEN_LONGEST = 76, 256, 512, 512  # where the pipelines cut, begin left out
+CAPTION = 24  # tokens of a caption of about twenty words, including its end token
+CLIP_LONGEST, T5_LONGEST, FLUX_LONGEST, QWEN_LONGEST = 76, 256, 512, 512  # where the pipelines truncate, without the begin token
 
 
 @dataclass(frozen=True)
-class TrueBackbone:
-    """A denoiser as its model card has it. What is built inside `with torch.device(...)` lies there."""
+class FullSizeBackbone:
+    """A denoiser with the sizes of its model card. Build it inside `with torch.device("meta")`."""
 
-    pixels: int  # of a side of the image
-    passes: int  # rows of the denoiser per image and step, guided as usual
-    text: tuple[int, int]  # tokens that a probe gets of a usual caption, and of the longest
+    pixels: int  # per side of the image
+    rows: int  # of the denoiser's batch per image, with the usual guidance
+    tokens: tuple[int, int]  # that a probe receives for a usual caption, and for the longest
     denoiser: Callable[[], nn.Module]
-    call: Callable[[], dict[str, Any]]  # arguments of a call for one row
+    call: Callable[[], dict[str, Any]]  # the arguments of a call with one row
 
 
 def _sd15() -> nn.Module:
@@ -73,16 +73,12 @@ def _sd35_medium() -> nn.Module:
 
 
 def _unet_call(side: int, width: int, **more: Callable[[], Any]) -> Callable[[], dict[str, Any]]:
-    def call() -> dict[str, Any]:
-        text = torch.zeros(1, 77, width)
-        return {
-            "sample": torch.zeros(1, 4, side, side),
-            "timestep": torch.zeros(1),
-            "encoder_hidden_states": text,
-            **{name: make() for name, make in more.items()},
-        }
-
-    return call
+    return lambda: {
+        "sample": torch.zeros(1, 4, side, side),
+        "timestep": torch.zeros(1),
+        "encoder_hidden_states": torch.zeros(1, 77, width),
+        **{name: make() for name, make in more.items()},
+    }
 
 
 def _added() -> dict[str, Tensor]:
@@ -111,7 +107,7 @@ def _flux_call() -> dict[str, Any]:
 
 
 def _qwen_call() -> dict[str, Any]:
-    """Its text is as long as the prompt, with what the chat template puts behind it."""
+    """The text is the prompt and four tokens of the chat template after it."""
     return {
         "hidden_states": torch.zeros(1, 64 * 64, 64),
         "timestep": torch.zeros(1),
@@ -120,11 +116,11 @@ def _qwen_call() -> dict[str, Any]:
     }
 
 
-TRUE = {
-    "sd15": TrueBackbone(512, 2, (CAPTION, CLIP_LONGEST), _sd15, _unet_call(64, 768)),
-    "sdxl": TrueBackbone(1024, 2, (CAPTION, CLIP_LONGEST), _sdxl, _unet_call(128, 2048, added_cond_kwargs=_added)),
-    # Its prompt is read twice, by CLIP and by T5, and a probe gets both.
-    "sd3": TrueBackbone(1024, 2, (2 * CAPTION, CLIP_LONGEST + T5_LONGEST), _sd35_medium, _sd3_call),
-    "flux": TrueBackbone(1024, 1, (CAPTION, FLUX_LONGEST), lambda: FluxTransformer2DModel(guidance_embeds=True), _flux_call),
-    "qwen-image": TrueBackbone(1024, 2, (CAPTION, QWEN_LONGEST), QwenImageTransformer2DModel, _qwen_call),
+FULL_SIZE = {
+    "sd15": FullSizeBackbone(512, 2, (CAPTION, CLIP_LONGEST), _sd15, _unet_call(64, 768)),
+    "sdxl": FullSizeBackbone(1024, 2, (CAPTION, CLIP_LONGEST), _sdxl, _unet_call(128, 2048, added_cond_kwargs=_added)),
+    # CLIP and T5 both encode the prompt, and a probe receives the tokens of both.
+    "sd3": FullSizeBackbone(1024, 2, (2 * CAPTION, CLIP_LONGEST + T5_LONGEST), _sd35_medium, _sd3_call),
+    "flux": FullSizeBackbone(1024, 1, (CAPTION, FLUX_LONGEST), lambda: FluxTransformer2DModel(guidance_embeds=True), _flux_call),
+    "qwen-image": FullSizeBackbone(1024, 2, (CAPTION, QWEN_LONGEST), QwenImageTransformer2DModel, _qwen_call),
 }

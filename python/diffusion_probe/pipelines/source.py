@@ -13,7 +13,7 @@ from ..capture import AttentionCapture, CaptureRun
 from ..data.shards import join
 from ..data.source import Samples
 from ..metrics.quality import QualityEvaluator
-from ..probe.manifest import Capture, Metric, Point
+from ..probe.manifest import Capture, DecisionPoint, Metric
 
 # Arguments of a pipeline that the source sets; `call` may hold any other.
 OWN_ARGUMENTS = ("prompt", "num_images_per_prompt", "num_inference_steps", "generator", "output_type", "return_dict")
@@ -58,8 +58,8 @@ class PipelineSource:
         self.capture: Capture = first.settings
         self._timesteps = {step: captured.timestep for step, captured in first.steps.items()}
 
-    def points(self, steps: Sequence[int]) -> tuple[Point, ...]:
-        return tuple(Point(step, round(self._timesteps[step], 3)) for step in steps)
+    def points(self, steps: Sequence[int]) -> tuple[DecisionPoint, ...]:
+        return tuple(DecisionPoint(step, round(self._timesteps[step], 3)) for step in steps)
 
     def prompts(self, split: str, count: int) -> list[str]:
         return list(self._splits[split][:count])

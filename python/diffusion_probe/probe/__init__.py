@@ -1,1 +1,1 @@
-"""A probe: its network, its folder (manifest and ONNX file), and the scores that ONNX Runtime computes with it."""
+"""A probe: its manifest, its network, and its ONNX file."""

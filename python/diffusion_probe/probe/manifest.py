@@ -1,4 +1,4 @@
-"""The contract between training and serving: what `probe.json` says, how attention was captured, and the hash that ties them."""
+"""The manifest of a probe, `probe.json`: its types, its hashes, and how it is read and written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DTYPES = {"F16": np.float16, "F32": np.float32, "U8": np.uint8, "I64": np.int64}
 
 @dataclass(frozen=True)
 class Capture:
-    """How attention was captured. Maps captured in another way mean something else to a probe, whatever their shape."""
+    """How attention was captured. A probe scores only maps that were captured in the same way: equal shapes are not enough."""
 
     layers: tuple[str, ...]
     height: int
@@ -46,7 +46,7 @@ class Capture:
 class Metric:
     """The quality a probe predicts: its name, its range, and the value from which an image counts as good.
 
-    A data set may leave range and `good_at` open (None): they are then fixed on its training split. A probe has both.
+    In a data set, range and `good_at` may be None: training and export then take them from its training split.
     """
 
     name: str
@@ -60,38 +60,26 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Point:
-    """A moment of a run: `step` counts denoiser calls from 1, `timestep` is the backbone's own number at that call."""
+class DecisionPoint:
+    """`step` counts denoiser calls from 1, `timestep` is the backbone's own number at that call."""
 
     step: int
     timestep: float
 
 
-@dataclass(frozen=True)
-class Signal:
-    """An input of the probe's ONNX graph. Axes are numbers, "batch" or "tokens"."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys, no spaces, and whole numbers without a fraction, as JavaScript's JSON.stringify prints them."""
+    """JSON with sorted keys, no spaces, and numbers as JavaScript's JSON.stringify prints them: 3.0 becomes 3."""
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a probe's folder. Raises FileNotFoundError, naming what is missing."""
+    """The manifest of a probe's folder. Raises FileNotFoundError without a probe.json."""
     path = folder / "probe.json"
     if not path.exists():
         raise FileNotFoundError(f"no probe.json in {folder}: run 'diffusion-probe export' first")
@@ -99,13 +87,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write `probe.json` with the hashes of the files it names."""
+    """Write `probe.json`, with the hashes of the files that it lists."""
     manifest["files"] = {name: sha256_of(folder / name) for name in sorted(manifest["files"])}
     (folder / "probe.json").write_text(to_json(manifest))
 
 
 def to_json(value: Any) -> str:
-    """JSON for people to read; a figure that does not exist (nan) is null."""
+    """Indented JSON; a number that is not finite is null."""
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -1,69 +1,27 @@
 """The probe: a small CNN over early cross-attention maps and the timestep that predicts the finished image's quality.
 
-One network is shared by all tokens; the tokens see each other at every place (which maps overlap, which place nobody claims)
-and then as a sequence. Masked tokens and padding change nothing.
+The same convolutions run on every token's maps. Tokens exchange information twice: at each position of the grid, by mean and
+maximum over tokens, and then as a sequence, by self-attention. Masked tokens do not change the score.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .manifest import Signal
+from .config import EXTRA_SIGNALS, PREVIEW, TOKEN_IDS, ProbeConfig
 
-# Probabilities span orders of magnitude; their logarithm, from this floor to 1, is brought to [-1, 1] beside the raw values.
-LOG_FLOOR = 1e-4
-RAW_SCALE = 4.0
-PREVIEW, TOKEN_IDS = "preview", "token_ids"
-EXTRA_SIGNALS = (PREVIEW, TOKEN_IDS)
-
-
-@dataclass(frozen=True)
-class ProbeConfig:
-    """Sizes and inputs of a probe. `grid` is the side of the maps; `signals` are inputs beyond attention and timestep."""
-
-    layers: int
-    grid: int = 16
-    width: int = 32
-    token_width: int = 128
-    mixers: int = 2
-    heads: int = 4
-    metric_range: tuple[float, float] = (0.0, 1.0)
-    signals: tuple[str, ...] = ()
-    vocabulary: int = 0  # token ids, where `token_ids` is among the signals
-    preview_size: int = 64  # pixels, where `preview` is
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields, for a checkpoint."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> ProbeConfig:
-        """Read back what `as_dict` wrote."""
-        return cls(**{**fields, "metric_range": tuple(fields["metric_range"]), "signals": tuple(fields["signals"])})
-
-    def inputs(self) -> tuple[Signal, ...]:
-        """The inputs of the exported graph, in the order of `Probe.forward`."""
-        extra = {
-            PREVIEW: Signal(PREVIEW, "F16", ("batch", 3, self.preview_size, self.preview_size)),
-            TOKEN_IDS: Signal(TOKEN_IDS, "I64", ("batch", "tokens")),
-        }
-        return (
-            Signal("attention", "F16", ("batch", self.layers, "tokens", self.grid, self.grid)),
-            Signal("token_mask", "U8", ("batch", "tokens")),
-            Signal("timestep", "F32", ("batch",)),
-            *(extra[name] for name in self.signals),
-        )
+LOG_FLOOR = 1e-4  # smaller probabilities count as this one in the logarithmic channels
+RAW_SCALE = 4.0  # factor of the raw channels beside the logarithmic ones, which lie in [-1, 1]
 
 
 class Probe(nn.Module):
-    """Attention, token mask, timestep and the declared signals to a score within the metric's range."""
+    """Predicts a score within the metric's range. The names of its layers are keys of checkpoints and of exported weights."""
 
     def __init__(self, config: ProbeConfig):
         super().__init__()
@@ -80,7 +38,7 @@ class Probe(nn.Module):
         self.shrink = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)
         self.coarse = Residual(2 * width)
         self.fold = nn.Linear(2 * width * side * side, token_width)
-        self.mixers = nn.ModuleList(Mixer(token_width, config.heads) for _ in range(config.mixers))
+        self.mixers = nn.ModuleList(TransformerBlock(token_width, config.heads) for _ in range(config.mixers))
         self.head = nn.Sequential(
             nn.LayerNorm(2 * token_width), nn.Linear(2 * token_width, token_width), nn.SiLU(), nn.Linear(token_width, 1)
         )
@@ -96,25 +54,26 @@ class Probe(nn.Module):
         """Scores, float32 [batch].
 
         `attention` [batch, layers, tokens, grid, grid] probabilities, float16 or float32; `token_mask` [batch, tokens]
-        uint8, 1 = real; `timestep` [batch] float32 in the backbone's own unit; `signals` as the configuration orders them.
+        uint8, 1 = real; `timestep` [batch] float32 in the backbone's own unit; `signals` in the order of `config.signals`:
+        `preview` [batch, 3, preview_size, preview_size] in [-1, 1], `token_ids` [batch, tokens] int64.
         """
         extra = dict(zip(self.config.signals, signals, strict=True))
         batch, tokens = attention.shape[0], attention.shape[2]
         mask = token_mask.float()
         maps = attention.transpose(1, 2).flatten(0, 1).float()
-        scale, shift, place = self.time(timestep_features(timestep)).split(
+        scale, shift, token_shift = self.time(timestep_features(timestep)).split(
             [self.config.width, self.config.width, self.config.token_width], dim=1
         )
-        x = self.stem_of(maps).unflatten(0, (batch, tokens))
+        x = self.apply_stem(maps).unflatten(0, (batch, tokens))
         x = x * (1 + scale[:, None, :, None, None]) + shift[:, None, :, None, None]
         if PREVIEW in extra:
             x = x + self.preview(extra[PREVIEW].float())[:, None]
         x = self.fine(F.relu(x).flatten(0, 1)).unflatten(0, (batch, tokens))
         real = mask[:, :, None, None, None]
-        others = torch.cat([(x * real).sum(dim=1) / real.sum(dim=1).clamp(min=1), (x * real).amax(dim=1)], dim=1)
-        x = F.relu(x + self.crowd(others)[:, None])
+        pooled = torch.cat([(x * real).sum(dim=1) / real.sum(dim=1).clamp(min=1), (x * real).amax(dim=1)], dim=1)
+        x = F.relu(x + self.crowd(pooled)[:, None])
         x = self.coarse(F.relu(self.shrink(x.flatten(0, 1))))
-        vectors = self.fold(x.flatten(1)).unflatten(0, (batch, tokens)) + place[:, None]
+        vectors = self.fold(x.flatten(1)).unflatten(0, (batch, tokens)) + token_shift[:, None]
         vectors = vectors + sequence_features(mask, self.config.token_width)
         if TOKEN_IDS in extra:
             vectors = vectors + self.words(extra[TOKEN_IDS])
@@ -132,11 +91,18 @@ class Probe(nn.Module):
         low, high = self.config.metric_range
         return low + (high - low) * self.head(pooled)[:, 0].sigmoid()
 
-    def stem_of(self, maps: Tensor) -> Tensor:
-        """The stem over the raw maps [n, layers, grid, grid] beside their logarithms: float32 [n, width, grid / 2, grid / 2].
+    @torch.no_grad()
+    def score(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Scores, float32 [batch], for arrays with the names, dtypes and shapes of `config.inputs()`."""
+        device = next(self.parameters()).device
+        tensors = [torch.from_numpy(np.ascontiguousarray(inputs[spec.name])).to(device) for spec in self.config.inputs()]
+        return self(*tensors).cpu().numpy()
 
-        One convolution in as many pieces as ONNX Runtime's fast ones want: for nine layers that saves an eighth to a
-        fifth of a run.
+    def apply_stem(self, maps: Tensor) -> Tensor:
+        """Convolve raw maps [n, layers, grid, grid] and their logarithms: float32 [n, width, grid / 2, grid / 2].
+
+        The convolution is a sum over slices of its input channels, which ONNX Runtime computes faster.
+        See docs/adr/0070-split-the-probes-first-convolution.md.
         """
         raw, logarithmic = self.stem.weight.split(self.config.layers, dim=1)
         weight = torch.cat([raw * RAW_SCALE, logarithmic], dim=1)
@@ -144,15 +110,13 @@ class Probe(nn.Module):
         channels = torch.cat([maps, log_scaled(maps)], dim=1).split(sizes, dim=1)
         steps = {"stride": self.stem.stride, "padding": self.stem.padding}
         biases = [self.stem.bias, *[None] * (len(sizes) - 1)]
-        pieces = [
-            F.conv2d(piece, part, bias, **steps)
-            for piece, part, bias in zip(channels, weight.split(sizes, dim=1), biases, strict=True)
-        ]
-        return sum(pieces[1:], pieces[0])
+        slices = zip(channels, weight.split(sizes, dim=1), biases, strict=True)
+        sums = [F.conv2d(x, slice_weight, bias, **steps) for x, slice_weight, bias in slices]
+        return sum(sums[1:], sums[0])
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
+    """Two 3x3 convolutions with a residual connection."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -163,8 +127,8 @@ class Residual(nn.Module):
         return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
 
-class Mixer(nn.Module):
-    """A transformer block over tokens."""
+class TransformerBlock(nn.Module):
+    """A pre-norm transformer block over tokens."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -186,16 +150,16 @@ class Mixer(nn.Module):
 
 
 def log_scaled(probabilities: Tensor) -> Tensor:
-    """The logarithm of probabilities, from LOG_FLOOR to 1 brought to [-1, 1]."""
+    """The logarithm of probabilities, scaled so that LOG_FLOOR maps to -1 and 1 to 1."""
     span = -math.log(LOG_FLOOR)
     return probabilities.clamp(min=LOG_FLOOR).log() * (2 / span) + 1
 
 
 def fast_channels(channels: int) -> list[int]:
-    """Input channels cut into pieces that ONNX Runtime convolves fast with AVX2 and with AVX-512.
+    """Split a number of input channels into sizes for which ONNX Runtime has fast convolutions.
 
-    Its fast convolutions (NCHWc) take a multiple of as many channels as a vector register holds floats, 8 or 16, or fewer.
-    https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/optimizer/nchwc_transformer.cc
+    Its NCHWc convolutions need fewer channels than a vector register holds floats (8 with AVX2, 16 with AVX-512), or a
+    multiple of that. https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/optimizer/nchwc_transformer.cc
     """
     sixteens, rest = channels // 16 * 16, channels % 16
     return [size for size in (sixteens, rest // 8 * 8, rest % 8) if size > 0]
@@ -210,12 +174,12 @@ def timestep_features(timestep: Tensor, width: int = 32) -> Tensor:
 
 
 def sequence_features(mask: Tensor, width: int) -> Tensor:
-    """Sines and cosines of each token's place among the real tokens: float32 [batch, tokens, width].
+    """Sines and cosines of each token's position: float32 [batch, tokens, width].
 
-    Places are counted over real tokens, so that padding in front or between changes nothing.
+    Positions count real tokens alone, so padding before or between them does not change the score.
     """
     half = width // 2
-    places = mask.cumsum(dim=1)
+    positions = mask.cumsum(dim=1)
     frequencies = torch.exp(-math.log(200.0) * torch.arange(half, device=mask.device) / half)
-    angles = places[:, :, None] * frequencies
+    angles = positions[:, :, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=2)

@@ -1,4 +1,4 @@
-"""A probe's folder as the service sees it: the exported ONNX file, run by ONNX Runtime."""
+"""Scores that ONNX Runtime computes with an exported probe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .manifest import DTYPES, read_manifest
 
 
 class OnnxProbe:
-    """An exported probe. Raises FileNotFoundError where the folder holds none."""
+    """An exported probe, loaded from its folder. Raises FileNotFoundError without a probe.json. `threads`: 0 means all cores."""
 
     def __init__(self, folder: Path, threads: int = 0):
         self.manifest = read_manifest(folder)
@@ -25,7 +25,7 @@ class OnnxProbe:
         self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
     def score(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Scores, float32 [batch], for inputs named and shaped as the manifest says; dtypes are brought to the manifest's."""
+        """Scores, float32 [batch]. `inputs` have the manifest's names and shapes; they are cast to its dtypes."""
         feed = {
             entry["name"]: np.ascontiguousarray(inputs[entry["name"]], DTYPES[entry["dtype"]])
             for entry in self.manifest["inputs"]

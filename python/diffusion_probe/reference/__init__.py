@@ -1,4 +1,4 @@
-"""The reference world: a small, real text-to-image system to build, test and show a probe on.
+"""The reference world: a small text-to-image system on which probes are trained, tested and shown.
 
-Scenes of emoji pictograms with captions, a rectified-flow backbone that draws them, and a reward that judges them.
+Captioned scenes of emoji pictograms, a rectified-flow backbone that draws them, and a reward that scores the images.
 """

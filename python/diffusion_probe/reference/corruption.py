@@ -1,92 +1,97 @@
-"""Scenes with things done wrong on purpose, and what is true of them: what the reward learns from.
+"""Scenes with deliberate mistakes, and labels that say what they show: the reward's training data.
 
-Each thing is drawn well or spoilt in one of the ways in which a denoiser spoils things (smeared, cut, faded, bent, mixed with
-another pictogram, wrongly coloured, doubled), to a known degree.
+A thing is drawn well or corrupted, to a known severity, in one of the ways in which a denoiser fails: blurred, cut, faded, bent,
+mixed with another pictogram, wrongly coloured or doubled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from .language import BACKGROUNDS, PICTOGRAMS
-from .scenes import SIZE, SMALLEST, Thing, lay_out, paste, sample_request, sprite
+from .captions import BACKGROUNDS, PICTOGRAMS
+from .scenes import SIZE, Thing, lay_out, paste, sprite
+from .splits import sample_caption
 
-CELL = 4  # pixels along one side of a cell of the maps below
+CELL = 4  # pixels per side of a cell of the label maps
 CELLS = SIZE // CELL
-SPREAD_CELLS = 0.8  # standard deviation of a thing's mass around its centre
+SPREAD_CELLS = 0.8  # standard deviation, in cells, of a thing's density around its centre
 CLEAN_SCENE_CHANCE = 0.4
-SPOILT_CHANCE = 0.5
+CORRUPTION_CHANCE = 0.5
+REMOVED_CHANCE = 0.2
 STRAY_CHANCE = 0.25
-# A thing drawn worse than the first figure is no longer there; from the second on it counts in full.
+STRAY_SIZES = (12, 24)  # pixels
+# A thing whose drawing quality is below the first number counts as absent; from the second on it counts in full.
 RECOGNISABLE = (0.25, 0.55)
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """A picture and the truth about it."""
+class LabelledImage:
+    """An image and what it shows."""
 
     image: np.ndarray  # uint8 [64, 64, 3]
-    mass: np.ndarray  # float32 [pictograms, 16, 16]: sums, per pictogram, to how many of it are there
-    drawn: np.ndarray  # float32 [16, 16]: how well the thing at this cell is drawn, in [0, 1]
-    drawn_weight: np.ndarray  # float32 [16, 16]: where `drawn` means something
+    density: np.ndarray  # float32 [pictograms, 16, 16]; sums to the count of each pictogram
+    fidelity: np.ndarray  # float32 [16, 16] in [0, 1]: how well the thing at this cell is drawn
+    fidelity_weight: np.ndarray  # float32 [16, 16]: the density of all things
     background: int  # index into BACKGROUNDS
 
 
-def sample_labelled(rng: np.random.Generator) -> Labelled:
-    """A random picture: clean as often as CLEAN_SCENE_CHANCE says, else with spoilt, missing or stray things."""
-    scene = lay_out(sample_request(rng), rng)
+def sample_labelled_image(rng: np.random.Generator) -> LabelledImage:
+    """A random scene, clean with probability CLEAN_SCENE_CHANCE, otherwise with corrupted, missing or stray things."""
+    scene = lay_out(sample_caption(rng), rng)
     things = list(scene.things)
-    spoil = rng.random() >= CLEAN_SCENE_CHANCE
-    if spoil and rng.random() < 0.2:
+    corrupt = rng.random() >= CLEAN_SCENE_CHANCE
+    if corrupt and rng.random() < REMOVED_CHANCE:
         things.pop(int(rng.integers(len(things))))
-    while spoil and rng.random() < STRAY_CHANCE:
+    while corrupt and rng.random() < STRAY_CHANCE:
         things.append(_stray(rng))
-    plan = [(thing, spoil and rng.random() < SPOILT_CHANCE) for thing in things]
-    return label(plan, scene.request.background, rng, rough=spoil or rng.random() < 0.5)
+    marked = [(thing, corrupt and rng.random() < CORRUPTION_CHANCE) for thing in things]
+    return paint_labelled(marked, scene.caption.background, rng, rough=corrupt or rng.random() < 0.5)
 
 
-def label(plan: list[tuple[Thing, bool]], background: str, rng: np.random.Generator, rough: bool = False) -> Labelled:
-    """Paint things, spoiling those so marked, and say what is true of the picture. `rough` adds noise and softness."""
+def paint_labelled(
+    things: Sequence[tuple[Thing, bool]], background: str, rng: np.random.Generator, rough: bool = False
+) -> LabelledImage:
+    """Paint things, each with whether to corrupt it. `rough` adds noise and a blotchy background."""
     canvas = np.empty((SIZE, SIZE, 3), np.float32)
     canvas[:] = BACKGROUNDS[background]
     if rough:
         canvas += _blotches(rng)
-    mass = np.zeros((len(PICTOGRAMS), CELLS, CELLS), np.float32)
-    drawn = np.zeros((CELLS, CELLS), np.float32)
+    density = np.zeros((len(PICTOGRAMS), CELLS, CELLS), np.float32)
+    fidelity = np.zeros((CELLS, CELLS), np.float32)
     weight = np.zeros((CELLS, CELLS), np.float32)
-    for thing, spoilt in plan:
+    for thing, corrupted in things:
         patch = sprite(thing.pictogram, thing.size)
         quality = 1.0
-        if spoilt:
+        if corrupted:
             severity = float(rng.uniform(0.05, 1.0))
-            patch = SPOILERS[rng.integers(len(SPOILERS))](patch, severity, rng)
+            patch = CORRUPTIONS[rng.integers(len(CORRUPTIONS))](patch, severity, rng)
             quality = 1 - severity
         paste(canvas, patch, thing.x, thing.y)
-        spot = _spot(thing)
+        spot = _density(thing)
         low, high = RECOGNISABLE
-        mass[PICTOGRAMS.index(thing.pictogram)] += spot * np.float32(np.clip((quality - low) / (high - low), 0, 1))
-        drawn += spot * np.float32(quality)
+        density[PICTOGRAMS.index(thing.pictogram)] += spot * np.float32(np.clip((quality - low) / (high - low), 0, 1))
+        fidelity += spot * np.float32(quality)
         weight += spot
     if rough:
         canvas += rng.normal(0, rng.uniform(0, 6), canvas.shape).astype(np.float32)
     image = canvas.round().clip(0, 255).astype(np.uint8)
-    drawn = np.divide(drawn, weight, out=np.zeros_like(drawn), where=weight > 1e-6)
-    return Labelled(image, mass, drawn, weight, list(BACKGROUNDS).index(background))
+    fidelity = np.divide(fidelity, weight, out=np.zeros_like(fidelity), where=weight > 1e-6)
+    return LabelledImage(image, density, fidelity, weight, list(BACKGROUNDS).index(background))
 
 
 def smear(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Blurred, by scaling down and up again."""
+    """Blur, by scaling down and up again."""
     size = patch.shape[0]
     small = max(2, round(size * (1 - severity) ** 1.5 * 0.55))
     return _resize(_resize(patch, small), size)
 
 
 def cut(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """One side missing."""
+    """Remove one side."""
     gone = round(patch.shape[0] * severity * 0.9)
     turns = int(rng.integers(4))
     result = np.rot90(patch, turns).copy()
@@ -95,12 +100,12 @@ def cut(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndar
 
 
 def fade(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Half transparent."""
+    """Make transparent."""
     return patch * np.float32(1 - 0.9 * severity)
 
 
 def bend(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows and columns shifted along waves."""
+    """Shift rows and columns along sine waves."""
     size = patch.shape[0]
     reach = severity * size * 0.45
     waves = reach * np.sin(np.arange(size) / size * 2 * np.pi * rng.uniform(0.7, 2.2) + rng.uniform(0, 2 * np.pi))
@@ -110,14 +115,14 @@ def bend(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.nda
 
 
 def mix(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Blended into another pictogram."""
+    """Blend with another pictogram."""
     other = sprite(PICTOGRAMS[rng.integers(len(PICTOGRAMS))], patch.shape[0])
     share = np.float32(0.75 * severity)
     return (1 - share) * patch + share * other
 
 
 def patchwork(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """A part of another pictogram in its place."""
+    """Replace the lower part by that of another pictogram."""
     size = patch.shape[0]
     other = sprite(PICTOGRAMS[rng.integers(len(PICTOGRAMS))], size)
     edge = round(size * severity * 0.9)
@@ -127,7 +132,7 @@ def patchwork(patch: np.ndarray, severity: float, rng: np.random.Generator) -> n
 
 
 def scramble(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Pixels taken from random places nearby: the right colours without the shape."""
+    """Take each pixel from a random place nearby."""
     size = patch.shape[0]
     reach = max(1, round(severity * size * 0.35))
     rows, columns = np.indices((size, size))
@@ -137,7 +142,7 @@ def scramble(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np
 
 
 def melt(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Scrambled in clumps: patches of a few pixels from random places nearby."""
+    """Take clumps of pixels from random places nearby."""
     size = patch.shape[0]
     reach = severity * size * 0.35
     coarse = max(3, size // 4)
@@ -147,7 +152,7 @@ def melt(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.nda
 
 
 def recolour(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Colours pulled towards another order of the channels."""
+    """Permute the colour channels."""
     order = [[1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2]][rng.integers(4)]
     result = patch.copy()
     result[..., :3] = (1 - severity) * patch[..., :3] + severity * patch[..., order]
@@ -155,53 +160,37 @@ def recolour(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np
 
 
 def double(patch: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Drawn again over itself, a little off."""
+    """Draw a shifted, half transparent copy on top."""
     size = patch.shape[0]
     shift = max(1, round(size * 0.5 * severity))
     again = np.roll(patch, shift if rng.random() < 0.5 else -shift, axis=int(rng.integers(2)))
     return patch * (1 - again[..., 3:] * np.float32(0.6)) + again * np.float32(0.6)
 
 
-SPOILERS: tuple[Callable[[np.ndarray, float, np.random.Generator], np.ndarray], ...] = (
-    smear,
-    smear,
-    cut,
-    fade,
-    bend,
-    mix,
-    mix,
-    patchwork,
-    scramble,
-    scramble,
-    melt,
-    melt,
-    recolour,
-    double,
+# A function named twice is drawn twice as often.
+CORRUPTIONS: tuple[Callable[[np.ndarray, float, np.random.Generator], np.ndarray], ...] = (
+    *(smear, smear, cut, fade, bend, mix, mix),
+    *(patchwork, scramble, scramble, melt, melt, recolour, double),
 )
 
 
 def _stray(rng: np.random.Generator) -> Thing:
     x, y = rng.integers(8, SIZE - 8, size=2)
-    return Thing(PICTOGRAMS[rng.integers(len(PICTOGRAMS))], int(x), int(y), int(rng.integers(SMALLEST, 24)))
+    return Thing(PICTOGRAMS[rng.integers(len(PICTOGRAMS))], int(x), int(y), int(rng.integers(*STRAY_SIZES)))
 
 
-def _spot(thing: Thing) -> np.ndarray:
-    """The mass of one thing, summing to 1 over the cells."""
+def _density(thing: Thing) -> np.ndarray:
+    """A Gaussian around the thing's centre that sums to 1: float32 [16, 16]."""
     centres = (np.arange(CELLS) + 0.5) * CELL
-    across = np.exp(-0.5 * ((centres - thing.x) / (SPREAD_CELLS * CELL)) ** 2)
-    along = np.exp(-0.5 * ((centres - thing.y) / (SPREAD_CELLS * CELL)) ** 2)
-    spot = along[:, None] * across[None, :]
-    return (spot / spot.sum()).astype(np.float32)
+    across, along = (np.exp(-0.5 * ((centres - centre) / (SPREAD_CELLS * CELL)) ** 2) for centre in (thing.x, thing.y))
+    density = along[:, None] * across[None, :]
+    return (density / density.sum()).astype(np.float32)
 
 
 def _blotches(rng: np.random.Generator) -> np.ndarray:
-    coarse = rng.normal(0, rng.uniform(0, 10), (4, 4, 3)).astype(np.float32)
-    return _resize(coarse, SIZE)
+    return _resize(rng.normal(0, rng.uniform(0, 10), (4, 4, 3)).astype(np.float32), SIZE)
 
 
 def _resize(patch: np.ndarray, size: int) -> np.ndarray:
-    channels = [
-        Image.fromarray(np.ascontiguousarray(patch[..., i])).resize((size, size), Image.Resampling.BILINEAR)
-        for i in range(patch.shape[2])
-    ]
-    return np.stack([np.asarray(channel) for channel in channels], axis=2)
+    channels = (Image.fromarray(np.ascontiguousarray(channel)) for channel in np.moveaxis(patch, 2, 0))
+    return np.stack([np.asarray(one.resize((size, size), Image.Resampling.BILINEAR)) for one in channels], axis=2)

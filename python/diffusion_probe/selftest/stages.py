@@ -21,7 +21,6 @@ from ..data.inputs import probe_inputs
 from ..data.shards import read_split
 from ..guard import ProbeGuard
 from ..pipelines.prompts import split_of
-from ..probe.onnx_graph import torch_scores
 from ..tiny import TinyBackbone
 from ..training.checkpoint import load_probe
 from .local_service import NoServiceError, running_service
@@ -116,7 +115,7 @@ def check_service(client: ProbeClient, backbone: str, folder: Path) -> str:
     collection = read_split(folder / "data", "test")
     capture = collection.description.capture
     inputs = probe_inputs(collection, STEP, slice(None))
-    expected = torch_scores(load_probe(folder / "probe.pt")[0], inputs)
+    expected = load_probe(folder / "probe.pt")[0].score(inputs)
     answer = client.score(
         inputs["attention"],
         inputs["timestep"],

@@ -1,4 +1,4 @@
-"""Tiny pipelines with random weights, built from configuration: they draw nothing, but everything around them is real."""
+"""Tiny diffusers pipelines with random weights, for tests and the selftest. Their images are noise."""
 
 from .backbone import TinyBackbone
 from .pipelines import TINY, tiny_pipeline

@@ -1,4 +1,4 @@
-"""A tiny pipeline and how to call it."""
+"""A tiny pipeline together with the arguments of a call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRUE_GUIDANCE = 3.0
 
 
 class TinyBackbone:
-    """One of `TINY`, with arguments that fit it: a few small images in a few steps, guided."""
+    """The tiny pipeline `name`, one of `TINY`, and arguments for a few small guided images in a few steps."""
 
     def __init__(self, name: str):
         self.name = name
@@ -24,11 +24,11 @@ class TinyBackbone:
 
     @property
     def denoiser(self) -> Any:
-        """Its UNet or transformer."""
+        """The pipeline's UNet or transformer."""
         return self.pipe.unet if self.name in ("sd15", "sdxl") else self.pipe.transformer
 
     def arguments(self, prompts: str | list[str] = "a cat on the banana", images: int = 2, seed: int = 0, **changes: Any) -> dict:
-        """Arguments of one call."""
+        """Arguments of one call; `changes` are added to them or replace them."""
         arguments: dict[str, Any] = {
             "prompt": prompts,
             "num_images_per_prompt": images,
@@ -45,5 +45,5 @@ class TinyBackbone:
         return arguments | changes
 
     def __call__(self, **changes: Any) -> np.ndarray:
-        """The images, float32 [images, height, width, 3]."""
+        """Call the pipeline: images, float32 [images, height, width, 3] in [0, 1]."""
         return self.pipe(**self.arguments(**changes)).images

@@ -21,7 +21,7 @@ CLIP_LENGTH = 20
 
 
 def clip_encoder(projected: bool = False) -> Any:
-    """CLIP's text model; `projected`: with the projection that SDXL and SD3 take their pooled embedding from."""
+    """CLIP's text model; `projected` adds the projection that gives SDXL and SD3 their pooled embedding."""
     config = CLIPTextConfig(
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
@@ -44,7 +44,7 @@ def t5_encoder(width: int = WIDTH) -> Any:
 
 
 def chat_encoder() -> Any:
-    """Qwen2.5-VL, text part only in use."""
+    """Qwen2.5-VL, of which the pipeline uses the text model only."""
     text = {
         "vocab_size": VOCABULARY,
         "hidden_size": WIDTH,

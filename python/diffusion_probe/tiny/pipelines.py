@@ -1,7 +1,8 @@
-"""One tiny pipeline per supported backbone."""
+"""Builds one tiny pipeline per supported backbone."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -23,16 +24,18 @@ from diffusers import (
 )
 
 from .encoders import CLIP_LENGTH, WIDTH, chat_encoder, clip_encoder, t5_encoder
-from .tokenizers import PAD, chat_tokenizer, clip_tokenizer, seed_of, t5_tokenizer
+from .tokenizers import PAD, chat_tokenizer, clip_tokenizer, t5_tokenizer
 
 T5_LENGTH = 48
 QWEN_LENGTH = 64
+UNET = {"block_out_channels": (16, 32), "layers_per_block": 1, "sample_size": 32, "norm_num_groups": 4}
+EULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
 
 def tiny_pipeline(name: str) -> Any:
-    """A pipeline of the backbone `name`, one of `TINY`; always the same weights. Quiet, on the CPU, 32 x 32 pixels and up."""
+    """The pipeline `name`, one of `TINY`, on the CPU and without a progress bar. The same name gives the same weights."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(name))
+        torch.manual_seed(zlib.crc32(name.encode()))
         pipe = TINY[name]()
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -45,16 +48,13 @@ def sd15() -> StableDiffusionPipeline:
         text_encoder=clip_encoder(),
         tokenizer=clip_tokenizer(CLIP_LENGTH),
         unet=UNet2DConditionModel(
-            block_out_channels=(16, 32),
-            layers_per_block=1,
-            sample_size=32,
+            **UNET,
             down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
             cross_attention_dim=WIDTH,
             attention_head_dim=4,
-            norm_num_groups=4,
         ).eval(),
-        scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1),
+        scheduler=EulerDiscreteScheduler(**EULER),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -62,7 +62,7 @@ def sd15() -> StableDiffusionPipeline:
 
 
 def sdxl() -> StableDiffusionXLPipeline:
-    """Stable Diffusion XL: two encoders, sizes embedded, several transformer blocks per attention."""
+    """Stable Diffusion XL: two text encoders, embedded image sizes, several transformer blocks per attention module."""
     return StableDiffusionXLPipeline(
         vae=_vae(),
         text_encoder=clip_encoder(),
@@ -70,9 +70,7 @@ def sdxl() -> StableDiffusionXLPipeline:
         tokenizer=clip_tokenizer(CLIP_LENGTH),
         tokenizer_2=clip_tokenizer(CLIP_LENGTH, pad=PAD),
         unet=UNet2DConditionModel(
-            block_out_channels=(16, 32),
-            layers_per_block=1,
-            sample_size=32,
+            **UNET,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
             cross_attention_dim=2 * WIDTH,
@@ -82,15 +80,14 @@ def sdxl() -> StableDiffusionXLPipeline:
             addition_embed_type="text_time",
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=6 * 8 + WIDTH,
-            norm_num_groups=4,
         ).eval(),
-        scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1),
+        scheduler=EulerDiscreteScheduler(**EULER),
         add_watermarker=False,
     )
 
 
 def sd3() -> StableDiffusion3Pipeline:
-    """Stable Diffusion 3.5 medium: three encoders, joint attention, a second self-attention in the first block."""
+    """Stable Diffusion 3.5 medium: three text encoders, joint attention, a second self-attention in the first block."""
     return StableDiffusion3Pipeline(
         transformer=SD3Transformer2DModel(
             sample_size=16,
@@ -113,13 +110,13 @@ def sd3() -> StableDiffusion3Pipeline:
         tokenizer=clip_tokenizer(CLIP_LENGTH),
         text_encoder_2=clip_encoder(projected=True),
         tokenizer_2=clip_tokenizer(CLIP_LENGTH, pad=PAD),
-        text_encoder_3=_wide_t5(),
+        text_encoder_3=t5_encoder(width=2 * WIDTH),  # as wide as both CLIP embeddings together
         tokenizer_3=t5_tokenizer(T5_LENGTH),
     )
 
 
 def flux() -> FluxPipeline:
-    """FLUX.1: embedded guidance, double and single blocks, rotary embedding."""
+    """FLUX.1: embedded guidance, double and single blocks, rotary position embedding."""
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=_vae(shift_factor=0.06),
@@ -143,7 +140,7 @@ def flux() -> FluxPipeline:
 
 
 def qwen_image() -> QwenImagePipeline:
-    """Qwen-Image: chat template, text mask, guidance by two calls."""
+    """Qwen-Image: chat template, text mask, classifier-free guidance by two calls of the transformer."""
     pipe = QwenImagePipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=AutoencoderKLQwenImage(
@@ -184,11 +181,6 @@ def _vae(**config: Any) -> AutoencoderKL:
         norm_num_groups=4,
         **config,
     ).eval()
-
-
-def _wide_t5() -> Any:
-    """SD3's T5 is as wide as both CLIP embeddings together."""
-    return t5_encoder(width=2 * WIDTH)
 
 
 TINY: dict[str, Callable[[], Any]] = {"sd15": sd15, "sdxl": sdxl, "sd3": sd3, "flux": flux, "qwen-image": qwen_image}

@@ -1,8 +1,6 @@
-"""Word-by-word tokenizers that frame a prompt as the real ones do, made in memory."""
+"""Word-level tokenizers that add begin, end and padding tokens where those of the real pipelines do."""
 
 from __future__ import annotations
-
-import zlib
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
@@ -16,39 +14,23 @@ BEGIN, END, PAD, UNKNOWN = "<begin>", "<end>", "<pad>", "<unk>"
 SPECIAL = [PAD, END, BEGIN, UNKNOWN]
 CHAT = ["<|im_start|>", "<|im_end|>"]
 WORDS = [
-    "a",
-    "the",
-    "of",
-    "on",
-    "in",
-    "and",
-    "cat",
-    "dog",
-    "banana",
-    "key",
-    "red",
-    "blue",
-    "two",
-    "three",
-    "left",
-    "right",
-    "photo",
+    "a", "the", "of", "on", "in", "and", "cat", "dog", "banana", "key", "red", "blue", "two", "three", "left", "right", "photo",
     "background",
-]
+]  # fmt: skip
 
 
 def clip_tokenizer(length: int, pad: str = END) -> PreTrainedTokenizerFast:
-    """begin, words, end, padding to `length`; CLIP pads with its end token, SDXL's second tokenizer with another."""
+    """Begin, words, end, padding to `length`. CLIP pads with its end token, SDXL's second tokenizer with another one."""
     return _tokenizer(f"{BEGIN} $A {END}", length, pad_token=pad, bos_token=BEGIN, eos_token=END)
 
 
 def t5_tokenizer(length: int) -> PreTrainedTokenizerFast:
-    """words, end, padding."""
+    """Words, end, padding to `length`."""
     return _tokenizer(f"$A {END}", length, pad_token=PAD, eos_token=END)
 
 
 def chat_tokenizer(length: int) -> PreTrainedTokenizerFast:
-    """words alone: a chat template frames them."""
+    """Words alone; the chat template adds the special tokens."""
     return _tokenizer("$A", length, pad_token=PAD, eos_token=CHAT[1])
 
 
@@ -59,8 +41,3 @@ def _tokenizer(frame: str, length: int, **special: str) -> PreTrainedTokenizerFa
     inner.pre_tokenizer = Split(Regex(r"<\|\w+\|>|\w+|\n|[^\w\s]"), behavior="removed", invert=True)
     inner.post_processor = TemplateProcessing(single=frame, special_tokens=[(BEGIN, 2), (END, 1)])
     return PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=length, unk_token=UNKNOWN, **special)
-
-
-def seed_of(name: str) -> int:
-    """The same weights for the same name, everywhere."""
-    return zlib.crc32(name.encode())

@@ -1,1 +1,1 @@
-"""Training of a probe on a collected data set, and the loop that every training here runs."""
+"""Training of a probe on a collected data set, its export, and the training loop that the reference world shares."""

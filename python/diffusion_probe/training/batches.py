@@ -1,4 +1,4 @@
-"""What a training step sees: batches of samples, drawn from the seed and the step alone, and read ahead of their step."""
+"""Draws the batch of a training step from the seed and the step alone, and prefetches the next one in a thread."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor
 
 from ..data.dataset import Collection
 from ..data.inputs import probe_inputs
-from ..probe.network import PREVIEW, ProbeConfig
+from ..probe.config import PREVIEW, ProbeConfig
 from .settings import TrainSettings
 
-LOW_QUANTILE = 0.25  # of the samples that `low_share` of a batch comes from
+LOW_QUANTILE = 0.25  # samples up to this quantile of the quality count as low
 SPATIAL = ("attention", PREVIEW)
-# A prompt that says where things are is another prompt when it is mirrored.
+# The mirrored image of a prompt that names a side does not fit the prompt.
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 Batch = tuple[list[Tensor], Tensor]
 """Probe inputs, and the quality of each sample."""
 
 
-def training_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> Batch:
-    """Probe inputs for some prompts with all their seeds, each prompt at a random point; and quality [prompts, seeds]."""
+def prompt_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> Batch:
+    """All samples of some prompts, each prompt at a random decision point; quality is [prompts, seeds]."""
     rng = np.random.default_rng([settings.seed, step])
     prompts = rng.choice(len(collection.prompts), size=min(settings.batch_prompts, len(collection.prompts)), replace=False)
     points = collection.description.points
@@ -34,20 +34,19 @@ def training_batch(collection: Collection, config: ProbeConfig, settings: TrainS
     gathered = []
     for prompt, point in zip(prompts, at, strict=True):
         rows = slice(prompt * collection.seeds, (prompt + 1) * collection.seeds)
-        shown = probe_inputs(collection, points[point].step, rows)
+        inputs = probe_inputs(collection, points[point].step, rows)
         can_mirror = SIDES.search(collection.prompts[prompt]) is None
-        gathered.append(mirrored(shown) if can_mirror and rng.random() < settings.mirror_share else shown)
-    inputs = [torch.from_numpy(np.concatenate([part[signal.name] for part in gathered])) for signal in config.inputs()]
-    return inputs, torch.from_numpy(collection.quality[prompts])
+        gathered.append(mirrored(inputs) if can_mirror and rng.random() < settings.mirror_share else inputs)
+    return joined(gathered, config), torch.from_numpy(collection.quality[prompts])
 
 
 def mirrored(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same samples with left and right swapped."""
+    """The same samples with left and right swapped in the maps and the preview."""
     return {name: np.ascontiguousarray(value[..., ::-1]) if name in SPATIAL else value for name, value in inputs.items()}
 
 
 def sample_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> Batch:
-    """Probe inputs for single samples, each at a random point, `low_share` of them from the lowest; and quality [samples, 1]."""
+    """Single samples, each at a random decision point, `low_share` of them of low quality; quality is [samples, 1]."""
     rng = np.random.default_rng([settings.seed, step])
     quality = collection.quality.ravel()
     known = np.flatnonzero(np.isfinite(quality))
@@ -62,17 +61,21 @@ def sample_batch(collection: Collection, config: ProbeConfig, settings: TrainSet
         own = rows[at == point]
         order.append(own)
         gathered.append(probe_inputs(collection, points[point].step, own))
-    inputs = [torch.from_numpy(np.concatenate([part[signal.name] for part in gathered])) for signal in config.inputs()]
-    return inputs, torch.from_numpy(quality[np.concatenate(order)])[:, None]
+    return joined(gathered, config), torch.from_numpy(quality[np.concatenate(order)])[:, None]
+
+
+def joined(inputs: list[dict[str, np.ndarray]], config: ProbeConfig) -> list[Tensor]:
+    """Several samples' arrays by name as one batch, in the order of the probe's inputs."""
+    return [torch.from_numpy(np.concatenate([arrays[spec.name] for arrays in inputs])) for spec in config.inputs()]
 
 
 @contextmanager
-def read_ahead(draw: Callable[[int], Batch], device: torch.device) -> Iterator[Callable[[int], Batch]]:
-    """Gives the batch of a step on the device, while a thread already draws that of the step after it."""
+def prefetch(draw: Callable[[int], Batch], device: torch.device) -> Iterator[Callable[[int], Batch]]:
+    """A function that returns the batch of a step on the device while a thread draws the batch of the next step."""
 
     def prepare(step: int) -> Batch:
         inputs, quality = draw(step)
-        if device.type == "cuda":  # what is pinned is copied while the device computes
+        if device.type == "cuda":  # the device computes while pinned memory is copied
             return [tensor.pin_memory() for tensor in inputs], quality.pin_memory()
         return inputs, quality
 

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill, the weight average that they hold, and the trained probe that is read back from one."""
+"""Writes and reads checkpoints, averages weights, and loads a trained probe."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..probe.network import Probe, ProbeConfig
+from ..probe.config import ProbeConfig
+from ..probe.network import Probe
 
 
 class WeightAverage:
-    """An exponential moving average of a module's floating-point state, for evaluation and export."""
+    """An exponential moving average of a module's weights, which evaluation and export use."""
 
     def __init__(self, module: nn.Module, decay: float):
         self.decay = decay
@@ -21,7 +22,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Move towards the module; early steps move faster, so that the random start is soon forgotten."""
+        """Move towards the module's weights. `step` counts from 0; a lower decay in early steps lets the initial weights fade."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in module.state_dict().items():
             if value.dtype.is_floating_point:
@@ -31,7 +32,7 @@ class WeightAverage:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint so that a kill at any moment leaves either the old file or the new one."""
+    """Write a checkpoint. A process killed while writing leaves the previous file intact."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(path.suffix + ".partial")
     torch.save(state, partial)
@@ -39,17 +40,23 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The checkpoint, or None where there is none yet."""
+    """The checkpoint, or None when the file does not exist."""
     if not path.exists():
         return None
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def load_probe(checkpoint: Path) -> tuple[Probe, tuple[str, ...]]:
-    """A trained probe with its averaged weights, and the layers it reads. Raises FileNotFoundError where there is none."""
-    saved = load_checkpoint(checkpoint)
+def require_checkpoint(path: Path, name: str, command: str) -> dict[str, Any]:
+    """The checkpoint. Raises FileNotFoundError, with the command that writes it, when the file does not exist."""
+    saved = load_checkpoint(path)
     if saved is None:
-        raise FileNotFoundError(f"no probe checkpoint at {checkpoint}: run 'diffusion-probe train' first")
+        raise FileNotFoundError(f"no {name} checkpoint at {path}: run 'diffusion-probe {command}' first")
+    return saved
+
+
+def load_probe(checkpoint: Path) -> tuple[Probe, tuple[str, ...]]:
+    """A trained probe with its averaged weights, and the layers it reads. Raises FileNotFoundError without a checkpoint."""
+    saved = require_checkpoint(checkpoint, "probe", "train")
     probe = Probe(ProbeConfig.from_dict(saved["config"]))
     probe.load_state_dict(saved["average"])
     return probe.eval(), tuple(saved["layers"])

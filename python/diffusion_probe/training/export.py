@@ -1,4 +1,4 @@
-"""Export of a trained probe to a folder that the service loads: model.onnx, selftest.safetensors and probe.json."""
+"""Exports a trained probe to the folder that the service loads: model.onnx, selftest.safetensors and probe.json."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 from ..data.dataset import with_layers
 from ..data.inputs import probe_inputs, score_body
 from ..data.shards import read_split
-from ..probe.manifest import SCHEMA_VERSION, Metric, Point, write_manifest
-from ..probe.network import PREVIEW, Probe
-from ..probe.onnx_graph import export_onnx, torch_scores
+from ..probe.config import PREVIEW
+from ..probe.manifest import SCHEMA_VERSION, Metric, write_manifest
+from ..probe.network import Probe
+from ..probe.onnx_export import export_onnx
 from ..probe.onnx_probe import OnnxProbe
 from .checkpoint import load_probe
 
@@ -25,24 +26,18 @@ TIMESTEP_TOLERANCE = 2.0
 
 
 def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version: int, good_at: float | None = None) -> None:
-    """Write the probe's folder, without calibration or evaluation: those read what is written here.
+    """Write the probe's folder. Calibration and evaluation stay empty: their commands fill them in from this folder.
 
-    `good_at`: the quality from which an image counts as good; None takes the data set's, or where that leaves it open the
-    median of the training split. Raises ValueError where it lies outside the metric's range.
+    `good_at`: the quality from which an image counts as good; None means the data set's, or without one the median of the
+    training split. Raises ValueError when it lies outside the metric's range, or when ONNX Runtime's scores differ from
+    PyTorch's.
     """
     probe, layers = load_probe(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
-    fields = [
-        "attention",
-        "token_mask",
-        "token_ids",
-        "quality",
-        *([PREVIEW] if PREVIEW in probe.config.signals else []),
-    ]
+    fields = ["attention", "token_mask", "token_ids", "quality", *([PREVIEW] if PREVIEW in probe.config.signals else [])]
     collection = with_layers(read_split(data, "train", fields, prompts=32), layers)
     export_onnx(probe, folder / "model.onnx")
     description = collection.description
-    metric = fixed_metric(data, probe, good_at)
     manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
@@ -50,10 +45,10 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
         "backbone": description.backbone,
         "capture": asdict(description.capture),
         "capture_id": description.capture.capture_id,
-        "metric": asdict(metric),
-        "inputs": [asdict(signal) for signal in probe.config.inputs()],
+        "metric": asdict(fixed_metric(data, probe, good_at)),
+        "inputs": [asdict(spec) for spec in probe.config.inputs()],
         "output": {"name": "score", "dtype": "F32", "shape": ["batch"]},
-        "decision_points": [decision_point(point) for point in description.points],
+        "decision_points": [{**asdict(point), "tolerance": TIMESTEP_TOLERANCE} for point in description.points],
         "calibration": [],
         "evaluation": {},
         "selftest": {},
@@ -65,7 +60,7 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
     body = score_body(collection, step, rows, [entry["name"] for entry in manifest["inputs"]], f"{name}@{version}")
     (folder / "selftest.safetensors").write_bytes(body)
     (folder / "probe.json").write_text(json.dumps(manifest))
-    scores = torch_scores(probe, inputs)
+    scores = probe.score(inputs)
     difference = float(np.abs(OnnxProbe(folder).score(inputs) - scores).max())
     if difference > EXPORT_TOLERANCE:
         raise ValueError(f"the exported graph differs from PyTorch by {difference:.2g}: expected at most {EXPORT_TOLERANCE:g}")
@@ -78,7 +73,7 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
 
 
 def fixed_metric(data: Path, probe: Probe, good_at: float | None) -> Metric:
-    """The metric with the range that the probe was trained for and its `good_at`, both fixed on training data."""
+    """The data set's metric, with the range that the probe was trained for and with `good_at` or its default."""
     training = read_split(data, "train", ["quality"])
     metric = training.description.metric
     if good_at is None:
@@ -87,8 +82,3 @@ def fixed_metric(data: Path, probe: Probe, good_at: float | None) -> Metric:
     if not low <= good_at <= high:
         raise ValueError(f"good at {good_at:g}: expected a quality from {low:g} to {high:g}, the range of {metric.name}")
     return Metric(metric.name, (low, high), good_at)
-
-
-def decision_point(point: Point) -> dict[str, Any]:
-    """A point as the manifest lists it."""
-    return {"step": point.step, "timestep": point.timestep, "tolerance": TIMESTEP_TOLERANCE}

@@ -1,4 +1,4 @@
-"""The loop that every training here runs: one optimizer step after the other, averaged, saved and resumed."""
+"""The training loop of probe, backbone and reward: optimizer steps, averaged weights, checkpoints that it can resume from."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .checkpoint import WeightAverage, load_checkpoint, save_checkpoint
 
 LARGEST_GRADIENT = 1.0
 CPU = torch.device("cpu")
-SMOOTHING = 0.98  # of the loss that is shown
+SMOOTHING = 0.98  # of the displayed loss: weight of its previous value
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How far and how fast: steps in all, the peak learning rate, its warm-up and cool-down, and when to save."""
+    """How long to train, at which learning rate, and when to save."""
 
     steps: int
-    learning_rate: float
+    learning_rate: float  # its peak
     warm_up_steps: int
     cool_down_share: float
     save_every: int
-    average_decay: float
+    ema_decay: float
     weight_decay: float
     betas: tuple[float, float] = (0.9, 0.999)
     milestones: Collection[int] = ()  # steps at which a copy of the checkpoint is kept
@@ -38,21 +38,19 @@ class Schedule:
         return self.learning_rate * factor
 
 
-class Trainer:
-    """A model in training, with its optimizer and its averaged weights, at the step where the checkpoint left it."""
+class TrainingLoop:
+    """Trains a model with AdamW from where its checkpoint ends, or from its first step without a checkpoint."""
 
-    def __init__(self, model: nn.Module, checkpoint: Path, schedule: Schedule, facts: dict[str, Any], device: torch.device = CPU):
-        """`facts` are kept in the checkpoint beside the weights. The model is moved to the device."""
+    def __init__(
+        self, model: nn.Module, checkpoint: Path, schedule: Schedule, metadata: dict[str, Any], device: torch.device = CPU
+    ):
+        """`metadata` is written into the checkpoint beside the weights. The model is moved to the device."""
         model.to(device)
-        self.model, self.checkpoint, self.schedule, self.facts = model, checkpoint, schedule, facts
+        self.model, self.checkpoint, self.schedule, self.metadata = model, checkpoint, schedule, metadata
         self.optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=schedule.learning_rate,
-            betas=schedule.betas,
-            weight_decay=schedule.weight_decay,
-            fused=True,
+            model.parameters(), lr=schedule.learning_rate, betas=schedule.betas, weight_decay=schedule.weight_decay, fused=True
         )
-        self.average = WeightAverage(model, schedule.average_decay)
+        self.average = WeightAverage(model, schedule.ema_decay)
         self.first = 0
         saved = load_checkpoint(checkpoint)
         if saved:
@@ -62,12 +60,9 @@ class Trainer:
             self.first = saved["step"]
 
     def run(
-        self,
-        label: str,
-        loss_of: Callable[[int], Tensor],
-        on_save: Callable[[int, float, Progress], None] | None = None,
+        self, label: str, loss_of: Callable[[int], Tensor], on_save: Callable[[int, float, Progress], None] | None = None
     ) -> None:
-        """Take the steps that are left. `loss_of` computes the loss of a step; `on_save` follows each checkpoint."""
+        """Take the remaining steps. `loss_of` computes the loss of a step; `on_save` is called after each checkpoint."""
         schedule = self.schedule
         progress = Progress(label, self.first, schedule.steps)
         recent = 0.0
@@ -95,7 +90,7 @@ class Trainer:
 
     def _save(self, done: int) -> None:
         state = {
-            **self.facts,
+            **self.metadata,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state,

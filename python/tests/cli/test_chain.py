@@ -1,4 +1,4 @@
-"""From collected samples to a probe's folder, by the commands a user types."""
+"""The commands from collecting to evaluation: what each writes, and its error messages."""
 
 import json
 import re
@@ -32,10 +32,10 @@ def test_the_manifest_is_complete(world) -> None:
     assert set(manifest["evaluation"]["steps"]) == {str(step) for step in STEPS}
 
 
-def test_the_request_of_the_selftest_gets_the_scores_of_the_manifest(world) -> None:
+def test_the_selftest_is_a_request_with_the_expected_scores(world) -> None:
     manifest = manifest_of(world)
     with safe_open(world.folder / manifest["selftest"]["input"], framework="np") as file:
-        inputs = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        inputs = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         metadata = file.metadata()
     assert metadata["capture_id"] == manifest["capture_id"]
     assert metadata["model"] == "tiny@3"
@@ -44,7 +44,7 @@ def test_the_request_of_the_selftest_gets_the_scores_of_the_manifest(world) -> N
     assert scores == pytest.approx(manifest["selftest"]["scores"], abs=manifest["selftest"]["tolerance"])
 
 
-def test_calibration_is_ordered_and_counts_one_sample_per_prompt(world) -> None:
+def test_the_calibration_is_sorted_and_holds_at_most_one_good_sample_per_prompt(world) -> None:
     collection = read_split(world.data, "calibration")
     rng = np.random.default_rng(0)
     quality = rng.random(collection.quality.shape).astype(np.float32)
@@ -87,7 +87,7 @@ def test_the_report_has_every_method_and_figure(world) -> None:
         assert (world.folder / plot).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_scores_of_the_split_are_beside_the_report(world) -> None:
+def test_the_test_scores_are_written_beside_the_report(world) -> None:
     scores = json.loads((world.folder / "test-scores.json").read_text())
     collection = read_split(world.data, "test")
     assert scores["captions"] == collection.prompts
@@ -98,13 +98,13 @@ def test_the_scores_of_the_split_are_beside_the_report(world) -> None:
     assert np.array(scores["steps"]["5"]["scores"]) == pytest.approx(expected, abs=2e-5)
 
 
-def test_canonical_json_equals_that_of_javascript() -> None:
+def test_canonical_json_equals_javascripts_json() -> None:
     assert (
         canonical_json({"b": 3.0, "a": (1, 0.67), "c": {"z": True, "y": None}}) == '{"a":[1,0.67],"b":3,"c":{"y":null,"z":true}}'
     )
 
 
-def test_nan_becomes_null_in_json() -> None:
+def test_a_number_that_is_not_finite_becomes_null() -> None:
     assert json.loads(to_json({"value": float("nan")})) == {"value": None}
 
 
@@ -147,7 +147,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, message, capsys, monkeyp
     assert error.count("\n") == 1
 
 
-def test_scenes_and_samples_are_written_as_images(world, tmp_path, capsys) -> None:
+def test_contact_sheets_of_scenes_and_samples_are_written(world, tmp_path, capsys) -> None:
     assert cli.main(["reference", "scenes", "--count", "3", "--out", str(tmp_path / "scenes.png")]) == 0
     assert cli.main(["reference", "sample", "--count", "2", "--out", str(tmp_path / "sample.png"), *world.source]) == 0
     for name in ("scenes.png", "sample.png"):

@@ -16,15 +16,15 @@ from diffusion_probe.data.inputs import probe_inputs
 from diffusion_probe.data.lazy_array import LazyArray
 from diffusion_probe.data.shards import read_split, shard_path, write_shard
 from diffusion_probe.data.source import Samples
-from diffusion_probe.probe.manifest import Capture, Metric, Point
-from diffusion_probe.probe.network import ProbeConfig
-from diffusion_probe.training.batches import read_ahead, sample_batch, training_batch
+from diffusion_probe.probe.config import ProbeConfig
+from diffusion_probe.probe.manifest import Capture, DecisionPoint, Metric
+from diffusion_probe.training.batches import prefetch, prompt_batch, sample_batch
 from diffusion_probe.training.settings import PAPER, TrainSettings
 
 LAYERS, GRID, SEEDS = 3, 8, 4
 SHARD_PROMPTS = (3, 2, 4)
 TOKENS = (5, 7, 2)  # of the shards
-POINTS = (Point(1, 900.0), Point(2, 600.0))
+POINTS = (DecisionPoint(1, 900.0), DecisionPoint(2, 600.0))
 CPU = torch.device("cpu")
 
 
@@ -85,12 +85,12 @@ def test_layers_and_prompts_can_be_chosen_repeatedly(folder: Path) -> None:
     assert np.array_equal(probe_inputs(narrow, 2, slice(0, 5))["attention"], array[rows][:5, 1][:, [0, 2]])
 
 
-@pytest.mark.parametrize("draw", [training_batch, sample_batch])
+@pytest.mark.parametrize("draw", [prompt_batch, sample_batch])
 def test_batches_equal_those_of_the_data_in_memory(folder: Path, draw) -> None:
     collection = with_layers(read_split(folder, "train"), ["b", "c"])
     config = ProbeConfig(layers=2, grid=GRID, width=8, signals=("preview",), preview_size=16)
     settings = TrainSettings(batch_prompts=4, seed=5, low_share=PAPER["low_share"])
-    with read_ahead(lambda step: draw(collection, config, settings, step), CPU) as batch:
+    with prefetch(lambda step: draw(collection, config, settings, step), CPU) as batch:
         for step in (0, 1, 2, 7):
             inputs, quality = batch(step)
             expected_inputs, expected_quality = draw(in_memory(collection), config, settings, step)
@@ -106,8 +106,8 @@ def test_prompts_that_name_no_side_are_shown_mirrored(folder: Path) -> None:
     config = ProbeConfig(layers=LAYERS, grid=GRID, width=8, signals=("preview",), preview_size=16)
     settings = TrainSettings(batch_prompts=len(prompts), seed=5, mirror_share=1.0)
     seeds = collection.seeds
-    plain, _ = training_batch(collection, config, replace(settings, mirror_share=0.0), 0)
-    shown, _ = training_batch(collection, config, settings, 0)
+    plain, _ = prompt_batch(collection, config, replace(settings, mirror_share=0.0), 0)
+    shown, _ = prompt_batch(collection, config, settings, 0)
     drawn = np.random.default_rng([5, 0]).choice(len(prompts), size=len(prompts), replace=False)
     for place, prompt in enumerate(drawn):
         rows = slice(place * seeds, (place + 1) * seeds)
@@ -122,7 +122,7 @@ def test_an_error_while_reading_ahead_is_raised_at_its_step() -> None:
             raise ValueError("the disk failed")
         return [torch.tensor([step])], torch.tensor([step])
 
-    with read_ahead(draw, CPU) as batch:
+    with prefetch(draw, CPU) as batch:
         assert [int(batch(step)[1]) for step in (0, 1)] == [0, 1]
         with pytest.raises(ValueError, match="the disk failed"):
             batch(2)
@@ -138,7 +138,7 @@ def test_a_batch_is_read_without_the_whole_split(folder: Path) -> None:
     tracemalloc.start()
     collection = read_split(folder, "train").with_quality()
     for step in range(5):
-        inputs, _ = training_batch(collection, config, settings, step)
+        inputs, _ = prompt_batch(collection, config, settings, step)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     whole = np.prod(collection.arrays["attention"].shape) * 2

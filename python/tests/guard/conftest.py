@@ -18,11 +18,12 @@ from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
 from diffusion_probe.data.dataset import Collection, Description
 from diffusion_probe.evaluation.calibrate import calibration_at
 from diffusion_probe.guard import ProbeGuard
-from diffusion_probe.probe.manifest import Metric, Point, write_manifest
-from diffusion_probe.probe.network import Probe, ProbeConfig
-from diffusion_probe.probe.onnx_graph import export_onnx, torch_scores
+from diffusion_probe.probe.config import ProbeConfig
+from diffusion_probe.probe.manifest import DecisionPoint, Metric, write_manifest
+from diffusion_probe.probe.network import Probe
+from diffusion_probe.probe.onnx_export import export_onnx
 from diffusion_probe.tiny import TINY, TinyBackbone
-from diffusion_probe.training.export import decision_point
+from diffusion_probe.training.export import TIMESTEP_TOLERANCE
 
 torch.set_num_threads(1)
 
@@ -74,7 +75,7 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
     layers = list(text_layers(backbone.pipe))[-2:]
     run = AttentionCapture(backbone.pipe, layers, STEPS, (CONFIG.grid, CONFIG.grid))(**backbone.arguments())
     inputs = {step: inputs_of(run, step) for step in STEPS}
-    points = tuple(Point(step, run.steps[step].timestep) for step in STEPS)
+    points = tuple(DecisionPoint(step, run.steps[step].timestep) for step in STEPS)
     description = Description(backbone.name, run.settings, METRIC, points, {"calibration": 1})
     (folder / "selftest.safetensors").write_bytes(save(inputs[2], {"capture_id": run.settings.capture_id}))
     manifest: dict[str, Any] = {
@@ -87,12 +88,12 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
         "metric": asdict(METRIC),
         "inputs": [asdict(signal) for signal in CONFIG.inputs()],
         "output": {"name": "score", "dtype": "F32", "shape": ["batch"]},
-        "decision_points": [decision_point(point) for point in points],
-        "calibration": [calibration(description, step, torch_scores(probe, inputs[step])) for step in STEPS],
+        "decision_points": [{**asdict(point), "tolerance": TIMESTEP_TOLERANCE} for point in points],
+        "calibration": [calibration(description, step, probe.score(inputs[step])) for step in STEPS],
         "evaluation": {},
         "selftest": {
             "input": "selftest.safetensors",
-            "scores": torch_scores(probe, inputs[2]).tolist(),
+            "scores": probe.score(inputs[2]).tolist(),
             "tolerance": 1e-3,
         },
         "files": {"model.onnx": "", "selftest.safetensors": ""},
@@ -122,7 +123,7 @@ def scores(models: Path, probe: Probe) -> Callable[..., np.ndarray]:
     def score(backbone: TinyBackbone, step: int, **changes: Any) -> np.ndarray:
         manifest = json.loads((models / backbone.name / "1" / "probe.json").read_text())
         capture = AttentionCapture(backbone.pipe, manifest["capture"]["layers"], [step], (CONFIG.grid, CONFIG.grid))
-        return torch_scores(probe, inputs_of(capture(**backbone.arguments(**changes)), step))
+        return probe.score(inputs_of(capture(**backbone.arguments(**changes)), step))
 
     return score
 

@@ -1,4 +1,4 @@
-"""The cost of capture: true sizes are those of the model cards, shares add up, and the command writes its tables."""
+"""The cost of capture: denoisers have their published sizes, operations add up, and the command prints its tables."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ import torch
 from diffusion_probe.capture.families import Layout
 from diffusion_probe.cli import main
 from diffusion_probe.client.requests import score_request
-from diffusion_probe.overhead.backbones import TRUE
-from diffusion_probe.overhead.clock import in_turn, milliseconds
-from diffusion_probe.overhead.shapes import AttentionShape, true_shapes
-from diffusion_probe.overhead.wire import bytes_per_sample
+from diffusion_probe.overhead.attention_shapes import AttentionShape, attention_shapes
+from diffusion_probe.overhead.backbones import FULL_SIZE
+from diffusion_probe.overhead.measure import bytes_per_sample
+from diffusion_probe.overhead.timing import milliseconds, time_alternating
 from diffusion_probe.tiny import TINY
 
 CPU = torch.device("cpu")
 MILLION = 1_000_000
-# Of the published weights.
+# Of the published weights, in millions.
 PARAMETERS = {"sd15": 860, "sdxl": 2567, "sd3": 2243, "flux": 11_901, "qwen-image": 20_430}
 
 
-@pytest.mark.parametrize("name", list(TRUE))
-def test_a_denoiser_is_as_large_as_the_published_one(name: str) -> None:
+@pytest.mark.parametrize("name", list(FULL_SIZE))
+def test_a_denoiser_has_the_published_number_of_parameters(name: str) -> None:
     with torch.device("meta"):
-        denoiser = TRUE[name].denoiser()
+        denoiser = FULL_SIZE[name].denoiser()
     assert sum(weight.numel() for weight in denoiser.parameters()) // MILLION == pytest.approx(PARAMETERS[name], abs=1)
 
 
 def test_every_backbone_is_measured() -> None:
-    assert set(TRUE) == set(TINY)
+    assert set(FULL_SIZE) == set(TINY)
 
 
-def test_the_attention_of_a_unet_is_found() -> None:
-    shapes = true_shapes("sd15")
+def test_the_attention_calls_of_a_unet_are_found() -> None:
+    shapes = attention_shapes("sd15")
     cross = {shape: count for shape, count in shapes.attention.items() if shape.keys == 77}
     assert sum(cross.values()) == shapes.text_layers == 16
     assert cross[AttentionShape(8, 40, 4096, 77)] == 5
-    assert set(shapes.watched) <= set(cross)
-    assert shapes.watched_layers == 10
+    assert set(shapes.captured) <= set(cross)
+    assert shapes.captured_layers == 10
     assert shapes.layouts[AttentionShape(8, 160, 64, 77)] == Layout(slice(0, 64), 0, (8, 8))
-    assert shapes.capture_operations == sum(2 * s.heads * s.head_dim * s.queries * 77 * n for s, n in shapes.watched.items())
-    assert 0 < shapes.capture_operations < shapes.operations
+    assert shapes.capture_flops == sum(2 * s.heads * s.head_dim * s.queries * 77 * n for s, n in shapes.captured.items())
+    assert 0 < shapes.capture_flops < shapes.flops
 
 
-def test_bytes_are_those_of_the_request() -> None:
+def test_bytes_per_sample_are_those_of_the_request() -> None:
     small, large = bytes_per_sample(2, 3, (4, 4)), bytes_per_sample(10, 20)
     assert 2 * 3 * 16 * 2 < small < 2 * 3 * 16 * 2 + 200
     assert large - 10 * 20 * 256 * 2 < 200
@@ -54,19 +54,19 @@ def test_bytes_are_those_of_the_request() -> None:
     assert len(bare) / 8 < small
 
 
-def test_what_is_timed_in_turn_alternates_and_a_first_round_does_not_count() -> None:
+def test_timed_actions_alternate_after_a_warm_up_round() -> None:
     order: list[str] = []
-    seconds = in_turn([lambda: order.append("a"), lambda: order.append("b")], 2, CPU)
+    seconds = time_alternating([lambda: order.append("a"), lambda: order.append("b")], 2, CPU)
     assert "".join(order) == "baabba"
     assert [len(own) for own in seconds] == [2, 2]
     assert all(second >= 0 for own in seconds for second in own)
 
 
-def test_a_spread_stands_beside_the_median() -> None:
+def test_the_median_is_printed_with_the_quartiles() -> None:
     assert milliseconds([0.001, 0.002, 0.003, 0.004, 1.0]) == "3 (2 to 4)"
 
 
-def test_the_command_writes_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["overhead", "--backbone", "sd15", "--pairs", "2", "--repeats", "1"]) == 0
     text = capsys.readouterr().out
     tables = text.split("\n\n| ")
@@ -82,6 +82,6 @@ def test_the_command_writes_its_tables(capsys: pytest.CaptureFixture[str]) -> No
     assert "| sd15, 512² | 10 of 16 |" in text
 
 
-def test_a_device_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_names_a_missing_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["overhead", "--device", "nonsense"]) == 2
     assert "the device nonsense cannot be used" in capsys.readouterr().err

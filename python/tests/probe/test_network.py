@@ -1,4 +1,4 @@
-"""A score depends on its sample alone, in PyTorch and in the exported graph."""
+"""A sample's score depends on that sample alone, and the exported graph computes the same scores as PyTorch."""
 
 from pathlib import Path
 
@@ -8,15 +8,17 @@ import onnxruntime
 import pytest
 import torch
 
-from diffusion_probe.probe.network import Probe, ProbeConfig, fast_channels, log_scaled
-from diffusion_probe.probe.onnx_graph import export_onnx
+from diffusion_probe.probe.config import ProbeConfig
+from diffusion_probe.probe.network import Probe, fast_channels, log_scaled
+from diffusion_probe.probe.onnx_export import export_onnx
 
 CONFIGS = {
     "attention": ProbeConfig(layers=5),
-    "preview": ProbeConfig(layers=3, width=8, signals=("preview",)),
-    "token_ids": ProbeConfig(layers=3, width=8, signals=("token_ids",), vocabulary=70),
-    "both": ProbeConfig(layers=3, width=8, signals=("preview", "token_ids"), vocabulary=70),
-    "wide range": ProbeConfig(layers=2, width=8, metric_range=(-2.5, 2.0)),
+    # One transformer block, since exporting takes seconds.
+    "preview": ProbeConfig(layers=3, width=8, mixers=1, signals=("preview",)),
+    "token_ids": ProbeConfig(layers=3, width=8, mixers=1, signals=("token_ids",), vocabulary=70),
+    "both": ProbeConfig(layers=3, width=8, mixers=1, signals=("preview", "token_ids"), vocabulary=70),
+    "wide range": ProbeConfig(layers=2, width=8, mixers=1, metric_range=(-2.5, 2.0)),
 }
 
 
@@ -66,8 +68,8 @@ def test_the_graph_computes_what_pytorch_computes(exported) -> None:
 
 
 @pytest.mark.parametrize("layers", [9, 15])
-def test_every_convolution_is_one_of_the_runtimes_fast_ones(layers: int, tmp_path: Path) -> None:
-    export_onnx(probe_of(ProbeConfig(layers=layers)), tmp_path / "model.onnx")
+def test_onnx_runtime_computes_every_convolution_in_its_fast_layout(layers: int, tmp_path: Path) -> None:
+    export_onnx(probe_of(ProbeConfig(layers=layers, mixers=0)), tmp_path / "model.onnx")
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.log_severity_level = 3
@@ -79,9 +81,9 @@ def test_every_convolution_is_one_of_the_runtimes_fast_ones(layers: int, tmp_pat
     assert set(domains) == {"com.microsoft.nchwc"}
 
 
-@pytest.mark.parametrize(("channels", "pieces"), [(4, [4]), (10, [8, 2]), (18, [16, 2]), (30, [16, 8, 6]), (140, [128, 8, 4])])
-def test_pieces_of_channels_fit_vectors_of_eight_and_of_sixteen(channels: int, pieces: list[int]) -> None:
-    assert fast_channels(channels) == pieces
+@pytest.mark.parametrize(("channels", "sizes"), [(4, [4]), (10, [8, 2]), (18, [16, 2]), (30, [16, 8, 6]), (140, [128, 8, 4])])
+def test_channels_are_split_for_vectors_of_eight_and_of_sixteen(channels: int, sizes: list[int]) -> None:
+    assert fast_channels(channels) == sizes
 
 
 def test_scores_stay_within_the_range_of_the_metric(exported) -> None:
@@ -93,7 +95,7 @@ def test_scores_stay_within_the_range_of_the_metric(exported) -> None:
 
 
 @pytest.mark.parametrize("name", ["attention", "both"])
-def test_batch_mates_change_nothing(name: str) -> None:
+def test_a_score_does_not_depend_on_the_rest_of_the_batch(name: str) -> None:
     probe = probe_of(CONFIGS[name])
     inputs = inputs_of(probe.config, 6, 7)
     together = scores(probe, inputs)
@@ -102,8 +104,8 @@ def test_batch_mates_change_nothing(name: str) -> None:
         assert alone[0] == pytest.approx(together[row], abs=1e-5)
 
 
-@pytest.mark.parametrize("place", [0, 3, 7], ids=["in front", "between", "behind"])
-def test_padding_changes_nothing_wherever_it_stands_and_whatever_it_holds(place: int) -> None:
+@pytest.mark.parametrize("place", [0, 3, 7], ids=["before", "between", "after"])
+def test_padding_does_not_change_the_score(place: int) -> None:
     probe = probe_of(CONFIGS["attention"])
     inputs = inputs_of(probe.config, 2, 7)
     noise = torch.rand(2, 5, 4, 16, 16).half()
@@ -117,7 +119,7 @@ def test_padding_changes_nothing_wherever_it_stands_and_whatever_it_holds(place:
     assert scores(probe, padded) == pytest.approx(scores(probe, inputs), abs=1e-5)
 
 
-def test_the_timestep_and_the_order_of_tokens_matter() -> None:
+def test_the_score_depends_on_the_timestep_and_the_order_of_tokens() -> None:
     probe = probe_of(CONFIGS["attention"])
     inputs = inputs_of(probe.config, 4, 7)
     before = scores(probe, inputs)

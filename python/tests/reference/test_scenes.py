@@ -1,22 +1,29 @@
-"""Scenes show what their captions ask for."""
+"""Scenes match their captions."""
 
 import numpy as np
 import pytest
 
-from diffusion_probe.reference.language import BACKGROUNDS, PICTOGRAMS
-from diffusion_probe.reference.scenes import CLEARANCE, RELATION_MARGIN, SIZE, THINGS_WEIGHTS, sample_scene, sprite
+from diffusion_probe.reference.captions import BACKGROUNDS, PICTOGRAMS
+from diffusion_probe.reference.scenes import CLEARANCE, RELATION_MARGIN, SIZE, Scene, lay_out, sprite
+from diffusion_probe.reference.splits import THINGS_WEIGHTS, sample_caption
 
-SCENES = [sample_scene(np.random.default_rng([5, index])) for index in range(400)]
+
+def sample_scene(*seed: int) -> Scene:
+    rng = np.random.default_rng(seed)
+    return lay_out(sample_caption(rng), rng)
 
 
-def test_counts_are_as_asked() -> None:
+SCENES = [sample_scene(5, index) for index in range(400)]
+
+
+def test_counts_match_the_caption() -> None:
     for scene in SCENES:
         drawn = [thing.pictogram for thing in scene.things]
-        assert len(drawn) == scene.request.things
-        assert all(drawn.count(group.pictogram) == group.count for group in scene.request.groups)
+        assert len(drawn) == scene.caption.things
+        assert all(drawn.count(phrase.pictogram) == phrase.count for phrase in scene.caption.phrases)
 
 
-def test_things_lie_inside_and_keep_apart() -> None:
+def test_things_lie_inside_the_image_and_apart() -> None:
     for scene in SCENES:
         for index, one in enumerate(scene.things):
             assert one.x - one.size / 2 >= -1
@@ -27,33 +34,33 @@ def test_things_lie_inside_and_keep_apart() -> None:
 
 
 def test_relations_hold() -> None:
-    related = [scene for scene in SCENES if scene.request.relation]
+    related = [scene for scene in SCENES if scene.caption.relation]
     assert len(related) > 100
     for scene in related:
         first, second = (
-            [thing for thing in scene.things if thing.pictogram == group.pictogram] for group in scene.request.groups[:2]
+            [thing for thing in scene.things if thing.pictogram == phrase.pictogram] for phrase in scene.caption.phrases[:2]
         )
-        axis = "x" if scene.request.relation == "left" else "y"
+        axis = "x" if scene.caption.relation == "left" else "y"
         farthest = max(getattr(thing, axis) for thing in first)
         assert farthest + RELATION_MARGIN <= min(getattr(thing, axis) for thing in second) + 1
 
 
-def test_the_mix_of_captions_is_the_frozen_one() -> None:
-    shares = np.bincount([scene.request.things for scene in SCENES], minlength=5)[1:] / len(SCENES)
+def test_the_frequencies_of_captions_are_the_frozen_ones() -> None:
+    shares = np.bincount([scene.caption.things for scene in SCENES], minlength=5)[1:] / len(SCENES)
     assert shares == pytest.approx(list(THINGS_WEIGHTS.values()), abs=0.08)
 
 
-def test_a_picture_has_its_background_in_the_corners_at_least() -> None:
+def test_the_background_is_visible_in_a_corner() -> None:
     for scene in SCENES[:50]:
         image = scene.image()
         assert image.shape == (SIZE, SIZE, 3)
         assert image.dtype == np.uint8
         corners = image[[0, 0, -1, -1], [0, -1, 0, -1]].tolist()
-        assert list(BACKGROUNDS[scene.request.background]) in corners
+        assert list(BACKGROUNDS[scene.caption.background]) in corners
 
 
-def test_a_seed_decides_everything() -> None:
-    one, two = (sample_scene(np.random.default_rng(3)) for _ in range(2))
+def test_a_seed_determines_the_scene() -> None:
+    one, two = (sample_scene(3) for _ in range(2))
     assert one == two
     assert (one.image() == two.image()).all()
 

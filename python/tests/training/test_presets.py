@@ -1,4 +1,4 @@
-"""The presets of training: what a batch is made of, and that both train."""
+"""The presets of training: the composition of a batch, the loss, and that both presets train."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from diffusion_probe.cli import main
 from diffusion_probe.data.dataset import Collection, Description
 from diffusion_probe.data.shards import shard_path, write_shard
 from diffusion_probe.data.source import Samples
-from diffusion_probe.probe.manifest import Capture, Metric, Point
-from diffusion_probe.probe.network import ProbeConfig
+from diffusion_probe.probe.config import ProbeConfig
+from diffusion_probe.probe.manifest import Capture, DecisionPoint, Metric
 from diffusion_probe.training.batches import sample_batch
 from diffusion_probe.training.checkpoint import load_checkpoint
 from diffusion_probe.training.losses import probe_loss
@@ -21,7 +21,9 @@ PROMPTS, SEEDS, TOKENS, GRID = 12, 8, 3, 8
 def description(layers: int) -> Description:
     names = tuple(f"block.{index}" for index in range(layers))
     capture = Capture(names, GRID, GRID, "mean", "all", "area", "none", 4, 1.0, (32, 32))
-    return Description("made up", capture, Metric("chance", None, None), (Point(1, 900.0), Point(2, 600.0)), {"train": SEEDS})
+    return Description(
+        "made up", capture, Metric("chance", None, None), (DecisionPoint(1, 900.0), DecisionPoint(2, 600.0)), {"train": SEEDS}
+    )
 
 
 def samples(layers: int) -> Samples:
@@ -35,7 +37,7 @@ def samples(layers: int) -> Samples:
 
 @pytest.fixture
 def data(tmp_path):
-    """Writes a data set whose captures have so many layers."""
+    """A function that writes a data set with a given number of captured layers."""
 
     def write(layers: int):
         folder = tmp_path / str(layers)
@@ -73,7 +75,7 @@ def test_the_loss_of_the_paper_is_the_squared_error_alone() -> None:
     assert float(loss) == pytest.approx((0.3**2 + 0.1**2) / 2)
 
 
-def test_samples_without_quality_have_no_part_in_the_loss() -> None:
+def test_the_loss_ignores_samples_without_quality() -> None:
     config = ProbeConfig(layers=2, grid=GRID, width=8)
     scores = torch.tensor([0.2, 0.6, 0.9], requires_grad=True)
     known = probe_loss(scores[:2], torch.tensor([[0.5, 0.1]]), config, TrainSettings())
@@ -102,7 +104,7 @@ def test_the_preset_of_the_paper_reads_ten_layers(data, tmp_path, capsys: pytest
     assert "this preset reads 10 layers, not 4" in capsys.readouterr().err
 
 
-def test_a_signal_that_the_backbone_does_not_give_is_refused(data, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_signal_that_the_data_set_lacks_is_refused(data, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", str(data(4)), "--checkpoint", str(tmp_path / "probe.pt"), "--signals", "token_ids"]
     assert main(["train", *arguments]) == 2
     assert "the data set holds no token_ids" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Training survives a kill: what is resumed ends as if it had never stopped."""
+"""A resumed training ends with the same weights as an uninterrupted one; checkpoints survive a kill."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from diffusion_probe.reference.train_reward import train_reward
 from diffusion_probe.training.checkpoint import WeightAverage, load_checkpoint, save_checkpoint
 from diffusion_probe.training.loop import trapezoid
 from diffusion_probe.training.settings import TrainSettings
-from diffusion_probe.training.train import train_probe
+from diffusion_probe.training.train_probe import train_probe
 
 TINY = BackboneConfig(grid_width=16, core_width=16, core_blocks=1, text_width=16, text_layers=1, heads=2)
 
@@ -27,21 +27,21 @@ def backbone(path: Path, milestones: tuple[int, ...] = ()) -> nn.Module:
     return train_backbone(path, steps=4, compiled=False, config=TINY, batch=3, milestones=milestones)
 
 
-def test_a_resumed_backbone_is_the_uninterrupted_one(tmp_path: Path) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = backbone(tmp_path / "whole.pt", milestones=(2,))
-    (tmp_path / "whole-2.pt").rename(tmp_path / "resumed.pt")  # as a kill after two steps leaves it
+    (tmp_path / "whole-2.pt").rename(tmp_path / "resumed.pt")  # the checkpoint of a training that was killed after two steps
     assert load_checkpoint(tmp_path / "resumed.pt")["step"] == 2
     assert same(whole, backbone(tmp_path / "resumed.pt"))
 
 
-def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
+def test_a_finished_training_does_not_run_again(tmp_path: Path) -> None:
     first = train_reward(tmp_path / "reward.pt", steps=2, batch=3, width=8)
     written = (tmp_path / "reward.pt").stat().st_mtime_ns
     assert same(first, train_reward(tmp_path / "reward.pt", steps=2, batch=3, width=8))
     assert (tmp_path / "reward.pt").stat().st_mtime_ns == written
 
 
-def test_a_seed_decides_the_probe(world, tmp_path: Path) -> None:
+def test_a_seed_determines_the_probe(world, tmp_path: Path) -> None:
     one, two, other = (
         train_probe(world.data, tmp_path / f"{name}.pt", TrainSettings(steps=3, width=8, seed=seed))
         for name, seed in (("one", 1), ("two", 1), ("other", 2))
@@ -70,11 +70,11 @@ def test_a_kill_while_writing_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     assert load_checkpoint(path) == {"step": 1}
 
 
-def test_no_checkpoint_is_none(tmp_path: Path) -> None:
+def test_loading_a_missing_checkpoint_returns_none(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "none.pt") is None
 
 
-def test_the_learning_rate_warms_up_stays_and_cools_down() -> None:
+def test_the_learning_rate_warms_up_then_stays_then_cools_down() -> None:
     rates = [trapezoid(step, total=100, warm_up=10, cool_down=20) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert set(rates[10:80]) == {1.0}
@@ -82,7 +82,7 @@ def test_the_learning_rate_warms_up_stays_and_cools_down() -> None:
     assert min(rates) > 0
 
 
-def test_the_average_forgets_the_start_and_then_moves_slowly() -> None:
+def test_the_weight_average_moves_fast_at_first_and_slowly_later() -> None:
     module = nn.Linear(1, 1)
     nn.init.zeros_(module.weight)
     average = WeightAverage(module, decay=0.99)

@@ -1,4 +1,4 @@
-"""Rectified flow: the noise levels of the sampler, the training pair, and Euler sampling with classifier-free guidance."""
+"""Rectified flow: noise levels, training pairs, and an Euler sampler with classifier-free guidance."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from .backbone import TIMESTEPS, Backbone, text_mask_of, unconditional_ids
 
 STEPS = 25
 GUIDANCE = 3.0
-# Time shift of the noise levels (as SD3 and FLUX have it; small images want less than 1). It puts the input of step 5 of 25
-# at a noise level of 0.78. Frozen: every figure of a probe depends on it.
+# Time shift of the noise levels, as in SD3 and FLUX; below 1 for small images. The input of step 5 of 25 has a noise level of
+# 0.78. Frozen: all figures of the probes depend on it.
 SHIFT = 0.67
 
 
-def shifted(u: Tensor, shift: float = SHIFT) -> Tensor:
-    """Noise level in [0, 1] for uniform time `u` in [0, 1]."""
+def noise_level(u: Tensor, shift: float = SHIFT) -> Tensor:
+    """The noise level in [0, 1] at time `u` in [0, 1]."""
     return shift * u / (1 + (shift - 1) * u)
 
 
 def noise_levels(steps: int = STEPS, shift: float = SHIFT) -> Tensor:
-    """Noise level at the input of each step, and 0 at the end: float32 [steps + 1]."""
-    return shifted(1 - torch.arange(steps + 1, dtype=torch.float64) / steps, shift).float()
+    """The noise level at the input of each step, then 0: float32 [steps + 1]."""
+    return noise_level(1 - torch.arange(steps + 1, dtype=torch.float64) / steps, shift).float()
 
 
-def noised(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """A training pair: noisy latents, their timestep, and the velocity to predict.
+def training_pair(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Noisy latents, their timesteps [batch], and the velocity to predict, for images [batch, 3, size, size] in [-1, 1].
 
-    `images` [batch, 3, size, size] in [-1, 1]. Noise levels are spread over the batch as the sampler visits them.
+    Times are stratified over the batch: one in each of `batch` equal parts of [0, 1].
     """
     batch = images.shape[0]
     u = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-    sigma = shifted(u[torch.randperm(batch, generator=generator)])
+    sigma = noise_level(u[torch.randperm(batch, generator=generator)])
     noise = torch.randn(images.shape, generator=generator)
     mix = sigma[:, None, None, None]
     return (1 - mix) * images + mix * noise, sigma * TIMESTEPS, noise - images
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one denoiser call shows, before its update: `index` counts from 1; `preview` is the image expected from here."""
+class StepOutput:
+    """The output of one denoiser call: `index` counts from 1; `preview` is the denoised image predicted from this step."""
 
     index: int
     sigma: float
-    maps: list[Tensor]  # per layer [batch, heads, cells, tokens], conditional half
+    maps: list[Tensor]  # per layer [batch, heads, cells, tokens], of the conditional pass
     preview: Tensor  # [batch, 3, size, size]
     guidance_difference: Tensor  # [batch]: mean square of conditional minus unconditional velocity
 
@@ -59,12 +59,12 @@ def sample(
     steps: int = STEPS,
     guidance: float = GUIDANCE,
     shift: float = SHIFT,
-    on_step: Callable[[Step], None] | None = None,
-    watch: frozenset[int] = frozenset(),
+    on_step: Callable[[StepOutput], None] | None = None,
+    capture_steps: frozenset[int] = frozenset(),
 ) -> Tensor:
     """Denoise `latents` [batch, 3, size, size] for padded `input_ids` [batch, tokens]: images in [-1, 1].
 
-    `on_step` is called at the steps in `watch`, counted from 1. Autocast is the caller's choice.
+    `on_step` is called at the steps in `capture_steps`, which count from 1.
     """
     batch, tokens = input_ids.shape
     both = torch.cat([input_ids, unconditional_ids(batch, tokens)])
@@ -78,8 +78,8 @@ def sample(
         velocity, maps = backbone.denoiser(torch.cat([x, x]), timestep, text, mask)
         conditional, unconditional = velocity.float().chunk(2)
         guided = unconditional + guidance * (conditional - unconditional)
-        if on_step is not None and index in watch:
+        if on_step is not None and index in capture_steps:
             difference = (conditional - unconditional).square().mean(dim=(1, 2, 3))
-            on_step(Step(index, float(sigma), [m[:batch] for m in maps], (x - sigma * guided).clamp(-1, 1), difference))
+            on_step(StepOutput(index, float(sigma), [m[:batch] for m in maps], (x - sigma * guided).clamp(-1, 1), difference))
         x = x + (following - sigma) * guided
     return x.clamp(-1, 1)

@@ -1,4 +1,4 @@
-"""The reference world back from its ONNX files: weights keep their names in the export, so PyTorch can take them up again."""
+"""Loads backbone and reward from the ONNX files of an exported folder; their weights kept their names there."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from .backbone import Backbone, BackboneConfig
-from .reward import Reader, Reward
+from .reward import Detector, Reward
 
 HALF_SUFFIX = ".half"
 
 
-def restore_backbone(folder: Path) -> Backbone:
-    """The backbone of an exported folder. Raises FileNotFoundError where there is none."""
+def load_onnx_backbone(folder: Path) -> Backbone:
+    """The backbone of an exported folder. Raises FileNotFoundError without a reference.json."""
     backbone = Backbone(BackboneConfig(**_description(folder)["backbone"]))
-    _restore(backbone.text_encoder, folder / "text_encoder.onnx")
-    _restore(backbone.denoiser, folder / "backbone.onnx", prefix="denoiser.")
+    _load_weights(backbone.text_encoder, folder / "text_encoder.onnx")
+    _load_weights(backbone.denoiser, folder / "backbone.onnx", prefix="denoiser.")
     return backbone.to(memory_format=torch.channels_last).eval()
 
 
-def restore_reward(folder: Path) -> Reward:
-    """The reward of an exported folder. Raises FileNotFoundError where there is none."""
-    reward = Reward(Reader(_description(folder)["reader_width"]))
-    _restore(reward, folder / "reward.onnx")
+def load_onnx_reward(folder: Path) -> Reward:
+    """The reward of an exported folder. Raises FileNotFoundError without a reference.json."""
+    reward = Reward(Detector(_description(folder)["reader_width"]))
+    _load_weights(reward, folder / "reward.onnx")
     return reward.to(memory_format=torch.channels_last).eval()
 
 
@@ -38,8 +38,8 @@ def _description(folder: Path) -> dict:
     return json.loads(path.read_text())
 
 
-def _restore(module: nn.Module, path: Path, prefix: str = "") -> None:
-    """Load every weight of the graph into the module; only counters that inference does not need may be absent."""
+def _load_weights(module: nn.Module, path: Path, prefix: str = "") -> None:
+    """Load the graph's weights. The batch counters of batch normalisation, unused in inference, may be absent."""
     weights: dict[str, Tensor] = {}
     for weight in onnx.load(path).graph.initializer:
         name = weight.name.removesuffix(HALF_SUFFIX).removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""Sheets of pictures with a line of text below each: what a person looks at."""
+"""Writes a contact sheet: a PNG of many small images, each with up to three lines of text below it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TEXT_HEIGHT = 36
 LINE_CHARACTERS = 22
 
 
-def write_sheet(path: Path, images: Sequence[np.ndarray], labels: Sequence[str], columns: int = COLUMNS) -> None:
-    """Write uint8 [height, width, 3] pictures with their labels as one PNG."""
+def write_contact_sheet(path: Path, images: Sequence[np.ndarray], labels: Sequence[str], columns: int = COLUMNS) -> None:
+    """Write square images, uint8 [size, size, 3], with their labels as one PNG."""
     side = images[0].shape[0] * SCALE
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (side + 8), rows * (side + TEXT_HEIGHT)), "white")
@@ -24,7 +24,7 @@ def write_sheet(path: Path, images: Sequence[np.ndarray], labels: Sequence[str],
         x, y = index % columns * (side + 8), index // columns * (side + TEXT_HEIGHT)
         sheet.paste(Image.fromarray(image).resize((side, side), Image.Resampling.NEAREST), (x, y))
         for line in range(3):
-            part = text[line * LINE_CHARACTERS : (line + 1) * LINE_CHARACTERS]
-            draw.text((x, y + side + 11 * line), part, fill="black", font_size=10)
+            words = text[line * LINE_CHARACTERS : (line + 1) * LINE_CHARACTERS]
+            draw.text((x, y + side + 11 * line), words, fill="black", font_size=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)

@@ -1,4 +1,4 @@
-"""The exported reference world is the trained one."""
+"""The exported reference world computes what the trained one computes."""
 
 import json
 
@@ -9,8 +9,8 @@ import torch
 
 from diffusion_probe.probe.manifest import sha256_of
 from diffusion_probe.reference.backbone import pad_ids, text_mask_of
-from diffusion_probe.reference.language import VOCABULARY, tokenize
-from diffusion_probe.reference.restore import restore_backbone, restore_reward
+from diffusion_probe.reference.captions import VOCABULARY, tokenize
+from diffusion_probe.reference.onnx_import import load_onnx_backbone, load_onnx_reward
 from diffusion_probe.reference.source import ReferenceSource, grid_maps
 from diffusion_probe.reference.train_backbone import load_backbone
 from diffusion_probe.reference.train_reward import load_reward
@@ -25,7 +25,7 @@ def run(path, **feeds: torch.Tensor) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("captions", [CAPTIONS, CAPTIONS[:1]], ids=["two", "one"])
 def test_the_graphs_compute_what_pytorch_computes(world, captions: list[str]) -> None:
-    backbone, reward = restore_backbone(world.reference), restore_reward(world.reference)
+    backbone, reward = load_onnx_backbone(world.reference), load_onnx_reward(world.reference)
     ids = pad_ids([tokenize(caption) for caption in captions], length=11)
     mask = text_mask_of(ids)
     latents = torch.randn(len(captions), 3, 64, 64)
@@ -43,17 +43,17 @@ def test_the_graphs_compute_what_pytorch_computes(world, captions: list[str]) ->
     assert exported_quality == pytest.approx(quality.numpy(), abs=1e-4)
 
 
-def test_weights_come_back_as_float16_kept_them(world) -> None:
+def test_weights_are_read_back_in_float16_precision(world) -> None:
     for trained, restored in (
-        (load_backbone(world.backbone), restore_backbone(world.reference)),
-        (load_reward(world.reward), restore_reward(world.reference)),
+        (load_backbone(world.backbone), load_onnx_backbone(world.reference)),
+        (load_reward(world.reward), load_onnx_reward(world.reference)),
     ):
         for name, value in trained.state_dict().items():
             if not name.endswith("num_batches_tracked"):
                 assert torch.allclose(value.float(), restored.state_dict()[name].float(), rtol=1e-3, atol=1e-6), name
 
 
-def test_the_description_tells_what_node_needs(world) -> None:
+def test_the_description_lists_vocabulary_files_and_capture_id(world) -> None:
     description = json.loads((world.reference / "reference.json").read_text())
     assert description["vocabulary"] == list(VOCABULARY)
     assert description["files"] == {name: sha256_of(world.reference / name) for name in description["files"]}

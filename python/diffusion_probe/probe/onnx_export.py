@@ -1,9 +1,8 @@
-"""Export of PyTorch modules to ONNX files that hold nothing of the machine they were made on."""
+"""Export of PyTorch modules to ONNX files without source paths or stack traces."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,22 @@ from torch import nn
 from .network import Probe
 
 OPSET = 18
-HALF_FROM_ELEMENTS = 1024
+HALF_FROM_ELEMENTS = 1024  # smaller weights stay float32: they take little space
+TORCH_DTYPES = {"F16": torch.float16, "F32": torch.float32, "U8": torch.uint8, "I64": torch.int64}
 
 
 def export_onnx(probe: Probe, path: Path) -> None:
-    """Write the graph, with dynamic batch and token axes; weights are float32."""
-    batch, tokens = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("tokens", min=1, max=4096)
+    """Write the graph of a probe, with dynamic batch and token axes and float32 weights."""
+    dims = {name: torch.export.Dim(name, min=1, max=4096) for name in ("batch", "tokens")}
+    specs = probe.config.inputs()
     examples, axes = [], []
-    for signal in probe.config.inputs():
-        shape = [{"batch": 3, "tokens": 5}.get(axis, axis) for axis in signal.shape]
-        dtype = {"F16": torch.float16, "F32": torch.float32, "U8": torch.uint8, "I64": torch.int64}[signal.dtype]
-        examples.append(torch.ones(shape, dtype=dtype))
-        axes.append({i: {"batch": batch, "tokens": tokens}[axis] for i, axis in enumerate(signal.shape) if isinstance(axis, str)})
-    names = [signal.name for signal in probe.config.inputs()]
-    fixed = len(names) - len(probe.config.signals)  # the declared signals are one variadic argument
+    for spec in specs:
+        shape = [{"batch": 3, "tokens": 5}.get(axis, axis) for axis in spec.shape]
+        examples.append(torch.ones(shape, dtype=TORCH_DTYPES[spec.dtype]))
+        axes.append({i: dims[axis] for i, axis in enumerate(spec.shape) if axis in dims})
+    fixed = len(specs) - len(probe.config.signals)  # the signals are one variadic argument of `forward`
     shapes = (*axes[:fixed], tuple(axes[fixed:])) if probe.config.signals else tuple(axes)
-    export_graph(probe, tuple(examples), names, ["score"], shapes, path)
+    export_graph(probe, tuple(examples), [spec.name for spec in specs], ["score"], shapes, path)
 
 
 def export_graph(
@@ -42,10 +41,9 @@ def export_graph(
     path: Path,
     compact: bool = False,
 ) -> None:
-    """Export a module to one ONNX file without external data or traces of the machine it was made on.
+    """Export a module to one ONNX file, weights included. `axes` gives the dynamic axes of each example.
 
-    `compact` stores large weights as float16, which halves the file, and keeps the names of all weights, so that they can be
-    read back; ONNX Runtime widens and folds them when it loads the graph.
+    `compact` stores large weights as float16 and keeps the names of all weights, so that they can be read back.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -67,7 +65,7 @@ def export_graph(
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop names of source files and traces that the exporter leaves in a graph."""
+    """Remove what the exporter records about the source code: file names, stack traces, intermediate shapes."""
     model.doc_string = ""
     del model.metadata_props[:]
     model.graph.doc_string = ""
@@ -82,7 +80,7 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def store_half(model: onnx.ModelProto) -> None:
-    """Turn every large float32 weight into a float16 one behind a Cast; ONNX Runtime folds the Cast when it loads the graph."""
+    """Store large float32 weights as float16, each followed by a Cast that ONNX Runtime folds when it loads the graph."""
     casts = []
     for weight in model.graph.initializer:
         if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < HALF_FROM_ELEMENTS:
@@ -94,11 +92,3 @@ def store_half(model: onnx.ModelProto) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-@torch.no_grad()
-def torch_scores(probe: Probe, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """What PyTorch itself says: the selftest holds these scores, so every load proves the runtime equal to it."""
-    return probe.eval()(
-        *[torch.from_numpy(np.ascontiguousarray(inputs[signal.name])) for signal in probe.config.inputs()]
-    ).numpy()

@@ -1,11 +1,11 @@
-"""The sampler and the backbone it drives."""
+"""Noise levels, training pairs, and the sampler on a small backbone with random weights."""
 
 import pytest
 import torch
 
 from diffusion_probe.reference.backbone import Backbone, BackboneConfig, pad_ids, text_mask_of, unconditional_ids
-from diffusion_probe.reference.flow import Step, noise_levels, noised, sample
-from diffusion_probe.reference.language import PAD_ID, tokenize
+from diffusion_probe.reference.captions import PAD_ID, tokenize
+from diffusion_probe.reference.rectified_flow import StepOutput, noise_levels, sample, training_pair
 from diffusion_probe.reference.source import grid_maps
 
 CONFIG = BackboneConfig(grid_width=16, core_width=16, core_blocks=2, text_width=16, text_layers=1, heads=2)
@@ -16,7 +16,7 @@ IDS = pad_ids([tokenize("a cat on a blue background"), tokenize("two dogs left o
 def backbone() -> Backbone:
     torch.manual_seed(0)
     model = Backbone(CONFIG).eval()
-    for parameter in model.parameters():  # branches that start at zero would hide mistakes
+    for parameter in model.parameters():  # modules initialised to zero would hide mistakes
         torch.nn.init.normal_(parameter, std=0.08)
     return model
 
@@ -31,9 +31,9 @@ def test_noise_levels_are_the_frozen_ones() -> None:
     assert levels[9].item() == pytest.approx(0.5436, abs=1e-4)
 
 
-def test_a_training_pair_leads_back_to_its_image() -> None:
+def test_the_velocity_of_a_training_pair_leads_back_to_its_image() -> None:
     images = torch.rand(8, 3, 64, 64) * 2 - 1
-    latents, timestep, velocity = noised(images, torch.Generator().manual_seed(1))
+    latents, timestep, velocity = training_pair(images, torch.Generator().manual_seed(1))
     sigma = (timestep / 1000)[:, None, None, None]
     assert torch.allclose(latents - sigma * velocity, images, atol=1e-5)
     assert timestep.min() > 0
@@ -51,24 +51,24 @@ def test_attention_is_a_distribution_over_real_tokens(backbone: Backbone) -> Non
         assert probabilities[0][..., IDS[0] == PAD_ID].max() == 0
 
 
-def test_padding_does_not_change_the_picture(backbone: Backbone) -> None:
+def test_padding_does_not_change_the_image(backbone: Backbone) -> None:
     short = IDS[:1, :7]
     latents = torch.randn(1, 3, 64, 64)
     assert torch.allclose(sample(backbone, short, latents, steps=2), sample(backbone, IDS[:1], latents, steps=2), atol=1e-5)
 
 
-def test_watching_changes_nothing(backbone: Backbone) -> None:
+def test_capturing_steps_does_not_change_the_image(backbone: Backbone) -> None:
     latents = torch.randn(2, 3, 64, 64)
-    seen: list[Step] = []
-    watched = sample(backbone, IDS, latents, steps=4, on_step=seen.append, watch=frozenset({1, 3}))
+    outputs: list[StepOutput] = []
+    watched = sample(backbone, IDS, latents, steps=4, on_step=outputs.append, capture_steps=frozenset({1, 3}))
     assert torch.equal(watched, sample(backbone, IDS, latents, steps=4))
-    assert [step.index for step in seen] == [1, 3]
-    assert seen[0].sigma == 1
-    assert seen[0].preview.shape == latents.shape
-    assert (seen[0].guidance_difference > 0).all()
+    assert [step.index for step in outputs] == [1, 3]
+    assert outputs[0].sigma == 1
+    assert outputs[0].preview.shape == latents.shape
+    assert (outputs[0].guidance_difference > 0).all()
 
 
-def test_without_guidance_the_empty_caption_does_not_matter(backbone: Backbone) -> None:
+def test_guidance_has_no_effect_on_the_empty_caption(backbone: Backbone) -> None:
     latents = torch.randn(1, 3, 64, 64)
     empty = unconditional_ids(1, IDS.shape[1])
     assert torch.allclose(
@@ -78,7 +78,7 @@ def test_without_guidance_the_empty_caption_does_not_matter(backbone: Backbone) 
     )
 
 
-def test_grid_maps_keep_every_place_a_distribution() -> None:
+def test_grid_maps_preserve_the_mean_probabilities() -> None:
     fine = torch.rand(2, 4, 1024, 5).softmax(dim=-1)
     same = torch.rand(2, 4, 256, 5).softmax(dim=-1)
     coarse = torch.rand(2, 4, 64, 5).softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""Export of the reference world to ONNX, so that Node can draw, capture and judge without Python."""
+"""Exports backbone and reward to ONNX, so that Node can generate and score images without Python."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from ..probe.manifest import sha256_of
-from ..probe.onnx_graph import export_graph
+from ..probe.onnx_export import export_graph
 from .backbone import Denoiser
-from .flow import GUIDANCE, SHIFT, STEPS
-from .language import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
+from .captions import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
+from .rectified_flow import GUIDANCE, SHIFT, STEPS
 from .source import GRID, ReferenceSource, grid_maps
 
-FILES = ("text_encoder.onnx", "backbone.onnx", "reward.onnx")
+TOKEN_INPUTS = ("input_ids", "text_mask", "text")  # their second axis counts tokens
 
 
 class DenoiserGraph(nn.Module):
-    """The denoiser with its attention brought to the probe's grid, begin token left out."""
+    """The denoiser with its attention maps pooled to the probe's grid, without the begin token."""
 
     def __init__(self, denoiser: Denoiser):
         super().__init__()
@@ -41,33 +41,19 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
     ids = torch.full((3, 5), BEGIN_ID, dtype=torch.int64)
     mask = torch.ones(3, 5, dtype=torch.uint8)
     pixels = torch.zeros(3, 3, size, size)
-    export_graph(
-        source.backbone.text_encoder,
-        (ids, mask),
-        ["input_ids", "text_mask"],
-        ["text"],
-        ({0: batch, 1: tokens}, {0: batch, 1: tokens}),
-        folder / "text_encoder.onnx",
-        compact=True,
-    )
-    export_graph(
-        DenoiserGraph(source.backbone.denoiser),
-        (pixels, torch.ones(3), torch.zeros(3, 5, config.text_width), mask),
-        ["latents", "timestep", "text", "text_mask"],
-        ["velocity", "attention"],
-        ({0: batch}, {0: batch}, {0: batch, 1: tokens}, {0: batch, 1: tokens}),
-        folder / "backbone.onnx",
-        compact=True,
-    )
-    export_graph(
-        source.reward,
-        (pixels, ids),
-        ["image", "input_ids"],
-        ["quality"],
-        ({0: batch}, {0: batch, 1: tokens}),
-        folder / "reward.onnx",
-        compact=True,
-    )
+    text = torch.zeros(3, 5, config.text_width)
+    graphs = {
+        "text_encoder": (source.backbone.text_encoder, {"input_ids": ids, "text_mask": mask}, ["text"]),
+        "backbone": (
+            DenoiserGraph(source.backbone.denoiser),
+            {"latents": pixels, "timestep": torch.ones(3), "text": text, "text_mask": mask},
+            ["velocity", "attention"],
+        ),
+        "reward": (source.reward, {"image": pixels, "input_ids": ids}, ["quality"]),
+    }
+    for name, (module, inputs, outputs) in graphs.items():
+        axes = tuple({0: batch, 1: tokens} if key in TOKEN_INPUTS else {0: batch} for key in inputs)
+        export_graph(module, tuple(inputs.values()), list(inputs), outputs, axes, folder / f"{name}.onnx", compact=True)
     description = {
         "vocabulary": list(VOCABULARY),
         "pad_id": PAD_ID,
@@ -78,10 +64,10 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
         "shift": SHIFT,
         "guidance": GUIDANCE,
         "good_at": source.metric.good_at,
-        "backbone": config.as_dict(),
+        "backbone": asdict(config),
         "reader_width": source.reward.reader.width,
         "capture": asdict(source.capture),
         "capture_id": source.capture.capture_id,
-        "files": {name: sha256_of(folder / name) for name in FILES},
+        "files": {name: sha256_of(folder / name) for name in (f"{graph}.onnx" for graph in graphs)},
     }
     (folder / "reference.json").write_text(json.dumps(description, indent=2) + "\n")
