@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "probe": set(),
     "progress": set(),
     "reference": {"data", "devices", "probe", "training"},
-    "selftest": {"client", "data", "guard", "pipelines", "probe", "tiny", "training"},
+    "selftest": {"client", "data", "guard", "pipelines", "tiny", "training"},
     "tiny": set(),
     "training": {"data", "devices", "evaluation", "probe", "progress"},
     "__init__": set(),

@@ -21,7 +21,7 @@ export interface ProbeFolderOptions {
   readonly name?: string;
   readonly version?: number;
   readonly size?: MapSize;
-  /** What the graph adds to every score; it tells versions apart. */
+  /** What the graph adds to every score, so that versions give different scores. */
   readonly bias?: number;
   /** Makes each run slow, as in onnx.ts. */
   readonly work?: number;

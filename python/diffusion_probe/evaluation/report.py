@@ -59,7 +59,7 @@ def missing_text(report: dict[str, Any]) -> list[str]:
         names = ", ".join(TITLES[name] for name in report["not_compared"])
         lines += ["", f"Not compared: {names}. The data set does not hold what they need."]
     if report["prompts_without_quality"]:
-        lines += ["", f"{report['prompts_without_quality']} prompts are left out: the metric failed on some of their images."]
+        lines += ["", f"{report['prompts_without_quality']} prompts are excluded: the metric failed on some of their images."]
     return lines
 
 
