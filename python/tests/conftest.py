@@ -87,13 +87,13 @@ class Service:
     def __init__(self, models: Path, **settings: str):
         environment = {"HOST": "127.0.0.1", "PORT": "0", "MODELS_DIR": str(models), "DEVICE": "cpu", "WORKERS": "1"}
         self.process = subprocess.Popen(
-            ["node", str(ROOT / "scripts" / "start.js")],
+            ["node", str(ROOT / "scripts" / "run.js"), "src/main.js"],
             env={**os.environ, **environment, **settings},
             stdout=subprocess.PIPE,
             text=True,
         )
         self.origin = self._await_start()
-        # A full pipe would stop it.
+        # A full pipe would block the service.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
 
     def stop(self) -> None:

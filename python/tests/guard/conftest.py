@@ -15,7 +15,6 @@ from safetensors.numpy import save
 
 from diffusion_probe.capture import AttentionCapture, CaptureRun, text_layers
 from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
-from diffusion_probe.data.dataset import Collection, Description
 from diffusion_probe.evaluation.calibrate import calibration_at
 from diffusion_probe.guard import ProbeGuard
 from diffusion_probe.probe.config import ProbeConfig
@@ -76,7 +75,6 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
     run = AttentionCapture(backbone.pipe, layers, STEPS, (CONFIG.grid, CONFIG.grid))(**backbone.arguments())
     inputs = {step: inputs_of(run, step) for step in STEPS}
     points = tuple(DecisionPoint(step, run.steps[step].timestep) for step in STEPS)
-    description = Description(backbone.name, run.settings, METRIC, points, {"calibration": 1})
     (folder / "selftest.safetensors").write_bytes(save(inputs[2], {"capture_id": run.settings.capture_id}))
     manifest: dict[str, Any] = {
         "schema_version": 1,
@@ -89,7 +87,7 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
         "inputs": [asdict(signal) for signal in CONFIG.inputs()],
         "output": {"name": "score", "dtype": "F32", "shape": ["batch"]},
         "decision_points": [{**asdict(point), "tolerance": TIMESTEP_TOLERANCE} for point in points],
-        "calibration": [calibration(description, step, probe.score(inputs[step])) for step in STEPS],
+        "calibration": [calibration(step, probe.score(inputs[step])) for step in STEPS],
         "evaluation": {},
         "selftest": {
             "input": "selftest.safetensors",
@@ -101,12 +99,10 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
     write_manifest(folder, json.loads(json.dumps(manifest)))
 
 
-def calibration(description: Description, step: int, scores: np.ndarray) -> dict[str, Any]:
+def calibration(step: int, scores: np.ndarray) -> dict[str, Any]:
     """Of good samples with scores between the two: under the default policy the worse is dropped and the better is kept."""
     spread = np.linspace(*np.sort(scores), CALIBRATION_PROMPTS)[:, None]
-    quality = np.ones(CALIBRATION_PROMPTS, np.float32)
-    prompts = [str(index) for index in range(CALIBRATION_PROMPTS)]
-    return calibration_at(step, spread, Collection(description, "calibration", prompts, {"quality": quality}))
+    return calibration_at(step, spread, np.ones_like(spread), METRIC.good_at)
 
 
 def inputs_of(run: CaptureRun, step: int) -> dict[str, np.ndarray]:
