@@ -43,7 +43,8 @@ export function encodeSafetensors(
     ([leftName, left], [rightName, right]) =>
       DTYPE_BYTES[right.dtype] - DTYPE_BYTES[left.dtype] || (leftName < rightName ? -1 : 1),
   );
-  const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
+  // A list, because assigning to the member __proto__ of an object would lose a tensor of that name.
+  const header: [string, unknown][] = Object.keys(metadata).length > 0 ? [['__metadata__', metadata]] : [];
   let dataBytes = 0;
   for (const [name, { dtype, shape, data }] of ordered) {
     const expected = bytesOf(dtype, shape);
@@ -52,10 +53,10 @@ export function encodeSafetensors(
         `${name}: ${dtype} [${shape.join(', ')}] needs ${expected} bytes, not ${data.byteLength}`,
       );
     }
-    header[name] = { dtype, shape, data_offsets: [dataBytes, dataBytes + expected] };
+    header.push([name, { dtype, shape, data_offsets: [dataBytes, dataBytes + expected] }]);
     dataBytes += expected;
   }
-  const json = Buffer.from(JSON.stringify(header));
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
   const headerBytes = Math.ceil(json.length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
   const body = new Uint8Array(LENGTH_BYTES + headerBytes + dataBytes);
   new DataView(body.buffer).setBigUint64(0, BigInt(headerBytes), true);
