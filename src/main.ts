@@ -15,13 +15,15 @@ import { openOperatorFiles } from './config/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './config/settings.js';
 import type { Engine } from './engine/engine.js';
 import { createApp, createMetricsApp, type MetricsAppOptions } from './server/app.js';
-import { EXIT_FAILURE, type RunningService, Shutdown } from './server/shutdown.js';
+import { EXIT_FAILURE, LOG_FLUSH_MS, type RunningService, Shutdown } from './server/shutdown.js';
 import { listenOnUnixSocket } from './server/unix-socket.js';
 import { createLog } from './telemetry/log.js';
+import { LogOutput } from './telemetry/log-output.js';
 import { createMetrics } from './telemetry/metrics.js';
 import { isTracingEnabled, type Tracing } from './telemetry/tracing.js';
 
 const EXIT_USAGE = 2;
+const STDOUT = 1;
 /** Fewer full garbage collections under load. See docs/adr/0020-heap-growth.md. */
 const HEAP_GROWING_PERCENT = 300;
 
@@ -30,7 +32,8 @@ process.env['ORT_DISABLE_TELEMETRY'] = '1';
 setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
 
 const settings = settingsOrExit(process.argv.slice(2));
-const log = createLog(settings.logLevel);
+const output = new LogOutput(STDOUT, () => shutdown.onOutputClosed());
+const log = createLog(settings.logLevel, output);
 const shutdown = new Shutdown(log);
 
 try {
@@ -43,6 +46,8 @@ try {
   log.fatal({ err: error }, 'failed');
   process.exitCode = EXIT_FAILURE;
 }
+// A blocked write would keep the process alive, and exit() would wait for it.
+if (!(await output.flushed(LOG_FLUSH_MS))) process.kill(process.pid, 'SIGKILL');
 
 function settingsOrExit(args: readonly string[]): Settings {
   if (args.includes('--help') || args.includes('-h')) {

@@ -20,8 +20,8 @@ export interface RunningService {
 type ShutdownLimits = Pick<Settings, 'drainDelayMs' | 'shutdownTimeoutMs' | 'inferenceTimeoutMs'>;
 
 export const EXIT_FAILURE = 1;
-/** The log is written in the background and offers no way to wait for it. */
-const LOG_FLUSH_MS = 200;
+/** How long the end of the process waits for the reader of the log. */
+export const LOG_FLUSH_MS = 200;
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 export class Shutdown {
@@ -55,6 +55,9 @@ export class Shutdown {
     process.exitCode = EXIT_FAILURE;
     this.#drain({ reason });
   };
+
+  /** The reader of standard output has closed it, as `head` does: a foreground command ends then. */
+  readonly onOutputClosed = (): void => this.#drain({ reason: 'standard output was closed' });
 
   /** Waits for the drain delay, answers the requests that are left, and closes the service. */
   async close(service: RunningService, limits: ShutdownLimits): Promise<void> {
