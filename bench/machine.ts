@@ -46,6 +46,14 @@ export function residentBytes(pid: number): number {
   return Number(kibibytes) * BYTES_PER_KIB;
 }
 
+/** Memory of a process and its living descendants, bytes; of what several processes share, each one's part. */
+export function proportionalBytes(pid: number): number {
+  return [pid, ...descendants(pid)].reduce((sum, each) => {
+    const [, kibibytes = NaN] = /^Pss:\s+(\d+) kB$/m.exec(readProc(`${each}/smaps_rollup`)) ?? [];
+    return sum + Number(kibibytes) * BYTES_PER_KIB;
+  }, 0);
+}
+
 function ownCpuSeconds(pid: number): number {
   const stat = readProc(`${pid}/stat`);
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

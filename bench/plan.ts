@@ -18,6 +18,12 @@ export interface Plan {
   readonly repeats: number;
   /** Requests after which the memory is read. */
   readonly memoryAfter: readonly [number, number];
+  /** How often the service is started, and how often each request of the limits is sent. */
+  readonly starts: number;
+  readonly limitTurns: number;
+  /** How long the polite client is measured alone, and beside the flood. */
+  readonly aloneSeconds: number;
+  readonly floodSeconds: number;
   /** Whether `memoryAfter` is long enough for the figure rss_ratio. */
   readonly isMemoryFull: boolean;
 }
@@ -32,6 +38,10 @@ export const FULL_PLAN: Plan = {
   openSeconds: 5,
   repeats: 3,
   memoryAfter: [10_000, 100_000],
+  starts: 5,
+  limitTurns: 5,
+  aloneSeconds: 5,
+  floodSeconds: 30,
   isMemoryFull: true,
 };
 
@@ -45,20 +55,39 @@ export const QUICK_PLAN: Plan = {
   openSeconds: 1.5,
   repeats: 1,
   memoryAfter: [1000, 5000],
+  starts: 1,
+  limitTurns: 1,
+  aloneSeconds: 2,
+  floodSeconds: 4,
   isMemoryFull: false,
 };
 
-export const CONNECTIONS = [1, 4, 16, 64] as const;
-/** The connections at which ratios are computed. */
-export const RATIO_CONNECTIONS = 16;
-/** In per cent of the capacity. */
-export const OPEN_LOADS = [25, 50, 75, 90, 200] as const;
-/** The load whose p99 is a figure. */
+/** The closed loops of the rounds, on the service and on each peer: what is sent, over how many connections. */
+export const TURNS = {
+  singles: ['single', 16],
+  single: ['single', 1],
+  group: ['group', 1],
+  groups: ['group', 4],
+} as const;
+export type Turn = keyof typeof TURNS;
+/** The closed loops of the service beside those. */
+export const FURTHER_LOOPS = [
+  ['single', 4],
+  ['single', 64],
+  ['group', 64],
+] as const;
+/** The connections at which the capacity is measured. */
+export const CAPACITY_CONNECTIONS = 16;
+/** In per cent of the capacity. Above 100, requests have a deadline. */
+export const OPEN_LOADS = { single: [50, 75, 90, 110, 200], group: [75, 200] } as const;
+/** The loads that figures are computed from. */
+export const FIGURE_LOADS: ReadonlySet<number> = new Set([75, 110, 200]);
+/** The load whose p99 is compared with a peer's. */
 export const LATENCY_LOAD = 75;
-/** The load beyond capacity, whose requests have a deadline. */
-export const OVERLOAD = 200;
 export const DEADLINE_MS = 50;
 export const BATCH_SIZES = [1, 2, 4, 8] as const;
+/** The name of the node:http server in the tables. */
+export const NODE_PEER = 'node:http';
 export const PEER_WORKERS = [1, 2] as const;
 /** The seed of the first schedule of arrivals; later ones count up. */
 export const FIRST_SEED = 1;

@@ -4,18 +4,19 @@ import {
   type LoadMeasurement,
   measureClosed,
   measureLoad,
+  type MeasuredServer,
   measureRaw,
 } from '../measure.js';
 import {
-  CONNECTIONS,
+  CAPACITY_CONNECTIONS,
   DEADLINE_MS,
+  FIGURE_LOADS,
   FIRST_SEED,
+  FURTHER_LOOPS,
   LATENCY_LOAD,
   OPEN_LOADS,
-  OVERLOAD,
-  RATIO_CONNECTIONS,
 } from '../plan.js';
-import { type Load, type RawRequest, SAMPLES_PER_REQUEST } from '../protocol.js';
+import { type RawRequest, SAMPLES_PER_REQUEST } from '../protocol.js';
 
 export interface OpenMeasurement extends LoadMeasurement {
   /** The load in per cent of the capacity. */
@@ -24,50 +25,50 @@ export interface OpenMeasurement extends LoadMeasurement {
   readonly capacity: number;
   /** The time of one raw run of one sample just before, ms. */
   readonly rawRunMs: number;
+  /** The best peer with the same arrivals just after, at the load whose p99 is a figure. */
+  readonly peer?: LoadMeasurement;
 }
 
 /** How rate and latency depend on the number of connections. */
-export async function measureClosedLoops(context: BenchContext, load: Load): Promise<LoadMeasurement[]> {
-  const { service, plan, onProgress } = context;
+export async function measureClosedLoops(context: BenchContext): Promise<LoadMeasurement[]> {
   const measurements: LoadMeasurement[] = [];
-  for (const connections of CONNECTIONS) {
-    // The rounds have these already.
-    if (connections === RATIO_CONNECTIONS || (load === 'single' && connections === 1)) continue;
-    onProgress(`closed loop: ${load}, ${connections} connections`);
-    measurements.push(await measureClosed(context, service, load, connections, plan.closedSeconds));
+  for (const [load, connections] of FURTHER_LOOPS) {
+    context.onProgress(`closed loop: ${load}, ${connections} connections`);
+    const seconds = context.plan.closedSeconds;
+    measurements.push(await measureClosed(context, context.service, load, connections, seconds));
   }
   return measurements;
 }
 
-/** @param shortest the raw run to measure before each loop. */
+/** @param shortest the raw run to measure before each loop. @param peer gets the arrivals of the figure p99_peer_ratio_75. */
 export async function measureOpenLoops(
   context: BenchContext,
-  load: Load,
+  load: keyof typeof OPEN_LOADS,
   shortest: RawRequest,
+  peer: MeasuredServer,
 ): Promise<OpenMeasurement[]> {
   const { plan, service, onProgress } = context;
   const measurements: OpenMeasurement[] = [];
-  for (const percent of OPEN_LOADS) {
-    const isFigure = load === 'single' && (percent === LATENCY_LOAD || percent === OVERLOAD);
+  for (const percent of OPEN_LOADS[load]) {
+    const isFigure = load === 'single' && FIGURE_LOADS.has(percent);
     for (let repeat = 0; repeat < (isFigure ? plan.repeats : 1); repeat += 1) {
       onProgress(`open loop: ${load}, ${percent}% of capacity`);
       const { runMs } = await measureRaw(context, { ...shortest, seconds: plan.rawSeconds });
-      const closed = await measureClosed(context, service, load, RATIO_CONNECTIONS, plan.capacitySeconds);
+      const closed = await measureClosed(context, service, load, CAPACITY_CONNECTIONS, plan.capacitySeconds);
       const capacity = closed.samplesPerSecond;
-      const measured = await measureLoad(
-        context,
-        service,
-        {
-          kind: 'open',
-          load,
-          requestsPerSecond: (capacity * percent) / 100 / SAMPLES_PER_REQUEST[load],
-          seconds: plan.openSeconds,
-          seed: FIRST_SEED + measurements.length,
-          ...(percent === OVERLOAD && { deadlineMs: DEADLINE_MS }),
-        },
-        `open, ${percent}%`,
-      );
-      measurements.push({ ...measured, percent, capacity, rawRunMs: runMs });
+      const loop = {
+        kind: 'open',
+        load,
+        requestsPerSecond: (capacity * percent) / 100 / SAMPLES_PER_REQUEST[load],
+        seconds: plan.openSeconds,
+        seed: FIRST_SEED + measurements.length,
+        ...(percent > 100 && { deadlineMs: DEADLINE_MS }),
+      } as const;
+      const name = `open, ${percent}%`;
+      const measured = await measureLoad(context, service, loop, name);
+      const isCompared = isFigure && percent === LATENCY_LOAD;
+      const compared = isCompared ? { peer: await measureLoad(context, peer, loop, name) } : {};
+      measurements.push({ ...measured, ...compared, percent, capacity, rawRunMs: runMs });
     }
   }
   return measurements;

@@ -1,12 +1,15 @@
 /** The report: the results as tables, and last the line of JSON. */
 import type { LoadMeasurement } from '../measure.js';
-import type { MemoryReading } from '../phases/memory.js';
+import type { LoopHold } from '../phases/event-loop.js';
+import type { FairnessMeasurement } from '../phases/fairness.js';
+import type { MemoryReading, StartMeasurement } from '../phases/memory.js';
 import type { OpenMeasurement } from '../phases/loops.js';
 import type { RawSurvey } from '../phases/raw.js';
-import type { Round } from '../phases/rounds.js';
+import type { Round, ServerTurns } from '../phases/rounds.js';
+import { type Turn, TURNS } from '../plan.js';
 import { medianBy } from '../statistics.js';
 import { figuresOf } from './figures.js';
-import { figureTable, jsonLine, loadTable, memoryTable, rawTable } from './tables.js';
+import { figureTable, jsonLine, loadTable, loopTable, memoryTable, rawTable } from './tables.js';
 
 export interface Results {
   /** Printed above the figures. */
@@ -18,28 +21,29 @@ export interface Results {
   readonly openSingles: readonly OpenMeasurement[];
   readonly openGroups: readonly OpenMeasurement[];
   readonly memory: readonly MemoryReading[];
+  readonly starts: StartMeasurement;
+  readonly loopHolds: readonly LoopHold[];
+  readonly fairness: FairnessMeasurement;
   /** Whether there were enough requests for the figure rss_ratio. */
   readonly isMemoryFull: boolean;
 }
 
 export function reportText(results: Results): string {
-  const { notes, survey, rounds, memory, isMemoryFull, openSingles } = results;
-  const figures = figuresOf({
-    rounds,
-    openSingles,
-    memory: isMemoryFull ? memory : undefined,
-  });
+  const { notes, survey, rounds, memory, isMemoryFull, loopHolds } = results;
+  const figures = figuresOf({ ...results, memory: isMemoryFull ? memory : undefined });
   const rawRuns = [
     ...survey.parallel,
     ...survey.single,
     middle(rounds.map(({ fastest }) => fastest)),
     middle(rounds.map(({ cheapest }) => cheapest)),
+    middle(rounds.map(({ rawSingle }) => rawSingle)),
   ];
   const sections = [
     notes.join('\n'),
     rawTable(rawRuns),
     loadTable(loadRows(results)),
     memoryTable(memory),
+    loopTable(loopHolds),
     figureTable(figures),
     jsonLine(figures),
   ];
@@ -48,18 +52,15 @@ export function reportText(results: Results): string {
 
 /** One row per load; of the loads in the rounds, the median. */
 function loadRows({ rounds, closed, openSingles, openGroups }: Results): LoadMeasurement[] {
-  const peers = rounds[0]?.peers ?? [];
-  const peerRows = peers.flatMap((_, index) => [
-    middle(rounds.flatMap(({ oneConnectionPeers }) => oneConnectionPeers.slice(index, index + 1))),
-    middle(rounds.flatMap((round) => round.peers.slice(index, index + 1))),
-  ]);
+  const rowsOf = (turns: (round: Round) => ServerTurns): LoadMeasurement[] =>
+    (Object.keys(TURNS) as Turn[]).map((turn) => middle(rounds.map((round) => turns(round)[turn])));
+  const peerRows = (rounds[0]?.peers ?? []).flatMap((_, index) => rowsOf(({ peers }) => peers[index]!));
   return [
-    middle(rounds.map(({ oneConnection }) => oneConnection)),
-    middle(rounds.map(({ singles }) => singles)),
-    middle(rounds.map(({ groups }) => groups)),
+    ...rowsOf(({ service }) => service),
+    middle(rounds.map(({ manyGroups }) => manyGroups)),
     ...closed,
     ...peerRows,
-    ...openSingles,
+    ...openSingles.flatMap((run) => (run.peer ? [run, run.peer] : [run])),
     ...openGroups,
   ];
 }
