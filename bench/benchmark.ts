@@ -7,7 +7,7 @@ import { type BenchContext, measureClosed, measureLoad } from './measure.js';
 import { checkAgreement } from './phases/agreement.js';
 import { measureLoopHolds } from './phases/event-loop.js';
 import { measureFairness } from './phases/fairness.js';
-import { measureClosedLoops, measureOpenLoops } from './phases/loops.js';
+import { measureOpenLoops } from './phases/open-loops.js';
 import { measureMemory, measureStarts } from './phases/memory.js';
 import { surveyRaw } from './phases/raw.js';
 import { bestPeer, measureRounds } from './phases/rounds.js';
@@ -29,7 +29,6 @@ export async function benchmark(options: StartOptions): Promise<Results> {
 
   const survey = await surveyRaw(context);
   const rounds = await measureRounds(context, survey);
-  const closed = await measureClosedLoops(context);
   const peer = bestPeer(context, rounds);
   const openSingles = await measureOpenLoops(context, 'single', survey.shortest, peer);
   const openGroups = await measureOpenLoops(context, 'group', survey.shortest, peer);
@@ -42,7 +41,6 @@ export async function benchmark(options: StartOptions): Promise<Results> {
     notes: [...machine, ...notes],
     survey,
     rounds,
-    closed,
     openSingles,
     openGroups,
     memory,

@@ -35,14 +35,11 @@ export interface BenchContext extends Pick<BenchTools, 'environment' | 'onProgre
   readonly examplePath: string;
 }
 
-/** The time of a load, and the CPU time during it. */
-export interface Usage {
+export interface LoadMeasurement extends LoadResult {
+  /** The time of the load, and the CPU times during it. */
   readonly wallSeconds: number;
   readonly serverCpuSeconds: number;
   readonly generatorCpuSeconds: number;
-}
-
-export interface LoadMeasurement extends LoadResult, Usage {
   readonly server: string;
   readonly load: Load;
   /** The arrivals in the tables, such as `closed, 16 conn.` */

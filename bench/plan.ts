@@ -5,24 +5,21 @@ export interface Plan {
   readonly warmUpRequests: number;
   /** For each combination of layout and batch size. */
   readonly rawSeconds: number;
-  /** Rounds in which raw, service and peers take turns. */
+  /** Rounds in which raw, service and peers take turns, starts, and turns of each request of the event loop's figure. */
   readonly rounds: number;
   /** Each turn in a round. */
   readonly turnSeconds: number;
-  /** For each closed loop outside the rounds. */
+  /** For the closed loop before the flood. */
   readonly closedSeconds: number;
   /** For the closed loop before each open loop. */
   readonly capacitySeconds: number;
+  /** For each open loop, and for the polite client alone. */
   readonly openSeconds: number;
   /** Repetitions of the open loops that figures are computed from. */
   readonly repeats: number;
   /** Requests after which the memory is read. */
   readonly memoryAfter: readonly [number, number];
-  /** How often the service is started, and how often each request of the limits is sent. */
-  readonly starts: number;
-  readonly limitTurns: number;
-  /** How long the polite client is measured alone, and beside the flood. */
-  readonly aloneSeconds: number;
+  /** How long the polite client is measured beside the flood. */
   readonly floodSeconds: number;
   /** Whether `memoryAfter` is long enough for the figure rss_ratio. */
   readonly isMemoryFull: boolean;
@@ -38,9 +35,6 @@ export const FULL_PLAN: Plan = {
   openSeconds: 5,
   repeats: 3,
   memoryAfter: [10_000, 100_000],
-  starts: 5,
-  limitTurns: 5,
-  aloneSeconds: 5,
   floodSeconds: 30,
   isMemoryFull: true,
 };
@@ -55,9 +49,6 @@ export const QUICK_PLAN: Plan = {
   openSeconds: 1.5,
   repeats: 1,
   memoryAfter: [1000, 5000],
-  starts: 1,
-  limitTurns: 1,
-  aloneSeconds: 2,
   floodSeconds: 4,
   isMemoryFull: false,
 };
@@ -70,12 +61,6 @@ export const TURNS = {
   groups: ['group', 4],
 } as const;
 export type Turn = keyof typeof TURNS;
-/** The closed loops of the service beside those. */
-export const FURTHER_LOOPS = [
-  ['single', 4],
-  ['single', 64],
-  ['group', 64],
-] as const;
 /** The connections at which the capacity is measured. */
 export const CAPACITY_CONNECTIONS = 16;
 /** In per cent of the capacity. Above 100, requests have a deadline. */

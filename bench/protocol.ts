@@ -87,11 +87,6 @@ export interface RawRequest {
   readonly seconds: number;
 }
 
-/** For the scores of all samples. */
-interface ScoresRequest {
-  readonly kind: 'scores';
-}
-
 export interface RawResult {
   readonly samplesPerSecond: number;
   readonly samples: number;
@@ -102,7 +97,8 @@ export interface RawResult {
 }
 
 export interface RawCall {
-  readonly request: RawRequest | ScoresRequest;
+  /** `scores` is for the scores of all samples. */
+  readonly request: RawRequest | { readonly kind: 'scores' };
   readonly response: RawResult;
 }
 

@@ -1,6 +1,7 @@
 /** Starts the service, the raw runner, the load generator and the peers. */
 import path from 'node:path';
 
+import type { Manifest } from '../src/probe/manifest.js';
 import type { BenchTools } from './command.js';
 import type { BenchContext, MeasuredServer } from './measure.js';
 import { NODE_PEER, PEER_WORKERS, type Plan } from './plan.js';
@@ -12,9 +13,15 @@ import type { LoadCall, RawCall } from './protocol.js';
 export const GENERATOR = new URL('load/generator.js', import.meta.url);
 const RAW_RUNNER = new URL('raw/runner.js', import.meta.url);
 
-interface ModelFile {
-  readonly reference: string;
-  readonly path: string;
+/** The members of a manifest that a request body needs. */
+export type ExampleContract = Pick<Manifest, 'name' | 'capture' | 'capture_id' | 'decision_points'>;
+
+export interface ServingModel {
+  readonly name: string;
+  readonly version: number;
+  readonly state: string;
+  readonly contract: ExampleContract;
+  readonly batching: { best_samples: number; ms_per_padded_token: number; ms_per_run: number };
 }
 
 export interface StartOptions extends BenchTools {
@@ -37,17 +44,18 @@ export async function startAll(options: StartOptions, examplePath: string, model
   onProgress('starting the service, the raw runner and the load generator');
   const service = await startMeasuredService(options);
   const modelsDir = path.resolve(ROOT, environment['MODELS_DIR'] ?? 'models');
-  const file = await findModelFile(service.target.url, model, modelsDir);
+  const { version } = await servingModel(service.target.url, model);
+  const file = path.join(modelsDir, model, String(version), 'model.onnx');
   const generator = await cleanup.keep(startChild<LoadCall>(GENERATOR, [examplePath], environment));
-  const raw = await cleanup.keep(startChild<RawCall>(RAW_RUNNER, [file.path, examplePath], environment));
-  const { peers, problem } = await startPeers(options, file.path);
+  const raw = await cleanup.keep(startChild<RawCall>(RAW_RUNNER, [file, examplePath], environment));
+  const { peers, problem } = await startPeers(options, file);
   const skipped =
     problem === undefined
       ? []
       : [`the FastAPI peers are skipped, because Python or their packages are missing: ${problem}`];
   return {
     context: { ...options, service, peers, generator, raw, examplePath },
-    notes: [`probe ${file.reference}`, ...skipped],
+    notes: [`probe ${model}@${version}`, ...skipped],
   };
 }
 
@@ -78,16 +86,13 @@ async function startPeers(
 }
 
 /**
- * The file of the probe that the service serves.
- * @throws {Error} when it serves no probe of that name.
+ * The first serving probe of a service, or the one of this name.
+ * @throws {Error} when there is none.
  */
-async function findModelFile(url: string, name: string, modelsDir: string): Promise<ModelFile> {
+export async function servingModel(url: string, name?: string): Promise<ServingModel> {
   const response = await fetch(new URL('/models', url));
-  const { models } = (await response.json()) as {
-    models: { name: string; version: number; state: string }[];
-  };
-  const serving = models.find((model) => model.name === name && model.state === 'serving');
-  if (!serving) throw new Error(`the service serves no probe ${name}, which the example is for`);
-  const version = String(serving.version);
-  return { reference: `${name}@${version}`, path: path.join(modelsDir, name, version, 'model.onnx') };
+  const { models } = (await response.json()) as { models: ServingModel[] };
+  const serving = models.find((model) => model.state === 'serving' && (name ?? model.name) === model.name);
+  if (!serving) throw new Error(`the service serves no probe ${name ?? ''}`);
+  return serving;
 }

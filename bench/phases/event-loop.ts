@@ -4,7 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchContext } from '../measure.js';
 import { type Server, startService } from '../processes/server.js';
 import { bodyOf, type Sample } from '../samples.js';
-import { makeExample, servingModel } from '../scaling/measure.js';
+import { makeExample } from '../scaling/measure.js';
+import { servingModel } from '../start.js';
 import { median } from '../statistics.js';
 
 const MONITOR = new URL('../processes/loop-monitor.js', import.meta.url);
@@ -45,7 +46,7 @@ export async function measureLoopHolds(
   const holds: LoopHold[] = [];
   for (const request of await limitRequests(server, samples)) {
     onProgress(`event loop: ${request.route} ${request.most}`);
-    holds.push(await measureHold(server, request, plan.limitTurns));
+    holds.push(await measureHold(server, request, plan.rounds));
   }
   await server.stop();
   return holds;
@@ -54,26 +55,24 @@ export async function measureLoopHolds(
 async function measureHold(server: Server, request: LimitRequest, turns: number): Promise<LoopHold> {
   const { route, most, bytes } = request;
   const body = request.body?.(bytes);
-  const status = await send(server, route, body);
+  const { status } = await send(server, route, body);
   // The service may have a lower limit than is assumed here.
   if (status === TOO_LARGE) return measureHold(server, { ...request, bytes: bytes / 2 }, turns);
   const holds: number[] = [];
   for (let turn = 0; turn < turns; turn += 1) {
     await delay(PAUSE_MS);
     await server.ask('reset');
-    await send(server, route, body);
+    await (await send(server, route, body)).arrayBuffer();
     await delay(PAUSE_MS);
     holds.push(Number(await server.ask('read')));
   }
   return { name: `${route} ${most}`, bytes: body?.length ?? 0, status, ms: median(holds) };
 }
 
-async function send(server: Server, route: string, body?: Uint8Array | string): Promise<number> {
+function send(server: Server, route: string, body?: Uint8Array | string): Promise<Response> {
   const type = typeof body === 'string' ? 'application/json' : 'application/octet-stream';
   const init = body === undefined ? {} : { method: 'POST', headers: { 'content-type': type }, body };
-  const answer = await fetch(new URL(route, server.url), init);
-  await answer.arrayBuffer();
-  return answer.status;
+  return fetch(new URL(route, server.url), init);
 }
 
 /** Each route with the requests that cost it most: the largest, and those with the most parts. */
@@ -95,16 +94,11 @@ async function limitRequests(server: Server, samples: readonly Sample[]): Promis
     const tensors = { attention, token_mask: [list(count, 1)], timestep: [points[0]?.timestep] };
     return JSON.stringify({ model, capture_id, tensors });
   };
-  const answer = await fetch(new URL('/score', server.url), {
-    method: 'POST',
-    body: bodyOf(samples),
-    headers: { 'content-type': 'application/octet-stream' },
-  });
+  const answer = await send(server, '/score', bodyOf(samples));
   const { results } = (await answer.json()) as { results: { receipt: string }[] };
-  const receipts = list(MAX_FEEDBACK, '').map((_, index) => ({
-    receipt: results[index % results.length]?.receipt,
-    quality: 0.5,
-  }));
+  const receipts = Array.from({ length: MAX_FEEDBACK }, (_, index) => {
+    return { receipt: results[index % results.length]?.receipt, quality: 0.5 };
+  });
   const item = `{"receipt":"x","quality":0.5,${members(ITEM_BYTES)}}`;
   const score = { route: '/score', bytes: 64 * MIB };
   const scoreJson = { route: '/score', bytes: 2 * MIB };

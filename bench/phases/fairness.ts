@@ -51,11 +51,11 @@ export async function measureFairness(context: BenchContext): Promise<FairnessMe
     send(politeGenerator, 'polite', { ...open, headers, seconds, requestsPerSecond: POLITE_PER_SECOND });
 
   onProgress('fairness: the polite client alone');
-  await politely(plan.aloneSeconds);
-  const { latencyMs } = await politely(plan.aloneSeconds);
+  await politely(plan.openSeconds);
+  const { latencyMs } = await politely(plan.openSeconds);
   const deadlineMs = Math.max(MIN_DEADLINE_MS, Math.ceil(DEADLINE_FACTOR * latencyMs.max));
   const headers = { 'x-deadline-ms': String(deadlineMs) };
-  const alone = await politely(plan.aloneSeconds, headers);
+  const alone = await politely(plan.openSeconds, headers);
   onProgress('fairness: the polite client beside the flood');
   const until = { seconds: plan.closedSeconds };
   const closed = { kind: 'closed', connections: CAPACITY_CONNECTIONS, until } as const;

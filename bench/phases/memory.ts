@@ -28,8 +28,8 @@ export async function measureStarts(context: BenchContext): Promise<StartMeasure
   const { plan, environment, cleanup, onProgress } = context;
   const seconds: number[] = [];
   const bytes: number[] = [];
-  for (let start = 1; start <= plan.starts; start += 1) {
-    onProgress(`start ${start} of ${plan.starts}`);
+  for (let start = 1; start <= plan.rounds; start += 1) {
+    onProgress(`start ${start} of ${plan.rounds}`);
     const startedAt = nowMs();
     const server = await cleanup.keep(startService(environment));
     while (!(await fetch(new URL('/readyz', server.url))).ok) await delay(POLL_MS);

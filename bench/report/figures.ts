@@ -3,7 +3,7 @@ import type { LoadMeasurement } from '../measure.js';
 import type { LoopHold } from '../phases/event-loop.js';
 import type { FairnessMeasurement } from '../phases/fairness.js';
 import type { MemoryReading, StartMeasurement } from '../phases/memory.js';
-import type { OpenMeasurement } from '../phases/loops.js';
+import type { OpenMeasurement } from '../phases/open-loops.js';
 import type { Round } from '../phases/rounds.js';
 import { NODE_PEER, type Turn } from '../plan.js';
 import { median } from '../statistics.js';
@@ -41,11 +41,12 @@ export type FigureName = keyof typeof GOALS;
 export interface Measured {
   readonly rounds: readonly Round[];
   readonly openSingles: readonly OpenMeasurement[];
-  /** Undefined when there were too few requests for the figure. */
-  readonly memory: readonly MemoryReading[] | undefined;
-  readonly starts?: StartMeasurement;
-  readonly loopHolds?: readonly LoopHold[];
-  readonly fairness?: FairnessMeasurement;
+  readonly memory: readonly MemoryReading[];
+  /** Whether there were enough requests for the figure rss_ratio. */
+  readonly isMemoryFull: boolean;
+  readonly starts: StartMeasurement;
+  readonly loopHolds: readonly LoopHold[];
+  readonly fairness: FairnessMeasurement;
 }
 
 export interface Figure {
@@ -73,13 +74,14 @@ export function isReached({ bound, goal, value }: Figure): boolean | undefined {
   return bound === '≥' ? value >= goal : value <= goal;
 }
 
-function valuesOf({ rounds, openSingles, memory, starts, loopHolds, fairness }: Measured) {
+function valuesOf(measured: Measured) {
+  const { rounds, openSingles, memory, isMemoryFull, starts, loopHolds, fairness } = measured;
   const over = (figure: (round: Round) => number): number => median(rounds.map(figure));
   const open = (percent: number): OpenMeasurement[] => openSingles.filter((run) => run.percent === percent);
   const goodput = (run: OpenMeasurement): number => run.samplesPerSecond / run.capacity;
   const sum = (count: 'late' | 'lost' | 'sent'): number =>
     open(200).reduce((total, run) => total + run[count], 0);
-  const { alone, besideFlood } = fairness ?? {};
+  const { alone, besideFlood } = fairness;
   return {
     raw_cpu_ratio_c16: over(
       (round) => round.cheapest.cpuPerSample / round.service.singles.serverCpuPerSample,
@@ -102,11 +104,11 @@ function valuesOf({ rounds, openSingles, memory, starts, loopHolds, fairness }: 
     goodput_110: median(open(110).map(goodput)),
     goodput_200: median(open(200).map(goodput)),
     late_200: (sum('late') + sum('lost')) / sum('sent'),
-    loop_ms_max: most((loopHolds ?? []).map(({ ms }) => ms)),
+    loop_ms_max: most(loopHolds.map(({ ms }) => ms)),
     polite_scored: scored(alone) < MIN_SCORED_ALONE ? NaN : scored(besideFlood),
-    ready_s: starts?.readySeconds ?? NaN,
-    pss_idle_mib: (starts?.idleBytes ?? NaN) / BYTES_PER_MIB,
-    rss_ratio: (memory?.[1]?.bytes ?? NaN) / (memory?.[0]?.bytes ?? NaN),
+    ready_s: starts.readySeconds,
+    pss_idle_mib: starts.idleBytes / BYTES_PER_MIB,
+    rss_ratio: isMemoryFull ? (memory[1]?.bytes ?? NaN) / (memory[0]?.bytes ?? NaN) : NaN,
   } satisfies Record<FigureName, number>;
 }
 
@@ -123,8 +125,8 @@ function rate({ samplesPerSecond }: LoadMeasurement): number {
   return samplesPerSecond;
 }
 
-function scored(answers: Pick<LoadMeasurement, 'useful' | 'sent'> | undefined): number {
-  return answers ? answers.useful / answers.sent : NaN;
+function scored({ useful, sent }: Pick<LoadMeasurement, 'useful' | 'sent'>): number {
+  return useful / sent;
 }
 
 /** NaN when there is no value; Math.max() would be -Infinity. */

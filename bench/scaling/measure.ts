@@ -5,7 +5,6 @@ import path from 'node:path';
 
 import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import type { ScalingPoint, ScalingResults } from '../../scripts/docs/scaling.js';
-import type { Manifest } from '../../src/probe/manifest.js';
 import { f32ToF16 } from '../../src/wire/float-convert.js';
 import type { BenchTools } from '../command.js';
 import { machineText, noiseWarning, residentBytes } from '../machine.js';
@@ -13,7 +12,7 @@ import { measureClosed } from '../measure.js';
 import { startChild } from '../processes/child.js';
 import { type Server, startService } from '../processes/server.js';
 import type { Load, LoadCall } from '../protocol.js';
-import { GENERATOR } from '../start.js';
+import { type ExampleContract, GENERATOR, servingModel } from '../start.js';
 
 const TOKENS = [8, 16, 32, 48, 77];
 const LOADS = ['single', 'group'] as const;
@@ -25,17 +24,6 @@ const MASS = 0.9;
 export interface ScalingOptions extends BenchTools {
   /** The length of each closed loop, after a warm-up of half as long. */
   readonly seconds: number;
-}
-
-/** The members of a manifest that a request body needs. */
-export type ExampleContract = Pick<Manifest, 'name' | 'capture' | 'capture_id' | 'decision_points'>;
-
-interface ServingModel {
-  readonly name: string;
-  readonly version: number;
-  readonly state: string;
-  readonly contract: ExampleContract;
-  readonly batching: { best_samples: number; ms_per_padded_token: number; ms_per_run: number };
 }
 
 /** Measures the service's default probe. */
@@ -101,15 +89,6 @@ async function measurePoint(
   } finally {
     await generator.stop();
   }
-}
-
-/** The first serving probe of a service. */
-export async function servingModel(url: string): Promise<ServingModel> {
-  const response = await fetch(new URL('/models', url));
-  const { models } = (await response.json()) as { models: ServingModel[] };
-  const serving = models.find(({ state }) => state === 'serving');
-  if (!serving) throw new Error('the service serves no probe');
-  return serving;
 }
 
 async function seriesOf(url: string): Promise<number> {

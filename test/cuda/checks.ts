@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { ROOT } from '../../bench/processes/server.js';
-import { makeExample, servingModel } from '../../bench/scaling/measure.js';
+import { makeExample } from '../../bench/scaling/measure.js';
+import { servingModel } from '../../bench/start.js';
 import { median, type Spread, spreadOf } from '../../bench/statistics.js';
 import { type CudaLibraries, deviceMemory, memoryScript } from './libraries.js';
 import { type DeviceService, fallbackOf, refusalOf, startOn } from './service.js';

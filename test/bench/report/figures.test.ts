@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { LoadMeasurement, RawMeasurement } from '../../../bench/measure.js';
-import type { OpenMeasurement } from '../../../bench/phases/loops.js';
+import type { OpenMeasurement } from '../../../bench/phases/open-loops.js';
 import type { Round, ServerTurns } from '../../../bench/phases/rounds.js';
 import { NODE_PEER } from '../../../bench/plan.js';
 import { type FigureName, figuresOf, isReached, type Measured } from '../../../bench/report/figures.js';
@@ -90,8 +90,18 @@ function peer(
   };
 }
 
-function valuesOf(measured: Measured): Record<FigureName, number | null> {
-  return JSON.parse(jsonLine(figuresOf(measured))) as Record<FigureName, number | null>;
+const NOTHING: Measured = {
+  rounds: [],
+  openSingles: [],
+  memory: [],
+  isMemoryFull: true,
+  starts: { readySeconds: NaN, idleBytes: NaN },
+  loopHolds: [],
+  fairness: { alone: NOTHING_DONE, besideFlood: NOTHING_DONE },
+};
+
+function valuesOf(measured: Partial<Measured>): Record<FigureName, number | null> {
+  return JSON.parse(jsonLine(figuresOf({ ...NOTHING, ...measured }))) as Record<FigureName, number | null>;
 }
 
 const peers = [
@@ -133,20 +143,21 @@ test('ratios are computed within rounds, so a machine that slows down changes no
 });
 
 test('the service is compared with the better FastAPI server for each figure', () => {
-  const values = valuesOf({ rounds: [round(1, peers)], openSingles: [], memory: undefined });
+  const values = valuesOf({ rounds: [round(1, peers)] });
   assert.equal(values.peer_ratio_c16, 2);
   assert.equal(values.peer_p50_ratio_c1, 1.5);
   assert.equal(values.peer_group_p50_ratio_c1, 0.8);
   assert.equal(values.peer_group_ratio_c4, 1.2);
-  assert.equal(values.rss_ratio, null);
+  const memory = [
+    { requests: 1000, bytes: 2 },
+    { requests: 5000, bytes: 3 },
+  ];
+  assert.equal(valuesOf({ memory, isMemoryFull: false }).rss_ratio, null);
 });
 
 test('the event loop’s figure is its longest hold, and starts are shown in the units of their names', () => {
   const hold = { name: '', bytes: 0, status: 200 };
   const values = valuesOf({
-    rounds: [],
-    openSingles: [],
-    memory: undefined,
     loopHolds: [
       { ...hold, ms: 3 },
       { ...hold, ms: 12 },
@@ -161,9 +172,6 @@ test('the event loop’s figure is its longest hold, and starts are shown in the
 test('the polite client counts only where most of its requests are scored without the flood', () => {
   const scoredBeside = (usefulAlone: number) =>
     valuesOf({
-      rounds: [],
-      openSingles: [],
-      memory: undefined,
       fairness: {
         alone: loadRun({ sent: 20, useful: usefulAlone }),
         besideFlood: loadRun({ sent: 80, useful: 76 }),

@@ -1,4 +1,4 @@
-/** The closed loops beside those of the rounds, and the open loops with Poisson arrivals at shares of the capacity. */
+/** The open loops, with Poisson arrivals at shares of the capacity. */
 import {
   type BenchContext,
   type LoadMeasurement,
@@ -12,7 +12,6 @@ import {
   DEADLINE_MS,
   FIGURE_LOADS,
   FIRST_SEED,
-  FURTHER_LOOPS,
   LATENCY_LOAD,
   OPEN_LOADS,
 } from '../plan.js';
@@ -27,17 +26,6 @@ export interface OpenMeasurement extends LoadMeasurement {
   readonly rawRunMs: number;
   /** The best peer with the same arrivals just after, at the load whose p99 is a figure. */
   readonly peer?: LoadMeasurement;
-}
-
-/** How rate and latency depend on the number of connections. */
-export async function measureClosedLoops(context: BenchContext): Promise<LoadMeasurement[]> {
-  const measurements: LoadMeasurement[] = [];
-  for (const [load, connections] of FURTHER_LOOPS) {
-    context.onProgress(`closed loop: ${load}, ${connections} connections`);
-    const seconds = context.plan.closedSeconds;
-    measurements.push(await measureClosed(context, context.service, load, connections, seconds));
-  }
-  return measurements;
 }
 
 /** @param shortest the raw run to measure before each loop. @param peer gets the arrivals of the figure p99_peer_ratio_75. */
