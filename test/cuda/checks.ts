@@ -126,6 +126,7 @@ async function checkOutOfMemory(
   const holder = spawn(libraries.python, [memoryScript(), String(LEFT_MIB)], { env });
   const exit = once(holder, 'exit');
   await Promise.race([once(holder.stdout, 'data'), exit]);
+  if (holder.exitCode !== null) throw new Error('the memory of the device could not be taken');
   const during = await service.score(body);
   const says = await refusalOf(device, environment);
   holder.stdin.end();
