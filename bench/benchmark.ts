@@ -5,10 +5,12 @@ import path from 'node:path';
 import { machineText, noiseWarning } from './machine.js';
 import { type BenchContext, measureClosed, measureLoad } from './measure.js';
 import { checkAgreement } from './phases/agreement.js';
-import { measureClosedLoops, measureOpenLoops } from './phases/loops.js';
-import { measureMemory } from './phases/memory.js';
+import { measureLoopHolds } from './phases/event-loop.js';
+import { measureFairness } from './phases/fairness.js';
+import { measureOpenLoops } from './phases/open-loops.js';
+import { measureMemory, measureStarts } from './phases/memory.js';
 import { surveyRaw } from './phases/raw.js';
-import { measureRounds } from './phases/rounds.js';
+import { bestPeer, measureRounds } from './phases/rounds.js';
 import { ROOT } from './processes/server.js';
 import type { Results } from './report/report.js';
 import { cutSamples } from './samples.js';
@@ -27,21 +29,24 @@ export async function benchmark(options: StartOptions): Promise<Results> {
 
   const survey = await surveyRaw(context);
   const rounds = await measureRounds(context, survey);
-  const closed = [
-    ...(await measureClosedLoops(context, 'single')),
-    ...(await measureClosedLoops(context, 'group')),
-  ];
-  const openSingles = await measureOpenLoops(context, 'single', survey.shortest);
-  const openGroups = await measureOpenLoops(context, 'group', survey.shortest);
+  const peer = bestPeer(context, rounds);
+  const openSingles = await measureOpenLoops(context, 'single', survey.shortest, peer);
+  const openGroups = await measureOpenLoops(context, 'group', survey.shortest, peer);
   const memory = await measureMemory(context, await startMeasuredService(options));
+  for (const server of [context.service, ...context.peers]) await server.server.stop();
+  const starts = await measureStarts(context);
+  const loopHolds = await measureLoopHolds(context, samples);
+  const fairness = await measureFairness(context);
   return {
     notes: [...machine, ...notes],
     survey,
     rounds,
-    closed,
     openSingles,
     openGroups,
     memory,
+    starts,
+    loopHolds,
+    fairness,
     isMemoryFull: context.plan.isMemoryFull,
   };
 }

@@ -42,7 +42,18 @@ export function cpuSeconds(pid: number): number {
 
 /** Resident memory of one process, bytes. */
 export function residentBytes(pid: number): number {
-  const [, kibibytes = NaN] = /^VmRSS:\s+(\d+) kB$/m.exec(readProc(`${pid}/status`)) ?? [];
+  return memoryBytes(pid, 'status', 'VmRSS');
+}
+
+/** Memory of a process and its living descendants, bytes; of what several processes share, each one's part. */
+export function proportionalBytes(pid: number): number {
+  const shares = descendants(pid).map((each) => memoryBytes(each, 'smaps_rollup', 'Pss') || 0);
+  return shares.reduce((sum, share) => sum + share, memoryBytes(pid, 'smaps_rollup', 'Pss'));
+}
+
+function memoryBytes(pid: number, file: string, field: string): number {
+  const [, kibibytes = NaN] =
+    new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readProc(`${pid}/${file}`)) ?? [];
   return Number(kibibytes) * BYTES_PER_KIB;
 }
 

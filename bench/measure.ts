@@ -1,4 +1,5 @@
 /** Measures one load on a server, or one kind of raw runs. */
+import type { BenchTools } from './command.js';
 import { cpuSeconds, nowMs } from './machine.js';
 import type { Plan } from './plan.js';
 import type { Child } from './processes/child.js';
@@ -23,24 +24,22 @@ export interface MeasuredServer {
   readonly server: Server;
 }
 
-export interface BenchContext {
+export interface BenchContext extends Pick<BenchTools, 'environment' | 'onProgress' | 'cleanup'> {
   readonly plan: Plan;
   readonly service: MeasuredServer;
+  /** The node:http server, and without Python no other. */
   readonly peers: readonly MeasuredServer[];
   readonly generator: Child<LoadCall>;
   readonly raw: Child<RawCall>;
-  /** Called with what is measured now. */
-  readonly onProgress: (line: string) => void;
+  /** The request body that the samples are from. */
+  readonly examplePath: string;
 }
 
-/** The time of a load, and the CPU time during it. */
-export interface Usage {
+export interface LoadMeasurement extends LoadResult {
+  /** The time of the load, and the CPU times during it. */
   readonly wallSeconds: number;
   readonly serverCpuSeconds: number;
   readonly generatorCpuSeconds: number;
-}
-
-export interface LoadMeasurement extends LoadResult, Usage {
   readonly server: string;
   readonly load: Load;
   /** The arrivals in the tables, such as `closed, 16 conn.` */
@@ -54,10 +53,10 @@ export interface RawMeasurement extends RawResult {
   readonly cpuPerSample: number;
 }
 
-type LoadPlan = Omit<ClosedLoop, 'target'> | Omit<OpenLoop, 'target'>;
+export type LoadPlan = Omit<ClosedLoop, 'target'> | Omit<OpenLoop, 'target'>;
 
 export async function measureLoad(
-  { generator }: BenchContext,
+  { generator }: Pick<BenchContext, 'generator'>,
   { name, target, server }: MeasuredServer,
   plan: LoadPlan,
   arrivals: string,
@@ -80,7 +79,7 @@ export async function measureLoad(
 
 /** @throws {Error} when nothing was scored. */
 export async function measureClosed(
-  context: BenchContext,
+  context: Pick<BenchContext, 'generator'>,
   measured: MeasuredServer,
   load: Load,
   connections: number,

@@ -1,15 +1,15 @@
 /** The command line of `npm run bench`. */
 import { parseArguments } from '../demo/command.js';
 
-export const USAGE = `Compares the service on this machine with plain ONNX Runtime, its upper limit, and with a simple FastAPI server.
+export const USAGE = `Compares the service on this machine with plain ONNX Runtime, its upper limit, and with simple servers.
 
 Usage: npm run bench [-- options]
 
-  --quick     a smoke run of about a minute; its figures are not results
+  --quick     a smoke run of two minutes; its figures are not results
   --help      this text
 
-It starts all processes itself, on the loopback address, and takes under 5 minutes on two idle cores; the first time it also
-installs the Python packages of the FastAPI server. The tables go to standard output and end with one line of JSON. The
+It starts all processes itself, on the loopback address, and takes under 9 minutes on two idle cores; the first time it also
+installs the Python packages of FastAPI. The tables go to standard output and end with one line of JSON. The
 measured service reads its settings from the environment. bench/README.md explains the figures.
 `;
 

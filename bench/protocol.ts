@@ -15,6 +15,10 @@ export interface Target {
 interface Loop {
   readonly target: Target;
   readonly load: Load;
+  /** Sent with each request beside its own. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The address that the connections come from. */
+  readonly localAddress?: string;
 }
 
 /** Closed loop: each connection sends its next request when it has the answer to the one before. */
@@ -33,6 +37,8 @@ export interface OpenLoop extends Loop {
   readonly seed: number;
   /** The longest time from the due time to the answer, ms. Requests carry what is left of it when they are sent. */
   readonly deadlineMs?: number;
+  /** When so many requests are open, further ones are not sent. */
+  readonly maxOpen?: number;
 }
 
 /** The outcome of a loop. Each request counts as exactly one of useful, failedOpen, refused, late and lost. */
@@ -54,6 +60,8 @@ export interface LoadResult {
   readonly samples: number;
   /** Of useful answers, from the sending; in an open loop from the due time. */
   readonly latencyMs: Spread;
+  /** The stage `inference` in Server-Timing of useful answers; NaN for a peer. */
+  readonly inferenceMs: Spread;
   /** How late requests were sent; NaN in a closed loop. */
   readonly lagMs: Spread;
   /** The largest number of open connections. */
@@ -65,10 +73,10 @@ export interface LoadCall {
   readonly response: LoadResult;
 }
 
-/** `default`: one session with ONNX Runtime's own options. `service`: one session of one thread per core, as in the service. */
-export type Layout = 'default' | 'service';
+/** `default`: one session with ONNX Runtime's own options, on all cores. `narrow`: one session of one thread per core. */
+export type Layout = 'default' | 'narrow';
 
-export const LAYOUTS: readonly Layout[] = ['default', 'service'];
+export const LAYOUTS: readonly Layout[] = ['default', 'narrow'];
 
 export interface RawRequest {
   readonly kind: 'run';
@@ -79,43 +87,27 @@ export interface RawRequest {
   readonly seconds: number;
 }
 
-/** For the scores of all samples. */
-interface ScoresRequest {
-  readonly kind: 'scores';
-}
-
 export interface RawResult {
   readonly samplesPerSecond: number;
   readonly samples: number;
   /** The median time of a run, ms. */
   readonly runMs: number;
+  /** Of the last run. */
   readonly scores: readonly number[];
 }
 
 export interface RawCall {
-  readonly request: RawRequest | ScoresRequest;
+  /** `scores` is for the scores of all samples. */
+  readonly request: RawRequest | { readonly kind: 'scores' };
   readonly response: RawResult;
 }
 
-/** From the raw runner to a thread. */
-export interface ThreadRequest {
-  readonly batch: number;
-  readonly seconds: number;
-}
-
-/** From a thread to the raw runner. */
-export interface ThreadResult {
-  readonly samples: number;
-  readonly seconds: number;
-  readonly runMs: number;
-  /** The scores of the last run. */
-  readonly scores: readonly number[];
-}
+/** From the raw runner to a thread, which answers with a RawResult. */
+export type ThreadRequest = Pick<RawRequest, 'batch' | 'seconds'>;
 
 /** The data that a thread is started with. */
 export interface ThreadData {
   readonly layout: Layout;
   readonly modelPath: string;
-  readonly output: string;
   readonly examplePath: string;
 }

@@ -10,12 +10,15 @@ const END_OF_HEAD = '\r\n\r\n';
 const STATUS_START = 'HTTP/1.1 '.length;
 const STATUS_END = STATUS_START + 3;
 const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)/i;
+const INFERENCE = /\r\nserver-timing:[^\r]*\binference;dur=([\d.]+)/i;
 const CLOSES = /\r\nconnection: *close/i;
 
 export interface Answer {
   readonly status: number;
   /** Whether it has scores. */
   readonly isScored: boolean;
+  /** The stage `inference` in Server-Timing, when the answer has one. */
+  readonly inferenceMs?: number;
 }
 
 /** The bytes of a request: a head, which may differ each time, and a body. */
@@ -29,15 +32,17 @@ export class Connection {
   readonly #host: string;
   /** A text that only answers with scores contain. */
   readonly #scoredMark: string;
+  readonly #localAddress: string | undefined;
   #socket: Socket | undefined;
   #onAnswer: ((answer: Answer | undefined) => void) | undefined;
   #partial: Buffer | undefined;
 
-  constructor(url: string, scoredMark: string) {
+  constructor(url: string, scoredMark: string, localAddress?: string) {
     const { hostname, port } = new URL(url);
     this.#host = hostname;
     this.#port = Number(port);
     this.#scoredMark = scoredMark;
+    this.#localAddress = localAddress;
   }
 
   /** Connects in advance, so that no request waits for it. */
@@ -67,6 +72,7 @@ export class Connection {
       host: this.#host,
       port: this.#port,
       noDelay: true,
+      ...(this.#localAddress !== undefined && { localAddress: this.#localAddress }),
       onread: {
         buffer: Buffer.allocUnsafeSlow(READ_BYTES),
         callback: (bytes, buffer) => this.#read(socket, Buffer.from(buffer.buffer, buffer.byteOffset, bytes)),
@@ -95,8 +101,9 @@ export class Connection {
     this.#partial = undefined;
     const status = Number(head.slice(STATUS_START, STATUS_END));
     const isScored = bytes.includes(this.#scoredMark, bodyStart);
+    const [, inference] = INFERENCE.exec(head) ?? [];
     if (CLOSES.test(head)) this.#abandon(socket);
-    this.#settle({ status, isScored });
+    this.#settle({ status, isScored, ...(inference !== undefined && { inferenceMs: Number(inference) }) });
     return true;
   }
 

@@ -10,6 +10,6 @@ const [examplePath = ''] = process.argv.slice(2);
 const example = readFileSync(examplePath);
 
 answerCalls<LoadCall>(async (loop) => {
-  const nextRequest = prepareRequests(example, loop.load, loop.target);
+  const nextRequest = prepareRequests(example, loop.load, loop.target, loop.headers);
   return loop.kind === 'closed' ? runClosedLoop(loop, nextRequest) : runOpenLoop(loop, nextRequest);
 });

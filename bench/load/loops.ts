@@ -24,7 +24,7 @@ const POLL_MS = 5;
 export async function runClosedLoop(loop: ClosedLoop, nextRequest: NextRequest): Promise<LoadResult> {
   const connections = Array.from(
     { length: loop.connections },
-    () => new Connection(loop.target.url, SCORED_MARK[loop.target.kind]),
+    () => new Connection(loop.target.url, SCORED_MARK[loop.target.kind], loop.localAddress),
   );
   await Promise.all(connections.map((connection) => connection.open()));
   const startedAt = nowMs();
@@ -64,8 +64,17 @@ async function giveUp({ until }: ClosedLoop, loops: Promise<unknown>): Promise<v
 }
 
 export async function runOpenLoop(loop: OpenLoop, nextRequest: NextRequest): Promise<LoadResult> {
-  const { target, load, requestsPerSecond, seconds, seed, deadlineMs } = loop;
-  const connect = (): Connection => new Connection(target.url, SCORED_MARK[target.kind]);
+  const {
+    target,
+    load,
+    requestsPerSecond,
+    seconds,
+    seed,
+    deadlineMs,
+    localAddress,
+    maxOpen = Infinity,
+  } = loop;
+  const connect = (): Connection => new Connection(target.url, SCORED_MARK[target.kind], localAddress);
   const connections = Array.from({ length: FIRST_CONNECTIONS }, connect);
   await Promise.all(connections.map((connection) => connection.open()));
   const idle = [...connections];
@@ -82,7 +91,9 @@ export async function runOpenLoop(loop: OpenLoop, nextRequest: NextRequest): Pro
   });
 
   const send = (dueAt: number): void => {
-    const connection = idle.pop() ?? connections[connections.push(connect()) - 1];
+    if (idle.length === 0 && connections.length < maxOpen)
+      idle.push(connections[connections.push(connect()) - 1]!);
+    const connection = idle.pop();
     if (!connection) return;
     const lagMs = nowMs() - dueAt;
     tally.send(lagMs);
@@ -93,8 +104,9 @@ export async function runOpenLoop(loop: OpenLoop, nextRequest: NextRequest): Pro
   };
 
   const pacer = new Worker(new URL('pacer.js', import.meta.url), { workerData: due });
+  let handled = 0;
   pacer.on('message', (count: number) => {
-    while (tally.sent < count) send(due[tally.sent] ?? NaN);
+    for (; handled < count; handled += 1) send(due[handled] ?? NaN);
   });
   await once(pacer, 'exit');
   const giveUpAt = nowMs() + LAST_ANSWERS_MS;

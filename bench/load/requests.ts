@@ -17,8 +17,16 @@ export const SCORED_MARK: Readonly<Record<Target['kind'], string>> = {
 };
 
 /** @param example a request body of the service. Its samples are sent in turn. */
-export function prepareRequests(example: Uint8Array, load: Load, target: Target): NextRequest {
+export function prepareRequests(
+  example: Uint8Array,
+  load: Load,
+  target: Target,
+  headers: Readonly<Record<string, string>> = {},
+): NextRequest {
   const samples = samplesFor(cutSamples(example), load);
+  const extra = Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
   const groups = samples.map((_, first) =>
     Array.from({ length: SAMPLES_PER_REQUEST[load] }, (__, offset) => itemAt(samples, first + offset)),
   );
@@ -30,9 +38,9 @@ export function prepareRequests(example: Uint8Array, load: Load, target: Target)
   return (leftMs) => {
     const { head, body } = itemAt(prepared, turn);
     turn += 1;
-    if (leftMs === undefined) return { head: `${head}\r\n`, body };
+    if (leftMs === undefined) return { head: `${head}${extra}\r\n`, body };
     const serverMs = Math.max(0, leftMs * SERVER_SHARE).toFixed(DEADLINE_DIGITS);
-    return { head: `${head}x-deadline-ms: ${serverMs}\r\n\r\n`, body };
+    return { head: `${head}${extra}x-deadline-ms: ${serverMs}\r\n\r\n`, body };
   };
 }
 

@@ -13,6 +13,7 @@ export interface TallyOptions {
 export class Tally {
   readonly #options: TallyOptions;
   readonly #latencies: number[] = [];
+  readonly #inferences: number[] = [];
   readonly #lags: number[] = [];
   #sent = 0;
   #failedOpen = 0;
@@ -50,8 +51,10 @@ export class Tally {
     const latency = now - since;
     if (latency > (this.#options.deadlineMs ?? Infinity)) this.#late += 1;
     else if (answer.status !== 200) this.#refused += 1;
-    else if (answer.isScored) this.#latencies.push(latency);
-    else this.#failedOpen += 1;
+    else if (answer.isScored) {
+      this.#latencies.push(latency);
+      if (answer.inferenceMs !== undefined) this.#inferences.push(answer.inferenceMs);
+    } else this.#failedOpen += 1;
   }
 
   /** @param scheduledSeconds the length of the schedule; 0 without one. */
@@ -68,6 +71,7 @@ export class Tally {
       lost: this.#sent - this.answered,
       samples: useful * samplesPerRequest,
       latencyMs: spreadOf(this.#latencies),
+      inferenceMs: spreadOf(this.#inferences),
       lagMs: spreadOf(this.#lags),
       connections,
     };

@@ -23,19 +23,13 @@ export async function checkAgreement(context: BenchContext, samples: readonly Sa
 }
 
 async function scoresFrom({ name, target }: MeasuredServer, samples: readonly Sample[]): Promise<number[]> {
-  const { host } = new URL(target.url);
-  const { path, body } =
-    target.kind === 'service'
-      ? { path: '/score', body: bodyOf(samples) }
-      : { path: pathOf(peerRequest(samples, host).head), body: peerRequest(samples, host).body };
+  const peer = peerRequest(samples, new URL(target.url).host);
+  const [, peerPath = ''] = PATH.exec(peer.head) ?? [];
+  const [path, body] = target.kind === 'service' ? ['/score', bodyOf(samples)] : [peerPath, peer.body];
   const headers = { 'content-type': 'application/octet-stream' };
   const answer = await fetch(new URL(path, target.url), { method: 'POST', headers, body });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`${name} answered ${answer.status}: ${text}`);
   const { results, scores } = JSON.parse(text) as { results?: { score: number }[]; scores?: number[] };
   return scores ?? results?.map(({ score }) => score) ?? [];
-}
-
-function pathOf(head: string): string {
-  return PATH.exec(head)?.[1] ?? '';
 }

@@ -7,46 +7,64 @@ import {
   type LoadMeasurement,
   measureClosed,
   measureRaw,
+  type MeasuredServer,
   type RawMeasurement,
 } from '../measure.js';
-import { RATIO_CONNECTIONS } from '../plan.js';
+import { CAPACITY_CONNECTIONS, type Turn, TURNS } from '../plan.js';
+import type { RawRequest } from '../protocol.js';
+import { median } from '../statistics.js';
 import type { RawSurvey } from './raw.js';
+
+export type ServerTurns = Readonly<Record<Turn, LoadMeasurement>>;
 
 export interface Round {
   /** The raw runs with the most samples per second. */
   readonly fastest: RawMeasurement;
   /** The raw runs with the least CPU time per sample. */
   readonly cheapest: RawMeasurement;
-  readonly singles: LoadMeasurement;
-  readonly groups: LoadMeasurement;
+  /** The raw runs of one sample at a time, with ONNX Runtime's default options. */
+  readonly rawSingle: RawMeasurement;
+  readonly service: ServerTurns;
+  /** The service with groups at 16 connections. */
+  readonly manyGroups: LoadMeasurement;
   /** One per peer. */
-  readonly peers: readonly LoadMeasurement[];
-  /** The service and the peers at one connection. */
-  readonly oneConnection: LoadMeasurement;
-  readonly oneConnectionPeers: readonly LoadMeasurement[];
+  readonly peers: readonly ServerTurns[];
 }
+
+const RAW_SINGLE = { kind: 'run', layout: 'default', sessions: 1, batch: 1 } as const;
 
 export async function measureRounds(context: BenchContext, survey: RawSurvey): Promise<Round[]> {
   const { plan, service, peers, onProgress } = context;
   const seconds = plan.turnSeconds;
+  const rawRuns = (request: RawRequest) => measureRaw(context, { ...request, seconds });
   const rounds: Round[] = [];
   for (let round = 1; round <= plan.rounds; round += 1) {
     onProgress(`round ${round} of ${plan.rounds}: raw, service and peers take turns`);
-    const fastest = await measureRaw(context, { ...survey.fastest, seconds });
-    const singles = await measureClosed(context, service, 'single', RATIO_CONNECTIONS, seconds);
-    const groups = await measureClosed(context, service, 'group', RATIO_CONNECTIONS, seconds);
-    const cheapest =
-      survey.cheapest === survey.fastest
-        ? fastest
-        : await measureRaw(context, { ...survey.cheapest, seconds });
-    const busyPeers: LoadMeasurement[] = [];
-    for (const peer of peers)
-      busyPeers.push(await measureClosed(context, peer, 'single', RATIO_CONNECTIONS, seconds));
-    const oneConnection = await measureClosed(context, service, 'single', 1, seconds);
-    const oneConnectionPeers: LoadMeasurement[] = [];
-    for (const peer of peers)
-      oneConnectionPeers.push(await measureClosed(context, peer, 'single', 1, seconds));
-    rounds.push({ fastest, cheapest, singles, groups, peers: busyPeers, oneConnection, oneConnectionPeers });
+    const fastest = await rawRuns(survey.fastest);
+    const cheapest = survey.cheapest === survey.fastest ? fastest : await rawRuns(survey.cheapest);
+    const rawSingle = await rawRuns({ ...RAW_SINGLE, seconds });
+    const manyGroups = await measureClosed(context, service, 'group', CAPACITY_CONNECTIONS, seconds);
+    const [own, ...others] = await takeTurns(context, [service, ...peers]);
+    rounds.push({ fastest, cheapest, rawSingle, manyGroups, service: own!, peers: others });
   }
   return rounds;
+}
+
+/** For each load, all servers one after the other. */
+async function takeTurns(context: BenchContext, servers: readonly MeasuredServer[]): Promise<ServerTurns[]> {
+  const measured = servers.map((): Partial<Record<Turn, LoadMeasurement>> => ({}));
+  const seconds = context.plan.turnSeconds;
+  for (const [turn, [load, connections]] of Object.entries(TURNS)) {
+    for (const [index, server] of servers.entries())
+      measured[index]![turn as Turn] = await measureClosed(context, server, load, connections, seconds);
+  }
+  return measured as ServerTurns[];
+}
+
+/** The peer with the most samples per second at 16 connections. */
+export function bestPeer({ peers }: BenchContext, rounds: readonly Round[]): MeasuredServer {
+  const rates = peers.map((_, index) =>
+    median(rounds.map((round) => round.peers[index]!.singles.samplesPerSecond)),
+  );
+  return peers[rates.indexOf(Math.max(...rates))]!;
 }

@@ -1,12 +1,15 @@
-/** The peer, a FastAPI server: installs its packages into a virtual environment on demand, and starts it. */
+/** The peers: installs the packages of the FastAPI server into a virtual environment on demand, and starts the servers. */
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { ROOT, type Server, startServer } from './server.js';
 
+const NODE_PEER = fileURLToPath(new URL('../peers/node-http.js', import.meta.url));
+const RUNNING = /running on (http:\/\/\S+)/;
 const FOLDER = path.join(ROOT, 'bench', 'peers');
 const REQUIREMENTS = path.join(FOLDER, 'requirements.txt');
 const VENV = path.join(FOLDER, '.venv');
@@ -56,10 +59,21 @@ export async function startPeer(
       PEER_THREADS: String(Math.max(1, Math.floor(availableParallelism() / workers))),
     },
     readyAt: (line) => {
-      url ??= /running on (http:\/\/\S+)/.exec(line)?.[1];
+      url ??= RUNNING.exec(line)?.[1];
       if (line.includes('Application startup complete')) workersReady += 1;
       return workersReady === workers ? url : undefined;
     },
+  });
+}
+
+/** @param model the ONNX file. */
+export function startNodePeer(model: string, environment: NodeJS.ProcessEnv): Promise<Server> {
+  return startServer({
+    command: process.execPath,
+    parameters: [NODE_PEER],
+    folder: ROOT,
+    environment: { ...environment, PEER_MODEL: model },
+    readyAt: (line) => RUNNING.exec(line)?.[1],
   });
 }
 

@@ -1,5 +1,6 @@
 /** Starts and stops the processes of measured servers. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +24,8 @@ export interface ServerCommand {
 export interface Server {
   readonly url: string;
   readonly pid: number;
+  /** Sends a message to a module in the process that listens for it, and returns the answer. */
+  ask(message: string): Promise<unknown>;
   /** Sends SIGTERM and waits for the end. */
   stop(): Promise<void>;
 }
@@ -35,7 +38,7 @@ export async function startServer(command: ServerCommand): Promise<Server> {
   const child = spawn(command.command, command.parameters, {
     cwd: command.folder,
     env: command.environment,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const exit = new Promise<void>((resolve) => {
     child.once('exit', () => resolve()).once('error', () => resolve());
@@ -51,8 +54,14 @@ export async function startServer(command: ServerCommand): Promise<Server> {
     clearTimeout(force);
   };
 
+  const ask = async (message: string): Promise<unknown> => {
+    const answer = once(child, 'message');
+    child.send(message);
+    return (await answer)[0];
+  };
+
   const lines: string[] = [];
-  const outputs = [child.stdout, child.stderr];
+  const outputs = [child.stdout, child.stderr].filter((output) => output !== null);
   const readers = outputs.map((input) => createInterface({ input }));
   const ready = new Promise<string>((resolve) => {
     for (const reader of readers) {
@@ -67,7 +76,7 @@ export async function startServer(command: ServerCommand): Promise<Server> {
   for (const reader of readers) reader.close();
   // Further output is discarded, because a full pipe would block the server.
   for (const output of outputs) output.resume();
-  if (url !== undefined) return { url, pid: child.pid ?? NaN, stop };
+  if (url !== undefined) return { url, pid: child.pid ?? NaN, ask, stop };
   await stop();
   throw new Error(`${command.command} ${command.parameters.join(' ')} did not start:\n${lines.join('\n')}`);
 }
@@ -75,11 +84,15 @@ export async function startServer(command: ServerCommand): Promise<Server> {
 /**
  * Starts the service as its users do, on a free port of the loopback address.
  * @param environment settings of the service, except for its address and its log.
+ * @param nodeOptions options of Node's command line.
  */
-export function startService(environment: NodeJS.ProcessEnv): Promise<Server> {
+export function startService(
+  environment: NodeJS.ProcessEnv,
+  nodeOptions: readonly string[] = [],
+): Promise<Server> {
   return startServer({
     command: process.execPath,
-    parameters: [MAIN_MODULE],
+    parameters: [...nodeOptions, MAIN_MODULE],
     folder: ROOT,
     environment: { DEVICE: 'cpu', ...environment, HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'info' },
     readyAt: urlInLog,

@@ -5,21 +5,21 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 
 import { answerCalls } from '../processes/child.js';
-import type { Layout, RawCall, RawResult, ThreadData, ThreadRequest, ThreadResult } from '../protocol.js';
+import type { Layout, RawCall, RawResult, ThreadData, ThreadRequest } from '../protocol.js';
 import { cutSamples } from '../samples.js';
 import { median } from '../statistics.js';
 
-const [modelPath = '', output = '', examplePath = ''] = process.argv.slice(2);
+const [modelPath = '', examplePath = ''] = process.argv.slice(2);
 const exampleSamples = cutSamples(readFileSync(examplePath)).length;
 
 function start(layout: Layout): Worker {
-  const workerData: ThreadData = { layout, modelPath, output, examplePath };
+  const workerData: ThreadData = { layout, modelPath, examplePath };
   return new Worker(new URL('thread.js', import.meta.url), { workerData });
 }
 
 const threads: Readonly<Record<Layout, readonly Worker[]>> = {
   default: [start('default')],
-  service: Array.from({ length: availableParallelism() }, () => start('service')),
+  narrow: Array.from({ length: availableParallelism() }, () => start('narrow')),
 };
 
 answerCalls<RawCall>(async (request) => {
@@ -33,7 +33,7 @@ async function runOn(layout: Layout, sessions: number, request: ThreadRequest): 
     threads[layout].slice(0, sessions).map((thread) => runIn(thread, request)),
   );
   return {
-    samplesPerSecond: results.reduce((sum, { samples, seconds }) => sum + samples / seconds, 0),
+    samplesPerSecond: results.reduce((sum, { samplesPerSecond }) => sum + samplesPerSecond, 0),
     samples: results.reduce((sum, { samples }) => sum + samples, 0),
     runMs: median(results.map(({ runMs }) => runMs)),
     scores: results[0]?.scores ?? [],
@@ -41,9 +41,9 @@ async function runOn(layout: Layout, sessions: number, request: ThreadRequest): 
 }
 
 /** @throws the error that ended the thread. */
-async function runIn(thread: Worker, request: ThreadRequest): Promise<ThreadResult> {
+async function runIn(thread: Worker, request: ThreadRequest): Promise<RawResult> {
   const reply = once(thread, 'message');
   thread.postMessage(request, []);
-  const [result] = (await reply) as [ThreadResult];
+  const [result] = (await reply) as [RawResult];
   return result;
 }

@@ -5,14 +5,14 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession } from 'onnxruntime-node';
 
 import { nowMs } from '../machine.js';
-import type { Layout, ThreadData, ThreadRequest, ThreadResult } from '../protocol.js';
+import type { Layout, RawResult, ThreadData, ThreadRequest } from '../protocol.js';
 import { bytesOf, cutSamples, firstTokens, joinTensors, usedTokens } from '../samples.js';
 import { median } from '../statistics.js';
 
-/** `service`: as in the service, one thread that does not spin while it waits. */
+/** `narrow`: a thread that does not spin while it waits. */
 const OPTIONS: Readonly<Record<Layout, InferenceSession.SessionOptions>> = {
   default: {},
-  service: {
+  narrow: {
     graphOptimizationLevel: 'all',
     intraOpNumThreads: 1,
     interOpNumThreads: 1,
@@ -28,18 +28,19 @@ const ARRAYS = {
   I64: { type: 'int64', from: (memory: ArrayBuffer) => new BigInt64Array(memory) },
 } as const;
 
-const { layout, modelPath, output, examplePath } = workerData as ThreadData;
+const { layout, modelPath, examplePath } = workerData as ThreadData;
 const samples = cutSamples(readFileSync(examplePath));
 const session = await InferenceSession.create(modelPath, {
   executionProviders: ['cpu'],
   ...OPTIONS[layout],
 });
+const [output = ''] = session.outputNames;
 
 parentPort?.on('message', (request: ThreadRequest) => {
   void run(request).then((result) => parentPort?.postMessage(result, []));
 });
 
-async function run({ batch, seconds }: ThreadRequest): Promise<ThreadResult> {
+async function run({ batch, seconds }: ThreadRequest): Promise<RawResult> {
   const feeds = feedsOf(batch);
   const startedAt = nowMs();
   const times: number[] = [];
@@ -51,12 +52,9 @@ async function run({ batch, seconds }: ThreadRequest): Promise<ThreadResult> {
     times.push(endedAt - at);
     at = endedAt;
   }
-  return {
-    samples: times.length * batch,
-    seconds: (nowMs() - startedAt) / 1000,
-    runMs: median(times),
-    scores,
-  };
+  const done = times.length * batch;
+  const samplesPerSecond = (done * 1000) / (nowMs() - startedAt);
+  return { samples: done, samplesPerSecond, runMs: median(times), scores };
 }
 
 /** The inputs of a run: the samples without padding, as the service runs them, repeated until the batch is full. */

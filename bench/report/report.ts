@@ -1,45 +1,36 @@
 /** The report: the results as tables, and last the line of JSON. */
 import type { LoadMeasurement } from '../measure.js';
-import type { MemoryReading } from '../phases/memory.js';
-import type { OpenMeasurement } from '../phases/loops.js';
+import type { OpenMeasurement } from '../phases/open-loops.js';
 import type { RawSurvey } from '../phases/raw.js';
-import type { Round } from '../phases/rounds.js';
+import type { Round, ServerTurns } from '../phases/rounds.js';
+import { type Turn, TURNS } from '../plan.js';
 import { medianBy } from '../statistics.js';
-import { figuresOf } from './figures.js';
-import { figureTable, jsonLine, loadTable, memoryTable, rawTable } from './tables.js';
+import { figuresOf, type Measured } from './figures.js';
+import { figureTable, jsonLine, loadTable, loopTable, memoryTable, rawTable } from './tables.js';
 
-export interface Results {
+export interface Results extends Measured {
   /** Printed above the figures. */
   readonly notes: readonly string[];
   readonly survey: RawSurvey;
-  readonly rounds: readonly Round[];
-  /** The closed loops beside those of the rounds. */
-  readonly closed: readonly LoadMeasurement[];
-  readonly openSingles: readonly OpenMeasurement[];
   readonly openGroups: readonly OpenMeasurement[];
-  readonly memory: readonly MemoryReading[];
-  /** Whether there were enough requests for the figure rss_ratio. */
-  readonly isMemoryFull: boolean;
 }
 
 export function reportText(results: Results): string {
-  const { notes, survey, rounds, memory, isMemoryFull, openSingles } = results;
-  const figures = figuresOf({
-    rounds,
-    openSingles,
-    memory: isMemoryFull ? memory : undefined,
-  });
+  const { notes, survey, rounds, memory, loopHolds } = results;
+  const figures = figuresOf(results);
   const rawRuns = [
     ...survey.parallel,
     ...survey.single,
     middle(rounds.map(({ fastest }) => fastest)),
     middle(rounds.map(({ cheapest }) => cheapest)),
+    middle(rounds.map(({ rawSingle }) => rawSingle)),
   ];
   const sections = [
     notes.join('\n'),
     rawTable(rawRuns),
     loadTable(loadRows(results)),
     memoryTable(memory),
+    loopTable(loopHolds),
     figureTable(figures),
     jsonLine(figures),
   ];
@@ -47,23 +38,19 @@ export function reportText(results: Results): string {
 }
 
 /** One row per load; of the loads in the rounds, the median. */
-function loadRows({ rounds, closed, openSingles, openGroups }: Results): LoadMeasurement[] {
-  const peers = rounds[0]?.peers ?? [];
-  const peerRows = peers.flatMap((_, index) => [
-    middle(rounds.flatMap(({ oneConnectionPeers }) => oneConnectionPeers.slice(index, index + 1))),
-    middle(rounds.flatMap((round) => round.peers.slice(index, index + 1))),
-  ]);
+function loadRows({ rounds, openSingles, openGroups }: Results): LoadMeasurement[] {
+  const rowsOf = (turns: (round: Round) => ServerTurns): LoadMeasurement[] =>
+    (Object.keys(TURNS) as Turn[]).map((turn) => middle(rounds.map((round) => turns(round)[turn])));
+  const peerRows = (rounds[0]?.peers ?? []).flatMap((_, index) => rowsOf(({ peers }) => peers[index]!));
   return [
-    middle(rounds.map(({ oneConnection }) => oneConnection)),
-    middle(rounds.map(({ singles }) => singles)),
-    middle(rounds.map(({ groups }) => groups)),
-    ...closed,
+    ...rowsOf(({ service }) => service),
+    middle(rounds.map(({ manyGroups }) => manyGroups)),
     ...peerRows,
-    ...openSingles,
+    ...openSingles.flatMap((run) => (run.peer ? [run, run.peer] : [run])),
     ...openGroups,
   ];
 }
 
-function middle<Measured extends { readonly samplesPerSecond: number }>(all: readonly Measured[]): Measured {
+function middle<Run extends { readonly samplesPerSecond: number }>(all: readonly Run[]): Run {
   return medianBy(all, ({ samplesPerSecond }) => samplesPerSecond);
 }

@@ -1,12 +1,16 @@
 /** The tables of the report as text. */
 import type { LoadMeasurement, RawMeasurement } from '../measure.js';
 import type { MemoryReading } from '../phases/memory.js';
-import { type Figure, isReached } from './figures.js';
+import type { LoopHold } from '../phases/event-loop.js';
+import { BYTES_PER_MIB, type Figure, isReached } from './figures.js';
 
-const BYTES_PER_MIB = 1_048_576;
 const US_PER_SECOND = 1e6;
 const JSON_DIGITS = 4;
 const NOTHING = '-';
+const REACHED = new Map<boolean | undefined, string>([
+  [true, 'yes'],
+  [false, 'no'],
+]);
 /** The columns of the table of loads. */
 const LOAD_COLUMNS: readonly (readonly [string, (run: LoadMeasurement) => string])[] = [
   ['server', (load) => load.server],
@@ -52,14 +56,22 @@ export function memoryTable(readings: readonly MemoryReading[]): string {
   return table([['memory: requests', 'resident MiB'], ...rows]);
 }
 
+/** The requests that hold the event loop longest. */
+export function loopTable(holds: readonly LoopHold[]): string {
+  const rows = holds
+    .toSorted((left, right) => right.ms - left.ms)
+    .map(({ name, bytes, status, ms }) => [name, String(bytes), String(status), number(ms, 1)]);
+  return table([['event loop: request', 'bytes', 'status', 'held ms'], ...rows]);
+}
+
 export function figureTable(figures: readonly Figure[]): string {
   return table([
     ['figure', 'value', 'goal', 'reached', 'what it is'],
     ...figures.map((figure) => [
       figure.name,
       figure.value === null ? NOTHING : number(figure.value, 3),
-      'atLeast' in figure.goal ? `≥ ${figure.goal.atLeast}` : `≤ ${figure.goal.atMost}`,
-      reachedText(figure),
+      `${figure.bound} ${figure.goal}`,
+      REACHED.get(isReached(figure)) ?? 'not measured',
       figure.meaning,
     ]),
   ]);
@@ -74,13 +86,6 @@ export function jsonLine(figures: readonly Figure[]): string {
 
 function rounded(value: number): number {
   return Number(value.toFixed(JSON_DIGITS));
-}
-
-function reachedText(figure: Figure): string {
-  const isGoalReached = isReached(figure);
-  if (isGoalReached === undefined) return 'not measured';
-  if (isGoalReached) return 'yes';
-  return figure.flaw === undefined ? 'no' : `no: ${figure.flaw}`;
 }
 
 function number(value: number, digits: number): string {

@@ -5,15 +5,15 @@ import path from 'node:path';
 
 import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import type { ScalingPoint, ScalingResults } from '../../scripts/docs/scaling.js';
-import type { Manifest } from '../../src/probe/manifest.js';
 import { f32ToF16 } from '../../src/wire/float-convert.js';
 import type { BenchTools } from '../command.js';
-import { cpuSeconds, machineText, noiseWarning, residentBytes } from '../machine.js';
+import { machineText, noiseWarning, residentBytes } from '../machine.js';
+import { measureClosed } from '../measure.js';
 import { startChild } from '../processes/child.js';
 import { type Server, startService } from '../processes/server.js';
-import type { Load, LoadCall, Target } from '../protocol.js';
+import type { Load, LoadCall } from '../protocol.js';
+import { type ExampleContract, GENERATOR, servingModel } from '../start.js';
 
-const GENERATOR = new URL('../load/generator.js', import.meta.url);
 const TOKENS = [8, 16, 32, 48, 77];
 const LOADS = ['single', 'group'] as const;
 const CONNECTIONS = 16;
@@ -24,17 +24,6 @@ const MASS = 0.9;
 export interface ScalingOptions extends BenchTools {
   /** The length of each closed loop, after a warm-up of half as long. */
   readonly seconds: number;
-}
-
-/** The members of a manifest that a request body needs. */
-export type ExampleContract = Pick<Manifest, 'name' | 'capture' | 'capture_id' | 'decision_points'>;
-
-interface ServingModel {
-  readonly name: string;
-  readonly version: number;
-  readonly state: string;
-  readonly contract: ExampleContract;
-  readonly batching: { best_samples: number; ms_per_padded_token: number; ms_per_run: number };
 }
 
 /** Measures the service's default probe. */
@@ -87,30 +76,19 @@ async function measurePoint(
   load: Extract<Load, ScalingPoint['load']>,
 ): Promise<Omit<ScalingPoint, 'tokens' | 'load' | 'bytesPerSample'>> {
   const generator = startChild<LoadCall>(GENERATOR, [file], environment);
+  const service = { name: 'service', target: { kind: 'service', url: server.url }, server } as const;
   try {
-    const target: Target = { kind: 'service', url: server.url };
-    const loop = { kind: 'closed', target, load, connections: CONNECTIONS } as const;
-    await generator.call({ ...loop, until: { seconds: seconds / 2 } });
-    const before = cpuSeconds(server.pid);
-    const result = await generator.call({ ...loop, until: { seconds } });
-    if (result.useful === 0) throw new Error(`nothing was scored in ${result.sent} requests`);
+    await measureClosed({ generator }, service, load, CONNECTIONS, seconds / 2);
+    const measured = await measureClosed({ generator }, service, load, CONNECTIONS, seconds);
     return {
-      samplesPerSecond: result.samples / result.seconds,
-      cpuMsPerSample: ((cpuSeconds(server.pid) - before) * 1000) / result.samples,
-      p50Ms: result.latencyMs.p50,
-      p99Ms: result.latencyMs.p99,
+      samplesPerSecond: measured.samplesPerSecond,
+      cpuMsPerSample: measured.serverCpuPerSample * 1000,
+      p50Ms: measured.latencyMs.p50,
+      p99Ms: measured.latencyMs.p99,
     };
   } finally {
     await generator.stop();
   }
-}
-
-async function servingModel(url: string): Promise<ServingModel> {
-  const response = await fetch(new URL('/models', url));
-  const { models } = (await response.json()) as { models: ServingModel[] };
-  const serving = models.find(({ state }) => state === 'serving');
-  if (!serving) throw new Error('the service serves no probe');
-  return serving;
 }
 
 async function seriesOf(url: string): Promise<number> {
@@ -118,23 +96,27 @@ async function seriesOf(url: string): Promise<number> {
   return text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;
 }
 
-/** A request body of 8 samples at the probe's first decision point. Its values have no effect on the cost. */
-export function makeExample(contract: ExampleContract, tokens: number): Uint8Array<ArrayBuffer> {
+/** A request body of samples at the probe's first decision point. Its values have no effect on the cost. */
+export function makeExample(
+  contract: ExampleContract,
+  tokens: number,
+  samples = SAMPLES_IN_EXAMPLE,
+): Uint8Array<ArrayBuffer> {
   const { name, capture, capture_id: captureId, decision_points: points } = contract;
   const { layers, height, width } = capture;
-  const shape = [SAMPLES_IN_EXAMPLE, layers.length, tokens, height, width];
+  const shape = [samples, layers.length, tokens, height, width];
   const values = shape.reduce((product, size) => product * size, 1);
   const attention = f32ToF16(new Float32Array(values).fill(MASS / tokens));
-  const timestep = new Float32Array(SAMPLES_IN_EXAMPLE).fill(points[0]?.timestep ?? 0);
+  const timestep = new Float32Array(samples).fill(points[0]?.timestep ?? 0);
   return encodeSafetensors(
     {
       attention: { dtype: 'F16', shape, data: attention },
       token_mask: {
         dtype: 'U8',
-        shape: [SAMPLES_IN_EXAMPLE, tokens],
-        data: new Uint8Array(SAMPLES_IN_EXAMPLE * tokens).fill(1),
+        shape: [samples, tokens],
+        data: new Uint8Array(samples * tokens).fill(1),
       },
-      timestep: { dtype: 'F32', shape: [SAMPLES_IN_EXAMPLE], data: timestep },
+      timestep: { dtype: 'F32', shape: [samples], data: timestep },
     },
     { model: name, capture_id: captureId },
   );

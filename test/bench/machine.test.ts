@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { cpuSeconds, residentBytes } from '../../bench/machine.js';
+import { cpuSeconds, proportionalBytes, residentBytes } from '../../bench/machine.js';
 
 const skip = existsSync('/proc/self/stat') ? false : 'there is no /proc here';
 
@@ -26,6 +26,11 @@ test('CPU time is that of the process and of its children', { skip }, async (t) 
 test('resident memory is what the process itself reports', { skip }, () => {
   const bytes = residentBytes(process.pid);
   assert.ok(Math.abs(bytes - process.memoryUsage.rss()) < 20_000_000, `${bytes} bytes`);
+});
+
+test('the proportional memory is at most the resident one', { skip }, () => {
+  const [bytes, resident] = [proportionalBytes(process.pid), residentBytes(process.pid)];
+  assert.ok(bytes > resident / 4 && bytes <= resident * 1.1, `${bytes} of ${resident} bytes`);
 });
 
 test('of an ended process nothing is known', () => {

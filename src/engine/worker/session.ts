@@ -4,8 +4,9 @@
  */
 import { InferenceSession, env } from 'onnxruntime-node';
 
-import { messageOf } from '../../errors.js';
 import type { Feeds } from './batch-assembly.js';
+import { cudaFailure } from './cuda-failure.js';
+import { DeviceShapes } from './device-shapes.js';
 import {
   type GraphValue,
   type LoadCommand,
@@ -47,19 +48,21 @@ export async function openSession(
   { device, ...threads }: SessionSettings,
 ): Promise<ProbeSession> {
   const { session, ...placement } = await openOn(device, model, threads);
+  const inputs = session.inputMetadata.map(graphValue);
+  const shapes = new DeviceShapes(Object.fromEntries(inputs.map(({ name, shape }) => [name, shape])));
+  const run = async (feeds: Feeds): Promise<Float32Array> => {
+    const results = await session.run(toOrt(feeds), [output]);
+    const values = results[output]?.data;
+    if (!(values instanceof Float32Array)) throw new TypeError(`the graph's output ${output} is not float32`);
+    return values;
+  };
   return {
-    info: {
-      ...placement,
-      inputs: session.inputMetadata.map(graphValue),
-      outputs: session.outputMetadata.map(graphValue),
-    },
-    run: async (feeds) => {
-      const results = await session.run(toOrt(feeds), [output]);
-      const values = results[output]?.data;
-      if (!(values instanceof Float32Array))
-        throw new TypeError(`the graph's output ${output} is not float32`);
-      return values;
-    },
+    info: { ...placement, inputs, outputs: session.outputMetadata.map(graphValue) },
+    // On CUDA, ONNX Runtime copies each input to the device, runs, and copies the scores back. See docs/adr/0080-cuda-per-batch.md.
+    run:
+      placement.provider === 'cpu'
+        ? run
+        : async (feeds) => (await run(shapes.pad(feeds))).subarray(0, samplesOf(feeds)),
     release: () => session.release(),
   };
 }
@@ -77,7 +80,7 @@ async function openOn(device: Device, model: Uint8Array, threads: SessionThreads
     return { session: await create(model, cudaProvider(device), threads), provider: 'cuda' };
   } catch (error) {
     const session = await onCpu();
-    const fallback = messageOf(error);
+    const fallback = cudaFailure(error);
     if (device === 'auto') return { session, provider: 'cpu', fallback };
     await session.release();
     throw new DeviceUnavailableError(`device ${device} cannot be used: ${fallback}`, { cause: error });
@@ -113,6 +116,11 @@ function toOrt(feeds: Feeds): InferenceSession.FeedsType {
     plain[name] = { type: ORT_TYPES[dtype], dims, data, location: 'cpu' };
   }
   return plain as unknown as InferenceSession.FeedsType;
+}
+
+function samplesOf(feeds: Feeds): number {
+  const [first] = Object.values(feeds);
+  return first?.dims[0] ?? 0;
 }
 
 function graphValue(value: InferenceSession.ValueMetadata): GraphValue {

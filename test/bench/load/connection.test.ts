@@ -77,3 +77,16 @@ test('a closed connection is opened again, after an answer and after a lost one'
   assert.deepEqual(await ask(connection), { status: 200, isScored: true });
   assert.equal(connections, 3);
 });
+
+test('the inference time of Server-Timing is read, and connections come from the chosen address', async (t) => {
+  const addresses: (string | undefined)[] = [];
+  const timing = 'Server-Timing: receive;dur=0.1, inference;dur=1.25, total;dur=2\r\n';
+  const url = await socketServer(t, (socket) => {
+    addresses.push(socket.remoteAddress);
+    socket.on('data', () => socket.write(answerText('200 OK', '{"outcome":"scored"}', timing)));
+  });
+  const connection = new Connection(url, MARK, '127.0.0.1');
+  t.after(() => connection.close());
+  assert.deepEqual(await ask(connection), { status: 200, isScored: true, inferenceMs: 1.25 });
+  assert.deepEqual(addresses, ['127.0.0.1']);
+});

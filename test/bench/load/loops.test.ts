@@ -93,3 +93,14 @@ test('with a deadline, requests carry what is left of it, and answers after it a
   );
   assert.equal(generous.useful, generous.sent);
 });
+
+test('requests beyond the maximum of open ones are not sent', async (t) => {
+  const url = await httpServer(t, (request, response) => {
+    request.resume().on('end', () => setTimeout(() => response.end(SCORED), 300));
+  });
+  const target: Target = { kind: 'service', url };
+  const order = { load: 'single', requestsPerSecond: 2000, seconds: 0.1, seed: 3, maxOpen: 70 } as const;
+  const next = prepareRequests(EXAMPLE, order.load, target);
+  const result = await runOpenLoop({ kind: 'open', target, ...order }, next);
+  assert.deepEqual([result.sent, result.useful, result.connections], [70, 70, 70]);
+});

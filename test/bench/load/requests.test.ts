@@ -59,3 +59,9 @@ test('the service gets a share of the deadline, and never a negative one', () =>
   assert.match(next(50).head, /\r\nx-deadline-ms: 47\.500\r\n\r\n$/);
   assert.match(next(-3).head, /\r\nx-deadline-ms: 0\.000\r\n\r\n$/);
 });
+
+test('further headers are sent with each request', () => {
+  const next = prepareRequests(example, 'single', { kind: 'service', url }, { authorization: 'Bearer x' });
+  assert.match(next().head, /\r\nauthorization: Bearer x\r\n\r\n$/);
+  assert.match(next(50).head, /\r\nauthorization: Bearer x\r\nx-deadline-ms: 47\.500\r\n\r\n$/);
+});

@@ -1,6 +1,10 @@
 /** Servers are started and stopped, and the output of one that does not start is in the error. */
 import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { Cleanup } from '../../../bench/command.js';
 import { startServer } from '../../../bench/processes/server.js';
@@ -61,4 +65,20 @@ test('a process that starts after the end is stopped at once', async () => {
   await cleanup.stopAll();
   await cleanup.keep(stoppable('late'));
   assert.deepEqual(stopped, ['second', 'first', 'late']);
+});
+
+test('the monitor reports the longest time that the event loop of the main thread was held', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'monitor-'));
+  t.after(() => rm(folder, { recursive: true }));
+  await mkdir(path.join(folder, 'src'));
+  const main = path.join(folder, 'src', 'main.js');
+  const hold = 'const until = Date.now() + 150; while (Date.now() < until);';
+  await writeFile(main, `console.log('ready at x'); setInterval(() => { ${hold} }, 400);`);
+  const monitor = new URL('../../../bench/processes/loop-monitor.js', import.meta.url).href;
+  const server = await startServer({ ...command(''), parameters: ['--import', monitor, main] });
+  t.after(() => server.stop());
+  await server.ask('reset');
+  await delay(1000);
+  const held = Number(await server.ask('read'));
+  assert.ok(held >= 145 && held < 1000, `${held} ms`);
 });

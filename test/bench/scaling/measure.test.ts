@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { cutSamples, usedTokens } from '../../../bench/samples.js';
-import { type ExampleContract, makeExample } from '../../../bench/scaling/measure.js';
+import { makeExample } from '../../../bench/scaling/measure.js';
+import type { ExampleContract } from '../../../bench/start.js';
 import { startShippedApp } from '../../support/app.js';
 
 test('groups of 1, 24 and 77 tokens are scored', async (t) => {
