@@ -88,7 +88,7 @@ export interface ProblemExtra {
 
 /**
  * A failure with a code of the table. Everything except `cause` may be shown to the caller. Only `internal` has a stack
- * trace. See docs/adr/0021-cheap-refusals.md.
+ * trace. See docs/adr/0007-cheap-refusals.md.
  */
 export class ProblemError extends Error {
   readonly code: ErrorCode;

@@ -24,7 +24,7 @@ import { isTracingEnabled, type Tracing } from './telemetry/tracing.js';
 
 const EXIT_USAGE = 2;
 const STDOUT = 1;
-/** Fewer full garbage collections under load. See docs/adr/0020-heap-growth.md. */
+/** Fewer full garbage collections under load. See docs/adr/0006-heap-growth.md. */
 const HEAP_GROWING_PERCENT = 300;
 
 // ONNX Runtime 1.29 and later sends telemetry on Linux unless this is set before its library loads.

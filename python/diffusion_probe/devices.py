@@ -21,7 +21,7 @@ def device_named(name: str) -> torch.device:
 def mixed_precision(device: torch.device | str = "cpu") -> torch.autocast:
     """An autocast context with bfloat16 where that is faster: on accelerators, and on CPUs with AVX-512.
 
-    See docs/adr/0071-bfloat16-only-where-it-is-faster.md.
+    See docs/adr/0016-bfloat16-only-where-it-is-faster.md.
     """
     kind = torch.device(device).type
     is_faster = kind != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")

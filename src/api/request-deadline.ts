@@ -49,7 +49,7 @@ export class RequestDeadline {
 
   /**
    * Aborted when no answer is needed any more; its reason is a `deadline` ProblemError or a ClientGoneError.
-   * Created on first use. See docs/adr/0021-cheap-refusals.md.
+   * Created on first use. See docs/adr/0007-cheap-refusals.md.
    */
   get signal(): AbortSignal {
     if (!this.#controller) {

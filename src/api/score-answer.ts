@@ -61,7 +61,7 @@ function receiptWriter({ probe, policy, step }: ScoredRequest, keys: KeyRing) {
   const { good_at: goodAt, range } = manifest.metric;
   const issuedAt = Date.now();
   const alpha = alphaAt(policy, step) ?? null;
-  // Not spread, because that is slow. See docs/adr/0021-cheap-refusals.md.
+  // Not spread, because that is slow. See docs/adr/0007-cheap-refusals.md.
   return (decision: SampleDecision, score: number, sample: string | null): string =>
     signReceipt(keys, {
       nonce: newNonce(),

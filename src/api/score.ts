@@ -52,7 +52,7 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
   app.post('/score', {
     schema: scoreRouteSchema(),
     // The schema is documentation: wire/ and score-fields.ts check requests, and TypeScript the answer. Returning true
-    // instead of a value keeps Fastify from copying the headers. See docs/adr/0021-cheap-refusals.md.
+    // instead of a value keeps Fastify from copying the headers. See docs/adr/0007-cheap-refusals.md.
     validatorCompiler: () => () => true,
     serializerCompiler: () => JSON.stringify,
     handler: async (request, reply) => {

@@ -55,7 +55,7 @@ export type Receipt = Readonly<z.infer<typeof receiptSchema>>;
 /** Why a text is not a receipt of this service. */
 export type ReceiptFault = 'malformed' | 'foreign' | 'tampered';
 
-/** Random bytes for several hundred nonces: one system call per nonce is slow. See docs/adr/0030-random-bytes-in-blocks.md. */
+/** Random bytes for several hundred nonces: one system call per nonce is slow. See docs/adr/0008-random-bytes-in-blocks.md. */
 const noncePool = Buffer.alloc(NONCE_BYTES * 512);
 let noncePoolUsed = noncePool.length;
 

@@ -1,6 +1,6 @@
 /**
  * Keeps the memory of requests' bodies for later ones. It is shared memory, so workers read a body where it was received.
- * Reuse saves a page fault per 4 KiB of fresh memory. See docs/adr/0011-reuse-the-memory-of-bodies.md.
+ * Reuse saves a page fault per 4 KiB of fresh memory. See docs/adr/0005-reuse-the-memory-of-bodies.md.
  */
 
 /** Free memory by length: the bodies of one backbone have few different lengths. */

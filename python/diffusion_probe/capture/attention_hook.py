@@ -1,7 +1,7 @@
 """Reads the queries and keys of one attention module while it runs, without changing what it computes.
 
 A torch function mode sees every call of `scaled_dot_product_attention` in its thread: after normalisation and rotary embedding,
-and with fused projections and adapters. Attention processors are not replaced. See docs/adr/0050-capture-by-function-mode.md.
+and with fused projections and adapters. Attention processors are not replaced. See docs/adr/0011-capture-by-function-mode.md.
 """
 
 from __future__ import annotations

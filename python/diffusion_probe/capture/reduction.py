@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK_BYTES = 32 << 20  # of float32 scores at a time. See docs/adr/0050-capture-by-function-mode.md.
+CHUNK_BYTES = 32 << 20  # of float32 scores at a time. See docs/adr/0011-capture-by-function-mode.md.
 FLOAT_BYTES = 4
 
 

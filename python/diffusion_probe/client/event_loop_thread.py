@@ -1,6 +1,6 @@
 """Runs an event loop in a background thread, so that the synchronous client can use the asynchronous one.
 
-Cancelling a task keeps a deadline however slowly bytes arrive. See docs/adr/0052-synchronous-client-on-asyncio.md.
+Cancelling a task keeps a deadline however slowly bytes arrive. See docs/adr/0013-synchronous-client-on-asyncio.md.
 """
 
 from __future__ import annotations

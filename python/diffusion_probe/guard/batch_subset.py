@@ -1,7 +1,7 @@
 """Runs the denoiser for some images of a batch: selects their rows in its arguments, and puts its output back in their rows.
 
 The pipeline keeps the whole batch, so random draws, the scheduler's state and the shapes that callbacks see do not change. See
-docs/adr/0051-guard-narrows-denoiser-calls.md.
+docs/adr/0012-guard-narrows-denoiser-calls.md.
 """
 
 from __future__ import annotations

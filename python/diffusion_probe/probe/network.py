@@ -102,7 +102,7 @@ class Probe(nn.Module):
         """Convolve raw maps [n, layers, grid, grid] and their logarithms: float32 [n, width, grid / 2, grid / 2].
 
         The convolution is a sum over slices of its input channels, which ONNX Runtime computes faster.
-        See docs/adr/0070-split-the-probes-first-convolution.md.
+        See docs/adr/0015-split-the-probes-first-convolution.md.
         """
         raw, logarithmic = self.stem.weight.split(self.config.layers, dim=1)
         weight = torch.cat([raw * RAW_SCALE, logarithmic], dim=1)

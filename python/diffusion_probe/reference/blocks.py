@@ -117,7 +117,7 @@ def attention_probabilities(query: Tensor, key: Tensor, bias: Tensor | None) -> 
     """Attention probabilities, float32 [batch, heads, queries, keys].
 
     Self-attention uses this too, instead of PyTorch's fused kernel.
-    See docs/adr/0072-explicit-attention-in-the-reference-backbone.md.
+    See docs/adr/0017-explicit-attention-in-the-reference-backbone.md.
     """
     scores = query @ key.transpose(2, 3) * key.shape[-1] ** -0.5
     return (scores if bias is None else scores + bias).float().softmax(dim=-1)

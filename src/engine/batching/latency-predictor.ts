@@ -1,6 +1,6 @@
 /**
  * Predicts how long requests will take, by the cost models of the probes and by the work that waits and runs. The batcher
- * and admission control turn requests away that would be late. See docs/adr/0010-predict-latency-with-two-deviations.md.
+ * and admission control turn requests away that would be late. See docs/adr/0004-predict-latency-with-two-deviations.md.
  */
 import { PredictionMargin } from '../prediction-margin.js';
 import { samplesThatFitWhole } from '../warm-up/batch-plan.js';

@@ -1,6 +1,6 @@
 /**
  * Pads batches for CUDA to a few shapes. ONNX Runtime searches for the fastest convolution again for each shape that is new to
- * a session, and its arena grows with each. See docs/adr/0080-cuda-per-batch.md.
+ * a session, and its arena grows with each. See docs/adr/0018-cuda-per-batch.md.
  */
 import type { Feed, Feeds } from './batch-assembly.js';
 

@@ -58,7 +58,7 @@ export async function openSession(
   };
   return {
     info: { ...placement, inputs, outputs: session.outputMetadata.map(graphValue) },
-    // On CUDA, ONNX Runtime copies each input to the device, runs, and copies the scores back. See docs/adr/0080-cuda-per-batch.md.
+    // On CUDA, ONNX Runtime copies each input to the device, runs, and copies the scores back. See docs/adr/0018-cuda-per-batch.md.
     run:
       placement.provider === 'cpu'
         ? run

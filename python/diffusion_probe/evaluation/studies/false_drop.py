@@ -1,6 +1,6 @@
 """The study `false-drop`: the false-drop rate that the policy `max_false_drop` allows, beside the one that it realises.
 
-It applies the calibrated thresholds to the scores of the test captions. See docs/adr/0060-false-drop-study-in-python.md.
+It applies the calibrated thresholds to the scores of the test captions. See docs/adr/0014-false-drop-study-in-python.md.
 """
 
 from __future__ import annotations
