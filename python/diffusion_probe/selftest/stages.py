@@ -35,7 +35,7 @@ MAX_DIFFERENCE = 1e-3  # of a score, between the service and PyTorch on float16 
 MAX_DIFFERENCE_OF_SPREAD = 0.1  # the same as a share of the spread: scores of a random probe are close together
 DEADLINE_MS = 60_000.0
 CALL_ARGUMENTS = ("height", "width", "max_sequence_length", "negative_prompt", "true_cfg_scale")  # those `collect` does not set
-NOTE = "Random weights prove the plumbing, not the science: no figure of this run says anything about quality."
+NOTE = "The weights are random: this run tests that the parts fit together, and its figures say nothing about quality."
 
 
 class StageResult(NamedTuple):
