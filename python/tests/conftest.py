@@ -87,7 +87,7 @@ class Service:
     def __init__(self, models: Path, **settings: str):
         environment = {"HOST": "127.0.0.1", "PORT": "0", "MODELS_DIR": str(models), "DEVICE": "cpu", "WORKERS": "1"}
         self.process = subprocess.Popen(
-            ["node", str(ROOT / "scripts" / "run.js"), "src/main.js"],
+            ["node", str(ROOT / "scripts" / "start.js")],
             env={**os.environ, **environment, **settings},
             stdout=subprocess.PIPE,
             text=True,

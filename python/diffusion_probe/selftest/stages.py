@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from diffusers import DiffusionPipeline
-from PIL.Image import Image
 
 from ..client import ProbeClient, ScoredGroup
 from ..data.inputs import probe_inputs
@@ -23,6 +22,7 @@ from ..guard import ProbeGuard
 from ..pipelines.prompts import split_of
 from ..tiny import TinyBackbone
 from ..training.checkpoint import load_probe
+from . import brightness
 from .local_service import NoServiceError, running_service
 
 PROMPTS = {"train": 8, "calibration": 4, "test": 4}
@@ -45,11 +45,6 @@ class StageResult(NamedTuple):
     stage: str
     seconds: float
     result: str
-
-
-def brightness(images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
-    """The metric of the selftest: the mean brightness, 0 to 1."""
-    return [float(np.asarray(image).mean()) / 255 for image in images]
 
 
 def selftest(backbones: Sequence[str], main: Callable[[list[str]], int]) -> list[StageResult]:
@@ -98,7 +93,7 @@ def command_lines(backbone: str, folder: Path, tiny: TinyBackbone) -> dict[str, 
     call = tiny.arguments("a cat")
     own = {name: value for name, value in call.items() if name in CALL_ARGUMENTS}
     source = ["--pipeline", str(folder / backbone), "--call", json.dumps(own), "--prompts", str(folder / "prompts.txt")]
-    metric = ["--metric", f"{__name__}:{brightness.__name__}", "--metric-range", "0,1"]
+    metric = ["--metric", f"{brightness.__module__}:{brightness.__name__}", "--metric-range", "0,1"]
     counts = [part for split, count in PROMPTS.items() for part in (f"--{split}", str(count))]
     seeds = ["--seeds", str(SEEDS), "--test-seeds", str(SEEDS), "--at", AT, "--steps", str(call["num_inference_steps"])]
     return {

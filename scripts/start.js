@@ -1,5 +1,5 @@
-// Launches a compiled module, after compiling the sources when they are newer than the last build:
-// `node scripts/run.js src/main.js --help`. The module runs in this process, so that it gets the signals itself.
+// Starts the service, or another module whose name comes first: `node scripts/start.js demo/generate.js --help`. Compiles the
+// sources before when they are newer than the last build. The module runs in this process, so that it gets the signals itself.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,7 +11,7 @@ const SOURCES = ['src', 'demo', 'clients/typescript/src'];
 const STAMP = path.join(ROOT, 'dist', 'tsconfig.tsbuildinfo');
 
 if (!isBuildFresh()) build();
-const [module] = process.argv.splice(2, 1);
+const [module] = process.argv[2]?.endsWith('.js') ? process.argv.splice(2, 1) : ['src/main.js'];
 process.argv[1] = path.join(ROOT, 'dist', module);
 await import(pathToFileURL(process.argv[1]).href);
 
