@@ -24,6 +24,8 @@ import type {
 export type * from './types.js';
 
 const WORKER_URL = new URL('worker/worker.js', import.meta.url);
+/** A run gains little from more threads than this. See docs/adr/0001-few-wide-sessions.md. */
+const MAX_THREADS_PER_RUN = 4;
 
 /**
  * Starts the workers and loads every probe of the repository. Resolves when the engine can score, or when readiness() says
@@ -33,16 +35,13 @@ const WORKER_URL = new URL('worker/worker.js', import.meta.url);
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { log, observer, modelsDir, modelsPollMs = 0 } = options;
   const cores = availableParallelism();
-  const intraOpThreads =
-    options.intraOpThreads ?? Math.max(1, Math.floor(cores / (options.workers ?? cores)));
+  const workers = options.workers ?? Math.ceil(cores / MAX_THREADS_PER_RUN);
+  const intraOpThreads = options.intraOpThreads ?? Math.max(1, Math.floor(cores / workers));
   const registry = new ProbeRegistry(options.defaultModel);
   const requestQueue = new RequestQueue(options);
   const pool = new WorkerPool({
     workerUrl: options.workerUrl ?? WORKER_URL,
     settings: { device: options.device, intraOpThreads },
-    // An operator who sets the threads of a run gets exactly that many.
-    allCores: options.intraOpThreads === undefined && intraOpThreads < cores ? cores : undefined,
-    isQueueEmpty: () => requestQueue.depth().samples === 0,
     maxBatchSamples: options.maxBatchSamples,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
     warmUpTimeoutMs: options.warmUpTimeoutMs,
@@ -69,7 +68,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     await repository.loadAll();
     const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
     // One worker is enough on CUDA: the device runs one batch after the other.
-    await pool.grow(options.workers ?? (provider === 'cuda' ? 1 : cores));
+    await pool.grow(options.workers ?? (provider === 'cuda' ? 1 : workers));
     log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
     await pool.close();

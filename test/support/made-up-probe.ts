@@ -19,7 +19,6 @@ export function probeWith(key: number, maxSamples: number, maxTokens = Infinity)
     bestSamples: maxSamples,
     maxSamples,
     maxTokens,
-    allCoresFrom: Infinity,
     cost,
     measurements: [],
   };

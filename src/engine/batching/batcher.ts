@@ -4,10 +4,10 @@
  */
 import { messageOf, problem } from '../../errors.js';
 import type { WorkerPool } from '../pool/pool.js';
-import type { SlotRunResult, WorkerSlot } from '../pool/worker-slot.js';
+import type { WorkerSlot } from '../pool/worker-slot.js';
 import type { EngineObserver, EngineOptions, SkipReason } from '../types.js';
 import { samplesThatFit } from '../warm-up/batch-plan.js';
-import { RunTimeoutError, WorkerDiedError } from '../worker/worker-thread.js';
+import { type RunResult, RunTimeoutError, WorkerDiedError } from '../worker/worker-thread.js';
 import { LatencyPredictor } from './latency-predictor.js';
 import { type Batch, type RequestQueue, waitingIn } from './queue.js';
 import type { RunTimes, ScoreRequest } from './score-request.js';
@@ -144,9 +144,9 @@ export class Batcher {
     this.startRuns();
   }
 
-  #accept(batch: Batch, { results, ms, hadAllCores }: SlotRunResult, run: RunTimes): void {
+  #accept(batch: Batch, { results, ms }: RunResult, run: RunTimes): void {
     const { name, version, plan } = batch.probe;
-    if (!hadAllCores) plan.cost.learn(batch.paddedTokens, ms);
+    plan.cost.learn(batch.paddedTokens, ms);
     this.#options.observer.batchRun({ model: name, version, samples: batch.samples, ms });
     for (const [index, { request, slice }] of batch.slices.entries()) {
       const result = results[index];

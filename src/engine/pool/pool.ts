@@ -6,10 +6,9 @@ import type { WorkerSettings } from '../worker/protocol.js';
 import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
 import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
 
-export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes' | 'isAlone'> {
+export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes'> {
   readonly workerUrl: URL;
   readonly settings: WorkerSettings;
-  readonly isQueueEmpty: () => boolean;
 }
 
 export class WorkerPool {
@@ -52,7 +51,6 @@ export class WorkerPool {
         new WorkerSlot({
           ...this.#options,
           probes: this.#probes,
-          isAlone: () => this.#isQuiet(),
           makeThread: () => new WorkerThread(workerUrl, settings),
         }),
     );
@@ -87,12 +85,6 @@ export class WorkerPool {
   /** Lets every thread finish and end. */
   async close(): Promise<void> {
     await Promise.all(this.#slots.map((slot) => slot.close()));
-  }
-
-  /** At most one thread is at work, and no request waits. */
-  #isQuiet(): boolean {
-    const working = this.#slots.filter(({ state }) => state !== 'idle' && state !== 'down');
-    return working.length <= 1 && this.#options.isQueueEmpty();
   }
 
   async #anyLive(): Promise<WorkerSlot> {

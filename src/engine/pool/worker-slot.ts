@@ -9,12 +9,10 @@
  */
 import { messageOf } from '../../errors.js';
 import type { EngineLog } from '../types.js';
-import { allCoresKey } from '../warm-up/all-cores.js';
 import {
   type KeyedProbe,
   type MeasuredProbe,
   type WarmUpResult,
-  type WarmUpSettings,
   type WarmUpThread,
   measureProbe,
   warmUpProbe,
@@ -33,12 +31,12 @@ const WARM_UP_TIMEOUT_MS = 10_000;
 
 export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'loading' | 'hung' | 'closed';
 
-export interface WorkerSlotOptions extends WarmUpSettings {
+export interface WorkerSlotOptions {
   readonly makeThread: () => WorkerThread;
   /** The probes that a new thread loads before it is idle. */
   readonly probes: ReadonlyMap<number, MeasuredProbe>;
-  /** Whether a run that begins now may have all cores: nothing else runs or waits. */
-  readonly isAlone: () => boolean;
+  /** See EngineOptions. */
+  readonly maxBatchSamples?: number | undefined;
   /** See EngineOptions. */
   readonly inferenceTimeoutMs?: number | undefined;
   /** See EngineOptions. */
@@ -52,11 +50,6 @@ export interface WorkerSlotOptions extends WarmUpSettings {
   readonly onRestart: () => void;
   /** Called when a run hangs. */
   readonly onHang: (reason: string) => void;
-}
-
-export interface SlotRunResult extends RunResult {
-  /** The time of such a run does not show how long runs on one core take. */
-  readonly hadAllCores: boolean;
 }
 
 /** A load or measurement that waits for the end of the current run. */
@@ -100,7 +93,7 @@ export class WorkerSlot {
   /** Loads and measures a new probe between two runs, as measureProbe does. */
   measure(probe: KeyedProbe): Promise<WarmUpResult> {
     return this.#betweenRuns(async (thread) => {
-      const result = await measureProbe(thread, probe, this.#options);
+      const result = await measureProbe(thread, probe, this.#options.maxBatchSamples);
       this.#loaded.add(probe.key);
       return result;
     });
@@ -110,32 +103,30 @@ export class WorkerSlot {
   async load(probe: MeasuredProbe): Promise<void> {
     if (this.#loaded.has(probe.key)) return;
     await this.#betweenRuns(async (thread) => {
-      await warmUpProbe(thread, probe, this.#options);
+      await warmUpProbe(thread, probe);
       this.#loaded.add(probe.key);
     });
   }
 
-  /** Releases a probe's sessions once the thread has finished the commands before. */
+  /** Releases a probe's session once the thread has finished the commands before. */
   unload(key: number): void {
     if (!this.#loaded.delete(key)) return;
     // If the thread dies or hangs meanwhile, its sessions are gone with it.
-    for (const each of [key, allCoresKey(key)]) this.#thread?.unload(each).catch(() => {});
+    this.#thread?.unload(key).catch(() => {});
   }
 
   /**
    * Runs one batch on the idle thread.
    * @throws {WorkerDiedError | RunTimeoutError | CommandFailedError}
    */
-  async run(key: number, slices: readonly SampleSlice[]): Promise<SlotRunResult> {
+  async run(key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
     const thread = this.#currentThread();
     this.#state = 'busy';
-    const hadAllCores = this.#getsAllCores(key, slices);
     try {
-      const session = hadAllCores ? allCoresKey(key) : key;
-      const result = await thread.run(session, slices, this.#options.inferenceTimeoutMs);
+      const result = await thread.run(key, slices, this.#options.inferenceTimeoutMs);
       this.#failures = 0;
       this.#finish('busy', 'idle');
-      return { ...result, hadAllCores };
+      return result;
     } catch (error) {
       this.#onFailure('busy', error);
       throw error;
@@ -169,7 +160,7 @@ export class WorkerSlot {
     try {
       // The map may change during this loop; its iterator includes what is added.
       for (const probe of this.#options.probes.values()) {
-        await warmUpProbe(this.#warmUpThread(thread), probe, this.#options);
+        await warmUpProbe(this.#warmUpThread(thread), probe);
         this.#loaded.add(probe.key);
         if (!this.#options.probes.has(probe.key)) this.unload(probe.key);
       }
@@ -231,12 +222,6 @@ export class WorkerSlot {
 
   #rejectWaiters(reason: string): void {
     for (const waiter of this.#waiters.splice(0)) waiter.reject(new WorkerDiedError(reason));
-  }
-
-  #getsAllCores(key: number, slices: readonly SampleSlice[]): boolean {
-    const { probes, isAlone } = this.#options;
-    const { allCoresFrom = Infinity } = probes.get(key)?.plan ?? {};
-    return slices.reduce((sum, { samples }) => sum + samples, 0) >= allCoresFrom && isAlone();
   }
 
   #currentThread(): WorkerThread {

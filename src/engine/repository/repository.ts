@@ -164,7 +164,7 @@ export class Repository {
     const replaced = registry.add({ ...probe, ...(fallback !== undefined && { fallback }) });
     if (replaced) void this.#unload(replaced);
     observer.probeLoaded({ name, version, provider, sha256 });
-    const { bestSamples, allCoresFrom, cost, measurements } = plan;
+    const { bestSamples, cost, measurements } = plan;
     log.info(
       {
         name,
@@ -172,7 +172,6 @@ export class Repository {
         provider,
         sha256,
         best_batch_samples: bestSamples,
-        all_cores_from_samples: Number.isFinite(allCoresFrom) ? allCoresFrom : null,
         ms_per_padded_token: cost.slopeMs,
         ms_per_run: cost.baseMs,
         measurements,

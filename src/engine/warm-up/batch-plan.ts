@@ -25,8 +25,6 @@ export interface BatchPlan {
   readonly maxSamples: number;
   /** Padded tokens in one batch at most: its samples times the tokens of its longest. */
   readonly maxTokens: number;
-  /** Samples from which on a lone batch gets all cores; Infinity when none does. */
-  readonly allCoresFrom: number;
   readonly cost: CostModel;
   readonly measurements: readonly Measurement[];
 }
@@ -52,7 +50,7 @@ export async function measureBatches(run: TimedRun, tokens: number, maxSamples?:
     }
   }
   const measurements = [...fastest].map(([samples, ms]) => ({ samples, ms }));
-  const plan = { cost: CostModel.fit(measurements, tokens), measurements, allCoresFrom: Infinity };
+  const plan = { cost: CostModel.fit(measurements, tokens), measurements };
   if (maxSamples !== undefined) return { ...plan, bestSamples: maxSamples, maxSamples, maxTokens: Infinity };
   const bestSamples = bestSize(measurements);
   return { ...plan, bestSamples, maxSamples: MAX_BATCH, maxTokens: bestSamples * tokens };

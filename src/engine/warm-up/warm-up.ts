@@ -11,7 +11,6 @@ import {
   WorkerDiedError,
   type WorkerThread,
 } from '../worker/worker-thread.js';
-import { allCoresKey, measureAllCores } from './all-cores.js';
 import { type BatchPlan, type TimedRun, measureBatches, warmSizes } from './batch-plan.js';
 import { graphMismatches } from './check-graph.js';
 
@@ -19,13 +18,6 @@ import { graphMismatches } from './check-graph.js';
 export interface KeyedProbe {
   readonly key: number;
   readonly files: ProbeFiles;
-}
-
-export interface WarmUpSettings {
-  /** The operator's limit of a batch. When omitted, the best size is measured. */
-  readonly maxBatchSamples?: number | undefined;
-  /** The threads of a run on all cores. When omitted, there are no such runs. */
-  readonly allCores?: number | undefined;
 }
 
 /** What the warm-up needs of a thread. */
@@ -43,6 +35,7 @@ export interface WarmUpResult {
 
 /**
  * Loads a probe into one thread, tests it there and measures its batches. A probe that fails is unloaded again.
+ * @param maxBatchSamples the operator's limit of a batch. When omitted, the best size is measured.
  * @throws {ProbeRefusedError} when the probe is at fault.
  * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
  * @throws {WorkerDiedError | RunTimeoutError} when the thread died or hangs.
@@ -50,48 +43,26 @@ export interface WarmUpResult {
 export function measureProbe(
   thread: WarmUpThread,
   probe: KeyedProbe,
-  { maxBatchSamples, allCores }: WarmUpSettings,
+  maxBatchSamples?: number,
 ): Promise<WarmUpResult> {
   return loadAndTest(thread, probe, async (session) => {
     const run: TimedRun = (samples) => timedRun(thread, probe, samples);
     const tokens = usedTokens(sliceOf(probe.files.selftest, 0, 1));
-    const plan = await measureBatches(run, tokens, maxBatchSamples);
-    if (allCores === undefined || session.provider !== 'cpu') return { session, plan };
-    const second = { ...probe, key: allCoresKey(probe.key), allCores };
-    const allCoresFrom = await loadAndTest(thread, second, () =>
-      measureAllCores(run, (samples) => timedRun(thread, second, samples), plan.bestSamples),
-    );
-    if (allCoresFrom === Infinity) await thread.unload(second.key);
-    return { session, plan: { ...plan, allCoresFrom } };
+    return { session, plan: await measureBatches(run, tokens, maxBatchSamples) };
   });
 }
 
 /** Loads and tests a measured probe in a further thread as measureProbe does, and runs every size of batch once. */
-export function warmUpProbe(
-  thread: WarmUpThread,
-  probe: MeasuredProbe,
-  { allCores }: WarmUpSettings,
-): Promise<void> {
-  const runAllSizes = async (session: KeyedProbe): Promise<void> => {
-    for (const samples of warmSizes(probe.plan)) await timedRun(thread, session, samples);
-  };
+export function warmUpProbe(thread: WarmUpThread, probe: MeasuredProbe): Promise<void> {
   return loadAndTest(thread, probe, async () => {
-    await runAllSizes(probe);
-    if (probe.plan.allCoresFrom === Infinity) return;
-    const second = { ...probe, key: allCoresKey(probe.key), allCores };
-    await loadAndTest(thread, second, () => runAllSizes(second));
+    for (const samples of warmSizes(probe.plan)) await timedRun(thread, probe, samples);
   });
-}
-
-/** A probe in one of its sessions; `allCores` as in LoadCommand. */
-interface SessionProbe extends KeyedProbe {
-  readonly allCores?: number | undefined;
 }
 
 /** Loads and tests a probe, then calls `warmUp`. Unloads the probe when any of these fails. */
 async function loadAndTest<Result>(
   thread: WarmUpThread,
-  probe: SessionProbe,
+  probe: KeyedProbe,
   warmUp: (session: SessionInfo) => Promise<Result>,
 ): Promise<Result> {
   const session = await load(thread, probe);
@@ -107,10 +78,10 @@ async function loadAndTest<Result>(
   }
 }
 
-async function load(thread: WarmUpThread, { key, files, allCores }: SessionProbe): Promise<SessionInfo> {
+async function load(thread: WarmUpThread, { key, files }: KeyedProbe): Promise<SessionInfo> {
   const { manifest, model } = files;
   try {
-    return await thread.load({ key, model, inputs: manifest.inputs, output: manifest.output.name, allCores });
+    return await thread.load({ key, model, inputs: manifest.inputs, output: manifest.output.name });
   } catch (error) {
     if (error instanceof CommandFailedError && !error.isDeviceUnavailable)
       throw new ProbeRefusedError(`model.onnx cannot be loaded: ${error.message}`, { cause: error });

@@ -7,7 +7,7 @@ import type { Device, Provider } from '../types.js';
 /** Passed to a worker when it starts. */
 export interface WorkerSettings {
   readonly device: Device;
-  /** Threads inside one run, unless a LoadCommand sets `allCores`. */
+  /** Threads inside one run. */
   readonly intraOpThreads: number;
 }
 
@@ -18,8 +18,6 @@ export interface LoadCommand {
   readonly model: Uint8Array;
   readonly inputs: readonly ManifestInput[];
   readonly output: string;
-  /** The number of threads of a session on all cores; they spin during a run. Undefined for an ordinary session. */
-  readonly allCores?: number | undefined;
 }
 
 export interface RunCommand extends PackedSlices {

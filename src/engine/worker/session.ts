@@ -7,25 +7,17 @@ import { InferenceSession, env } from 'onnxruntime-node';
 import type { Feeds } from './batch-assembly.js';
 import { cudaFailure } from './cuda-failure.js';
 import { DeviceShapes } from './device-shapes.js';
-import {
-  type GraphValue,
-  type LoadCommand,
-  ORT_TYPES,
-  type SessionInfo,
-  type WorkerSettings,
-} from './protocol.js';
+import { type GraphValue, ORT_TYPES, type SessionInfo, type WorkerSettings } from './protocol.js';
 import type { Device } from '../types.js';
 
 /** CUDA was requested by name and cannot be used, although the probe itself is sound. */
 export class DeviceUnavailableError extends Error {}
 
-type SessionThreads = Pick<WorkerSettings, 'intraOpThreads'> & Pick<LoadCommand, 'allCores'>;
-export type SessionSettings = SessionThreads & Pick<WorkerSettings, 'device'>;
-
-/** Threads that spin while they wait take the core that the HTTP thread needs, for little gain in latency. */
-const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
-/** Waking the threads for each operator of a graph would take longer than most operators do. */
-const SPINNING_DURING_RUNS = { intra_op: { allow_spinning: '1' }, force_spinning_stop: '1' };
+/**
+ * Threads spin only during a run: waking them for each operator of a graph would take longer than most operators do, and
+ * between runs they would take the core that the event loop needs.
+ */
+const SPIN_DURING_RUNS = { intra_op: { allow_spinning: '1' }, force_spinning_stop: '1' };
 
 export interface ProbeSession {
   readonly info: SessionInfo;
@@ -45,9 +37,9 @@ env.logLevel = 'fatal';
 export async function openSession(
   model: Uint8Array,
   output: string,
-  { device, ...threads }: SessionSettings,
+  { device, intraOpThreads }: WorkerSettings,
 ): Promise<ProbeSession> {
-  const { session, ...placement } = await openOn(device, model, threads);
+  const { session, ...placement } = await openOn(device, model, intraOpThreads);
   const inputs = session.inputMetadata.map(graphValue);
   const shapes = new DeviceShapes(Object.fromEntries(inputs.map(({ name, shape }) => [name, shape])));
   const run = async (feeds: Feeds): Promise<Float32Array> => {
@@ -73,7 +65,7 @@ type OpenedSession = Pick<SessionInfo, 'provider' | 'fallback'> & { readonly ses
  * ONNX Runtime does not fall back by itself: the providers ['cuda', 'cpu'] throw where CUDA cannot load.
  * A graph that opens on the CPU after CUDA has failed shows that the fault is the device and not the graph.
  */
-async function openOn(device: Device, model: Uint8Array, threads: SessionThreads): Promise<OpenedSession> {
+async function openOn(device: Device, model: Uint8Array, threads: number): Promise<OpenedSession> {
   const onCpu = (): Promise<InferenceSession> => create(model, 'cpu', threads);
   if (device === 'cpu') return { session: await onCpu(), provider: 'cpu' };
   try {
@@ -95,14 +87,14 @@ function cudaProvider(device: Device): { name: 'cuda'; deviceId: number } {
 function create(
   model: Uint8Array,
   provider: 'cpu' | { name: 'cuda'; deviceId: number },
-  { intraOpThreads, allCores }: SessionThreads,
+  threads: number,
 ): Promise<InferenceSession> {
   return InferenceSession.create(model, {
     executionProviders: [provider],
     graphOptimizationLevel: 'all',
-    intraOpNumThreads: allCores ?? intraOpThreads,
+    intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    extra: { session: allCores === undefined ? NO_SPINNING : SPINNING_DURING_RUNS },
+    extra: { session: SPIN_DURING_RUNS },
   });
 }
 

@@ -72,8 +72,8 @@ async function execute(command: Command): Promise<ReplyValue> {
   }
 }
 
-async function load({ key, model, inputs, output, allCores }: LoadCommand): Promise<SessionInfo> {
-  const session = await openSession(model, output, { ...settings, allCores });
+async function load({ key, model, inputs, output }: LoadCommand): Promise<SessionInfo> {
+  const session = await openSession(model, output, settings);
   graphs.set(key, { session, layouts: inputs.map(layoutOf) });
   return session.info;
 }

@@ -8,7 +8,8 @@ import type { KeyedProbe } from '../../../src/engine/warm-up/warm-up.js';
 import { readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbeRefusedError } from '../../../src/probe/folder.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
-import type { SlotRunResult, WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
+import type { WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
+import type { RunResult } from '../../../src/engine/worker/worker-thread.js';
 import { SILENT_LOG } from '../../support/engine.js';
 import {
   type ProbeFolderOptions,
@@ -27,7 +28,6 @@ async function poolOf(
     workerUrl: new URL('../../../src/engine/worker/worker.js', import.meta.url),
     settings: { device: 'cpu', intraOpThreads: 1 },
     maxBatchSamples: 2,
-    isQueueEmpty: () => true,
     log: SILENT_LOG,
     onIdle: () => {},
     onDown: () => {},
@@ -45,7 +45,7 @@ async function probeOf(t: TestContext, key: number, options: ProbeFolderOptions 
   return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }) };
 }
 
-function runBatch(slot: WorkerSlot | undefined, key: number): Promise<SlotRunResult> {
+function runBatch(slot: WorkerSlot | undefined, key: number): Promise<RunResult> {
   assert.ok(slot);
   return slot.run(key, [sliceOf(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
 }
@@ -102,22 +102,3 @@ test('the replacement of a thread holds every probe', async (t) => {
   assert.equal(await runOn(pool.idle(), 1), 3);
 });
 
-test('only a run without other runs or waiting requests may get all cores', async (t) => {
-  let isQueueEmpty = true;
-  const pool = await poolOf(t, 2, { allCores: 2, isQueueEmpty: () => isQueueEmpty });
-  const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
-  // Whether the probe gains from all cores depends on this machine.
-  const gains = 3 >= plan.allCoresFrom;
-  const alone = runBatch(pool.idle(), 1);
-  const beside = runBatch(pool.idle(), 1);
-  assert.deepEqual([(await alone).hadAllCores, (await beside).hadAllCores], [gains, false]);
-  isQueueEmpty = false;
-  assert.equal((await runBatch(pool.idle(), 1)).hadAllCores, false);
-});
-
-test('a pool without a number of cores never runs on all cores', async (t) => {
-  const pool = await poolOf(t, 1);
-  const { plan } = await pool.install(await probeOf(t, 1, { work: 20 }));
-  assert.equal(plan.allCoresFrom, Infinity);
-  assert.equal((await runBatch(pool.idle(), 1)).hadAllCores, false);
-});
