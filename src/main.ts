@@ -9,12 +9,12 @@ import { setFlagsFromString } from 'node:v8';
 
 import type { FastifyInstance } from 'fastify';
 
-import { readExamples } from './api/docs.js';
 import { helpText, welcomeText } from './config/help.js';
 import { openOperatorFiles } from './config/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './config/settings.js';
 import type { Engine } from './engine/engine.js';
-import { createApp, createMetricsApp, type MetricsAppOptions } from './server/app.js';
+import { RunningClock } from './running-clock.js';
+import type { createMetricsApp, MetricsAppOptions } from './server/app.js';
 import { EXIT_FAILURE, LOG_FLUSH_MS, type RunningService, Shutdown } from './server/shutdown.js';
 import { listenOnUnixSocket } from './server/unix-socket.js';
 import { createLog } from './telemetry/log.js';
@@ -34,7 +34,8 @@ setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
 const settings = settingsOrExit(process.argv.slice(2));
 const output = new LogOutput(STDOUT, () => shutdown.onOutputClosed());
 const log = createLog(settings.logLevel, output);
-const shutdown = new Shutdown(log);
+const clock = new RunningClock();
+const shutdown = new Shutdown(log, clock);
 
 try {
   const service = await start();
@@ -75,13 +76,20 @@ async function start(): Promise<RunningService> {
     onReload: (file, outcome) => metrics.countFileReload(file, outcome),
   });
   const tracing = isTracingEnabled(process.env) ? await startTracing(version) : undefined;
-  const engine = await createEngine({
+  const starting = createEngine({
     ...settings,
+    clock,
     log: log.child({ component: 'engine' }),
     observer: metrics.engineObserver,
     onRun: tracing && ((run) => tracing.recordRun(run)),
     onHang: shutdown.onHang,
   });
+  // The server's libraries are loaded while another process tests the probes.
+  const [engine, { createApp, createMetricsApp }, { readExamples }] = await Promise.all([
+    starting,
+    import('./server/app.js'),
+    import('./api/docs.js'),
+  ]);
   metrics.watchEngine(engine);
   const { isDraining } = shutdown;
   let app: FastifyInstance | undefined;
@@ -99,7 +107,13 @@ async function start(): Promise<RunningService> {
       examples: readExamples(),
       version,
     });
-    metricsApp = await listenForMetrics({ ...operatorFiles, metrics, engine, log, isDraining });
+    metricsApp = await listenForMetrics(createMetricsApp, {
+      ...operatorFiles,
+      metrics,
+      engine,
+      log,
+      isDraining,
+    });
     const url = await app.listen({ host: settings.host, port: settings.port });
     const { listen } = settings;
     const socket = listen === undefined ? undefined : await listenOnUnixSocket(listen, app.server);
@@ -120,9 +134,12 @@ async function startTracing(version: string): Promise<Tracing> {
   return otlp.startTracing(version);
 }
 
-async function listenForMetrics(options: MetricsAppOptions): Promise<FastifyInstance | undefined> {
+async function listenForMetrics(
+  create: typeof createMetricsApp,
+  options: MetricsAppOptions,
+): Promise<FastifyInstance | undefined> {
   if (settings.metricsPort === undefined) return undefined;
-  const metricsApp = await createMetricsApp(options);
+  const metricsApp = await create(options);
   const url = await metricsApp.listen({ host: settings.host, port: settings.metricsPort });
   log.info({ metrics: `${url}/metrics` }, 'listening for metrics');
   return metricsApp;

@@ -90,13 +90,28 @@ test('a socket that a killed process has left behind is taken over, anything els
   assert.equal(await readFile(file, 'utf8'), 'precious');
 });
 
-test('a hung batch run makes it unready and ends it, not with code 0, once the other requests are answered', async (t) => {
+test('the only worker hangs: it is unready, then another serves in its place', async (t) => {
+  const { lines, origin } = await startProcess(
+    t,
+    { WORKERS: '1', INFERENCE_TIMEOUT_MS: '1000' },
+    { hang: { above: 779, turns: 2 ** 52 } },
+  );
+  const hanging = score(origin, 779.5);
+  while ((await fetch(`${origin}/readyz`)).status === 200) await delay(2);
+  assert.equal(await score(origin), undefined);
+  assert.equal(await hanging, undefined);
+  while ((await fetch(`${origin}/readyz`)).status !== 200) await delay(10);
+  assert.equal(await score(origin), 'scored');
+  assert.ok(!lines.some((line) => line['level'] === 'fatal'));
+});
+
+test('a second hung run makes it unready and ends it, not with code 0, once the other requests are answered', async (t) => {
   const { child, lines, ended, origin } = await startProcess(
     t,
     { WORKERS: '2', INFERENCE_TIMEOUT_MS: '2000', DRAIN_DELAY_MS: '60000' },
     { hang: { above: 779, turns: 2 ** 52 } },
   );
-  const hanging = score(origin, 779.5);
+  const [, hanging] = [await score(origin, 779.5), score(origin, 779.5)];
   while (!lines.some((line) => line['level'] === 'fatal')) await delay(10);
   assert.equal((await fetch(`${origin}/readyz`)).status, 503);
   const others = await Promise.all(Array.from({ length: 10 }, () => score(origin)));

@@ -9,6 +9,7 @@ import type { Engine, EngineOptions } from '../../src/engine/types.js';
 import { problem } from '../../src/errors.js';
 import { randomKeys } from '../../src/feedback/keys.js';
 import { createApp } from '../../src/server/app.js';
+import { RunningClock } from '../../src/running-clock.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { createMetrics } from '../../src/telemetry/metrics.js';
 
@@ -71,7 +72,12 @@ async function startApp(
   const { settings } = result;
   const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
   const [log, metrics, keys] = [createLog('silent'), createMetrics(), randomKeys()];
-  const engine = await createEngine({ ...settings, log, observer: metrics.engineObserver });
+  const engine = await createEngine({
+    ...settings,
+    clock: new RunningClock(),
+    log,
+    observer: metrics.engineObserver,
+  });
   const app = await createApp({
     ...settings,
     limits: settings,

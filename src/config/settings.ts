@@ -38,6 +38,12 @@ const GROUPS = {
     MODELS_POLL_MS: whole(2000, 0).describe(
       'Time between two looks at the model repository for changes; 0: only at the start and on POST /models/reload',
     ),
+    PROOF_TIMEOUT_MS: whole(30_000, 1).describe(
+      'Maximum time to open, test and measure a probe, which a process of its own does before the service loads it',
+    ),
+    PROOF_MEMORY_BYTES: whole(4_294_967_296, 1).describe(
+      'Maximum memory of that process (Linux); at most half of the memory of a container',
+    ),
     DEFAULT_MODEL: optionalText.describe(
       'The probe for requests that name none, as name or name@version; unset: the only probe, or of several the one named like its backbone',
     ),

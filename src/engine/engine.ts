@@ -7,6 +7,7 @@ import { Batcher } from './batching/batcher.js';
 import { RequestQueue } from './batching/queue.js';
 import { ScoreRequest } from './batching/score-request.js';
 import { WorkerPool } from './pool/pool.js';
+import { type ProbeTest, Prover, type ProverOptions } from './proof/prover.js';
 import { ProbeRegistry } from './repository/registry.js';
 import { Repository } from './repository/repository.js';
 import type {
@@ -23,6 +24,8 @@ import type {
 
 export type * from './types.js';
 
+/** The limit of a run in the test of a probe, whose runs are cold. */
+const WARM_UP_TIMEOUT_MS = 10_000;
 const WORKER_URL = new URL('worker/worker.js', import.meta.url);
 /** A run gains little from more threads than this. See docs/adr/0001-few-wide-sessions.md. */
 const MAX_THREADS_PER_RUN = 4;
@@ -30,19 +33,26 @@ const MAX_THREADS_PER_RUN = 4;
 /**
  * Starts the workers and loads every probe of the repository. Resolves when the engine can score, or when readiness() says
  * why it cannot.
+ * @param makeProver only tests set it.
  * @throws {Error} when the models' folder cannot be read, or when a device that was set by name cannot be used.
  */
-export async function createEngine(options: EngineOptions): Promise<Engine> {
+export async function createEngine(
+  options: EngineOptions,
+  makeProver: (options: ProverOptions) => ProbeTest = (settings) => new Prover(settings),
+): Promise<Engine> {
   const { log, observer, modelsDir, modelsPollMs = 0 } = options;
   const cores = availableParallelism();
   const workers = options.workers ?? Math.ceil(cores / MAX_THREADS_PER_RUN);
   const intraOpThreads = options.intraOpThreads ?? Math.max(1, Math.floor(cores / workers));
+  const workerUrl = options.workerUrl ?? WORKER_URL;
+  const worker = { device: options.device, intraOpThreads };
   const registry = new ProbeRegistry(options.defaultModel);
   const requestQueue = new RequestQueue(options);
   const pool = new WorkerPool({
-    workerUrl: options.workerUrl ?? WORKER_URL,
-    settings: { device: options.device, intraOpThreads },
+    workerUrl,
+    settings: worker,
     maxBatchSamples: options.maxBatchSamples,
+    clock: options.clock,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
     warmUpTimeoutMs: options.warmUpTimeoutMs,
     log,
@@ -61,7 +71,16 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     onRun: options.onRun,
   });
   const untilUnused = (key: number): Promise<void> => batcher.untilUnused(key);
-  const repository = new Repository({ modelsDir, pool, registry, untilUnused, log, observer });
+  const prover = makeProver({
+    workerUrl,
+    worker,
+    maxBatchSamples: options.maxBatchSamples,
+    runLimitMs: Math.max(options.inferenceTimeoutMs ?? 0, options.warmUpTimeoutMs ?? WARM_UP_TIMEOUT_MS),
+    proofTimeoutMs: options.proofTimeoutMs ?? Infinity,
+    proofMemoryBytes: options.proofMemoryBytes ?? Infinity,
+    clock: options.clock,
+  });
+  const repository = new Repository({ modelsDir, pool, prover, registry, untilUnused, log, observer });
   try {
     // The right number of workers depends on the device, which is known when the first one has loaded a probe.
     await pool.grow(1);
@@ -71,6 +90,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     await pool.grow(options.workers ?? (provider === 'cuda' ? 1 : workers));
     log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
+    await repository.close();
     await pool.close();
     throw error;
   }
@@ -144,8 +164,7 @@ class RunningEngine implements Engine {
     const { batcher, repository, pool } = this.#components;
     const scanEnded = repository.close();
     await batcher.untilIdle();
-    // A scan may be waiting for a worker that hangs.
-    if (pool.hung === 0) await scanEnded;
+    await scanEnded;
     await pool.close();
     return pool.hung;
   }
@@ -153,7 +172,6 @@ class RunningEngine implements Engine {
   #reasonNotReady(): string | undefined {
     const { pool, registry } = this.#components;
     if (this.#closing) return 'shutting down';
-    if (pool.hung > 0) return `${pool.hung} of ${pool.size} workers hang`;
     if (pool.live === 0) return 'no worker can take work';
     return registry.whyUnready();
   }

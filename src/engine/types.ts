@@ -1,4 +1,5 @@
 /** Declares the engine's interface to the rest of the service: its methods, its options, and the hooks that it calls. */
+import type { RunningClock } from '../running-clock.js';
 import type { DecodedBody } from '../wire/tensor.js';
 import type { ProbeVersion } from '../probe/locations.js';
 import type { Manifest } from '../probe/manifest.js';
@@ -174,11 +175,16 @@ export interface EngineOptions {
   readonly maxQueueSamples: number;
   /** The most bytes that may wait, over all probes. */
   readonly maxQueueBytes: number;
+  /** Measures the limits below. */
+  readonly clock: RunningClock;
   /** A run that takes longer counts as hung, ms; never when omitted. */
   readonly inferenceTimeoutMs?: number;
   /** The same limit for cold runs at warm-up, if larger, ms; 10,000 when omitted. Only tests set it. */
   readonly warmUpTimeoutMs?: number;
-  /** Called when a run hangs. The process should then be replaced. */
+  /** The limits of the process that tests a probe before it is loaded: for one probe, ms, and its memory; none when omitted. */
+  readonly proofTimeoutMs?: number;
+  readonly proofMemoryBytes?: number;
+  /** Called when a second run hangs while the first still does. The process should then be replaced. */
   readonly onHang?: (reason: string) => void;
   /** Called after each run that held requests with an origin, before they are answered. */
   readonly onRun?: ((run: BatchRun) => void) | undefined;

@@ -6,6 +6,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Settings } from '../config/settings.js';
 import type { Engine } from '../engine/types.js';
 import type { Tracing } from '../telemetry/tracing.js';
+import type { RunningClock } from '../running-clock.js';
 import type { UnixSocket } from './unix-socket.js';
 
 /** What must be closed at the end. */
@@ -28,13 +29,15 @@ export class Shutdown {
   /** Resolves with the first reason to stop, even when it comes during the start. */
   readonly requested: Promise<object>;
   readonly #log: FastifyBaseLogger;
+  readonly #clock: RunningClock;
   readonly #hangUp = new AbortController();
   #isDraining = false;
   #request: (reason: object) => void = () => {};
 
   /** Listens for signals. A second signal closes all connections; no signal interrupts an inference. */
-  constructor(log: FastifyBaseLogger) {
+  constructor(log: FastifyBaseLogger, clock: RunningClock) {
     this.#log = log;
+    this.#clock = clock;
     this.requested = new Promise((resolve) => {
       this.#request = resolve;
     });
@@ -49,9 +52,9 @@ export class Shutdown {
   /** True from the first reason to stop. */
   readonly isDraining = (): boolean => this.#isDraining;
 
-  /** A hung batch run cannot be stopped, so the process ends once the rest has drained, and its supervisor restarts it. */
+  /** Hung runs cannot be stopped, so the process ends once the rest has drained, and its supervisor restarts it. */
   readonly onHang = (reason: string): void => {
-    this.#log.fatal({ reason }, 'a batch run hangs: the process will exit');
+    this.#log.fatal({ reason }, 'batch runs hang: the process will exit');
     process.exitCode = EXIT_FAILURE;
     this.#drain({ reason });
   };
@@ -64,8 +67,8 @@ export class Shutdown {
     const { engine, app, socket, metricsApp, tracing } = service;
     const { drainDelayMs, shutdownTimeoutMs, inferenceTimeoutMs } = limits;
     const { signal } = this.#hangUp;
-    // With unref(), a process that has nothing left to do ends before these timers.
-    setTimeout(() => void this.#kill('stopping took too long'), drainDelayMs + shutdownTimeoutMs).unref();
+    // A process that has nothing left to do ends before these limits.
+    this.#clock.limit(drainDelayMs + shutdownTimeoutMs, () => void this.#kill('stopping took too long'));
     await delay(drainDelayMs, undefined, { signal }).catch(() => {});
 
     const closeConnections = (): void => app.server.closeAllConnections();
@@ -73,7 +76,7 @@ export class Shutdown {
     if (signal.aborted) closeConnections();
     // A closing server no longer checks the timeouts of requests, so slow senders would keep it open.
     const connectionsMs = Math.max(shutdownTimeoutMs / 2, shutdownTimeoutMs - inferenceTimeoutMs);
-    setTimeout(closeConnections, connectionsMs).unref();
+    this.#clock.limit(connectionsMs, closeConnections);
     await Promise.all([socket?.close(), app.close()]);
     const hungWorkers = await engine.close();
     if (hungWorkers > 0) await this.#kill('a run still hangs');

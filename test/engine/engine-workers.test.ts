@@ -154,17 +154,40 @@ test('close also ends during the pause before a restart', async (t) => {
   assert.equal(heard.restarts, 0);
 });
 
-test('a run that takes too long fails and makes the engine unready until it ends', async (t) => {
+test('a run that takes too long fails and makes the engine unready until another worker takes its place', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 300 });
-  const { engine } = await startEngine(t, models, { inferenceTimeoutMs: 10 });
+  const hangs: string[] = [];
+  const { engine, heard } = await startEngine(t, models, {
+    inferenceTimeoutMs: 10,
+    onHang: (reason) => hangs.push(reason),
+  });
   const probe = engine.resolve('tiny');
   const slow = engine.score(probe, bodyOf(8));
   const waiting = engine.score(probe, bodyOf(1));
   await assert.rejects(slow, { code: 'unready', detail: 'The inference did not end in time.' });
   await assert.rejects(waiting, { code: 'unready' });
-  assert.deepEqual(engine.readiness(), { ready: false, reason: '1 of 1 workers hang' });
+  assert.deepEqual(engine.readiness(), { ready: false, reason: 'no worker can take work' });
   await untilReady(engine);
+  assert.deepEqual([heard.restarts, hangs], [1, []]);
+});
+
+test('a second run that hangs while the first does is reported', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { hang: { above: 779, turns: 1_000_000 } });
+  const hangs: string[] = [];
+  const { engine } = await startEngine(t, models, {
+    inferenceTimeoutMs: 100,
+    onHang: (reason) => hangs.push(reason),
+  });
+  for (const reported of [[], ['a run has taken longer than 100 ms']]) {
+    await assert.rejects(engine.score(engine.resolve('tiny'), bodyOf(1, 779.5)), { code: 'unready' });
+    assert.deepEqual(hangs, reported);
+    await untilReady(engine);
+    await engine.score(engine.resolve('tiny'), bodyOf(1));
+  }
+  // The process must outlive the runs, or it would be aborted.
+  await pause(4000);
 });
 
 test('close does not wait for a run that hangs', async (t) => {

@@ -1,5 +1,6 @@
 /** A program that closes a busy engine and must then end by itself. */
 import { createEngine } from '../../src/engine/engine.js';
+import { RunningClock } from '../../src/running-clock.js';
 import { SILENT_LOG } from './engine.js';
 import { TINY_SIZE } from './probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from './samples.js';
@@ -14,6 +15,7 @@ const engine = await createEngine({
   maxBatchSamples: 2,
   maxQueueSamples: 100,
   maxQueueBytes: 1e9,
+  clock: new RunningClock(),
   log: SILENT_LOG,
   observer: {
     batchRun: nothing,

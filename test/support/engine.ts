@@ -2,6 +2,11 @@
 import type { TestContext } from 'node:test';
 
 import { createEngine } from '../../src/engine/engine.js';
+import { type ProbeTest, Prover, type ProverOptions } from '../../src/engine/proof/prover.js';
+import { measureProbe } from '../../src/engine/warm-up/warm-up.js';
+import { WorkerDiedError, WorkerThread } from '../../src/engine/worker/worker-thread.js';
+import { ProbeRefusedError, readProbeFolder } from '../../src/probe/folder.js';
+import { RunningClock } from '../../src/running-clock.js';
 import type { Engine, EngineLog, EngineObserver, EngineOptions, SkipReason } from '../../src/engine/types.js';
 
 /** The observer's calls, in order. */
@@ -33,11 +38,12 @@ export async function startEngine(
   t: TestContext,
   modelsDir: string,
   options: Partial<EngineOptions> = {},
+  makeProver: (settings: ProverOptions) => ProbeTest = threadProver,
 ): Promise<ObservedEngine> {
   // As in main.ts: ONNX Runtime sends telemetry unless this is set before it is loaded.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
   const heard: Heard = { batches: [], skipped: [], loaded: [], refused: [], unloaded: [], restarts: 0 };
-  const engine = await createEngine({
+  const all: EngineOptions = {
     modelsDir,
     device: 'cpu',
     workers: 1,
@@ -46,11 +52,37 @@ export async function startEngine(
     maxQueueSamples: 64,
     maxQueueBytes: 16 * 1024 * 1024,
     log: SILENT_LOG,
+    clock: new RunningClock(),
     observer: listener(heard),
     ...options,
-  });
+  };
+  const engine = await createEngine(all, makeProver);
   t.after(() => engine.close());
   return { engine, heard };
+}
+
+/** Tests probes in a thread of this process, which starts sooner than another process. */
+export function threadProver({ workerUrl, worker, clock, ...settings }: ProverOptions): ProbeTest {
+  return {
+    prove: async (location) => {
+      const thread = new WorkerThread(workerUrl, worker, clock);
+      try {
+        const files = await readProbeFolder(location);
+        return (await measureProbe(thread, { key: 1, files }, settings.maxBatchSamples)).plan;
+      } catch (error) {
+        if (!(error instanceof WorkerDiedError)) throw error;
+        throw new ProbeRefusedError(`the worker thread died while loading it: ${error.message}`);
+      } finally {
+        await thread.close();
+      }
+    },
+    release: () => {},
+  };
+}
+
+/** Tests probes as the service does. */
+export function processProver(settings: ProverOptions): ProbeTest {
+  return new Prover(settings);
 }
 
 function listener(heard: Heard): EngineObserver {

@@ -1,20 +1,28 @@
 /** The worker threads of the engine; each holds every probe. */
 import { messageOf } from '../../errors.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/folder.js';
-import type { KeyedProbe, MeasuredProbe, WarmUpResult } from '../warm-up/warm-up.js';
-import type { WorkerSettings } from '../worker/protocol.js';
+import type { RunningClock } from '../../running-clock.js';
+import type { MeasuredProbe } from '../warm-up/warm-up.js';
+import type { SessionInfo, WorkerSettings } from '../worker/protocol.js';
 import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
 import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
 
-export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes'> {
+/** More threads that hang would leave too little of the cores and the memory. */
+const MAX_HUNG = 1;
+
+export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes' | 'onHang'> {
   readonly workerUrl: URL;
   readonly settings: WorkerSettings;
+  readonly clock: RunningClock;
+  /** Called when so many threads hang that the process should be replaced. */
+  readonly onHang: (reason: string) => void;
 }
 
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #slots: WorkerSlot[] = [];
   readonly #probes = new Map<number, MeasuredProbe>();
+  readonly #hung = new Set<WorkerThread>();
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
@@ -33,8 +41,9 @@ export class WorkerPool {
     return this.#slots.filter((slot) => slot.state === 'idle').length;
   }
 
+  /** Threads that were given up because a run hangs in them. */
   get hung(): number {
-    return this.#slots.filter((slot) => slot.state === 'hung').length;
+    return this.#hung.size;
   }
 
   /** A thread that can take a run at once. */
@@ -44,14 +53,15 @@ export class WorkerPool {
 
   /** Adds threads until there are `size`; resolves when each is idle or its first start has failed. */
   async grow(size: number): Promise<void> {
-    const { workerUrl, settings } = this.#options;
+    const { workerUrl, settings, clock } = this.#options;
     const added = Array.from(
       { length: size - this.#slots.length },
       () =>
         new WorkerSlot({
           ...this.#options,
           probes: this.#probes,
-          makeThread: () => new WorkerThread(workerUrl, settings),
+          onHang: (thread, error) => this.#giveUp(thread, error),
+          makeThread: () => new WorkerThread(workerUrl, settings, clock),
         }),
     );
     this.#slots.push(...added);
@@ -59,21 +69,19 @@ export class WorkerPool {
   }
 
   /**
-   * Loads a probe into every thread: first into one, where it is tested and measured, then into the others one by one, so
-   * that all but one continue to score.
+   * Loads a probe into every thread: first into one, then into the others one by one, so that all but one continue to score.
    * @throws {ProbePostponedError} when no thread can load it at the moment.
    * @throws {ProbeRefusedError} when the probe is at fault.
    * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
    */
-  async install(probe: KeyedProbe): Promise<WarmUpResult> {
-    const result = await measureIn(await this.#anyLive(), probe);
-    const measured = { ...probe, plan: result.plan };
+  async install(probe: MeasuredProbe): Promise<SessionInfo> {
+    const session = await loadFirst(await this.#anyLive(), probe);
     // Every thread that starts from here on loads it too.
-    this.#probes.set(probe.key, measured);
+    this.#probes.set(probe.key, probe);
     for (const slot of this.#slots) {
-      if (slot.isLive) await loadOrReplace(slot, measured);
+      if (slot.isLive && !slot.hasLoaded(probe.key)) await loadOrReplace(slot, probe);
     }
-    return result;
+    return session;
   }
 
   /** Unloads a probe from every thread. */
@@ -82,9 +90,18 @@ export class WorkerPool {
     for (const slot of this.#slots) slot.unload(key);
   }
 
-  /** Lets every thread finish and end. */
+  /** Lets every thread finish and end, except those that hang. */
   async close(): Promise<void> {
     await Promise.all(this.#slots.map((slot) => slot.close()));
+  }
+
+  /** See docs/adr/B-replace-a-hung-worker.md. */
+  #giveUp(thread: WorkerThread, { run, message }: RunTimeoutError): void {
+    this.#hung.add(thread);
+    thread.abandon();
+    const onEnd = (): void => void thread.close().then(() => this.#hung.delete(thread));
+    run.then(onEnd, onEnd);
+    if (this.#hung.size > MAX_HUNG) this.#options.onHang(message);
   }
 
   async #anyLive(): Promise<WorkerSlot> {
@@ -98,9 +115,9 @@ export class WorkerPool {
   }
 }
 
-async function measureIn(slot: WorkerSlot, probe: KeyedProbe): Promise<WarmUpResult> {
+async function loadFirst(slot: WorkerSlot, probe: MeasuredProbe): Promise<SessionInfo> {
   try {
-    return await slot.measure(probe);
+    return await slot.load(probe);
   } catch (cause) {
     if (cause instanceof RunTimeoutError)
       throw new ProbeRefusedError(`selftest: ${cause.message}`, { cause });

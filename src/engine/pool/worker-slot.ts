@@ -1,22 +1,20 @@
 /**
  * One place for a worker thread: it replaces a thread that is lost, and its state shows whether the thread can take a run.
  *
- *     down ──start──▶ starting ──probes loaded──▶ idle ◀──▶ busy ──timeout──▶ hung ──the run ends──▶ idle
- *      ▲                 │                        ▲ │         │                │
- *      │                 │        load or measure ▼ │         │                │
- *      │                 │                      loading       │                │
- *      └─────────────────┴─────────────────────────┴──────────┴────────────────┴── the thread died; restart after a pause
+ *     down ──start──▶ starting ──probes loaded──▶ idle ◀──▶ busy
+ *      ▲                 │                        ▲ │         │
+ *      │                 │                   load ▼ │         │
+ *      │                 │                      loading       │
+ *      └─────────────────┴─────────────────────────┴──────────┴── the thread died or hangs; restart after a pause
  */
 import { messageOf } from '../../errors.js';
 import type { EngineLog } from '../types.js';
 import {
-  type KeyedProbe,
   type MeasuredProbe,
-  type WarmUpResult,
   type WarmUpThread,
-  measureProbe,
   warmUpProbe,
 } from '../warm-up/warm-up.js';
+import type { SessionInfo } from '../worker/protocol.js';
 import type { SampleSlice } from '../worker/sample-slice.js';
 import {
   type RunResult,
@@ -29,7 +27,7 @@ const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
 const WARM_UP_TIMEOUT_MS = 10_000;
 
-export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'loading' | 'hung' | 'closed';
+export type SlotState = 'down' | 'starting' | 'idle' | 'busy' | 'loading' | 'closed';
 
 export interface WorkerSlotOptions {
   readonly makeThread: () => WorkerThread;
@@ -44,12 +42,12 @@ export interface WorkerSlotOptions {
   readonly log: EngineLog;
   /** Called when a thread becomes idle, except by the end of a run in time. */
   readonly onIdle: () => void;
-  /** Called when a thread is lost or hangs. */
+  /** Called when a thread is lost. */
   readonly onDown: () => void;
   /** Called when the replacement of a lost thread starts. */
   readonly onRestart: () => void;
-  /** Called when a run hangs. */
-  readonly onHang: (reason: string) => void;
+  /** Called with the thread of a run that hangs, which the slot has given up. */
+  readonly onHang: (thread: WorkerThread, error: RunTimeoutError) => void;
 }
 
 /** A load or measurement that waits for the end of the current run. */
@@ -90,21 +88,16 @@ export class WorkerSlot {
     return this.#starting;
   }
 
-  /** Loads and measures a new probe between two runs, as measureProbe does. */
-  measure(probe: KeyedProbe): Promise<WarmUpResult> {
-    return this.#betweenRuns(async (thread) => {
-      const result = await measureProbe(thread, probe, this.#options.maxBatchSamples);
-      this.#loaded.add(probe.key);
-      return result;
-    });
+  hasLoaded(key: number): boolean {
+    return this.#loaded.has(key);
   }
 
-  /** Loads a measured probe between two runs, unless it is loaded already. */
-  async load(probe: MeasuredProbe): Promise<void> {
-    if (this.#loaded.has(probe.key)) return;
-    await this.#betweenRuns(async (thread) => {
-      await warmUpProbe(thread, probe);
+  /** Loads a measured probe between two runs. */
+  load(probe: MeasuredProbe): Promise<SessionInfo> {
+    return this.#betweenRuns(async (thread) => {
+      const session = await warmUpProbe(thread, probe);
       this.#loaded.add(probe.key);
+      return session;
     });
   }
 
@@ -140,17 +133,14 @@ export class WorkerSlot {
     this.#onThreadLost(reason);
   }
 
-  /** Waits until the thread has finished its commands and ended. A hung thread is abandoned. */
+  /** Waits until the thread has finished its commands and ended. */
   async close(): Promise<void> {
     clearTimeout(this.#restartTimer);
-    const isHung = this.#state === 'hung';
     await this.#starting;
-    if (!isHung) this.#state = 'closed';
-    this.#rejectWaiters('the engine is closing');
-    const ended = this.#thread?.close();
-    if (isHung) this.#thread?.abandon();
-    else await ended;
+    this.#state = 'closed';
     clearTimeout(this.#restartTimer);
+    this.#rejectWaiters('the engine is closing');
+    await this.#thread?.close();
   }
 
   async #loadProbes(thread: WorkerThread): Promise<void> {
@@ -245,20 +235,11 @@ export class WorkerSlot {
     else this.#finish(from, error instanceof WorkerDiedError ? 'down' : 'idle');
   }
 
-  #onHang({ run, message }: RunTimeoutError): void {
-    this.#state = 'hung';
-    this.#options.log.error({}, 'a run hangs; its worker thread takes no more work');
-    this.#rejectWaiters(message);
-    const recover = (): void => {
-      if (this.#state !== 'hung') return;
-      this.#state = 'idle';
-      this.#options.onIdle();
-    };
-    this.#options.onHang(message);
-    this.#options.onDown();
-    // If the thread dies instead, #watch handles it.
-    run.then(recover, (error: unknown) => {
-      if (!(error instanceof WorkerDiedError)) recover();
-    });
+  /** A thread in native code cannot be stopped. It is left to its run, and another takes its place. */
+  #onHang(error: RunTimeoutError): void {
+    const thread = this.#thread;
+    if (!thread) return;
+    this.#onThreadLost(error.message);
+    this.#options.onHang(thread, error);
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Loads the probes of the models' folder into the workers, at the start and when a folder has changed. A new version serves
- * at once, and the one before it still answers the requests that it has. A broken folder is refused and changes nothing.
+ * Loads the probes of the models' folder into the workers, at the start and when a folder has changed, once they have passed
+ * their test in another process. A new version serves at once, and the one before it still answers the requests that it has.
+ * A broken folder is refused and changes nothing.
  *
  * Changes are found by scans: file events get lost on network file systems and where a volume swaps a link. A changed folder
  * is loaded when two scans see it alike, so that one that is still being written is not refused.
@@ -11,12 +12,14 @@ import { messageOf } from '../../errors.js';
 import { ProbePostponedError, ProbeRefusedError, readProbeFolder } from '../../probe/folder.js';
 import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
 import type { WorkerPool } from '../pool/pool.js';
+import type { ProbeTest } from '../proof/prover.js';
 import type { EngineLog, EngineObserver, ProbeChange } from '../types.js';
 import type { LoadedProbe, ProbeRegistry } from './registry.js';
 
 export interface RepositoryOptions {
   readonly modelsDir: string;
   readonly pool: WorkerPool;
+  readonly prover: ProbeTest;
   readonly registry: ProbeRegistry;
   /** Resolves when no request for the probe with this key waits or runs. */
   readonly untilUnused: (key: number) => Promise<void>;
@@ -50,9 +53,13 @@ export class Repository {
    * @throws when the folder cannot be read, or the device cannot be used.
    */
   async loadAll(): Promise<void> {
-    for (const location of await findProbeLocations(this.#options.modelsDir)) {
-      await this.#tryFolder(this.#folderOf(location), await folderFingerprint(location.folder), true);
-    }
+    const locations = await findProbeLocations(this.#options.modelsDir);
+    // A probe is loaded into the workers while the next one is tested.
+    const loads = locations.map(async (location) =>
+      this.#tryFolder(this.#folderOf(location), await folderFingerprint(location.folder), true),
+    );
+    await Promise.all(loads);
+    this.#options.prover.release();
   }
 
   /** Scans for changes until close(). A scan that fails changes nothing, and is logged once per reason. */
@@ -83,9 +90,10 @@ export class Repository {
     return this.#nextReload;
   }
 
-  /** Stops polling. Resolves when a scan that has begun has ended. */
+  /** Stops polling and the test of a probe. Resolves when a scan that has begun has ended. */
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#options.prover.release();
     await this.#scanning;
   }
 
@@ -108,6 +116,7 @@ export class Repository {
       const isNew = fingerprint !== folder.tried || (isForced && this.#options.registry.isRefused(location));
       if (isSettled && isNew) changes.push(...(await this.#tryFolder(folder, fingerprint, false)));
     }
+    this.#options.prover.release();
     return [...changes, ...this.#removeMissing(locations, isForced)];
   }
 
@@ -148,7 +157,7 @@ export class Repository {
   }
 
   async #load(location: ProbeLocation): Promise<ProbeChange[]> {
-    const { pool, registry, log, observer } = this.#options;
+    const { pool, prover, registry, log, observer } = this.#options;
     const { name, version } = location;
     const files = await readProbeFolder(location);
     const { manifest, sha256, manifestSha256 } = files;
@@ -158,8 +167,8 @@ export class Repository {
     }
     this.#lastKey += 1;
     const key = this.#lastKey;
-    const { session, plan } = await pool.install({ key, files });
-    const { provider, fallback } = session;
+    const plan = await prover.prove(location, manifestSha256);
+    const { provider, fallback } = await pool.install({ key, files, plan });
     const probe = { key, name, version, provider, sha256, manifestSha256, manifest, plan };
     const replaced = registry.add({ ...probe, ...(fallback !== undefined && { fallback }) });
     if (replaced) void this.#unload(replaced);

@@ -13,7 +13,7 @@ const WHOLE_REQUEST_FACTOR = 2;
 const MAX_RUN_MS = 20;
 const MAX_ROUNDS = 8;
 /** No further round begins after this time in runs, ms. */
-const MAX_MEASURING_MS = 500;
+const MAX_MEASURING_MS = 150;
 
 /** Runs one batch of the given samples; resolves with how long it took, ms. */
 export type TimedRun = (samples: number) => Promise<number>;

@@ -23,7 +23,7 @@ export interface KeyedProbe {
 /** What the warm-up needs of a thread. */
 export type WarmUpThread = Pick<WorkerThread, 'load' | 'run' | 'unload'>;
 
-/** A probe that was measured in one thread; all others use the same plan. */
+/** A probe that was measured; every thread uses the same plan. */
 export interface MeasuredProbe extends KeyedProbe {
   readonly plan: BatchPlan;
 }
@@ -52,10 +52,11 @@ export function measureProbe(
   });
 }
 
-/** Loads and tests a measured probe in a further thread as measureProbe does, and runs every size of batch once. */
-export function warmUpProbe(thread: WarmUpThread, probe: MeasuredProbe): Promise<void> {
-  return loadAndTest(thread, probe, async () => {
+/** Loads and tests a measured probe as measureProbe does, and runs every size of batch once. */
+export function warmUpProbe(thread: WarmUpThread, probe: MeasuredProbe): Promise<SessionInfo> {
+  return loadAndTest(thread, probe, async (info) => {
     for (const samples of warmSizes(probe.plan)) await timedRun(thread, probe, samples);
+    return info;
   });
 }
 

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 
 import { messageOf } from '../../errors.js';
+import type { RunningClock } from '../../running-clock.js';
 import { type InputLayout, layoutOf } from './input-layout.js';
 import { packSlices } from './packing.js';
 import type {
@@ -57,13 +58,15 @@ export class WorkerThread {
   /** Resolves when the thread has ended: with undefined after close(), else with the reason. */
   readonly ended: Promise<string | undefined>;
   readonly #worker: Worker;
+  readonly #clock: RunningClock;
   readonly #pending = new Map<number, PendingReply>();
   readonly #layouts = new Map<number, readonly InputLayout[]>();
   #lastId = 0;
   #isClosing = false;
   #deathReason: string | undefined;
 
-  constructor(url: URL, settings: WorkerSettings) {
+  constructor(url: URL, settings: WorkerSettings, clock: RunningClock) {
+    this.#clock = clock;
     this.#worker = new Worker(url, { workerData: settings });
     this.#worker.on('message', (reply: ReplyMessage) => this.#onReply(reply));
     this.#worker.on('error', (error) => {
@@ -82,19 +85,19 @@ export class WorkerThread {
 
   /**
    * Runs one batch in the session under this key.
-   * @throws {RunTimeoutError} when there is no result after `limitMs`.
+   * @throws {RunTimeoutError} when there is no result after `limitMs` of the process's running time.
    */
   async run(key: number, slices: readonly SampleSlice[], limitMs = Infinity): Promise<RunResult> {
     const run = this.#run(key, slices);
     if (limitMs === Infinity) return run;
-    let timer: NodeJS.Timeout | undefined;
+    let cancel = (): void => {};
     const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new RunTimeoutError(limitMs, run)), limitMs);
+      cancel = this.#clock.limit(limitMs, () => reject(new RunTimeoutError(limitMs, run)));
     });
     try {
       return await Promise.race([run, timeout]);
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 

@@ -4,12 +4,15 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
-import type { KeyedProbe } from '../../../src/engine/warm-up/warm-up.js';
+import type { BatchPlan } from '../../../src/engine/warm-up/batch-plan.js';
+import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
+import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
 import { readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbeRefusedError } from '../../../src/probe/folder.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
 import type { RunResult } from '../../../src/engine/worker/worker-thread.js';
+import { RunningClock } from '../../../src/running-clock.js';
 import { SILENT_LOG } from '../../support/engine.js';
 import {
   type ProbeFolderOptions,
@@ -27,7 +30,7 @@ async function poolOf(
   const pool = new WorkerPool({
     workerUrl: new URL('../../../src/engine/worker/worker.js', import.meta.url),
     settings: { device: 'cpu', intraOpThreads: 1 },
-    maxBatchSamples: 2,
+    clock: new RunningClock(),
     log: SILENT_LOG,
     onIdle: () => {},
     onDown: () => {},
@@ -40,9 +43,21 @@ async function poolOf(
   return pool;
 }
 
-async function probeOf(t: TestContext, key: number, options: ProbeFolderOptions = {}): Promise<KeyedProbe> {
+const PLAN: BatchPlan = {
+  bestSamples: 2,
+  maxSamples: 2,
+  maxTokens: Infinity,
+  cost: new CostModel(1, 0),
+  measurements: [],
+};
+
+async function probeOf(
+  t: TestContext,
+  key: number,
+  options: ProbeFolderOptions = {},
+): Promise<MeasuredProbe> {
   const { folder } = await writeProbe(await temporaryModels(t), options);
-  return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }) };
+  return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }), plan: PLAN };
 }
 
 function runBatch(slot: WorkerSlot | undefined, key: number): Promise<RunResult> {

@@ -1,0 +1,98 @@
+/** A probe is tested in another process, which is killed at its limits; what it has measured is used. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { Prover, type ProverOptions } from '../../../src/engine/proof/prover.js';
+import { ProbePostponedError, ProbeRefusedError, readProbeFolder } from '../../../src/probe/folder.js';
+import type { ProbeLocation } from '../../../src/probe/locations.js';
+import { RunningClock } from '../../../src/running-clock.js';
+import {
+  type ProbeFolderOptions,
+  TINY_SIZE,
+  temporaryModels,
+  writeProbe,
+} from '../../support/probe-folder.js';
+import { randomSamples, scoreBody } from '../../support/samples.js';
+
+const WORKER_URL = new URL('../../../src/engine/worker/worker.js', import.meta.url);
+
+function proverOf(t: TestContext, options: Partial<ProverOptions> = {}): Prover {
+  const prover = new Prover({
+    workerUrl: WORKER_URL,
+    worker: { device: 'cpu', intraOpThreads: 1 },
+    runLimitMs: 60_000,
+    proofTimeoutMs: 60_000,
+    proofMemoryBytes: Infinity,
+    clock: new RunningClock(),
+    ...options,
+  });
+  t.after(() => prover.release());
+  return prover;
+}
+
+/** A probe of which the selftest never ends. */
+const ENDLESS: ProbeFolderOptions = {
+  hang: { above: 1000, turns: 2 ** 52 },
+  selftest: scoreBody(randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep: 2000 }))),
+};
+
+async function locationOf(
+  t: TestContext,
+  options: ProbeFolderOptions = {},
+): Promise<[ProbeLocation, string]> {
+  const { folder } = await writeProbe(await temporaryModels(t), options);
+  const location = { folder, name: 'tiny', version: 1 };
+  return [location, (await readProbeFolder(location)).manifestSha256];
+}
+
+test('a sound probe passes with a plan that predicts, also after a broken one', async (t) => {
+  const prover = proverOf(t);
+  const broken = await locationOf(t, { edit: (manifest) => (manifest.selftest.scores = [0, 0]) });
+  const sound = await locationOf(t, { work: 20 });
+  const refused = assert.rejects(prover.prove(...broken), (error: Error) => {
+    assert.match(error.message, /^selftest: sample 0 scored /);
+    return error instanceof ProbeRefusedError;
+  });
+  const [plan] = await Promise.all([prover.prove(...sound), refused]);
+  assert.equal(plan.maxSamples, 64);
+  assert.ok(plan.bestSamples >= 1 && plan.measurements.length > 0);
+  assert.ok(plan.cost.predict(100) > 0 && Number.isFinite(plan.cost.predict(100)));
+});
+
+test('an operator’s batch size is kept, with no limit of tokens', async (t) => {
+  const plan = await proverOf(t, { maxBatchSamples: 3 }).prove(...(await locationOf(t)));
+  assert.deepEqual([plan.bestSamples, plan.maxSamples, plan.maxTokens], [3, 3, Infinity]);
+});
+
+for (const [limit, options, reason] of [
+  ['one run', { runLimitMs: 500 }, 'selftest: a run has taken longer than 500 ms'],
+  ['the whole test', { proofTimeoutMs: 3000 }, 'its test took more than 3000 ms'],
+  ['memory', { proofMemoryBytes: 1_000_000 }, 'its test took more than 1000000 bytes of memory'],
+] as const) {
+  test(`a probe that exceeds the limit of ${limit} is refused, and the next one is tested`, async (t) => {
+    const prover = proverOf(t, options);
+    await assert.rejects(prover.prove(...(await locationOf(t, ENDLESS))), new ProbeRefusedError(reason));
+    if (limit === 'memory') return;
+    await prover.prove(...(await locationOf(t)));
+  });
+}
+
+test('a probe that ends the process is refused', async (t) => {
+  const crash = 'data:text/javascript,process.kill(process.pid,"SIGSEGV")';
+  const prover = proverOf(t, { workerUrl: new URL(crash) });
+  await assert.rejects(
+    prover.prove(...(await locationOf(t))),
+    new ProbeRefusedError('the process that tested it ended with SIGSEGV'),
+  );
+});
+
+test('a probe that changes during its test, or whose test is ended, is worth another try', async (t) => {
+  const prover = proverOf(t);
+  const [location] = await locationOf(t);
+  await assert.rejects(prover.prove(location, 'other'), ProbePostponedError);
+  const ended = assert.rejects(prover.prove(...(await locationOf(t, ENDLESS))), ProbePostponedError);
+  await pause(300);
+  prover.release();
+  await ended;
+});
