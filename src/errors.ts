@@ -52,6 +52,7 @@ export const ERRORS = {
 
   // The service itself. /score answers these with `failed_open` when the caller gave a deadline.
   internal: { status: 500, title: 'The service failed' },
+  tenant_limit: { status: 429, title: 'The caller’s share of the queue is used up while others wait' },
   overloaded: { status: 503, title: 'The queue is full' },
   unready: { status: 503, title: 'The service is not ready' },
   deadline: { status: 503, title: 'The deadline passed before there was an answer' },
@@ -63,6 +64,7 @@ export type ErrorCode = keyof typeof ERRORS;
 export const FAIL_OPEN_REASONS = [
   'deadline',
   'overloaded',
+  'tenant_limit',
   'unready',
   'internal',
 ] as const satisfies ErrorCode[];
@@ -73,7 +75,8 @@ export function isFailOpenReason(code: ErrorCode): code is FailOpenReason {
   return (FAIL_OPEN_REASONS as readonly ErrorCode[]).includes(code);
 }
 
-const UNAVAILABLE = 503;
+/** Too many requests, and unavailable: another try may succeed. */
+export const RETRY_STATUSES: ReadonlySet<number> = new Set([429, 503]);
 const RETRY_AFTER_SECONDS = 1;
 
 /** The optional members of a problem. */
@@ -98,7 +101,7 @@ export class ProblemError extends Error {
   readonly field?: string;
   readonly received?: unknown;
   readonly expected?: unknown;
-  /** Time after which another try may succeed; set for errors with status 503. */
+  /** Time after which another try may succeed; set for errors with status 429 or 503. */
   readonly retryAfterSeconds?: number;
 
   constructor(code: ErrorCode, detail: string, extra: ProblemExtra = {}) {
@@ -114,7 +117,7 @@ export class ProblemError extends Error {
     if (extra.field !== undefined) this.field = extra.field;
     if (extra.received !== undefined) this.received = extra.received;
     if (extra.expected !== undefined) this.expected = extra.expected;
-    if (this.status === UNAVAILABLE) this.retryAfterSeconds = RETRY_AFTER_SECONDS;
+    if (RETRY_STATUSES.has(this.status)) this.retryAfterSeconds = RETRY_AFTER_SECONDS;
   }
 }
 

@@ -25,6 +25,7 @@ const emptyEngine: Engine = {
   score: () => Promise.reject(problem('unready', 'There is no probe.')),
   readiness: () => ({ ready: false, reason: 'There is no probe.' }),
   queueDepth: () => ({ samples: 0, bytes: 0 }),
+  queueRefusal: () => undefined,
   predictedLatencyMs: () => 0,
   reload: () => Promise.resolve([]),
   close: () => Promise.resolve(0),

@@ -1,5 +1,5 @@
-/** Refuses requests without a valid API key, when the operator has set keys. */
-import type { FastifyInstance } from 'fastify';
+/** Who sends a request: refuses requests without a valid API key, when the operator has set keys, and names the tenant. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 import { problem } from '../errors.js';
 import type { ApiKeys } from '../config/key-files.js';
@@ -8,16 +8,49 @@ import { closeIfMuchIsUnread } from './receive-body.js';
 /** Health checks have no key, and the documentation is public. */
 const OPEN_ROUTES = /^(?:\/livez|\/readyz|\/openapi\.json|\/|\/docs(?:\/.*)?)$/;
 const BEARER = /^Bearer +(\S+) *$/i;
+const MAX_NAME = 64;
+const IPV4_IN_IPV6 = /^::ffff:(?=\d+\.)/i;
+const GROUPS = 8;
+/** A client commonly has a whole IPv6 network of 64 bits. */
+const NETWORK_GROUPS = 4;
 
-/** @param apiKeys returns the keys now in force; undefined when no key is needed. */
-export function requireApiKey(app: FastifyInstance, apiKeys: () => ApiKeys | undefined): void {
+/** Whose turn a request takes. */
+export interface Tenant {
+  readonly name: string;
+  /** The name is that of an API key, so there are few of them. */
+  readonly isKey: boolean;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    tenant: Tenant;
+  }
+}
+
+export interface AccessOptions {
+  /** Returns the keys now in force; undefined when no key is needed. */
+  readonly apiKeys: () => ApiKeys | undefined;
+  /** The header, in lower case, that names the tenant of a request without API key. */
+  readonly tenantHeader?: string | undefined;
+}
+
+/** Adds `request.tenant`: the API key's id, else the value of the header, else the client's address. */
+export function identifyTenants(app: FastifyInstance, { apiKeys, tenantHeader }: AccessOptions): void {
+  app.decorateRequest('tenant');
   app.addHook('onRequest', async (request, reply) => {
     const keys = apiKeys();
     const route = request.routeOptions.url;
     // An unknown address is answered with 404.
-    if (!keys || route === undefined || OPEN_ROUTES.test(route)) return;
+    if (!keys || route === undefined || OPEN_ROUTES.test(route)) {
+      request.tenant = { name: nameOf(request, tenantHeader), isKey: false };
+      return;
+    }
     const [, key = ''] = BEARER.exec(request.headers.authorization ?? '') ?? [];
-    if (keys.ownerOf(key) !== undefined) return;
+    const owner = keys.ownerOf(key);
+    if (owner !== undefined) {
+      request.tenant = { name: owner, isKey: true };
+      return;
+    }
     closeIfMuchIsUnread(request, reply);
     reply.header('www-authenticate', 'Bearer');
     throw problem('unauthorized', 'The request has no valid API key.', {
@@ -25,4 +58,20 @@ export function requireApiKey(app: FastifyInstance, apiKeys: () => ApiKeys | und
       expected: 'Bearer and an API key',
     });
   });
+}
+
+function nameOf(request: FastifyRequest, tenantHeader: string | undefined): string {
+  const named = tenantHeader === undefined ? undefined : request.headers[tenantHeader];
+  const name = named?.toString().trim().slice(0, MAX_NAME) ?? '';
+  return name === '' ? networkOf(request.socket.remoteAddress ?? 'local') : name;
+}
+
+/** The address of a client, and of an IPv6 address its network. A Unix domain socket is `local`. */
+export function networkOf(address: string): string {
+  const plain = address.replace(IPV4_IN_IPV6, '');
+  if (!plain.includes(':')) return plain;
+  const [head = '', tail = ''] = plain.split('::');
+  const groups = head.split(':');
+  const zeros = Math.max(0, GROUPS - groups.length - tail.split(':').length);
+  return `${[...groups, ...Array<string>(zeros).fill('0')].slice(0, NETWORK_GROUPS).join(':')}::/64`;
 }

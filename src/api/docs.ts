@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
 import type { oas31, ZodOpenApiResponsesObject } from 'zod-openapi';
 
-import { ERRORS, type ErrorCode } from '../errors.js';
+import { ERRORS, type ErrorCode, RETRY_STATUSES } from '../errors.js';
 import { PROBLEM_TYPE, problemSchema } from './problems.js';
 
 const EXAMPLES_FILE = new URL('../../../openapi/examples.json', import.meta.url);
@@ -54,7 +54,7 @@ export function problemResponses(codes: readonly ErrorCode[]): ZodOpenApiRespons
       const response = {
         description: alike.map((code) => `\`${code}\`: ${ERRORS[code].title}`).join('; '),
         content: { [PROBLEM_TYPE]: { schema: problemSchema } },
-        ...(status === ERRORS.overloaded.status && { headers: RETRY_AFTER }),
+        ...(RETRY_STATUSES.has(status) && { headers: RETRY_AFTER }),
       };
       return [String(status), response];
     }),

@@ -117,6 +117,8 @@ function sendProblem(
   const fields = { code: error.code, field: error.field, detail: error.detail };
   if (error.status >= 500) request.log.error({ ...fields, err: error.cause ?? error }, 'request failed');
   else request.log.info(fields, 'request refused');
+  // The rest of the body may never come.
+  if (error.code === 'request_timeout') reply.header('connection', 'close');
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds);
   // JSON.stringify instead of the route's serializer, because the serializer itself may have failed.
   return reply

@@ -1,5 +1,6 @@
 /**
- * Receives the body of a request directly into the memory that the workers read.
+ * Receives the body of a request directly into the memory that the workers read. The system gives fresh memory its pages as
+ * they are written, so it grows with what arrives.
  * Fastify's bodyLimit does not apply to bodies that are read as streams, so the limit is checked here.
  */
 import type { Readable } from 'node:stream';
@@ -7,6 +8,7 @@ import type { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 import { problem } from '../errors.js';
+import type { Arrival } from './admission.js';
 import { ClientGoneError } from './request-deadline.js';
 
 /** Above this many unread bytes, closing the connection is cheaper than reading the rest of the body. */
@@ -32,40 +34,48 @@ export function announcedLength(header: string | undefined, maxBytes: number): n
   });
 }
 
-/** Inspects a body of which so many bytes have arrived; throws to refuse the rest of it. */
-export type LookAhead = (received: number) => void;
+export interface ReceiveOptions {
+  /** Counts what arrives. */
+  readonly arrival: Arrival;
+  /** Takes memory of exactly this many bytes; called when the first of them have arrived. */
+  readonly takeMemory: (length: number) => SharedArrayBuffer;
+  readonly signal: AbortSignal;
+  /** Inspects a body of which so many bytes have arrived, after each chunk except the last; throws to refuse the rest. */
+  readonly lookAhead?: ((memory: SharedArrayBuffer, received: number) => void) | undefined;
+}
 
 /**
- * Receives a body that fills `memory` exactly. After a failure, nothing more is written into the memory.
- * @param lookAhead called after each chunk except the last.
- * @throws {ProblemError} `malformed_body` when more or fewer bytes arrive; the signal's reason once it fires.
+ * Receives a body of exactly the announced length. After a failure, nothing more is written into its memory.
+ * @throws {ProblemError} `malformed_body` when more or fewer bytes arrive, `request_timeout` when they arrive too slowly,
+ * `overloaded` or `tenant_limit` when there is no room for them; the signal's reason once it fires.
  */
 export function receiveBody(
   stream: Readable,
-  memory: ArrayBufferLike,
-  signal: AbortSignal,
-  lookAhead?: LookAhead,
-): Promise<void> {
+  { arrival, takeMemory, signal, lookAhead }: ReceiveOptions,
+): Promise<SharedArrayBuffer> {
   return new Promise((resolve, reject) => {
-    const body = new Uint8Array(memory);
-    const { length } = body;
-    let received = 0;
+    const { length } = arrival;
+    let memory: SharedArrayBuffer | undefined;
+    let body: Uint8Array | undefined;
 
     const onData = (chunk: Buffer): void => {
-      if (received + chunk.length > length) return fail(wrongLength(received + chunk.length, length));
-      body.set(chunk, received);
-      received += chunk.length;
-      if (received === length) return;
+      const received = arrival.received + chunk.length;
+      if (received > length) return fail(wrongLength(received, length));
       try {
-        lookAhead?.(received);
+        // Not before, so that an announcement takes no memory.
+        memory ??= takeMemory(length);
+        body ??= new Uint8Array(memory);
+        body.set(chunk, arrival.received);
+        arrival.count(chunk.length);
+        if (received < length) lookAhead?.(memory, received);
       } catch (error) {
         fail(error as Error);
       }
     };
     const onEnd = (): void => {
-      if (received !== length) return fail(wrongLength(received, length));
+      if (arrival.received !== length) return fail(wrongLength(arrival.received, length));
       stopListening();
-      resolve();
+      resolve(memory ?? takeMemory(length));
     };
     const onClose = (): void => fail(new ClientGoneError('the client left while sending its body'));
     const onAbort = (): void => fail(signal.reason as Error);
@@ -80,10 +90,12 @@ export function receiveBody(
       // Once a request has failed, a broken connection needs no handling.
       stream.on('error', () => {});
       signal.removeEventListener('abort', onAbort);
+      arrival.end();
     };
 
     if (signal.aborted) return onAbort();
     signal.addEventListener('abort', onAbort);
+    arrival.onCutOff(fail);
     stream.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose);
   });
 }

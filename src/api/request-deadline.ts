@@ -77,8 +77,8 @@ export class RequestDeadline {
   }
 }
 
-function reservedMs(deadlineMs: number, { marginMs }: PredictionMargin): number {
-  return Math.min(marginMs, Math.max(0, deadlineMs) * MAX_RESERVED_SHARE);
+function reservedMs(deadlineMs: number, { margin }: PredictionMargin): number {
+  return Math.min(margin, Math.max(0, deadlineMs) * MAX_RESERVED_SHARE);
 }
 
 function startTimer(

@@ -15,8 +15,9 @@ import { BodyMemory } from '../wire/body-memory.js';
 import { decodeJson } from '../wire/json.js';
 import type { ListDtype } from '../wire/nested-lists.js';
 import { announcedSamples, decodeSafetensors } from '../wire/safetensors.js';
+import { inSlices, type Steps } from '../wire/slices.js';
 import type { DecodedBody } from '../wire/tensor.js';
-import { Admission } from './admission.js';
+import { Admission, type AdmissionLimits } from './admission.js';
 import { announcedLength, receiveBody } from './receive-body.js';
 import type { RequestDeadline } from './request-deadline.js';
 import { type ScoredRequest, scoredAnswer } from './score-answer.js';
@@ -27,12 +28,10 @@ import type { Scored } from './score-schemas.js';
 /** Limit of the body memory that is kept for reuse; memory of larger bursts is released. */
 const MAX_KEPT_BYTES = 67_108_864;
 
-export interface ScoreLimits {
+export interface ScoreLimits extends AdmissionLimits {
   readonly maxBodyBytes: number;
   readonly maxJsonBodyBytes: number;
   readonly maxSamplesPerRequest: number;
-  readonly maxQueueSamples: number;
-  readonly maxQueueBytes: number;
 }
 
 export interface ScorePipelineOptions {
@@ -47,6 +46,10 @@ export interface ScorePipelineOptions {
 /** The bytes of a request, and how to read them. */
 export interface ScoreSource {
   readonly stream: Readable;
+  /** Whose turn the request takes. */
+  readonly tenant: string;
+  /** Identifies the connection: its next request is likely to be for the same probe. */
+  readonly connection: object;
   readonly contentLength: string | undefined;
   readonly format: 'safetensors' | 'json';
   /** A policy as JSON, which replaces the one in the body. */
@@ -57,6 +60,8 @@ export class ScorePipeline {
   readonly #options: ScorePipelineOptions;
   readonly #admission: Admission;
   readonly #bodyMemory: BodyMemory;
+  /** The probe that was last used on each connection. */
+  readonly #lastProbe = new WeakMap<object, ServedProbe>();
 
   constructor(options: ScorePipelineOptions) {
     const { engine, limits } = options;
@@ -70,11 +75,13 @@ export class ScorePipeline {
     const { clock, deadline, findings } = context;
     const memory = await this.#receive(source, deadline);
     clock.endStage('receive');
-    const body = this.#decode(memory, source.format);
+    const body =
+      source.format === 'safetensors' ? decodeSafetensors(memory) : await inSlices(this.#decodeJson(memory));
     const fields = readScoreFields(body.metadata, source.policyHeader);
     const { probe, policy, step } = this.#check(body, fields, findings);
+    this.#lastProbe.set(source.connection, probe);
     clock.endStage('decode');
-    const { scores, queueMs, inferenceMs } = await this.#score(probe, body, context);
+    const { scores, queueMs, inferenceMs } = await this.#score(probe, body, source.tenant, context);
     clock.addStages({ queue: queueMs, inference: inferenceMs });
     // Not after a failure, because a worker may still be reading the memory.
     this.#bodyMemory.give(memory);
@@ -85,33 +92,33 @@ export class ScorePipeline {
   }
 
   async #receive(
-    { stream, contentLength, format }: ScoreSource,
+    { stream, tenant, connection, contentLength, format }: ScoreSource,
     deadline: RequestDeadline,
   ): Promise<SharedArrayBuffer> {
     const { maxBodyBytes, maxJsonBodyBytes } = this.#options.limits;
     const length = announcedLength(contentLength, format === 'json' ? maxJsonBodyBytes : maxBodyBytes);
-    if (deadline.answerBy !== undefined) this.#admission.refuseLate(deadline.answerBy - performance.now());
-    const release = this.#admission.reserve(length);
-    const memory = this.#bodyMemory.take(length);
-    const lookAhead = (received: number): void => this.#refuseSamples(memory, received);
-    try {
-      await receiveBody(stream, memory, deadline.signal, format === 'safetensors' ? lookAhead : undefined);
-      return memory;
-    } finally {
-      release();
+    if (deadline.answerBy !== undefined) {
+      const leftMs = deadline.answerBy - performance.now();
+      this.#admission.refuseLate(tenant, this.#lastProbe.get(connection), leftMs);
     }
+    return receiveBody(stream, {
+      arrival: this.#admission.admit(tenant, length),
+      takeMemory: (bytes) => this.#bodyMemory.take(bytes),
+      signal: deadline.signal,
+      lookAhead:
+        format === 'json' ? undefined : (memory, received) => this.#refuseSamples(tenant, memory, received),
+    });
   }
 
   /** Refuses too many samples for the queue as soon as the body's header has arrived. */
-  #refuseSamples(memory: ArrayBufferLike, received: number): void {
+  #refuseSamples(tenant: string, memory: ArrayBufferLike, received: number): void {
     // Parses the header only when the queue is nearly full, because it is parsed again with the whole body.
-    if (!this.#admission.isFullFor(this.#options.limits.maxSamplesPerRequest)) return;
+    if (!this.#admission.isFullFor(tenant, this.#options.limits.maxSamplesPerRequest)) return;
     const samples = announcedSamples(memory, received);
-    if (samples !== undefined) this.#admission.refuseSamples(samples);
+    if (samples !== undefined) this.#admission.refuseSamples(tenant, samples);
   }
 
-  #decode(memory: ArrayBufferLike, format: ScoreSource['format']): DecodedBody {
-    if (format === 'safetensors') return decodeSafetensors(memory);
+  #decodeJson(memory: ArrayBufferLike): Steps<DecodedBody> {
     return decodeJson(memory, (model, tensor) => listDtype(this.#resolve(model), tensor));
   }
 
@@ -135,8 +142,14 @@ export class ScorePipeline {
     return { probe, policy, step: point.step };
   }
 
-  #score(probe: ServedProbe, body: DecodedBody, { deadline, trace }: ScoreContext): Promise<EngineResult> {
+  #score(
+    probe: ServedProbe,
+    body: DecodedBody,
+    tenant: string,
+    { deadline, trace }: ScoreContext,
+  ): Promise<EngineResult> {
     return this.#options.engine.score(probe, body, {
+      tenant,
       signal: deadline.signal,
       ...(deadline.answerBy !== undefined && { deadline: deadline.answerBy }),
       ...(trace && { origin: trace }),

@@ -27,6 +27,8 @@ export function reportScore(
   const endedAt = clock.stop();
   if (failure) metrics.countUnscored({ ...failure, probe, samples });
   else if (probe && policy && point) metrics.countScored({ probe, policy, step: point.step, results });
+  const { name: tenant, isKey } = request.tenant;
+  metrics.countTenant({ tenant, isKey, outcome, reason, samples: results.length });
   metrics.observeStages(probe, clock.intervals());
   if (probe) metrics.addWait(probe, endedAt - clock.startedAt);
   trace?.end({

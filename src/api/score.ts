@@ -30,7 +30,6 @@ const JSON_TYPE = 'application/json';
 const NOT_FROM_SCORE: ReadonlySet<ErrorCode> = new Set([
   'not_found',
   'method_not_allowed',
-  'request_timeout',
   'headers_too_large',
   'invalid_feedback',
   'deadline',
@@ -118,7 +117,14 @@ function sourceOf(request: FastifyRequest): ScoreSource {
   const type = request.headers['content-type'] ?? '';
   const format = type.toLowerCase().startsWith(JSON_TYPE) ? 'json' : 'safetensors';
   const policyHeader = request.headers['x-policy']?.toString();
-  return { stream: request.raw, contentLength, format, policyHeader };
+  return {
+    stream: request.raw,
+    tenant: request.tenant.name,
+    connection: request.raw.socket,
+    contentLength,
+    format,
+    policyHeader,
+  };
 }
 
 function scoreRouteSchema(): FastifyZodOpenApiSchema {

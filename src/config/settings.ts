@@ -70,11 +70,17 @@ const GROUPS = {
   Limits: {
     MAX_QUEUE_SAMPLES: whole(512, 1).describe('Maximum samples that wait for inference'),
     MAX_QUEUE_BYTES: whole(268_435_456, 1).describe('Maximum size of the bodies that wait for inference'),
+    TENANT_QUEUE_SHARE: share(0.5).describe(
+      'Maximum share of both that one caller may hold while others wait; 1: no limit',
+    ),
     MAX_BODY_BYTES: whole(67_108_864, 1).describe('Maximum size of a binary body'),
     MAX_JSON_BODY_BYTES: whole(2_097_152, 1).describe('Maximum size of a JSON body'),
     MAX_SAMPLES_PER_REQUEST: whole(64, 1).describe('Maximum samples in one request'),
     REQUEST_TIMEOUT_MS: whole(60_000, 1).describe(
       'Maximum time from the first byte of a request to its last; slower connections are closed',
+    ),
+    MIN_BODY_BYTES_PER_SECOND: whole(10_000, 0).describe(
+      'Minimum rate, over 5 s, at which a body must arrive; slower connections are closed',
     ),
   },
   'Decisions and feedback': {
@@ -90,6 +96,14 @@ const GROUPS = {
     API_KEYS_FILE: optionalText.describe(
       'JSON file of the API keys that callers must send, reloaded when edited; unset: no key is needed',
     ),
+    TENANT_HEADER: z
+      .string()
+      .regex(/^[A-Za-z0-9-]+$/, 'the name of a header, such as X-Tenant')
+      .toLowerCase()
+      .exactOptional()
+      .describe(
+        'The header that names the caller whose turn a request takes, set by your proxy; unset, or without API key and header: the client’s address',
+      ),
     LOG_LEVEL: z
       .enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` })
       .prefault('info')
@@ -227,6 +241,17 @@ function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
     .regex(/^\d+$/, { error, abort: true })
     .transform(Number)
     .pipe(z.int({ error, abort: true }).min(min, { error }).max(max, { error }));
+}
+
+/** A number above 0 up to 1. */
+function share(preset: number) {
+  const error = 'a number above 0, up to 1';
+  return z
+    .string()
+    .regex(/^\d*\.?\d+$/, { error, abort: true })
+    .transform(Number)
+    .pipe(z.number().positive({ error }).max(1, { error }))
+    .prefault(String(preset));
 }
 
 function flagOf(name: string): string {

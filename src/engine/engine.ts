@@ -14,9 +14,11 @@ import type {
   Engine,
   EngineOptions,
   EngineResult,
+  ExpectedRequest,
   ProbeChange,
   ProbeStatus,
   QueueDepth,
+  QueueRefusal,
   Readiness,
   ScoreOptions,
   ServedProbe,
@@ -138,8 +140,13 @@ class RunningEngine implements Engine {
     return reason === undefined ? { ready: true } : { ready: false, reason };
   }
 
-  predictedLatencyMs(receiving: number): number {
-    return this.#components.batcher.predictedLatencyMs(receiving);
+  predictedLatencyMs(request: ExpectedRequest): number {
+    const { batcher, registry } = this.#components;
+    return batcher.predictedLatencyMs(request, request.probe && registry.loaded(request.probe)?.key);
+  }
+
+  queueRefusal(tenant: string, samples: number, bytes: number): QueueRefusal | undefined {
+    return this.#components.requestQueue.refusal(tenant, samples, bytes);
   }
 
   queueDepth(): QueueDepth {

@@ -17,14 +17,14 @@ export class PredictionMargin {
     this.#deviations = deviations;
   }
 
-  /** Records how much later than predicted something happened, ms; negative when it was earlier. */
-  learn(lateMs: number): void {
-    this.#deviation += DEVIATION_GAIN * (Math.abs(lateMs - this.#mean) - this.#deviation);
-    this.#mean += MEAN_GAIN * (lateMs - this.#mean);
+  /** Records how much later than predicted something happened, in any one unit; negative when it was earlier. */
+  learn(lateness: number): void {
+    this.#deviation += DEVIATION_GAIN * (Math.abs(lateness - this.#mean) - this.#deviation);
+    this.#mean += MEAN_GAIN * (lateness - this.#mean);
   }
 
-  /** What to add to a prediction so that it is rarely too early, ms; at least 0. */
-  get marginMs(): number {
+  /** What to add to a prediction so that it is rarely too early, in the unit of what was learned; at least 0. */
+  get margin(): number {
     return Math.max(0, this.#mean + this.#deviations * this.#deviation);
   }
 }

@@ -49,6 +49,8 @@ export interface ScoreOptions {
   readonly signal?: AbortSignal;
   /** When the answer becomes useless, on the clock of performance.now(), ms. */
   readonly deadline?: number;
+  /** Who sends the request: tenants take turns, and share the queue. One unnamed tenant when omitted. */
+  readonly tenant?: string;
   /** Identifies the request in the runs that EngineOptions.onRun reports. */
   readonly origin?: object;
 }
@@ -88,6 +90,18 @@ export interface QueueDepth {
   readonly bytes: number;
 }
 
+/** Why the queue accepts no request: it is full, or its tenant already has its share while others wait. */
+export type QueueRefusal = 'overloaded' | 'tenant_limit';
+
+/** A request of which only the headers have come. */
+export interface ExpectedRequest {
+  readonly tenant: string;
+  /** The requests that are being received, by tenant; each counts as the share of it that has come. */
+  readonly receiving: readonly { readonly tenant: string; readonly requests: number }[];
+  /** The probe that it is likely to be for; undefined when that is not known. */
+  readonly probe: ServedProbe | undefined;
+}
+
 /** A change that a scan of the model repository has found. */
 export interface ProbeChange extends ProbeVersion {
   readonly change: 'loaded' | 'replaced' | 'refused' | 'unloaded';
@@ -106,18 +120,20 @@ export interface Engine {
   /**
    * Scores one decoded body. `body.bytes` must not be changed before the promise resolves; if it rejects, a worker may still be
    * reading it.
-   * @throws {ProblemError} overloaded, unready, internal, deadline, or a 422 for a bad value; once the signal has fired, the
+   * @throws {ProblemError} overloaded, tenant_limit, unready, internal, deadline, or a 422 for a bad value; once the signal has fired, the
    * signal's reason.
    */
   score(probe: ServedProbe, body: DecodedBody, options?: ScoreOptions): Promise<EngineResult>;
   readiness(): Readiness;
   /** The samples and bytes that wait for a batch; those in a run are not counted. */
   queueDepth(): QueueDepth;
+  /** Why the queue would not accept a request of so many samples and bytes now. */
+  queueRefusal(tenant: string, samples: number, bytes: number): QueueRefusal | undefined;
   /**
-   * Predicts, with a margin, how long a request will take of which only the headers have come, ms; 0 when a worker is idle.
-   * @param receiving requests that are being received before it.
+   * Predicts, with a margin, how long a request will take, ms; 0 when a worker is idle, and for a tenant that has less in the
+   * queue than the others on average.
    */
-  predictedLatencyMs(receiving: number): number;
+  predictedLatencyMs(request: ExpectedRequest): number;
   /**
    * Scans the model repository now and applies all changes; resolves when they are applied.
    * @throws {ProblemError} unready, when the repository cannot be read
@@ -130,8 +146,11 @@ export interface Engine {
   close(): Promise<number>;
 }
 
-/** Why a request was dropped: its signal was aborted, its deadline has passed, or its deadline was predicted to pass. */
-export type SkipReason = 'aborted' | 'deadline' | 'predicted';
+/**
+ * Why a request was dropped: its signal was aborted, its deadline has passed or was predicted to pass, or a request of a
+ * tenant that holds less of the full queue took its place.
+ */
+export type SkipReason = 'aborted' | 'deadline' | 'predicted' | 'displaced';
 
 export interface LoadedVersion extends ProbeVersion {
   readonly provider: Provider;
@@ -177,6 +196,8 @@ export interface EngineOptions {
   readonly maxQueueBytes: number;
   /** Measures the limits below. */
   readonly clock: RunningClock;
+  /** The most of both that one tenant may hold while others wait, 0 to 1; 1 when omitted. */
+  readonly tenantQueueShare?: number;
   /** A run that takes longer counts as hung, ms; never when omitted. */
   readonly inferenceTimeoutMs?: number;
   /** The same limit for cold runs at warm-up, if larger, ms; 10,000 when omitted. Only tests set it. */

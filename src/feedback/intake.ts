@@ -68,12 +68,13 @@ export class FeedbackIntake {
     this.#recent = new RecentNonces(options.remembered);
   }
 
-  /** Takes a list of items; an error in one does not affect the others. */
-  take(items: readonly FeedbackItem[]): FeedbackResult {
+  /** Takes a list of items, in steps of one item each; an error in one does not affect the others. */
+  *take(items: readonly FeedbackItem[]): Generator<undefined, FeedbackResult> {
     const { observer } = this.#options;
     const accepted: UnweightedFeedback[] = [];
     const refused: { index: number; reason: FeedbackRefusal }[] = [];
     for (const [index, item] of items.entries()) {
+      yield;
       const result = this.#check(item);
       if (typeof result !== 'string') accepted.push(result);
       else {
@@ -81,7 +82,10 @@ export class FeedbackIntake {
         observer.onRefused(result);
       }
     }
-    for (const feedback of withWeights(accepted)) observer.onAccepted(feedback);
+    for (const feedback of withWeights(accepted)) {
+      observer.onAccepted(feedback);
+      yield;
+    }
     return { accepted: accepted.length, refused };
   }
 

@@ -2,7 +2,7 @@
 import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { createSerializerCompiler, validatorCompiler } from 'fastify-zod-openapi';
 
-import { requireApiKey } from '../api/access.js';
+import { identifyTenants } from '../api/access.js';
 import { collectDocument, registerDocs, type ScoreExamples } from '../api/docs.js';
 import { registerFeedback } from '../api/feedback.js';
 import { registerHealth } from '../api/health.js';
@@ -41,6 +41,8 @@ export interface AppOptions {
   readonly limits: ScoreLimits;
   /** The policies, the receipt keys and the API keys. */
   readonly operatorFiles: Pick<OperatorFiles, 'policies' | 'policiesRefusal' | 'keys' | 'apiKeys'>;
+  /** The header that names the tenant of a request without API key, in lower case. */
+  readonly tenantHeader?: string;
   /** Maximum time from a request's first byte to its last, ms. */
   readonly requestTimeoutMs: number;
   /** When set, the service has no /metrics: createMetricsApp() serves it on this port. */
@@ -79,7 +81,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   installProblemHandlers(app, metrics);
   installHooks(app, metrics, isDraining);
-  requireApiKey(app, apiKeys);
+  identifyTenants(app, { apiKeys, tenantHeader: options.tenantHeader });
 
   await collectDocument(app, options.version, examples);
   const pipeline = new ScorePipeline({ ...options, policies, keys });

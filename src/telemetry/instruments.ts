@@ -36,6 +36,18 @@ export function createInstruments(registry: Registry) {
     samples: counter('samples_total', 'Samples in requests to /score, when their number is known', ...result),
     decisions: counter('decisions_total', 'Decisions on samples', ...decision),
     failedOpen: counter('failed_open_total', 'Requests answered with "keep everything"', 'reason'),
+    tenantRequests: counter(
+      'tenant_requests_total',
+      'Requests to /score by caller and outcome; callers beyond the first 100 are other',
+      'tenant',
+      'outcome',
+    ),
+    tenantSamples: counter('tenant_samples_total', 'Samples that were scored, by caller', 'tenant'),
+    tenantLimited: counter(
+      'tenant_limited_total',
+      'Requests without scores because their caller’s share of the queue was used up while others waited',
+      'tenant',
+    ),
     stepsSaved: counter(
       'steps_saved_total',
       'Denoising steps that were not run because their sample was dropped',

@@ -2,6 +2,8 @@
  * The Prometheus metrics of the service. All counting happens on the main thread, because prom-client keeps one registry
  * per thread; workers report through the engine's observer.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
 import {
@@ -25,9 +27,11 @@ import {
   startRequestsAtZero,
   type UnscoredEvent,
 } from './score-metrics.js';
+import { tenantCounter } from './tenant-metrics.js';
 import type { StageInterval } from './tracing.js';
 
-const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline', 'predicted'];
+const SLICE_MS = 4;
+const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline', 'predicted', 'displaced'];
 
 /** Facts that do not change while the service runs. */
 export interface ServiceInfo {
@@ -61,15 +65,25 @@ export function createMetrics() {
     /** Reads the queue's depth and the readiness at each scrape. */
     watchEngine: (engine: EngineState): void => instruments.watchEngine(engine),
     /** The answer of `/metrics`. New label sets of these probes start at zero. */
-    exposition: (probes: readonly ExpectedProbe[]): Promise<string> => {
+    exposition: async (probes: readonly ExpectedProbe[]): Promise<string> => {
       for (const probe of probes) startDecisionsAtZero(instruments, feedback, probe);
-      return registry.metrics();
+      const texts: string[] = [];
+      let from = performance.now();
+      for (const { name } of registry.getMetricsAsArray()) {
+        texts.push(await registry.getSingleMetricAsString(name));
+        // Others take turns on the event loop, since all metrics together take long.
+        if (performance.now() - from < SLICE_MS) continue;
+        await nextTurn();
+        from = performance.now();
+      }
+      return `${texts.join('\n\n')}\n`;
     },
     countRequest: (route: string, method: string, status: number): void =>
       instruments.requests.inc({ route, method, status }),
     countProblem: (code: ErrorCode): void => instruments.problems.inc({ code }),
     countScored: (event: ScoredEvent): void => countScored(instruments, feedback, event),
     countUnscored: (event: UnscoredEvent): void => countUnscored(instruments, event),
+    countTenant: tenantCounter(instruments),
     /** @param probe undefined when the request failed before its probe was known. */
     observeStages: (probe: ServedProbe | undefined, intervals: readonly StageInterval[]): void => {
       const { model, version, provider } = probeLabels(probe);

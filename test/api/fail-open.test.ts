@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { FailedOpen } from '../../src/api/score-schemas.js';
 import type { Engine } from '../../src/engine/types.js';
 import { problem } from '../../src/errors.js';
-import { fakeEngine, LIMITS, startApp, startRealApp, TEST_POLICY } from '../support/app.js';
+import { fakeEngine, startApp, startRealApp, TEST_POLICY } from '../support/app.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
 
@@ -24,7 +24,7 @@ const stuck: Engine['score'] = (_probe, _body, options) =>
     signal?.addEventListener('abort', () => reject(signal.reason as Error));
   });
 
-for (const reason of ['overloaded', 'unready', 'internal', 'deadline'] as const) {
+for (const reason of ['overloaded', 'tenant_limit', 'unready', 'internal', 'deadline'] as const) {
   test(`an engine that is ${reason} fails open`, async (t) => {
     const score = () => Promise.reject(problem(reason, 'it fails'));
     const { app, metrics } = await startApp(t, fakeEngine({ score }));
@@ -80,8 +80,7 @@ test('the engine gets the deadline, counted from the request’s arrival', async
 });
 
 test('a full queue refuses requests before their bodies are read', async (t) => {
-  const queueDepth = () => ({ samples: LIMITS.maxQueueSamples, bytes: 0 });
-  const { app } = await startApp(t, fakeEngine({ queueDepth }));
+  const { app } = await startApp(t, fakeEngine({ queueRefusal: () => 'overloaded' }));
   assert.equal((await app.inject(request(1000))).json<FailedOpen>().reason, 'overloaded');
   const { 'x-deadline-ms': _deadline, ...headers } = request(1).headers;
   assert.equal((await app.inject({ ...request(1), headers })).statusCode, 503);

@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { ClientGoneError } from '../../src/api/request-deadline.js';
+import { Admission } from '../../src/api/admission.js';
 import { receiveBody } from '../../src/api/receive-body.js';
 import type { Engine } from '../../src/engine/types.js';
 import { ProblemError } from '../../src/errors.js';
@@ -118,9 +119,9 @@ test('a body above the limit is refused before most of it is sent', async (t) =>
 });
 
 test('too many samples for the queue are refused after the body’s header, before the tensors', async (t) => {
-  const queueDepth = () => ({ samples: LIMITS.maxQueueSamples - 1, bytes: 1 });
+  const queueRefusal = (_tenant: string, samples: number) => (samples > 1 ? 'overloaded' : undefined);
   const many = Buffer.from(scoreBody(randomSamples({ layers: 2, height: 64, width: 64 }, 3, 2)));
-  const socket = await openSocket(await startApp(t, fakeEngine({ queueDepth })));
+  const socket = await openSocket(await startApp(t, fakeEngine({ queueRefusal })));
   socket.write(head(many.length, 'connection: close\r\n'));
   socket.write(many.subarray(0, 1000));
   const answer = await text(socket);
@@ -128,7 +129,7 @@ test('too many samples for the queue are refused after the body’s header, befo
   assert.match(answer, /\r\nretry-after: 1\r\n/);
   assert.match(answer, /"code":"overloaded"/);
 
-  const one = await openSocket(await startApp(t, fakeEngine({ queueDepth })));
+  const one = await openSocket(await startApp(t, fakeEngine({ queueRefusal })));
   const body = Buffer.from(scoreBody(randomSamples(TINY_SIZE, 3, 1)));
   one.write(head(body.length, 'connection: close\r\n'));
   for (const byte of body) one.write(Uint8Array.of(byte));
@@ -141,8 +142,10 @@ test('bodies that are arriving count toward the limit in bytes until they have a
   const origin = await listen();
   const slow = await openSocketAt(origin);
   t.after(() => slow.destroy());
-  slow.write(head(LIMITS.maxBodyBytes - payload.length + 1));
-  slow.write(payload.subarray(0, 100));
+  slow.write(head(LIMITS.maxBodyBytes));
+  await delay(50);
+  assert.equal((await post(t, origin)).status, 200, 'an announcement takes no room');
+  slow.write(Buffer.alloc(LIMITS.maxBodyBytes - payload.length + 1));
   await delay(50);
   assert.equal((await post(t, origin)).status, 503);
   slow.destroy();
@@ -174,13 +177,19 @@ test('closing does not wait for a busy connection that is kept alive (fastify/fa
   assert.ok(performance.now() - started < 2000);
 });
 
+/** Receives a body of six bytes. */
+function receive(stream: PassThrough, takeMemory = (length: number) => new SharedArrayBuffer(length)) {
+  const arrival = new Admission(fakeEngine(), LIMITS).admit('', 6);
+  return receiveBody(stream, { arrival, takeMemory, signal: new AbortController().signal });
+}
+
 test('a body that arrives in pieces is received into the given memory', async () => {
   const stream = new PassThrough();
   const memory = new SharedArrayBuffer(6);
-  const received = receiveBody(stream, memory, new AbortController().signal);
+  const received = receive(stream, () => memory);
   stream.write('abc');
   stream.end('def');
-  await received;
+  assert.equal(await received, memory);
   assert.equal(Buffer.from(memory).toString(), 'abcdef');
 });
 
@@ -190,7 +199,7 @@ for (const [what, chunks] of [
 ] as const) {
   test(`a body of ${what} bytes than announced is refused`, async () => {
     const stream = new PassThrough();
-    const received = receiveBody(stream, new SharedArrayBuffer(6), new AbortController().signal);
+    const received = receive(stream);
     for (const chunk of chunks) stream.write(chunk);
     stream.end();
     await assert.rejects(

@@ -10,22 +10,22 @@ const MANY = 200;
 
 test('the margin starts at zero, and becomes a lateness that is always the same', () => {
   const margin = new PredictionMargin();
-  assert.equal(margin.marginMs, 0);
+  assert.equal(margin.margin, 0);
   for (let count = 0; count < MANY; count += 1) margin.learn(7);
-  assert.ok(Math.abs(margin.marginMs - 7) < 0.01, String(margin.marginMs));
+  assert.ok(Math.abs(margin.margin - 7) < 0.01, String(margin.margin));
 });
 
 test('things that happen early need no margin', () => {
   const margin = new PredictionMargin();
   for (let count = 0; count < MANY; count += 1) margin.learn(-5);
-  assert.equal(margin.marginMs, 0);
+  assert.equal(margin.margin, 0);
 });
 
 test('the margin grows with the variation and with the number of deviations', () => {
   const marginOf = (spread: number, deviations?: number): number => {
     const margin = new PredictionMargin(deviations);
     for (let count = 0; count < MANY; count += 1) margin.learn(count % 2 === 0 ? spread : -spread);
-    return margin.marginMs;
+    return margin.margin;
   };
   assert.ok(marginOf(2) > marginOf(1));
   assert.ok(marginOf(2) > marginOf(2, 2));
@@ -38,7 +38,7 @@ test('a margin is always a finite number of at least zero', () => {
     fc.property(late, (times) => {
       const margin = new PredictionMargin();
       for (const ms of times) margin.learn(ms);
-      assert.ok(margin.marginMs >= 0 && Number.isFinite(margin.marginMs));
+      assert.ok(margin.margin >= 0 && Number.isFinite(margin.margin));
     }),
   );
 });

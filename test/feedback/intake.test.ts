@@ -11,6 +11,7 @@ import {
 import { KeyRing, randomKeys } from '../../src/feedback/keys.js';
 import { newNonce, type Receipt, signReceipt } from '../../src/feedback/receipt.js';
 import { receiptOf } from '../support/receipt.js';
+import { finish } from '../../src/wire/slices.js';
 
 const keys = new KeyRing([{ id: 'k', secret: Buffer.alloc(32, 1) }]);
 const NOW = 1_800_000_000_000;
@@ -71,7 +72,7 @@ test('each bad receipt is refused and the others count', () => {
     [8, 'invalid_quality'],
     [9, 'invalid_quality'],
   ] as const;
-  assert.deepEqual(subject.take(items), {
+  assert.deepEqual(finish(subject.take(items)), {
     accepted: 2,
     refused: reasons.map(([index, reason]) => ({ index, reason })),
   });
@@ -91,14 +92,14 @@ test('each bad receipt is refused and the others count', () => {
 test('a receipt that was refused for its quality can come again with a valid one', () => {
   const { subject } = intake();
   const item = receipt();
-  assert.equal(subject.take([{ receipt: item, quality: null }]).accepted, 0);
-  assert.equal(subject.take([{ receipt: item, quality: 0.5 }]).accepted, 1);
+  assert.equal(finish(subject.take([{ receipt: item, quality: null }])).accepted, 0);
+  assert.equal(finish(subject.take([{ receipt: item, quality: 0.5 }])).accepted, 1);
 });
 
 test('only the latest receipts are remembered', () => {
   const { subject } = intake(2);
   const [first, second, third] = [receipt(), receipt(), receipt()];
-  const take = (item: string) => subject.take([{ receipt: item, quality: 0.5 }]).accepted;
+  const take = (item: string) => finish(subject.take([{ receipt: item, quality: 0.5 }])).accepted;
   assert.deepEqual([first, second, third].map(take), [1, 1, 1]);
   assert.deepEqual([third, second].map(take), [0, 0]);
   assert.equal(take(first), 1);
@@ -116,7 +117,7 @@ test('nonces are removed in the order in which they came', () => {
 /** The weights of receipts that come in one request. */
 function weights(...receipts: string[]): (number | undefined)[] {
   const { subject, accepted } = intake();
-  subject.take(receipts.map((item) => ({ receipt: item, quality: 0.5 })));
+  finish(subject.take(receipts.map((item) => ({ receipt: item, quality: 0.5 }))));
   return accepted.map(({ weight }) => weight);
 }
 

@@ -36,8 +36,8 @@ export const LIMITS = {
   maxBodyBytes: 1_000_000,
   maxJsonBodyBytes: 100_000,
   maxSamplesPerRequest: 8,
-  maxQueueSamples: 32,
   maxQueueBytes: 2_000_000,
+  minBodyBytesPerSecond: 1000,
 };
 
 /** The shipped policy without exploration, so that decisions are not random. */
@@ -78,6 +78,7 @@ export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
     },
     readiness: () => ({ ready: true }),
     queueDepth: () => ({ samples: 0, bytes: 0 }),
+    queueRefusal: () => undefined,
     predictedLatencyMs: () => 0,
     reload: async () => [],
     close: async () => 0,

@@ -21,16 +21,24 @@ export interface Answer {
   readonly body: Partial<Scored> & { readonly reason?: string; readonly code?: string };
 }
 
+export interface AskOptions {
+  readonly agent?: Agent;
+  readonly body?: Buffer;
+  readonly deadlineMs?: number | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** Sends one request; rejects when there is no answer. */
 export async function ask(
   origin: string,
-  { agent, body = BODY, deadlineMs }: { agent?: Agent; body?: Buffer; deadlineMs?: number | undefined } = {},
+  { agent, body = BODY, deadlineMs, headers }: AskOptions = {},
 ): Promise<Answer> {
   const sent = request(`${origin}/score`, {
     method: 'POST',
     headers: {
       'content-type': 'application/octet-stream',
       'content-length': body.length,
+      ...headers,
       ...(deadlineMs !== undefined && { 'x-deadline-ms': String(deadlineMs) }),
     },
     ...(agent && { agent }),

@@ -2,6 +2,7 @@
 import type { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import type { LoadedProbe } from '../../src/engine/repository/registry.js';
 import { CostModel } from '../../src/engine/warm-up/cost-model.js';
+import type { ScoreOptions } from '../../src/engine/types.js';
 import { ScoreRequest } from '../../src/engine/batching/score-request.js';
 import { tinyInputs } from './onnx.js';
 import { TINY_SIZE, tinyManifest } from './probe-folder.js';
@@ -37,7 +38,7 @@ export function requestOf(
   samples: number,
   probe: LoadedProbe,
   tokens = 1,
-  deadline = Infinity,
+  options: ScoreOptions = {},
 ): ScoreRequest {
   const width = tokens + 1;
   const mask = new Uint8Array(samples * width).map((_, index) => (index % width < tokens ? 1 : 0));
@@ -45,5 +46,5 @@ export function requestOf(
     timestep: { dtype: 'F32', shape: [samples], data: new Float32Array(samples) },
     token_mask: { dtype: 'U8', shape: [samples, width], data: mask },
   });
-  return new ScoreRequest(probe, body, { deadline });
+  return new ScoreRequest(probe, body, options);
 }

@@ -38,8 +38,9 @@ export interface ScoreCallOptions extends ScoreRequestOptions {
 }
 
 /**
- * Why there is no score. The service says `deadline`, `overloaded`, `unready`, `internal`; the client adds `timeout`,
- * `network`, `refused` (see `problem`), `malformed_answer` and `invalid_input` (see `error`).
+ * Why there is no score. The service says `deadline`, `overloaded`, `tenant_limit` (this caller's share of the queue is used
+ * up while others wait), `unready`, `internal`; the client adds `timeout`, `network`, `refused` (see `problem`),
+ * `malformed_answer` and `invalid_input` (see `error`).
  */
 export interface ScoreFailure {
   readonly reason: string;

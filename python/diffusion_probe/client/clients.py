@@ -42,7 +42,7 @@ class _Client:
         """`origin`: http://host:port, https://host:port or unix:///path/to.sock.
 
         `deadline_ms`: the longest a call may take, unless the call sets its own. `connections`: the most that are open at once.
-        `retries`: how often a call is sent again if the connection failed before a response began, or if a 503 has a
+        `retries`: how often a call is sent again if the connection failed before a response began, or if a 429 or 503 has a
         `Retry-After` within the deadline. `breaker_failures`: after so many failures in a row, calls fail at once for
         `breaker_seconds`; then one call is tried; 0: never. `on_problem` is called with every failure; its errors are ignored.
         Raises InvalidInputError.

@@ -44,8 +44,9 @@ class Problem:
 class ScoreFailure:
     """Why a call has no result.
 
-    The service's reasons are `deadline`, `overloaded`, `unready` and `internal`. The client adds `timeout`, `network`, `refused`
-    (see `problem`), `malformed_answer`, `circuit_open` (the last calls failed, so this one was not sent) and `closed`.
+    The service's reasons are `deadline`, `overloaded`, `tenant_limit` (this caller's share of the queue is used up while others
+    wait), `unready` and `internal`. The client adds `timeout`, `network`, `refused` (see `problem`), `malformed_answer`,
+    `circuit_open` (the last calls failed, so this one was not sent) and `closed`.
     """
 
     reason: str

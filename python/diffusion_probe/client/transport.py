@@ -19,6 +19,7 @@ Answer = TypeVar("Answer")
 
 RETURN_SHARE = 0.05  # of the deadline, reserved for the response's way back; the service gets the rest
 FIRST_BACKOFF_SECONDS = 0.01
+RETRY_STATUSES = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 MAX_RESPONSE_BYTES = 16 << 20
 
 
@@ -140,8 +141,8 @@ async def _body(response: httpx.Response) -> bytes:
 
 
 def _retry_after_seconds(response: _Response) -> float | None:
-    """The `Retry-After` of a 503 in seconds. None without one, or if it is a date: the service sends seconds."""
-    if response.status != httpx.codes.SERVICE_UNAVAILABLE or response.retry_after is None:
+    """The `Retry-After` of a 429 or 503 in seconds. None without one, or if it is a date: the service sends seconds."""
+    if response.status not in RETRY_STATUSES or response.retry_after is None:
         return None
     try:
         return max(0.0, float(int(response.retry_after)))

@@ -125,9 +125,10 @@ def test_an_endless_response_is_abandoned(client_of, attention, fake_server, rea
     expect_kept(client_of(fake_server(flood).origin).score(attention, 1.0), "network")
 
 
-def test_the_reason_of_a_service_that_fails_open_is_returned(client_of, attention, fake_server, respond) -> None:
-    client = client_of(fake_server(respond({"outcome": "failed_open", "reason": "overloaded"})).origin)
-    expect_kept(client.score(attention, 1.0), "overloaded")
+@pytest.mark.parametrize("reason", ["overloaded", "tenant_limit"])
+def test_the_reason_of_a_service_that_fails_open_is_returned(client_of, attention, fake_server, respond, reason) -> None:
+    client = client_of(fake_server(respond({"outcome": "failed_open", "reason": reason})).origin)
+    expect_kept(client.score(attention, 1.0), reason)
 
 
 def test_an_error_page_of_a_proxy(client_of, attention, fake_server, respond) -> None:

@@ -58,10 +58,13 @@ def test_a_response_that_breaks_off_is_not_retried(client_of, attention, fake_se
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
 @pytest.mark.parametrize("path", ["score", "feedback"])
-def test_a_503_with_retry_after_is_retried(client_of, attention, fake_server, respond, scored_response, path: str) -> None:
+def test_a_429_or_503_with_retry_after_is_retried(
+    client_of, attention, fake_server, respond, scored_response, path: str, status: str
+) -> None:
     taken = scored_response() if path == "score" else {"accepted": 1, "refused": []}
-    server = fake_server(in_turn(respond(b"", "503 Service Unavailable", "retry-after: 0"), respond(taken)))
+    server = fake_server(in_turn(respond(b"", status, "retry-after: 0"), respond(taken)))
     client = client_of(server.origin)
     assert client.score(attention, 1.0).outcome == "scored" if path == "score" else client.feedback(["x"], 0.5).accepted == 1
     assert server.connections == 2

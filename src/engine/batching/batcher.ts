@@ -5,11 +5,11 @@
 import { messageOf, problem } from '../../errors.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { WorkerSlot } from '../pool/worker-slot.js';
-import type { EngineObserver, EngineOptions, SkipReason } from '../types.js';
+import type { EngineObserver, EngineOptions, ExpectedRequest, SkipReason } from '../types.js';
 import { samplesThatFit } from '../warm-up/batch-plan.js';
 import { type RunResult, RunTimeoutError, WorkerDiedError } from '../worker/worker-thread.js';
 import { LatencyPredictor } from './latency-predictor.js';
-import { type Batch, type RequestQueue, waitingIn } from './queue.js';
+import { type Batch, queueProblem, type RequestQueue } from './queue.js';
 import type { RunTimes, ScoreRequest } from './score-request.js';
 
 /** The longest delay that setTimeout takes. */
@@ -43,7 +43,7 @@ export class Batcher {
   /**
    * Queues a request and starts a run if a worker is idle. A request whose deadline would pass is settled at once; one that
    * is aborted, or whose deadline passes, is settled then.
-   * @throws {ProblemError} overloaded
+   * @throws {ProblemError} overloaded, tenant_limit
    */
   submit(request: ScoreRequest, signal: AbortSignal | undefined): void {
     if (signal?.aborted) return this.#skip(request, 'aborted', abortReason(signal));
@@ -55,15 +55,18 @@ export class Batcher {
     if (workers !== Infinity && leftMs !== Infinity && this.#predictor.latencyMs(request, workers) > leftMs)
       return this.#skip(request, 'predicted', deadlineTooNear());
     this.#predictor.recordAdmitted(request, workers);
-    requestQueue.add(request);
+    for (const displaced of requestQueue.add(request))
+      this.#skip(displaced, 'displaced', queueProblem('tenant_limit', requestQueue.depth()));
     this.#skipWhenUseless(request, signal, leftMs);
     this.startRuns();
   }
 
-  /** See Engine. */
-  predictedLatencyMs(receiving: number): number {
-    const { pool } = this.#options;
-    return pool.idle() ? 0 : this.#predictor.predictedLatencyMs(pool.live, receiving);
+  /** See Engine. @param key of the probe that the request is likely to be for. */
+  predictedLatencyMs(request: ExpectedRequest, key: number | undefined): number {
+    const { pool, requestQueue } = this.#options;
+    // A late request of a tenant that asks for little costs others little, and a flood makes predictions worse.
+    if (pool.idle() || requestQueue.isBelowShare(request.tenant)) return 0;
+    return this.#predictor.predictedLatencyMs(pool.live, request, key);
   }
 
   /** Gives each idle worker a batch of what waits. */
@@ -102,11 +105,11 @@ export class Batcher {
   /** Whether the next batch is given more time to fill; if so, a later call of startRuns() takes it. */
   #waitsForMore(): boolean {
     const { requestQueue, maxQueueDelayUs } = this.#options;
-    const requests = requestQueue.next();
-    const [head] = requests;
-    if (maxQueueDelayUs === 0 || !head) return false;
-    const leftMs = head.arrivedAt + maxQueueDelayUs / US_PER_MS - performance.now();
-    const isFull = waitingIn(requests).samples >= samplesThatFit(head.probe.plan, head.tokens);
+    const next = requestQueue.next();
+    const head = next?.head();
+    if (maxQueueDelayUs === 0 || !next || !head) return false;
+    const leftMs = next.oldestArrival + maxQueueDelayUs / US_PER_MS - performance.now();
+    const isFull = next.waiting.samples >= samplesThatFit(head.probe.plan, head.tokens);
     if (leftMs <= 0 || isFull) return false;
     this.#scheduleStart(leftMs);
     return true;

@@ -1,13 +1,19 @@
-/** Holds requests until a batch takes them: per probe in order of arrival, with common limits on samples and bytes. */
-import { problem } from '../../errors.js';
+/**
+ * Holds requests until a batch takes them, with common limits on samples and bytes. Probes take turns, and within a probe
+ * its tenants. See docs/adr/C-tenants-take-turns.md.
+ */
+import { problem, type ProblemError } from '../../errors.js';
 import type { LoadedProbe } from '../repository/registry.js';
-import type { QueueDepth } from '../types.js';
+import type { QueueDepth, QueueRefusal } from '../types.js';
 import { samplesThatFit, samplesThatFitWhole } from '../warm-up/batch-plan.js';
+import { ProbeQueue } from './probe-queue.js';
 import type { RequestSlice, ScoreRequest } from './score-request.js';
 
 export interface QueueLimits {
   readonly maxQueueSamples: number;
   readonly maxQueueBytes: number;
+  /** The most of both limits that one tenant may hold while others wait, 0 to 1; 1 when omitted. */
+  readonly tenantQueueShare?: number;
 }
 
 /** What one run of a worker scores: slices of requests for the same probe. */
@@ -19,121 +25,210 @@ export interface Batch {
   readonly slices: readonly RequestSlice[];
 }
 
+const NOTHING: QueueDepth = { samples: 0, bytes: 0 };
+
 export class RequestQueue {
-  readonly #limits: QueueLimits;
-  /** The requests of each probe in order of arrival, by the probe's key. No list is empty. */
-  readonly #byProbe = new Map<number, ScoreRequest[]>();
-  #samples = 0;
-  #bytes = 0;
+  readonly #limits: Required<QueueLimits>;
+  /** By the probe's key. None is empty. */
+  readonly #byProbe = new Map<number, ProbeQueue>();
+  /** What each tenant holds, over all probes. */
+  readonly #byTenant = new Map<string, QueueDepth>();
+  #depth = NOTHING;
+  /** The turn of the probe that was served last; see ProbeQueue. */
+  #turn = 0;
 
   constructor(limits: QueueLimits) {
-    this.#limits = limits;
+    this.#limits = { tenantQueueShare: 1, ...limits };
   }
 
+  /** What waits in all. */
   depth(): QueueDepth {
-    return { samples: this.#samples, bytes: this.#bytes };
+    return this.#depth;
   }
 
   /**
-   * Puts a request behind the others for its probe. An empty queue accepts even a request beyond the limits.
-   * @throws {ProblemError} overloaded
+   * Why a request would not be accepted. An empty queue accepts even a request beyond the limits. A full queue accepts one
+   * whose tenant would still hold less than another one, which loses its latest requests.
    */
-  add(request: ScoreRequest): void {
-    const { maxQueueSamples, maxQueueBytes } = this.#limits;
-    const isFull =
-      this.#samples + request.samples > maxQueueSamples || this.#bytes + request.bytes > maxQueueBytes;
-    if (isFull && this.#samples > 0)
-      throw problem('overloaded', `The queue is full: ${this.#samples} samples are waiting.`);
-    const requests = this.#byProbe.get(request.probe.key);
-    if (requests) requests.push(request);
-    else this.#byProbe.set(request.probe.key, [request]);
-    this.#samples += request.samples;
-    this.#bytes += request.bytes;
+  refusal(tenant: string, samples: number, bytes: number): QueueRefusal | undefined {
+    if (this.#depth.samples === 0) return undefined;
+    const own = this.#byTenant.get(tenant) ?? NOTHING;
+    const othersWait = this.#depth.samples > own.samples;
+    const wanted = this.#shareOf(own, samples, bytes);
+    if (othersWait && own.samples > 0 && wanted > this.#limits.tenantQueueShare) return 'tenant_limit';
+    const excess = this.#shareOf(this.#depth, samples, bytes) - 1;
+    const largest = this.#shareOf(this.#byTenant.get(this.#largestTenant()) ?? NOTHING);
+    if (excess <= 0 || largest >= wanted + excess) return undefined;
+    return othersWait && this.#shareOf(own) === largest ? 'tenant_limit' : 'overloaded';
   }
 
   /**
-   * Takes the next batch: from the probe whose first request has waited longest, whole requests as long as they fit the
-   * probe's plan. Only a request that is larger than a batch by itself is cut.
+   * Puts a request behind the others of its tenant and probe.
+   * @returns the requests of other tenants that it displaced.
+   * @throws {ProblemError} overloaded, tenant_limit
+   */
+  add(request: ScoreRequest): ScoreRequest[] {
+    const { probe, tenant, samples, bytes } = request;
+    const refusal = this.refusal(tenant, samples, bytes);
+    if (refusal !== undefined) throw queueProblem(refusal, this.#depth);
+    const displaced = this.#makeRoom(samples, bytes);
+    let queue = this.#byProbe.get(probe.key);
+    if (!queue) {
+      queue = new ProbeQueue(probe, this.#turn);
+      this.#byProbe.set(probe.key, queue);
+    }
+    queue.add(request);
+    this.#count(tenant, samples, bytes);
+    return displaced;
+  }
+
+  /**
+   * Takes the next batch, of the probe whose turn it is: whole requests as long as they fit the probe's plan. Only a request
+   * that is larger than a batch by itself is cut.
    * @param isLastIdle no other worker is idle to score the rest of a cut request at once, so a request that is a little
    * larger than a batch stays whole.
    */
   take(isLastIdle = false): Batch | undefined {
-    const requests = this.next();
-    const [head] = requests;
-    if (!head) return undefined;
-    const { plan } = head.probe;
+    const queue = this.#next();
+    if (!queue) return undefined;
+    const { probe } = queue;
     const slices: RequestSlice[] = [];
     let samples = 0;
     let tokens = 0;
-    for (let next = requests[0]; next; next = requests[0]) {
+    for (let next = queue.head(); next; next = queue.head()) {
       const longest = Math.max(tokens, next.tokens);
       const staysWhole =
-        isLastIdle && slices.length === 0 && next.samples <= samplesThatFitWhole(plan, longest);
-      const room = staysWhole ? next.waitingSamples : samplesThatFit(plan, longest) - samples;
+        isLastIdle && slices.length === 0 && next.samples <= samplesThatFitWhole(probe.plan, longest);
+      const room = staysWhole ? next.waitingSamples : samplesThatFit(probe.plan, longest) - samples;
       if (room <= 0 || (next.waitingSamples > room && slices.length > 0)) break;
       const taken = next.take(room);
-      this.#samples -= taken.slice.samples;
+      queue.countTaken(next, taken.slice.samples);
+      this.#count(next.tenant, -taken.slice.samples, 0);
       if (next.waitingSamples === 0) this.remove(next);
       slices.push(taken);
       samples += taken.slice.samples;
       tokens = longest;
     }
-    return { probe: head.probe, samples, paddedTokens: samples * tokens, slices };
+    this.#turn = queue.turn;
+    queue.turn += probe.plan.cost.predict(samples * tokens);
+    return { probe, samples, paddedTokens: samples * tokens, slices };
   }
 
-  /** The requests that take() would take from, in order of arrival. */
-  next(): readonly ScoreRequest[] {
-    let longest: readonly ScoreRequest[] = [];
-    for (const requests of this.#byProbe.values()) {
-      if (arrival(requests) < arrival(longest)) longest = requests;
-    }
-    return longest;
+  /** The queue that take() would take from. */
+  next(): Pick<ProbeQueue, 'probe' | 'waiting' | 'oldestArrival' | 'head' | 'requests'> | undefined {
+    return this.#next();
   }
 
-  /** How long one worker would have to run for everything that waits, by the cost models of the probes, ms. */
+  /** How long one worker would have to run for everything that waits, ms. */
   workMs(): number {
     let workMs = 0;
-    for (const requests of this.#byProbe.values()) {
-      const [head] = requests;
-      if (!head) continue;
-      const { plan } = head.probe;
-      const { samples, tokens } = waitingIn(requests);
-      const runs = Math.ceil(Math.max(tokens / plan.maxTokens, samples / plan.maxSamples));
-      workMs += plan.cost.predict(tokens, runs);
-    }
+    for (const queue of this.#byProbe.values()) workMs += queue.workMs();
     return workMs;
+  }
+
+  /**
+   * The part of workMs() that comes before a new request which takes `ms` by itself: see ProbeQueue, and of each other probe
+   * at most as much.
+   * @param key of its probe; when undefined, the probe with the most work ahead counts.
+   */
+  workAheadMs(tenant: string, ms: number, key: number | undefined): number {
+    let aheadMs = 0;
+    let ownProbe = key === undefined ? undefined : this.#byProbe.get(key);
+    for (const queue of key === undefined ? this.#byProbe.values() : []) {
+      const queueMs = queue.workAheadMs(tenant, ms);
+      if (queueMs >= aheadMs) [aheadMs, ownProbe] = [queueMs, queue];
+    }
+    aheadMs = ownProbe?.workAheadMs(tenant, ms) ?? 0;
+    let othersMs = 0;
+    for (const queue of this.#byProbe.values())
+      if (queue !== ownProbe) othersMs += Math.min(queue.workMs(), aheadMs + ms);
+    return aheadMs + othersMs;
+  }
+
+  /** Whether a tenant has fewer samples here than the tenants that wait have on average. */
+  isBelowShare(tenant: string): boolean {
+    const { samples } = this.#byTenant.get(tenant) ?? NOTHING;
+    return samples * this.#byTenant.size < this.#depth.samples;
   }
 
   /** Removes a request. Does nothing when it has left the queue already. */
   remove(request: ScoreRequest): void {
-    const requests = this.#byProbe.get(request.probe.key);
-    const index = requests?.indexOf(request) ?? -1;
-    if (!requests || index === -1) return;
-    requests.splice(index, 1);
-    this.#samples -= request.waitingSamples;
-    this.#bytes -= request.bytes;
-    if (requests.length === 0) this.#byProbe.delete(request.probe.key);
+    const queue = this.#byProbe.get(request.probe.key);
+    if (!queue?.remove(request)) return;
+    this.#count(request.tenant, -request.waitingSamples, -request.bytes);
+    if (queue.isEmpty) this.#byProbe.delete(request.probe.key);
   }
 
   /** Removes and returns all requests. */
   clear(): ScoreRequest[] {
-    const all = [...this.#byProbe.values()].flat();
+    const all = [...this.#byProbe.values()].flatMap((queue) => queue.requests());
     for (const request of all) this.remove(request);
     return all;
   }
-}
 
-/** The samples of these requests that no batch has taken, and the sum of their tokens. */
-export function waitingIn(requests: readonly ScoreRequest[]): { samples: number; tokens: number } {
-  let samples = 0;
-  let tokens = 0;
-  for (const request of requests) {
-    samples += request.waitingSamples;
-    tokens += request.waitingSamples * request.tokens;
+  #next(): ProbeQueue | undefined {
+    let next: ProbeQueue | undefined;
+    for (const queue of this.#byProbe.values()) {
+      const isEarlier = queue.turn === next?.turn && queue.oldestArrival < next.oldestArrival;
+      if (!next || queue.turn < next.turn || isEarlier) next = queue;
+    }
+    return next;
   }
-  return { samples, tokens };
+
+  /** Removes the latest requests of the tenants that hold the most until a request fits. */
+  #makeRoom(samples: number, bytes: number): ScoreRequest[] {
+    const displaced: ScoreRequest[] = [];
+    while (this.#depth.samples > 0 && this.#shareOf(this.#depth, samples, bytes) > 1) {
+      const latest = this.#latestOf(this.#largestTenant());
+      if (!latest) break;
+      this.remove(latest);
+      displaced.push(latest);
+    }
+    return displaced;
+  }
+
+  #latestOf(tenant: string): ScoreRequest | undefined {
+    let latest: ScoreRequest | undefined;
+    for (const queue of this.#byProbe.values()) {
+      const last = queue.requestsOf(tenant).at(-1);
+      if (last && last.arrivedAt >= (latest?.arrivedAt ?? 0)) latest = last;
+    }
+    return latest;
+  }
+
+  /** The tenant that holds the largest share. */
+  #largestTenant(): string {
+    let largest = '';
+    let share = 0;
+    for (const [tenant, held] of this.#byTenant) {
+      if (this.#shareOf(held) <= share) continue;
+      largest = tenant;
+      share = this.#shareOf(held);
+    }
+    return largest;
+  }
+
+  /** The share of the limit on samples or of that on bytes, whichever is larger, of what is held and of some more. */
+  #shareOf(held: QueueDepth, samples = 0, bytes = 0): number {
+    const { maxQueueSamples, maxQueueBytes } = this.#limits;
+    return Math.max((held.samples + samples) / maxQueueSamples, (held.bytes + bytes) / maxQueueBytes);
+  }
+
+  #count(tenant: string, samples: number, bytes: number): void {
+    const sum = (held: QueueDepth): QueueDepth => ({
+      samples: held.samples + samples,
+      bytes: held.bytes + bytes,
+    });
+    this.#depth = sum(this.#depth);
+    const held = sum(this.#byTenant.get(tenant) ?? NOTHING);
+    if (held.bytes === 0) this.#byTenant.delete(tenant);
+    else this.#byTenant.set(tenant, held);
+  }
 }
 
-function arrival(requests: readonly ScoreRequest[]): number {
-  return requests[0]?.arrivedAt ?? Infinity;
+/** The error of a request that the queue does not accept, or no longer holds. */
+export function queueProblem(refusal: QueueRefusal, { samples }: QueueDepth): ProblemError {
+  if (refusal === 'overloaded')
+    return problem('overloaded', `The queue is full: ${samples} samples are waiting.`);
+  return problem('tenant_limit', `Others are waiting too, and this caller’s share of the queue is used up.`);
 }

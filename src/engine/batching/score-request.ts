@@ -24,6 +24,8 @@ export class ScoreRequest {
   readonly probe: LoadedProbe;
   readonly samples: number;
   readonly bytes: number;
+  /** See ScoreOptions. */
+  readonly tenant: string;
   /** Of its longest sample, without the padding at its end. */
   readonly tokens: number;
   /** On the clock of performance.now(), ms; Infinity when the caller set none. */
@@ -40,10 +42,15 @@ export class ScoreRequest {
   /** Undefined once the request is settled. */
   #settle: { resolve(result: EngineResult): void; reject(error: Error): void } | undefined;
 
-  constructor(probe: LoadedProbe, body: DecodedBody, { deadline = Infinity, origin }: ScoreOptions = {}) {
+  constructor(
+    probe: LoadedProbe,
+    body: DecodedBody,
+    { deadline = Infinity, origin, tenant = '' }: ScoreOptions = {},
+  ) {
     this.probe = probe;
     this.deadline = deadline;
     this.origin = origin;
+    this.tenant = tenant;
     this.samples = sampleCount(body);
     if (this.samples === 0) {
       throw problem('empty_batch', 'The request holds no sample.', { field: 'timestep', received: 0 });

@@ -121,21 +121,18 @@ test('a mask, single timesteps and further signals are sent as given', async (t)
   assert.deepEqual(names, ['attention', 'hint', 'timestep', 'token_mask']);
 });
 
-test('the service’s own failed_open is passed on', async (t) => {
-  const { listen } = await startApp(
-    t,
-    fakeEngine({ score: () => Promise.reject(problem('overloaded', 'full')) }),
-  );
-  const { client, failures } = clientOf(t, await listen());
-  const outcome = await client.score(input);
-  assert.deepEqual(outcome, {
-    outcome: 'failed_open',
-    reason: 'overloaded',
-    results: [],
-    decisions: KEEP_ALL,
+for (const reason of ['overloaded', 'tenant_limit'] as const) {
+  test(`the service’s own failed_open with the reason ${reason} is passed on`, async (t) => {
+    const { listen } = await startApp(
+      t,
+      fakeEngine({ score: () => Promise.reject(problem(reason, 'full')) }),
+    );
+    const { client, failures } = clientOf(t, await listen());
+    const outcome = await client.score(input);
+    assert.deepEqual(outcome, { outcome: 'failed_open', reason, results: [], decisions: KEEP_ALL });
+    assert.deepEqual(failures, [{ reason }]);
   });
-  assert.deepEqual(failures, [{ reason: 'overloaded' }]);
-});
+}
 
 test('a refused request keeps everything and reports the problem', async (t) => {
   const { listen } = await startApp(t, fakeEngine());

@@ -8,6 +8,12 @@ import { MS_PER_RUN, MS_PER_TOKEN, probeWith, requestOf } from '../../support/ma
 
 const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
 
+/** The predicted latency of a request of the unnamed tenant, which is sending so many others. */
+function expected(predictor: LatencyPredictor, workers: number, requests = 0): number {
+  const receiving = [{ tenant: '', requests }];
+  return predictor.predictedLatencyMs(workers, { tenant: '', receiving, probe: undefined }, undefined);
+}
+
 test('the latency of a request is its own run plus what waits and runs, divided by the workers', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const predictor = new LatencyPredictor(requestQueue);
@@ -41,7 +47,7 @@ test('requests that would miss their deadlines are predicted late, but at least 
   assert.deepEqual(predictor.predictedLate(), []);
   const probe = probeWith(1, 8);
   const soon = performance.now() + 1;
-  const [first, second, third] = [soon, soon, soon].map((deadline) => requestOf(1, probe, 1, deadline));
+  const [first, second, third] = [soon, soon, soon].map((deadline) => requestOf(1, probe, 1, { deadline }));
   const patient = requestOf(1, probe);
   assert.ok(first && second && third);
   requestQueue.add(first);
@@ -56,24 +62,25 @@ test('requests that would miss their deadlines are predicted late, but at least 
 test('late scores widen the margin, and scores in time narrow it', () => {
   const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
   const probe = probeWith(1, 4);
-  assert.equal(predictor.predictedLatencyMs(1, 0), 0);
+  assert.equal(expected(predictor, 1), 0);
+  // The mean cost becomes that of these requests.
+  for (let count = 0; count < 100; count += 1) predictor.recordAdmitted(requestOf(1, probe, 1), 1);
   const late = requestOf(1, probe, 1);
   predictor.recordAdmitted(late, 1);
   const end = performance.now() + 30;
   while (performance.now() < end);
   predictor.recordScored(late);
-  const afterLate = predictor.predictedLatencyMs(1, 0);
-  assert.ok(afterLate > 10, String(afterLate));
+  // The tenant is sending one more.
+  const meanCost = MS_PER_RUN + MS_PER_TOKEN;
+  const afterLate = expected(predictor, 1, 1);
+  assert.ok(afterLate > 2 * meanCost + 10, String(afterLate));
   for (let count = 0; count < 50; count += 1) {
     const prompt = requestOf(1, probe, 1);
     predictor.recordAdmitted(prompt, 1);
     predictor.recordScored(prompt);
   }
-  const meanCost = MS_PER_RUN + MS_PER_TOKEN;
-  assert.ok(
-    predictor.predictedLatencyMs(1, 0) < afterLate / 4 + meanCost,
-    String(predictor.predictedLatencyMs(1, 0)),
-  );
+  const afterPrompt = expected(predictor, 1, 1);
+  assert.ok(afterPrompt < (afterLate - 2 * meanCost) / 4 + 2 * meanCost, String(afterPrompt));
 });
 
 test('requests that are still being received count at the mean cost, divided by the workers', () => {
@@ -81,6 +88,23 @@ test('requests that are still being received count at the mean cost, divided by 
   const request = requestOf(2, probeWith(1, 4), 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
   for (let count = 0; count < 100; count += 1) predictor.recordAdmitted(request, 1);
-  assert.ok(Math.abs(predictor.predictedLatencyMs(1, 0) - own) < 0.01 * own);
-  assert.ok(Math.abs(predictor.predictedLatencyMs(2, 9) - 5 * own) < 0.01 * own * 5);
+  assert.ok(Math.abs(expected(predictor, 1) - own) < 0.01 * own);
+  assert.ok(Math.abs(expected(predictor, 2, 9) - 5 * own) < 0.01 * own * 5);
+});
+
+test('a tenant waits for its own requests and for as much of each other’s, not for all of a flood', () => {
+  const requestQueue = new RequestQueue(NO_LIMITS);
+  const predictor = new LatencyPredictor(requestQueue);
+  const probe = probeWith(1, 4);
+  const polite = requestOf(4, probe, 5, { tenant: 'polite' });
+  const own = predictor.latencyMs(polite, 1);
+  for (let count = 0; count < 50; count += 1) requestQueue.add(requestOf(4, probe, 5, { tenant: 'flood' }));
+  const all = predictor.latencyMs(requestOf(4, probe, 5, { tenant: 'flood' }), 1);
+  assert.ok(all > 50 * own, String(all));
+  const waits = predictor.latencyMs(polite, 1);
+  assert.ok(waits > own && waits < 2.2 * own, String(waits));
+  requestQueue.add(polite);
+  assert.ok(predictor.latencyMs(requestOf(4, probe, 5, { tenant: 'polite' }), 1) < 4.3 * own);
+  const other = predictor.latencyMs(requestOf(4, probeWith(2, 4), 5, { tenant: 'flood' }), 1);
+  assert.ok(other > own && other < 2.2 * own, `another probe: ${other}`);
 });
