@@ -1,7 +1,7 @@
 /**
  * Limits on the time that this process has run. A pause does not count: a stopped process (SIGSTOP), a suspended or migrated
  * machine, a loop that got no CPU. After such a pause an ordinary timer fires at once, although nothing has hung.
- * See docs/adr/B-a-clock-of-running-time.md.
+ * See docs/adr/0021-a-clock-of-running-time.md.
  */
 
 /** How often the limits are checked, ms; a limit is reached up to this much too late, never too early. */

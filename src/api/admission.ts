@@ -1,7 +1,7 @@
 /**
  * Admission control: refuses a request before its body has come. Its headers are enough to see that it would miss its
  * deadline or that the queue has no room for its tenant, and the header of its body says its samples. Only what has arrived
- * takes room, whatever was announced, and a body that arrives too slowly is cut off. See docs/adr/C-what-has-arrived.md.
+ * takes room, whatever was announced, and a body that arrives too slowly is cut off. See docs/adr/0024-admission-counts-what-has-arrived.md.
  */
 import type { Engine, QueueRefusal, ServedProbe } from '../engine/types.js';
 import { problem, type ProblemError } from '../errors.js';

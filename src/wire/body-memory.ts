@@ -1,7 +1,7 @@
 /**
  * Keeps the memory of requests' bodies for later ones. It is shared memory, so workers read a body where it was received.
  * Reuse saves a page fault per 4 KiB of fresh memory. See docs/adr/0005-reuse-the-memory-of-bodies.md.
- * After an overload the memory goes back to the system. See docs/adr/B-return-the-memory-of-bodies.md.
+ * After an overload the memory goes back to the system. See docs/adr/0022-return-the-memory-of-bodies.md.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

@@ -1,6 +1,6 @@
 /**
  * Runs long computations on the event loop in slices of a few milliseconds, one per turn of the loop, so that they do not
- * hold up other requests. See docs/adr/C-json-in-slices.md.
+ * hold up other requests. See docs/adr/0025-json-off-the-event-loop.md.
  */
 
 /** A computation that yields often, at least every millisecond. */

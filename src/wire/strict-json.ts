@@ -1,7 +1,7 @@
 /**
  * Parses JSON more strictly than JSON.parse: a key that occurs twice in one object is an error. JSON.parse keeps the last
  * one silently, so that two readers of one text could see different requests. Texts of any size can be parsed in short
- * steps, which JSON.parse cannot do. See docs/adr/C-json-in-slices.md.
+ * steps, which JSON.parse cannot do. See docs/adr/0025-json-off-the-event-loop.md.
  */
 import { finish, type Steps } from './slices.js';
 

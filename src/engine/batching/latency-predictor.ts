@@ -16,7 +16,7 @@ const DEVIATIONS = 2;
 
 /**
  * How late scores are is measured as a share of the predicted time and of this time more, ms. So long predictions, which
- * are off by more, do not make short ones cautious. See docs/adr/C-tenants-take-turns.md.
+ * are off by more, do not make short ones cautious. See docs/adr/0023-tenants-take-turns.md.
  */
 const SHORT_MS = 10;
 

@@ -1,7 +1,7 @@
 /**
  * The requests that wait for one probe. Tenants take turns: the next request is of the tenant that has been served the
  * fewest tokens, and a tenant's own requests stay in order of arrival. This is start-time fair queuing (Goyal, Vin, Cheng:
- * https://doi.org/10.1145/248157.248171). See docs/adr/C-tenants-take-turns.md.
+ * https://doi.org/10.1145/248157.248171). See docs/adr/0023-tenants-take-turns.md.
  */
 import type { LoadedProbe } from '../repository/registry.js';
 import type { ScoreRequest } from './score-request.js';

@@ -1,6 +1,6 @@
 /**
  * Holds requests until a batch takes them, with common limits on samples and bytes. Probes take turns, and within a probe
- * its tenants. See docs/adr/C-tenants-take-turns.md.
+ * its tenants. See docs/adr/0023-tenants-take-turns.md.
  */
 import { problem, type ProblemError } from '../../errors.js';
 import type { LoadedProbe } from '../repository/registry.js';

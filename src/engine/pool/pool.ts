@@ -95,7 +95,7 @@ export class WorkerPool {
     await Promise.all(this.#slots.map((slot) => slot.close()));
   }
 
-  /** See docs/adr/B-replace-a-hung-worker.md. */
+  /** See docs/adr/0020-replace-a-hung-worker.md. */
   #giveUp(thread: WorkerThread, { run, message }: RunTimeoutError): void {
     this.#hung.add(thread);
     thread.abandon();

@@ -1,6 +1,6 @@
 /**
  * Tests probes in a child process before the service opens them: only there may a graph hang, crash or fill the memory.
- * The process is killed at its limits. See docs/adr/B-test-probes-in-a-child-process.md.
+ * The process is killed at its limits. See docs/adr/0019-test-probes-in-a-child-process.md.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
