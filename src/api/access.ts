@@ -37,19 +37,19 @@ export interface AccessOptions {
 /** Adds `request.tenant`: the API key's id, else the value of the header, else the client's address. */
 export function identifyTenants(app: FastifyInstance, { apiKeys, tenantHeader }: AccessOptions): void {
   app.decorateRequest('tenant');
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const keys = apiKeys();
     const route = request.routeOptions.url;
     // An unknown address is answered with 404.
     if (!keys || route === undefined || OPEN_ROUTES.test(route)) {
       request.tenant = { name: nameOf(request, tenantHeader), isKey: false };
-      return;
+      return done();
     }
     const [, key = ''] = BEARER.exec(request.headers.authorization ?? '') ?? [];
     const owner = keys.ownerOf(key);
     if (owner !== undefined) {
       request.tenant = { name: owner, isKey: true };
-      return;
+      return done();
     }
     closeIfMuchIsUnread(request, reply);
     reply.header('www-authenticate', 'Bearer');

@@ -25,6 +25,8 @@ export interface Findings {
 export class StageClock {
   /** When the request arrived, on the clock of performance.now(), ms. */
   readonly startedAt: number;
+  /** Set by stop(). */
+  endedAt = NaN;
   readonly #intervals: StageInterval[] = [];
   #stageStartedAt: number;
 
@@ -40,21 +42,17 @@ export class StageClock {
     this.#stageStartedAt = now;
   }
 
-  /** Adds stages that were measured elsewhere, one after the other, ms. The next stage begins now. */
-  addStages(durations: Partial<Record<Stage, number>>): void {
-    let from = this.#stageStartedAt;
-    for (const [stage, ms] of Object.entries(durations)) {
-      this.#intervals.push({ stage: stage as Stage, from, to: from + ms });
-      from += ms;
-    }
-    this.#stageStartedAt = performance.now();
+  /** Adds a stage that was measured elsewhere, ms. The next stage begins at its end. */
+  addStage(stage: Stage, ms: number): void {
+    const from = this.#stageStartedAt;
+    this.#stageStartedAt = from + ms;
+    this.#intervals.push({ stage, from, to: this.#stageStartedAt });
   }
 
   /** Ends the request; its last interval is the total. */
-  stop(): number {
-    const now = performance.now();
-    this.#intervals.push({ stage: 'total', from: this.startedAt, to: now });
-    return now;
+  stop(): void {
+    this.endedAt = performance.now();
+    this.#intervals.push({ stage: 'total', from: this.startedAt, to: this.endedAt });
   }
 
   /** The stages so far, in order. */

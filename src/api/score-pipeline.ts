@@ -82,7 +82,9 @@ export class ScorePipeline {
     this.#lastProbe.set(source.connection, probe);
     clock.endStage('decode');
     const { scores, queueMs, inferenceMs } = await this.#score(probe, body, source.tenant, context);
-    clock.addStages({ queue: queueMs, inference: inferenceMs });
+    clock.addStage('queue', queueMs);
+    clock.addStage('inference', inferenceMs);
+    clock.endStage('dispatch');
     // Not after a failure, because a worker may still be reading the memory.
     this.#bodyMemory.give(memory);
     const { group, sampleIds } = fields;

@@ -12,7 +12,7 @@ export type Failure = Pick<UnscoredEvent, 'outcome' | 'reason'>;
 const SCORED = { outcome: 'scored', reason: 'none' } as const;
 
 /**
- * Stops the clock of a request, counts the request and ends its trace.
+ * Counts a request whose clock has stopped, and ends its trace.
  * @param results empty after a failure. @param failure undefined when the request got scores.
  */
 export function reportScore(
@@ -24,7 +24,7 @@ export function reportScore(
 ): void {
   const { probe, policy, point, samples } = findings;
   const { outcome, reason } = failure ?? SCORED;
-  const endedAt = clock.stop();
+  const { endedAt } = clock;
   if (failure) metrics.countUnscored({ ...failure, probe, samples });
   else if (probe && policy && point) metrics.countScored({ probe, policy, step: point.step, results });
   const { name: tenant, isKey } = request.tenant;

@@ -74,8 +74,10 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
         return failOpen(error, failure, request, context.findings);
       } finally {
         context.deadline.stop();
-        reportScore(metrics, request, context, results, failure);
+        context.clock.stop();
         reply.header('server-timing', context.clock.header());
+        // The answer is sent before it is counted.
+        setImmediate(reportScore, metrics, request, context, results, failure);
         closeIfMuchIsUnread(request, reply);
       }
     },

@@ -3,8 +3,11 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 import type { BatchRun } from '../engine/types.js';
 
-/** The stages of /score, as metrics, spans and the Server-Timing header name them. */
-export const STAGES = ['receive', 'decode', 'queue', 'inference', 'decision', 'total'] as const;
+/**
+ * The stages of /score, as metrics, spans and the Server-Timing header name them. They add up to `total`; `dispatch` is the way
+ * of a batch to its worker and of the scores back.
+ */
+export const STAGES = ['receive', 'decode', 'queue', 'inference', 'dispatch', 'decision', 'total'] as const;
 
 export type Stage = (typeof STAGES)[number];
 

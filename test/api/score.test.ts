@@ -120,7 +120,7 @@ test('Server-Timing lists the duration of every stage', async (t) => {
   const stages = String(response.headers['server-timing']).matchAll(/(\w+);dur=(\d+\.\d+)/g);
   assert.deepEqual(
     [...stages].map(([, stage]) => stage),
-    ['receive', 'decode', 'queue', 'inference', 'decision', 'total'],
+    ['receive', 'decode', 'queue', 'inference', 'dispatch', 'decision', 'total'],
   );
 });
 

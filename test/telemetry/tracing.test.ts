@@ -125,7 +125,7 @@ test('a request becomes a span of the caller’s trace, with a span for each sta
   const stages = spans.filter(({ parentSpanId }) => parentSpanId === scored.spanId);
   assert.deepEqual(
     stages.map(({ name }) => name),
-    ['receive', 'decode', 'queue', 'inference', 'decision'],
+    ['receive', 'decode', 'queue', 'inference', 'dispatch', 'decision'],
   );
   for (const { traceId, startTimeUnixNano: from, endTimeUnixNano: to } of stages) {
     assert.equal(traceId, TRACE);
