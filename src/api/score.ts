@@ -76,8 +76,10 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
         context.deadline.stop();
         context.clock.stop();
         reply.header('server-timing', context.clock.header());
-        // The answer is sent before it is counted.
-        setImmediate(reportScore, metrics, request, context, results, failure);
+        const report = (): void => reportScore(metrics, request, context, results, failure);
+        // Scores are sent before they are counted.
+        if (failure || reply.raw.destroyed) report();
+        else reply.raw.once('close', report);
         closeIfMuchIsUnread(request, reply);
       }
     },
