@@ -2,8 +2,6 @@
  * The program of a worker thread: executes commands one after the other, holds one session per key, replies to each command.
  * It ends by itself after a `close` command. It must never be terminated during a run, which would abort the process.
  */
-import { readlinkSync } from 'node:fs';
-import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { messageOf } from '../../errors.js';
@@ -28,17 +26,12 @@ interface LoadedGraph extends RunnableGraph {
   readonly session: ProbeSession;
 }
 
-/** The niceness that inference threads add to their own; a niceness is at most 19. */
-const NICENESS = 5;
-const MAX_NICENESS = 19;
-
 if (!parentPort) throw new Error('this module runs as a worker thread only');
 const port = parentPort;
 // Only WorkerThread starts this thread.
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
 const memory = new BatchMemory();
-lowerThreadPriority();
 
 // One command at a time: a session's run yields to the event loop before it blocks, and the next command must wait.
 let lastCommand = Promise.resolve();
@@ -94,17 +87,4 @@ async function unload(key: number): Promise<void> {
 
 function send(reply: ReplyMessage): void {
   port.postMessage(reply);
-}
-
-/**
- * Lowers the priority of this thread and of those that ONNX Runtime starts from it. Runs keep all cores busy, and the event
- * loop must receive and refuse requests without waiting for them. Only Linux has a priority per thread.
- */
-function lowerThreadPriority(): void {
-  try {
-    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
-    setPriority(thread, Math.min(MAX_NICENESS, getPriority(thread) + NICENESS));
-  } catch {
-    // Without a lower priority the service is slower under load and otherwise the same.
-  }
 }
