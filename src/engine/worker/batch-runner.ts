@@ -13,6 +13,8 @@ import { printable } from './value-checks.js';
 export interface RunnableGraph {
   readonly layouts: readonly InputLayout[];
   readonly session: Pick<ProbeSession, 'run'>;
+  /** Whether batches are padded to one of a few shapes. */
+  readonly isPadded?: boolean;
 }
 
 type Conversion = ConvertedSlice | { readonly fault: Fault };
@@ -20,13 +22,13 @@ type Conversion = ConvertedSlice | { readonly fault: Fault };
 /** Checks, assembles and runs. Throws only when the run itself fails. */
 export async function runBatch(
   slices: readonly UnpackedSlice[],
-  { layouts, session }: RunnableGraph,
+  { layouts, session, isPadded = false }: RunnableGraph,
   memory: BatchMemory,
 ): Promise<RunScores> {
   let conversions: readonly Conversion[] = slices.map((slice) => convert(slice, layouts));
   const assemble = (): Feeds | undefined => {
     const converted = conversions.filter(isConverted);
-    return converted.length === 0 ? undefined : assembleBatch(converted, layouts, memory);
+    return converted.length === 0 ? undefined : assembleBatch(converted, layouts, memory, isPadded);
   };
   let feeds = assemble();
   const hasUnchecked = conversions.some((slice) => isConverted(slice) && slice.isAttentionUnchecked);
@@ -39,7 +41,8 @@ export async function runBatch(
     if (!conversions.every(isConverted)) feeds = assemble();
   }
   const scores = feeds ? await session.run(feeds) : new Float32Array();
-  return resultOf(slices, conversions, scores);
+  const samples = conversions.reduce((sum, slice) => sum + (isConverted(slice) ? slice.samples : 0), 0);
+  return resultOf(slices, conversions, isPadded ? scores.subarray(0, samples) : scores, samples);
 }
 
 function convert(slice: UnpackedSlice, layouts: readonly InputLayout[]): Conversion {
@@ -62,10 +65,10 @@ function resultOf(
   slices: readonly UnpackedSlice[],
   conversions: readonly Conversion[],
   scores: Float32Array,
+  expected: number,
 ): RunScores {
   const all: number[] = [];
   const faults: [number, Fault][] = [];
-  const expected = conversions.reduce((sum, slice) => sum + (isConverted(slice) ? slice.samples : 0), 0);
   let start = 0;
   for (const [index, { first, samples }] of slices.entries()) {
     const conversion = conversions[index]!;
