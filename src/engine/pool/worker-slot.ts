@@ -9,7 +9,11 @@
  */
 import { messageOf } from '../../errors.js';
 import type { EngineLog } from '../types.js';
-import { type MeasuredProbe, type WarmUpThread, warmUpProbe } from '../warm-up/warm-up.js';
+import {
+  type MeasuredProbe,
+  type WarmUpThread,
+  warmUpProbe,
+} from '../warm-up/warm-up.js';
 import type { SessionInfo } from '../worker/protocol.js';
 import type { SampleSlice } from '../worker/sample-slice.js';
 import {

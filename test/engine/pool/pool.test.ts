@@ -116,3 +116,4 @@ test('the replacement of a thread holds every probe', async (t) => {
   while (pool.live === 0) await pause(5);
   assert.equal(await runOn(pool.idle(), 1), 3);
 });
+
