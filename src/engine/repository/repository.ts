@@ -152,7 +152,13 @@ export class Repository {
     } catch (error) {
       if (isStart && !(error instanceof ProbeRefusedError)) throw error;
       if (error instanceof ProbePostponedError) folder.tried = undefined;
-      return [this.#refuse(folder.location, messageOf(error))];
+      const { registry, log, observer } = this.#options;
+      const { name, version } = folder.location;
+      const reason = messageOf(error);
+      registry.setRefusal({ name, version }, reason);
+      observer.probeRefused({ name, version, reason });
+      log.error({ name, version, reason }, 'a probe was refused');
+      return [{ name, version, change: 'refused', reason }];
     }
   }
 
@@ -190,15 +196,6 @@ export class Repository {
     if (fallback !== undefined)
       log.warn({ name, version, reason: fallback }, 'CUDA cannot be used; the CPU is');
     return [{ name, version, change: replaced ? 'replaced' : 'loaded' }];
-  }
-
-  #refuse(location: ProbeLocation, reason: string): ProbeChange {
-    const { registry, log, observer } = this.#options;
-    const { name, version } = location;
-    registry.setRefusal(location, reason);
-    observer.probeRefused({ name, version, reason });
-    log.error({ name, version, reason }, 'a probe was refused');
-    return { name, version, change: 'refused', reason };
   }
 
   /** Takes a probe that requests do not find any more out of the workers, when its last request is answered. */

@@ -16,17 +16,14 @@ import {
 /** Consecutive tokens, [first, end). */
 export type TokenSpan = readonly [first: number, end: number];
 
-interface RealTokens {
+/** A slice without faults, apart from attention that may be unchecked. */
+export interface ConvertedSlice {
+  readonly samples: number;
+  readonly tokens: number;
   /** Tokens up to the last real one of any sample; the rest is padding and takes no room in the batch. */
   readonly usedTokens: number;
   /** The spans of real tokens of each sample; undefined when every token of every sample is real. */
   readonly realTokens: readonly (readonly TokenSpan[])[] | undefined;
-}
-
-/** A slice without faults, apart from attention that may be unchecked. */
-export interface ConvertedSlice extends RealTokens {
-  readonly samples: number;
-  readonly tokens: number;
   /** Each input's values in the graph's dtype, in the order of the graph's inputs. */
   readonly values: readonly Uint8Array[];
   /** Set when the attention needs no conversion: the batch as a whole is then checked at less cost. */
@@ -82,7 +79,7 @@ function bytesOf({ bytes }: UnpackedSlice, { byteOffset, byteLength }: SliceTens
 }
 
 /** The spans of real tokens in a mask [samples, tokens]. */
-function findRealTokens(mask: Uint8Array, tokens: number): RealTokens {
+function findRealTokens(mask: Uint8Array, tokens: number): Pick<ConvertedSlice, 'usedTokens' | 'realTokens'> {
   if (!mask.includes(0)) return { usedTokens: tokens, realTokens: undefined };
   const realTokens: TokenSpan[][] = [];
   let usedTokens = 0;

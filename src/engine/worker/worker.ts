@@ -67,7 +67,7 @@ async function execute(command: Command): Promise<ReplyValue> {
 
 async function load({ key, model, inputs, output }: LoadCommand): Promise<SessionInfo> {
   const session = await openSession(model, output, settings);
-  graphs.set(key, { session, layouts: inputs.map(layoutOf) });
+  graphs.set(key, { session, layouts: inputs.map(layoutOf), isPadded: session.info.provider === 'cuda' });
   return session.info;
 }
 

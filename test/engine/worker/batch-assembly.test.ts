@@ -1,15 +1,19 @@
 /** Slices are converted and assembled into a batch: where each value goes, what is padded and what is zero. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
 import { type Feeds, assembleBatch } from '../../../src/engine/worker/batch-assembly.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
+import { runBatch } from '../../../src/engine/worker/batch-runner.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
 import type { ManifestInput } from '../../../src/probe/manifest.js';
 import { type ConvertedSlice, convertSlice } from '../../../src/engine/worker/convert-slice.js';
 import { type UnpackedSlice, packSlices, unpackSlices } from '../../../src/engine/worker/packing.js';
+import { openSession } from '../../../src/engine/worker/session.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { TensorData } from '../../../clients/typescript/src/safetensors.js';
 import { tinyInputs } from '../../support/onnx.js';
@@ -39,10 +43,14 @@ function converted(
 }
 
 /** Assembles in memory that holds other data, as after earlier runs. */
-function feedsOf(slices: readonly ConvertedSlice[], inputs: readonly ManifestInput[] = INPUTS): Feeds {
+function feedsOf(
+  slices: readonly ConvertedSlice[],
+  inputs: readonly ManifestInput[] = INPUTS,
+  isPadded = false,
+): Feeds {
   const memory = new BatchMemory();
   new Uint8Array(memory.reserve(1)).fill(0xff);
-  return assembleBatch(slices, inputs.map(layoutOf), memory);
+  return assembleBatch(slices, inputs.map(layoutOf), memory, isPadded);
 }
 
 test('batches are assembled in the same memory, which grows when needed', () => {
@@ -161,4 +169,57 @@ test('each real value of any slices is in its place', () => {
       assert.deepEqual([...(batch?.data ?? [])], expected);
     }),
   );
+});
+
+test('for CUDA, samples are padded to a power of two and tokens to a multiple of 16, with zeros', () => {
+  const inputs: ManifestInput[] = [
+    ...INPUTS,
+    { name: 'token_ids', dtype: 'I64', shape: ['batch', 'tokens'] },
+  ];
+  const tensors = tensorsOf(randomSamples(SIZE, 2, 3), 'F32');
+  const ids = BigInt64Array.of(1n, 2n, 3n, 4n, 5n, 6n);
+  const slice = converted({ ...tensors, token_ids: { dtype: 'I64', shape: [3, 2], data: ids } }, inputs);
+  const plain = feedsOf([slice], inputs);
+  const feeds = feedsOf([slice], inputs, true);
+  assert.deepEqual(feeds['attention']?.dims, [4, 2, 16, 1, 2]);
+  const values = Array.from(feeds['attention']?.data as Float32Array);
+  const expected = Array.from(plain['attention']?.data as Float32Array);
+  for (let map = 0; map < 6; map += 1) {
+    const padding = Array.from({ length: 28 }, () => 0);
+    assert.deepEqual(values.slice(map * 32, (map + 1) * 32), [
+      ...expected.slice(map * 4, (map + 1) * 4),
+      ...padding,
+    ]);
+  }
+  assert.deepEqual(new Set(values.slice(6 * 32)), new Set([0]));
+  assert.deepEqual(feeds['token_ids']?.dims, [4, 16]);
+  assert.deepEqual(Array.from(feeds['token_ids']?.data as BigInt64Array).slice(32, 35), [5n, 6n, 0n]);
+  assert.deepEqual(feeds['timestep']?.dims, [4]);
+  assert.equal(feeds['timestep']?.data[3], 0);
+});
+
+test('the shipped probe gives the same scores with the padding', async (t) => {
+  process.env['ORT_DISABLE_TELEMETRY'] = '1';
+  const folder = path.join('models', 'pictogram', '1');
+  const { inputs } = JSON.parse(readFileSync(path.join(folder, 'probe.json'), 'utf8')) as {
+    inputs: ManifestInput[];
+  };
+  const session = await openSession(readFileSync(path.join(folder, 'model.onnx')), 'score', {
+    device: 'cpu',
+    intraOpThreads: 1,
+  });
+  t.after(() => session.release());
+  const samples = randomSamples({ layers: 9, height: 16, width: 16 }, 13, 3);
+  const slices = [unpacked(tensorsOf(samples, 'F16'), inputs)];
+  const layouts = inputs.map(layoutOf);
+  const plain = await runBatch(slices, { layouts, session }, new BatchMemory());
+  const withPadding = await runBatch(slices, { layouts, session, isPadded: true }, new BatchMemory());
+  assert.deepEqual([plain.faults, withPadding.faults], [[], []]);
+  assert.equal(withPadding.scores.length, 3);
+  // The rounding of half precision depends on the shape.
+  for (const [index, score] of plain.scores.entries())
+    assert.ok(
+      Math.abs(score - (withPadding.scores[index] ?? NaN)) < 0.01,
+      `${score} ${withPadding.scores[index]}`,
+    );
 });
