@@ -13,7 +13,7 @@ import type { Engine, EngineOptions } from './types.js';
 
 export type * from './types.js';
 
-/** The limit of a run in the test of a probe, whose runs are cold. */
+/** The least limit of a run in a warm-up, whose runs are cold. */
 const WARM_UP_TIMEOUT_MS = 10_000;
 const WORKER_URL = new URL('worker/worker.js', import.meta.url);
 /** A run gains little from more threads than this. See docs/adr/0001-few-wide-sessions.md. */
@@ -35,15 +35,18 @@ export async function createEngine(
   const intraOpThreads = options.intraOpThreads ?? Math.max(1, Math.floor(cores / workers));
   const workerUrl = options.workerUrl ?? WORKER_URL;
   const worker = { device: options.device, intraOpThreads };
+  const warmUpTimeoutMs = Math.max(
+    options.inferenceTimeoutMs ?? 0,
+    options.warmUpTimeoutMs ?? WARM_UP_TIMEOUT_MS,
+  );
   const registry = new ProbeRegistry(options.defaultModel);
   const requestQueue = new RequestQueue(options);
   const pool = new WorkerPool({
     workerUrl,
     settings: worker,
-    maxBatchSamples: options.maxBatchSamples,
     clock: options.clock,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
-    warmUpTimeoutMs: options.warmUpTimeoutMs,
+    warmUpTimeoutMs,
     log,
     onIdle: () => batcher.startRuns(),
     onDown: () => {
@@ -64,7 +67,7 @@ export async function createEngine(
     workerUrl,
     worker,
     maxBatchSamples: options.maxBatchSamples,
-    runLimitMs: Math.max(options.inferenceTimeoutMs ?? 0, options.warmUpTimeoutMs ?? WARM_UP_TIMEOUT_MS),
+    runLimitMs: warmUpTimeoutMs,
     proofTimeoutMs: options.proofTimeoutMs ?? Infinity,
     proofMemoryBytes: options.proofMemoryBytes ?? Infinity,
     clock: options.clock,

@@ -9,8 +9,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
-import { ProbePostponedError, ProbeRefusedError, readProbeFolder } from '../../probe/folder.js';
+import { readProbeFolder } from '../../probe/folder.js';
 import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
+import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { ProbeTest } from '../proof/prover.js';
 import type { EngineLog, EngineObserver, ProbeChange } from '../types.js';
@@ -173,7 +174,7 @@ export class Repository {
     }
     this.#lastKey += 1;
     const key = this.#lastKey;
-    const plan = await prover.prove(location, manifestSha256);
+    const plan = await prover.prove(files);
     const { provider, fallback } = await pool.install({ key, files, plan });
     const probe = { key, name, version, provider, sha256, manifestSha256, manifest, plan };
     const replaced = registry.add({ ...probe, ...(fallback !== undefined && { fallback }) });

@@ -4,8 +4,8 @@ import { type Feeds, assembleBatch } from './batch-assembly.js';
 import type { BatchMemory } from './batch-memory.js';
 import { type ConvertedSlice, attentionFault, convertSlice } from './convert-slice.js';
 import type { InputLayout } from './input-layout.js';
-import type { UnpackedSlice } from './packing.js';
-import type { Fault, RunScores } from './protocol.js';
+import type { Fault, SliceResult } from './protocol.js';
+import type { SampleSlice } from './sample-slice.js';
 import type { ProbeSession } from './session.js';
 import { printable } from './value-checks.js';
 
@@ -17,12 +17,12 @@ export interface RunnableGraph {
   readonly isPadded?: boolean;
 }
 
-/** Checks, assembles and runs. Throws only when the run itself fails. */
+/** Checks, assembles and runs; returns one result per slice, in order. Throws only when the run itself fails. */
 export async function runBatch(
-  slices: readonly UnpackedSlice[],
+  slices: readonly SampleSlice[],
   { layouts, session, isPadded = false }: RunnableGraph,
   memory: BatchMemory,
-): Promise<RunScores> {
+): Promise<SliceResult[]> {
   // By the index of the slice, as are the faults.
   const converted = new Map<number, ConvertedSlice>();
   const faults = new Map<number, Fault>();
@@ -47,11 +47,21 @@ export async function runBatch(
   }
   const scores = feeds ? await session.run(feeds) : new Float32Array();
   const samples = [...converted.values()].reduce((sum, slice) => sum + slice.samples, 0);
-  return resultOf(slices, faults, isPadded ? scores.subarray(0, samples) : scores, samples);
+  const realScores = isPadded ? scores.subarray(0, samples) : scores;
+  let start = 0;
+  return slices.map((slice, index) => {
+    const fault = faults.get(index);
+    if (fault) return { fault };
+    if (realScores.length !== samples) return { fault: wrongCount(realScores.length, samples) };
+    const own = realScores.subarray(start, start + slice.samples);
+    start += slice.samples;
+    // Plain numbers, since a short list is cloned faster than a typed array.
+    return scoreFault(own, slice.first) ?? { scores: [...own] };
+  });
 }
 
 function convert(
-  slice: UnpackedSlice,
+  slice: SampleSlice,
   layouts: readonly InputLayout[],
 ): ConvertedSlice | { readonly fault: Fault } {
   try {
@@ -62,42 +72,15 @@ function convert(
   }
 }
 
-function resultOf(
-  slices: readonly UnpackedSlice[],
-  faults: ReadonlyMap<number, Fault>,
-  scores: Float32Array,
-  expected: number,
-): RunScores {
-  const all: number[] = [];
-  const allFaults: [number, Fault][] = [];
-  let start = 0;
-  for (const [index, { first, samples }] of slices.entries()) {
-    const own = faults.has(index) ? 0 : samples;
-    const fault = faults.get(index) ?? scoreFault(scores, { start, end: start + own, first, expected });
-    if (fault) allFaults.push([index, fault]);
-    for (let sample = 0; sample < samples; sample += 1) all.push(fault ? 0 : scores[start + sample]!);
-    start += own;
-  }
-  return { scores: all, faults: allFaults };
+function wrongCount(received: number, expected: number): Fault {
+  return { code: 'internal', detail: `The probe returned ${received} scores for ${expected} samples.` };
 }
 
 /** A score that is not finite is a failure of the probe and never a low score. */
-function scoreFault(
-  scores: Float32Array,
-  { start, end, first, expected }: { start: number; end: number; first: number; expected: number },
-): Fault | undefined {
-  if (scores.length !== expected) {
-    return {
-      code: 'internal',
-      detail: `The probe returned ${scores.length} scores for ${expected} samples.`,
-    };
-  }
-  const index = scores.subarray(start, end).findIndex((score) => !Number.isFinite(score));
+function scoreFault(scores: Float32Array, first: number): { readonly fault: Fault } | undefined {
+  const index = scores.findIndex((score) => !Number.isFinite(score));
   if (index === -1) return undefined;
-  const received = printable(scores[start + index]!);
-  return {
-    code: 'internal',
-    detail: `The probe’s score of sample ${first + index} is ${received}, which is not a finite number.`,
-    received,
-  };
+  const received = printable(scores[index]!);
+  const detail = `The probe’s score of sample ${first + index} is ${received}, which is not a finite number.`;
+  return { fault: { code: 'internal', detail, received } };
 }

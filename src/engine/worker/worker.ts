@@ -8,15 +8,12 @@ import { messageOf } from '../../errors.js';
 import { BatchMemory } from './batch-memory.js';
 import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';
-import { unpackSlices } from './packing.js';
 import type {
   Command,
-  CommandMessage,
   LoadCommand,
-  ReplyMessage,
-  ReplyValue,
+  Reply,
   RunCommand,
-  RunReply,
+  RunResult,
   SessionInfo,
   WorkerSettings,
 } from './protocol.js';
@@ -35,22 +32,23 @@ const memory = new BatchMemory();
 
 // One command at a time: a session's run yields to the event loop before it blocks, and the next command must wait.
 let lastCommand = Promise.resolve();
-port.on('message', (message: CommandMessage) => {
-  lastCommand = lastCommand.then(() => answer(message));
+port.on('message', (command: Command) => {
+  lastCommand = lastCommand.then(() => answer(command));
 });
 
-async function answer({ id, command }: CommandMessage): Promise<void> {
-  try {
-    const value = await execute(command);
-    if (command.kind === 'close') port.close();
-    else send({ id, value });
-  } catch (error) {
-    const isDeviceUnavailable = error instanceof DeviceUnavailableError;
-    send({ id, error: messageOf(error), isDeviceUnavailable });
-  }
+async function answer(command: Command): Promise<void> {
+  const reply = await execute(command).then(
+    (value): Reply => ({ value }),
+    (error: unknown): Reply => ({
+      error: messageOf(error),
+      isDeviceUnavailable: error instanceof DeviceUnavailableError,
+    }),
+  );
+  if (command.kind === 'close') port.close();
+  else port.postMessage(reply);
 }
 
-async function execute(command: Command): Promise<ReplyValue> {
+async function execute(command: Command): Promise<SessionInfo | RunResult | undefined> {
   switch (command.kind) {
     case 'load':
       return load(command);
@@ -71,20 +69,16 @@ async function load({ key, model, inputs, output }: LoadCommand): Promise<Sessio
   return session.info;
 }
 
-async function run(command: RunCommand): Promise<RunReply> {
+async function run({ key, slices }: RunCommand): Promise<RunResult> {
   const start = performance.now();
-  const graph = graphs.get(command.key);
-  if (!graph) throw new Error(`no probe is loaded under ${command.key}`);
-  const { scores, faults } = await runBatch(unpackSlices(command, graph.layouts), graph, memory);
-  return { scores, faults, ms: performance.now() - start };
+  const graph = graphs.get(key);
+  if (!graph) throw new Error(`no probe is loaded under ${key}`);
+  const results = await runBatch(slices, graph, memory);
+  return { results, ms: performance.now() - start };
 }
 
 async function unload(key: number): Promise<void> {
   const graph = graphs.get(key);
   graphs.delete(key);
   await graph?.session.release();
-}
-
-function send(reply: ReplyMessage): void {
-  port.postMessage(reply);
 }

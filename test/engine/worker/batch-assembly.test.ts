@@ -12,9 +12,8 @@ import { runBatch } from '../../../src/engine/worker/batch-runner.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
 import type { ManifestInput } from '../../../src/probe/manifest.js';
 import { type ConvertedSlice, convertSlice } from '../../../src/engine/worker/convert-slice.js';
-import { type UnpackedSlice, packSlices, unpackSlices } from '../../../src/engine/worker/packing.js';
 import { openSession } from '../../../src/engine/worker/session.js';
-import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
+import { type SampleSlice, sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { TensorData } from '../../../clients/typescript/src/safetensors.js';
 import { tinyInputs } from '../../support/onnx.js';
 import { decodedBody, padded, randomSamples, tensorsOf } from '../../support/samples.js';
@@ -23,21 +22,15 @@ const SIZE = { layers: 2, height: 1, width: 2 };
 const INPUTS = tinyInputs(SIZE.layers, SIZE.height, SIZE.width, 'F32');
 
 /** A slice as the worker receives it. */
-function unpacked(
-  tensors: Record<string, TensorData>,
-  inputs: readonly ManifestInput[] = INPUTS,
-): UnpackedSlice {
-  const layouts = inputs.map(layoutOf);
-  const [slice] = unpackSlices(packSlices([sliceOf(decodedBody(tensors))], layouts), layouts);
-  assert.ok(slice);
-  return slice;
+function asReceived(tensors: Record<string, TensorData>): SampleSlice {
+  return structuredClone(sliceOf(decodedBody(tensors)));
 }
 
 function converted(
   tensors: Record<string, TensorData>,
   inputs: readonly ManifestInput[] = INPUTS,
 ): ConvertedSlice {
-  const slice = convertSlice(unpacked(tensors, inputs), inputs.map(layoutOf));
+  const slice = convertSlice(asReceived(tensors), inputs.map(layoutOf));
   assert.ok('values' in slice, JSON.stringify(slice));
   return slice;
 }
@@ -123,7 +116,7 @@ test('a signal that is not finite, also as F16, is rejected by its name', () => 
     [70_000, 70_000],
   ] as const) {
     const preview: TensorData = { dtype: 'F32', shape: [2, 2], data: Float32Array.of(0, 0, 0, value) };
-    const slice = convertSlice(unpacked({ ...tensors, preview }, inputs), inputs.map(layoutOf));
+    const slice = convertSlice(asReceived({ ...tensors, preview }), inputs.map(layoutOf));
     assert.ok('fault' in slice);
     assert.deepEqual(slice.fault, {
       code: 'value_not_finite',
@@ -137,7 +130,7 @@ test('a signal that is not finite, also as F16, is rejected by its name', () => 
 
 test('a timestep that is not finite is rejected', () => {
   const samples = randomSamples(SIZE, 1, 1).map((sample) => ({ ...sample, timestep: NaN }));
-  const slice = convertSlice(unpacked(tensorsOf(samples)), INPUTS.map(layoutOf));
+  const slice = convertSlice(asReceived(tensorsOf(samples)), INPUTS.map(layoutOf));
   assert.ok('fault' in slice);
   assert.equal(slice.fault.code, 'value_not_finite');
   assert.equal(slice.fault.field, 'timestep');
@@ -198,6 +191,33 @@ test('for CUDA, samples are padded to a power of two and tokens to a multiple of
   assert.equal(feeds['timestep']?.data[3], 0);
 });
 
+test('a slice that the graph does not take is a fault of this slice alone', async () => {
+  const tensors = tensorsOf(randomSamples(SIZE, 3, 2), 'F32');
+  const ids = (dtype: 'BOOL' | 'I64', data: ArrayBufferView): TensorData => ({ dtype, shape: [2], data });
+  const good = { ...tensors, ids: ids('I64', BigInt64Array.of(0n, 1n)) };
+  const slices = [
+    good,
+    tensors,
+    { ...good, ids: ids('BOOL', Uint8Array.of(0, 1)) },
+    { ...good, timestep: { ...good['timestep']!, shape: [2, 2], data: new Float32Array(4) } },
+    good,
+  ].map(asReceived);
+  const inputs: ManifestInput[] = [...INPUTS, { name: 'ids', dtype: 'I64', shape: ['batch'] }];
+  const layouts = inputs.map(layoutOf);
+  const session = { run: async (): Promise<Float32Array> => Float32Array.of(1, 2, 3, 4) };
+  const results = await runBatch(slices, { layouts, session }, new BatchMemory());
+  const refused = (reason: string): object => ({
+    fault: { code: 'internal', detail: `The request could not be put into a batch: ${reason}` },
+  });
+  assert.deepEqual(results, [
+    { scores: [1, 2] },
+    refused('the request has no tensor ids'),
+    refused('ids must be I64'),
+    refused("the tensor timestep does not have the probe's shape"),
+    { scores: [3, 4] },
+  ]);
+});
+
 test('the shipped probe gives the same scores with the padding', async (t) => {
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
   const folder = path.join('models', 'pictogram', '1');
@@ -210,11 +230,11 @@ test('the shipped probe gives the same scores with the padding', async (t) => {
   });
   t.after(() => session.release());
   const samples = randomSamples({ layers: 9, height: 16, width: 16 }, 13, 3);
-  const slices = [unpacked(tensorsOf(samples, 'F16'), inputs)];
+  const slices = [asReceived(tensorsOf(samples, 'F16'))];
   const layouts = inputs.map(layoutOf);
-  const plain = await runBatch(slices, { layouts, session }, new BatchMemory());
-  const withPadding = await runBatch(slices, { layouts, session, isPadded: true }, new BatchMemory());
-  assert.deepEqual([plain.faults, withPadding.faults], [[], []]);
+  const [plain] = await runBatch(slices, { layouts, session }, new BatchMemory());
+  const [withPadding] = await runBatch(slices, { layouts, session, isPadded: true }, new BatchMemory());
+  assert.ok(plain && 'scores' in plain && withPadding && 'scores' in withPadding);
   assert.equal(withPadding.scores.length, 3);
   // The rounding of half precision depends on the shape.
   for (const [index, score] of plain.scores.entries())
