@@ -21,7 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/probe',
     'src/engine/types.ts',
   ],
-  'src/engine/warm-up': ['src/errors.ts', 'src/probe', 'src/engine/worker'],
+  'src/engine/warm-up': ['src/probe', 'src/engine/worker'],
   'src/engine/pool': [
     'src/errors.ts',
     'src/running-clock.ts',
@@ -58,7 +58,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/engine': [
     'src/errors.ts',
-    'src/wire',
     'src/engine/types.ts',
     'src/engine/pool',
     'src/engine/proof',

@@ -2,7 +2,6 @@
 import { availableParallelism } from 'node:os';
 
 import { messageOf, problem } from '../errors.js';
-import type { DecodedBody } from '../wire/tensor.js';
 import { Batcher } from './batching/batcher.js';
 import { RequestQueue } from './batching/queue.js';
 import { ScoreRequest } from './batching/score-request.js';
@@ -10,23 +9,11 @@ import { WorkerPool } from './pool/pool.js';
 import { type ProbeTest, Prover, type ProverOptions } from './proof/prover.js';
 import { ProbeRegistry } from './repository/registry.js';
 import { Repository } from './repository/repository.js';
-import type {
-  Engine,
-  EngineOptions,
-  EngineResult,
-  ExpectedRequest,
-  ProbeChange,
-  ProbeStatus,
-  QueueDepth,
-  QueueRefusal,
-  Readiness,
-  ScoreOptions,
-  ServedProbe,
-} from './types.js';
+import type { Engine, EngineOptions } from './types.js';
 
 export type * from './types.js';
 
-/** The limit of a run in the test of a probe, whose runs are cold. */
+/** The least limit of a run in a warm-up, whose runs are cold. */
 const WARM_UP_TIMEOUT_MS = 10_000;
 const WORKER_URL = new URL('worker/worker.js', import.meta.url);
 /** A run gains little from more threads than this. See docs/adr/0001-few-wide-sessions.md. */
@@ -48,15 +35,18 @@ export async function createEngine(
   const intraOpThreads = options.intraOpThreads ?? Math.max(1, Math.floor(cores / workers));
   const workerUrl = options.workerUrl ?? WORKER_URL;
   const worker = { device: options.device, intraOpThreads };
+  const warmUpTimeoutMs = Math.max(
+    options.inferenceTimeoutMs ?? 0,
+    options.warmUpTimeoutMs ?? WARM_UP_TIMEOUT_MS,
+  );
   const registry = new ProbeRegistry(options.defaultModel);
   const requestQueue = new RequestQueue(options);
   const pool = new WorkerPool({
     workerUrl,
     settings: worker,
-    maxBatchSamples: options.maxBatchSamples,
     clock: options.clock,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
-    warmUpTimeoutMs: options.warmUpTimeoutMs,
+    warmUpTimeoutMs,
     log,
     onIdle: () => batcher.startRuns(),
     onDown: () => {
@@ -77,7 +67,7 @@ export async function createEngine(
     workerUrl,
     worker,
     maxBatchSamples: options.maxBatchSamples,
-    runLimitMs: Math.max(options.inferenceTimeoutMs ?? 0, options.warmUpTimeoutMs ?? WARM_UP_TIMEOUT_MS),
+    runLimitMs: warmUpTimeoutMs,
     proofTimeoutMs: options.proofTimeoutMs ?? Infinity,
     proofMemoryBytes: options.proofMemoryBytes ?? Infinity,
     clock: options.clock,
@@ -97,91 +87,51 @@ export async function createEngine(
     throw error;
   }
   if (modelsPollMs > 0) void repository.poll(modelsPollMs);
-  return new RunningEngine({ registry, requestQueue, pool, batcher, repository });
-}
 
-interface EngineComponents {
-  readonly registry: ProbeRegistry;
-  readonly requestQueue: RequestQueue;
-  readonly pool: WorkerPool;
-  readonly batcher: Batcher;
-  readonly repository: Repository;
-}
-
-class RunningEngine implements Engine {
-  readonly #components: EngineComponents;
-  #closing: Promise<number> | undefined;
-
-  constructor(components: EngineComponents) {
-    this.#components = components;
-  }
-
-  probes(): ProbeStatus[] {
-    return this.#components.registry.list();
-  }
-
-  resolve(reference: string | undefined): ServedProbe {
-    return this.#components.registry.resolve(reference);
-  }
-
-  async score(probe: ServedProbe, body: DecodedBody, options: ScoreOptions = {}): Promise<EngineResult> {
-    if (this.#closing) throw unready('it is shutting down');
-    const { pool, registry, batcher } = this.#components;
-    if (pool.live === 0) throw unready('no worker can take work');
-    const loaded = registry.loaded(probe);
-    if (!loaded) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
-    const request = new ScoreRequest(loaded, body, options);
-    batcher.submit(request, options.signal);
-    return request.answer;
-  }
-
-  readiness(): Readiness {
-    const reason = this.#reasonNotReady();
-    return reason === undefined ? { ready: true } : { ready: false, reason };
-  }
-
-  predictedLatencyMs(request: ExpectedRequest): number {
-    const { batcher, registry } = this.#components;
-    return batcher.predictedLatencyMs(request, request.probe && registry.loaded(request.probe)?.key);
-  }
-
-  queueRefusal(tenant: string, samples: number, bytes: number): QueueRefusal | undefined {
-    return this.#components.requestQueue.refusal(tenant, samples, bytes);
-  }
-
-  queueDepth(): QueueDepth {
-    return this.#components.requestQueue.depth();
-  }
-
-  async reload(): Promise<ProbeChange[]> {
-    if (this.#closing) throw unready('it is shutting down');
-    try {
-      return await this.#components.repository.reload();
-    } catch (error) {
-      throw problem('unready', `The model repository cannot be read: ${messageOf(error)}.`, { cause: error });
-    }
-  }
-
-  close(): Promise<number> {
-    this.#closing ??= this.#drain();
-    return this.#closing;
-  }
-
-  async #drain(): Promise<number> {
-    const { batcher, repository, pool } = this.#components;
+  let closing: Promise<number> | undefined;
+  const drain = async (): Promise<number> => {
     const scanEnded = repository.close();
     await batcher.untilIdle();
     await scanEnded;
     await pool.close();
     return pool.hung;
-  }
-
-  #reasonNotReady(): string | undefined {
-    const { pool, registry } = this.#components;
-    if (this.#closing) return 'shutting down';
-    if (pool.live === 0) return 'no worker can take work';
-    return registry.whyUnready();
-  }
+  };
+  const whyUnready = (): string | undefined => {
+    if (closing) return 'shutting down';
+    return pool.live === 0 ? 'no worker can take work' : registry.whyUnready();
+  };
+  return {
+    probes: () => registry.list(),
+    resolve: (reference) => registry.resolve(reference),
+    score: async (probe, body, scoreOptions = {}) => {
+      if (closing) throw unready('it is shutting down');
+      if (pool.live === 0) throw unready('no worker can take work');
+      const loaded = registry.loaded(probe);
+      if (!loaded) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
+      const request = new ScoreRequest(loaded, body, scoreOptions);
+      batcher.submit(request, scoreOptions.signal);
+      return request.answer;
+    },
+    readiness: () => {
+      const reason = whyUnready();
+      return reason === undefined ? { ready: true } : { ready: false, reason };
+    },
+    predictedLatencyMs: (request) =>
+      batcher.predictedLatencyMs(request, request.probe && registry.loaded(request.probe)?.key),
+    queueRefusal: (tenant, samples, bytes) => requestQueue.refusal(tenant, samples, bytes),
+    queueDepth: () => requestQueue.depth(),
+    reload: async () => {
+      if (closing) throw unready('it is shutting down');
+      try {
+        return await repository.reload();
+      } catch (error) {
+        throw problem('unready', `The model repository cannot be read: ${messageOf(error)}.`, {
+          cause: error,
+        });
+      }
+    },
+    close: () => (closing ??= drain()),
+  };
 }
 
 function unready(reason: string): Error {

@@ -17,18 +17,11 @@ import { checkTensors } from './check-request.js';
 import type { ProbeLocation } from './locations.js';
 import { MODEL_FILE, manifestContradictions } from './manifest-rules.js';
 import { type Manifest, manifestSchema } from './manifest.js';
+import { ProbeRefusedError } from './refused.js';
 
 const MANIFEST_FILE = 'probe.json';
 const HASH_CHUNK_BYTES = 1_048_576;
 const MAX_REASONS = 5;
-
-/** A probe that must not serve. The message says what is wrong with it, and in which file or field. */
-export class ProbeRefusedError extends Error {
-  override readonly name = 'ProbeRefusedError';
-}
-
-/** A probe that could not be loaded for a reason that does not lie in its files: it is worth another try. */
-export class ProbePostponedError extends ProbeRefusedError {}
 
 /** A probe whose files have the hashes that its manifest gives. `model` holds the very bytes that were hashed. */
 export interface ProbeFiles {

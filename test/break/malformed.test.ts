@@ -9,7 +9,6 @@ import { locateRequest } from '../../src/probe/decision-point.js';
 import { BatchMemory } from '../../src/engine/worker/batch-memory.js';
 import { type RunnableGraph, runBatch } from '../../src/engine/worker/batch-runner.js';
 import { layoutOf } from '../../src/engine/worker/input-layout.js';
-import { packSlices, unpackSlices } from '../../src/engine/worker/packing.js';
 import { problemOf } from '../../src/engine/worker/protocol.js';
 import { sliceOf } from '../../src/engine/worker/sample-slice.js';
 import { ProblemError } from '../../src/errors.js';
@@ -38,9 +37,8 @@ async function check(body: Buffer): Promise<void> {
   const decoded = decodeSafetensors(new Uint8Array(body).buffer);
   const { timesteps } = checkTensors(decoded, manifest, LIMITS.maxSamplesPerRequest);
   locateRequest(manifest, timesteps, { step: undefined, totalSteps: undefined });
-  const parts = unpackSlices(packSlices([sliceOf(decoded)], layouts), layouts);
-  const { faults } = await runBatch(parts, { layouts, session }, memory);
-  for (const [, fault] of faults) throw problemOf(fault);
+  const [result] = await runBatch([sliceOf(decoded)], { layouts, session }, memory);
+  if (result && 'fault' in result) throw problemOf(result.fault);
 }
 
 test(`${CHECKED} malformed bodies of every kind are all refused as the client’s mistake`, async () => {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { captureId } from '../../src/probe/capture-id.js';
 import { parseManifest } from '../../src/probe/folder.js';
 import { type Manifest } from '../../src/probe/manifest.js';
-import { ProbeRefusedError } from '../../src/probe/folder.js';
+import { ProbeRefusedError } from '../../src/probe/refused.js';
 import { tinyInputs } from '../support/onnx.js';
 import { TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
 import { randomSamples } from '../support/samples.js';

@@ -3,9 +3,9 @@ import type { TestContext } from 'node:test';
 
 import { createEngine } from '../../src/engine/engine.js';
 import { type ProbeTest, Prover, type ProverOptions } from '../../src/engine/proof/prover.js';
-import { measureProbe } from '../../src/engine/warm-up/warm-up.js';
-import { WorkerDiedError, WorkerThread } from '../../src/engine/worker/worker-thread.js';
-import { ProbeRefusedError, readProbeFolder } from '../../src/probe/folder.js';
+import { planBatches } from '../../src/engine/warm-up/batch-plan.js';
+import { measuredTokens, measureProbe } from '../../src/engine/warm-up/warm-up.js';
+import { WorkerThread } from '../../src/engine/worker/worker-thread.js';
 import { RunningClock } from '../../src/running-clock.js';
 import type { Engine, EngineLog, EngineObserver, EngineOptions, SkipReason } from '../../src/engine/types.js';
 
@@ -62,16 +62,15 @@ export async function startEngine(
 }
 
 /** Tests probes in a thread of this process, which starts sooner than another process. */
-export function threadProver({ workerUrl, worker, clock, ...settings }: ProverOptions): ProbeTest {
+export function threadProver(options: ProverOptions): ProbeTest {
+  const { workerUrl, worker, clock, maxBatchSamples } = options;
   return {
-    prove: async (location) => {
+    prove: async (files) => {
       const thread = new WorkerThread(workerUrl, worker, clock);
+      const probe = { key: 1, files };
       try {
-        const files = await readProbeFolder(location);
-        return (await measureProbe(thread, { key: 1, files }, settings.maxBatchSamples)).plan;
-      } catch (error) {
-        if (!(error instanceof WorkerDiedError)) throw error;
-        throw new ProbeRefusedError(`the worker thread died while loading it: ${error.message}`);
+        const measurements = await measureProbe({ thread, runLimitMs: Infinity }, probe, maxBatchSamples);
+        return planBatches(measurements, measuredTokens(files), maxBatchSamples);
       } finally {
         await thread.close();
       }

@@ -4,23 +4,16 @@
  */
 import { parentPort } from 'node:worker_threads';
 
-import { type InputLayout, layoutOf } from '../../src/engine/worker/input-layout.js';
-import type { CommandMessage } from '../../src/engine/worker/protocol.js';
-import { unpackSlices } from '../../src/engine/worker/packing.js';
+import type { Command } from '../../src/engine/worker/protocol.js';
 // oxlint-disable-next-line import/no-unassigned-import -- the module is the thread's whole program
 import '../../src/engine/worker/worker.js';
 
 const FATAL_TIMESTEP = 779.25;
 
-const layouts = new Map<number, readonly InputLayout[]>();
-
-parentPort?.on('message', ({ command }: CommandMessage) => {
-  if (command.kind === 'load') layouts.set(command.key, command.inputs.map(layoutOf));
+parentPort?.on('message', (command: Command) => {
   if (command.kind !== 'run') return;
-  const inputs = layouts.get(command.key) ?? [];
-  const index = inputs.findIndex(({ input }) => input.name === 'timestep');
-  const isFatal = unpackSlices(command, inputs).some(({ bytes, tensors }) => {
-    const offset = tensors[index]?.byteOffset ?? 0;
+  const isFatal = command.slices.some(({ bytes, tensors }) => {
+    const offset = tensors.get('timestep')?.byteOffset ?? 0;
     return new DataView(bytes).getFloat32(offset, true) === FATAL_TIMESTEP;
   });
   if (isFatal) throw new Error('the fatal timestep');

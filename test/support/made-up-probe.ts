@@ -1,7 +1,6 @@
 /** Makes loaded probes and requests for tests that need no worker. The costs of the probes are round numbers. */
-import type { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
+import { type BatchPlan, CostModel } from '../../src/engine/warm-up/batch-plan.js';
 import type { LoadedProbe } from '../../src/engine/repository/registry.js';
-import { CostModel } from '../../src/engine/warm-up/cost-model.js';
 import type { ScoreOptions } from '../../src/engine/types.js';
 import { ScoreRequest } from '../../src/engine/batching/score-request.js';
 import { tinyInputs } from './onnx.js';

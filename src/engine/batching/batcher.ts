@@ -4,10 +4,11 @@
  */
 import { messageOf, problem } from '../../errors.js';
 import type { WorkerPool } from '../pool/pool.js';
-import type { WorkerSlot } from '../pool/worker-slot.js';
+import type { PooledWorker } from '../pool/pooled-worker.js';
 import type { EngineObserver, EngineOptions, ExpectedRequest, SkipReason } from '../types.js';
 import { samplesThatFit } from '../warm-up/batch-plan.js';
-import { type RunResult, RunTimeoutError, WorkerDiedError } from '../worker/worker-thread.js';
+import type { RunResult } from '../worker/protocol.js';
+import { RunTimeoutError, WorkerDiedError } from '../worker/worker-thread.js';
 import { LatencyPredictor } from './latency-predictor.js';
 import { type Batch, queueProblem, type RequestQueue } from './queue.js';
 import type { RunTimes, ScoreRequest } from './score-request.js';
@@ -127,7 +128,7 @@ export class Batcher {
     else setImmediate(start);
   }
 
-  async #run(slot: WorkerSlot, batch: Batch): Promise<void> {
+  async #run(slot: PooledWorker, batch: Batch): Promise<void> {
     const startedAt = performance.now();
     const endTracking = this.#predictor.trackRun(batch);
     try {

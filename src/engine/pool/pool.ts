@@ -1,44 +1,65 @@
-/** The worker threads of the engine; each holds every probe. */
-import { messageOf } from '../../errors.js';
-import { ProbePostponedError, ProbeRefusedError } from '../../probe/folder.js';
-import type { RunningClock } from '../../running-clock.js';
-import type { MeasuredProbe } from '../warm-up/warm-up.js';
-import type { SessionInfo, WorkerSettings } from '../worker/protocol.js';
-import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
-import { WorkerSlot, type WorkerSlotOptions } from './worker-slot.js';
+/** The worker threads of the engine. Each holds every probe, and one that is lost is replaced after a pause. */
+import { setTimeout as delay } from 'node:timers/promises';
 
+import { messageOf } from '../../errors.js';
+import { ProbePostponedError } from '../../probe/refused.js';
+import type { RunningClock } from '../../running-clock.js';
+import type { EngineLog } from '../types.js';
+import { type MeasuredProbe, warmUpProbe } from '../warm-up/warm-up.js';
+import type { SessionInfo, WorkerSettings } from '../worker/protocol.js';
+import { RunTimeoutError, WorkerThread } from '../worker/worker-thread.js';
+import { PooledWorker } from './pooled-worker.js';
+
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 10_000;
 /** More threads that hang would leave too little of the cores and the memory. */
 const MAX_HUNG = 1;
 
-export interface WorkerPoolOptions extends Omit<WorkerSlotOptions, 'makeThread' | 'probes' | 'onHang'> {
+export interface WorkerPoolOptions {
   readonly workerUrl: URL;
   readonly settings: WorkerSettings;
   readonly clock: RunningClock;
+  /** See EngineOptions. */
+  readonly inferenceTimeoutMs?: number | undefined;
+  /** The limit of one run in a warm-up, ms. */
+  readonly warmUpTimeoutMs: number;
+  readonly log: EngineLog;
+  /** Called when a worker becomes idle, except by the end of a run. */
+  readonly onIdle: () => void;
+  /** Called when a worker is lost. */
+  readonly onDown: () => void;
+  /** Called when the replacement of a lost worker starts. */
+  readonly onRestart: () => void;
   /** Called when so many threads hang that the process should be replaced. */
   readonly onHang: (reason: string) => void;
 }
 
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
-  readonly #slots: WorkerSlot[] = [];
   readonly #probes = new Map<number, MeasuredProbe>();
+  #workers: PooledWorker[] = [];
+  /** Threads that were replaced and have not ended: those that finish a command, and those in which a run hangs. */
+  readonly #ending = new Set<WorkerThread>();
   readonly #hung = new Set<WorkerThread>();
+  #size = 0;
+  readonly #closing = new AbortController();
+  #lastTurn: Promise<unknown> = Promise.resolve();
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
   }
 
   get size(): number {
-    return this.#slots.length;
+    return this.#size;
   }
 
-  /** Threads that take work, now or after what they are doing. */
+  /** Workers that take runs, now or after what they are doing. */
   get live(): number {
-    return this.#slots.filter((slot) => slot.isLive).length;
+    return this.#workers.filter((worker) => worker.holdsEveryProbe).length;
   }
 
   get idleCount(): number {
-    return this.#slots.filter((slot) => slot.state === 'idle').length;
+    return this.#workers.filter((worker) => worker.isIdle).length;
   }
 
   /** Threads that were given up because a run hangs in them. */
@@ -46,93 +67,119 @@ export class WorkerPool {
     return this.#hung.size;
   }
 
-  /** A thread that can take a run at once. */
-  idle(): WorkerSlot | undefined {
-    return this.#slots.find((slot) => slot.state === 'idle');
+  /** A worker that can take a run at once. */
+  idle(): PooledWorker | undefined {
+    return this.#workers.find((worker) => worker.isIdle);
   }
 
-  /** Adds threads until there are `size`; resolves when each is idle or its first start has failed. */
+  /** Adds workers until there are `size`; resolves when each is idle or its first start has failed. */
   async grow(size: number): Promise<void> {
-    const { workerUrl, settings, clock } = this.#options;
-    const added = Array.from(
-      { length: size - this.#slots.length },
-      () =>
-        new WorkerSlot({
-          ...this.#options,
-          probes: this.#probes,
-          onHang: (thread, error) => this.#giveUp(thread, error),
-          makeThread: () => new WorkerThread(workerUrl, settings, clock),
-        }),
-    );
-    this.#slots.push(...added);
-    await Promise.all(added.map((slot) => slot.start()));
+    const added = size - this.#size;
+    this.#size = size;
+    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start(0))));
   }
 
   /**
-   * Loads a probe into every thread: first into one, then into the others one by one, so that all but one continue to score.
-   * @throws {ProbePostponedError} when no thread can load it at the moment.
+   * Loads a probe into every worker: first into one, then into the others one by one, so that all but one continue to score.
+   * @throws {ProbePostponedError} when no worker can load it at the moment.
    * @throws {ProbeRefusedError} when the probe is at fault.
    * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
    */
-  async install(probe: MeasuredProbe): Promise<SessionInfo> {
-    const session = await loadFirst(await this.#anyLive(), probe);
-    // Every thread that starts from here on loads it too.
-    this.#probes.set(probe.key, probe);
-    for (const slot of this.#slots) {
-      if (slot.isLive && !slot.hasLoaded(probe.key)) await loadOrReplace(slot, probe);
-    }
-    return session;
+  install(probe: MeasuredProbe): Promise<SessionInfo> {
+    return this.#inTurn(async () => {
+      const first = this.idle() ?? this.#workers[0];
+      if (!first) throw new ProbePostponedError('no worker thread is up to load it');
+      const session = await this.#load(first, probe);
+      this.#probes.set(probe.key, probe);
+      for (const worker of this.#workers)
+        if (worker !== first)
+          // What works in one worker is not the probe's fault in another.
+          await this.#load(worker, probe).catch((error: unknown) => this.#replace(worker, error));
+      return session;
+    });
   }
 
-  /** Unloads a probe from every thread. */
+  /** Unloads a probe from every worker once it has finished its commands. */
   uninstall(key: number): void {
-    this.#probes.delete(key);
-    for (const slot of this.#slots) slot.unload(key);
+    void this.#inTurn(async () => {
+      this.#probes.delete(key);
+      for (const { thread } of this.#workers) unload(thread, key);
+    });
   }
 
   /** Lets every thread finish and end, except those that hang. */
   async close(): Promise<void> {
-    await Promise.all(this.#slots.map((slot) => slot.close()));
+    this.#closing.abort();
+    const threads = [...this.#workers.map(({ thread }) => thread), ...this.#ending];
+    await Promise.all(threads.map((thread) => thread.close()));
   }
 
-  /** See docs/adr/0020-replace-a-hung-worker.md. */
-  #giveUp(thread: WorkerThread, { run, message }: RunTimeoutError): void {
-    this.#hung.add(thread);
-    thread.abandon();
-    const onEnd = (): void => void thread.close().then(() => this.#hung.delete(thread));
-    run.then(onEnd, onEnd);
-    if (this.#hung.size > MAX_HUNG) this.#options.onHang(message);
+  /** One change of the workers or their probes after the other: no worker starts while a probe is loaded or unloaded. */
+  #inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
+    const turn = this.#lastTurn.then(change);
+    this.#lastTurn = turn.catch(() => {});
+    return turn;
   }
 
-  async #anyLive(): Promise<WorkerSlot> {
-    const live = this.idle() ?? this.#slots.find((slot) => slot.isLive);
-    if (live) return live;
-    // A probe may have killed the thread that loaded it; the next probe is then loaded into its replacement.
-    const [slot] = this.#slots;
-    await slot?.start();
-    if (!slot?.isLive) throw new ProbePostponedError('no worker thread is up to load it');
-    return slot;
+  async #start(failures: number): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    const { workerUrl, settings, clock, inferenceTimeoutMs, onIdle } = this.#options;
+    const thread = new WorkerThread(workerUrl, settings, clock, (error) => this.#replace(worker, error));
+    const worker = new PooledWorker(thread, failures, inferenceTimeoutMs);
+    this.#workers.push(worker);
+    try {
+      for (const probe of this.#probes.values()) await this.#warmUp(worker, probe);
+      worker.holdsEveryProbe = true;
+      onIdle();
+    } catch (error) {
+      this.#replace(worker, error);
+    }
+  }
+
+  async #load(worker: PooledWorker, probe: MeasuredProbe): Promise<SessionInfo> {
+    try {
+      return await worker.busyWith(this.#warmUp(worker, probe));
+    } catch (error) {
+      unload(worker.thread, probe.key);
+      throw error;
+    } finally {
+      this.#options.onIdle();
+    }
+  }
+
+  #warmUp({ thread }: PooledWorker, probe: MeasuredProbe): Promise<SessionInfo> {
+    return warmUpProbe({ thread, runLimitMs: this.#options.warmUpTimeoutMs }, probe);
+  }
+
+  /** Takes a worker out whose thread has died, hangs, or fails at what others can do, and starts another. */
+  #replace(worker: PooledWorker, error: unknown): void {
+    const { signal } = this.#closing;
+    if (signal.aborted || !this.#workers.includes(worker)) return;
+    this.#workers = this.#workers.filter((other) => other !== worker);
+    const { log, onDown, onHang, onRestart } = this.#options;
+    const { thread, failures } = worker;
+    const isHung = error instanceof RunTimeoutError;
+    const ending = isHung ? this.#hung : this.#ending;
+    ending.add(thread);
+    // A hung thread ends if its run ends after all. See docs/adr/0020-replace-a-hung-worker.md.
+    void thread.close().then(() => ending.delete(thread));
+    if (isHung) thread.unref();
+    const reason = messageOf(error);
+    const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures);
+    log.error({ reason, pauseMs }, 'a worker thread was lost and will be replaced');
+    const pause = delay(pauseMs, undefined, { signal }).catch(() => {});
+    void this.#inTurn(async () => {
+      await pause;
+      if (signal.aborted) return;
+      onRestart();
+      await this.#start(failures + 1);
+    });
+    onDown();
+    if (this.#hung.size > MAX_HUNG) onHang(reason);
   }
 }
 
-async function loadFirst(slot: WorkerSlot, probe: MeasuredProbe): Promise<SessionInfo> {
-  try {
-    return await slot.load(probe);
-  } catch (cause) {
-    if (cause instanceof RunTimeoutError)
-      throw new ProbeRefusedError(`selftest: ${cause.message}`, { cause });
-    if (cause instanceof WorkerDiedError)
-      throw new ProbeRefusedError(`the worker thread died while loading it: ${cause.message}`, { cause });
-    throw cause;
-  }
-}
-
-/** A thread is replaced when it fails to load a probe that works in another thread. */
-async function loadOrReplace(slot: WorkerSlot, probe: MeasuredProbe): Promise<void> {
-  try {
-    await slot.load(probe);
-  } catch (error) {
-    if (!(error instanceof WorkerDiedError || error instanceof RunTimeoutError))
-      await slot.replace(messageOf(error));
-  }
+/** If the thread is lost meanwhile, its sessions are gone with it. */
+function unload(thread: WorkerThread, key: number): void {
+  thread.unload(key).catch(() => {});
 }

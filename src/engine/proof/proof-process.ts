@@ -5,13 +5,11 @@
 import { writeFileSync } from 'node:fs';
 
 import { messageOf } from '../../errors.js';
-import { ProbeRefusedError, readProbeFolder } from '../../probe/folder.js';
-import type { ProbeLocation } from '../../probe/locations.js';
 import { RunningClock } from '../../running-clock.js';
-import type { BatchPlan } from '../warm-up/batch-plan.js';
-import { measureProbe } from '../warm-up/warm-up.js';
+import type { Measurement } from '../warm-up/batch-plan.js';
+import { type KeyedProbe, measureProbe } from '../warm-up/warm-up.js';
 import type { WorkerSettings } from '../worker/protocol.js';
-import { CommandFailedError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
+import { CommandFailedError, WorkerThread } from '../worker/worker-thread.js';
 
 /** The argument of this process, as JSON. */
 export interface ProofSettings {
@@ -23,15 +21,9 @@ export interface ProofSettings {
   readonly maxBatchSamples?: number | undefined;
 }
 
-/** A plan without its methods. */
-export interface PlanFigures extends Omit<BatchPlan, 'cost'> {
-  readonly slopeMs: number;
-  readonly baseMs: number;
-}
-
-/** The answer to a location. After a refusal the thread may hang or be dead, so the process takes no further probe. */
+/** The answer to the files of a probe. After a refusal the thread may hang or be dead, so the process takes no further probe. */
 export type ProofReply =
-  | { readonly manifestSha256: string; readonly plan: PlanFigures }
+  | { readonly measurements: readonly Measurement[] }
   | { readonly refusal: string }
   | { readonly unavailableDevice: string };
 
@@ -43,29 +35,19 @@ const thread = new WorkerThread(new URL(settings.workerUrl), settings.worker, ne
 process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 preferAsVictim();
 
-process.on('message', (location: ProbeLocation) => {
-  void prove(location).then((reply) => process.send?.(reply));
+process.on('message', (files: KeyedProbe['files']) => {
+  void prove(files).then((reply) => process.send?.(reply));
 });
 
-async function prove(location: ProbeLocation): Promise<ProofReply> {
+async function prove(files: KeyedProbe['files']): Promise<ProofReply> {
+  const { runLimitMs, maxBatchSamples } = settings;
   try {
-    const files = await readProbeFolder(location);
-    const limited = {
-      load: thread.load.bind(thread),
-      unload: thread.unload.bind(thread),
-      run: (key: number, slices: Parameters<WorkerThread['run']>[1]) =>
-        thread.run(key, slices, settings.runLimitMs),
-    };
-    const { plan } = await measureProbe(limited, { key: KEY, files }, settings.maxBatchSamples);
+    const measurements = await measureProbe({ thread, runLimitMs }, { key: KEY, files }, maxBatchSamples);
     await thread.unload(KEY);
-    const { cost, ...figures } = plan;
-    const { slopeMs, baseMs } = cost;
-    return { manifestSha256: files.manifestSha256, plan: { ...figures, slopeMs, baseMs } };
+    return { measurements };
   } catch (error) {
-    if (error instanceof CommandFailedError) return { unavailableDevice: error.message };
-    if (error instanceof WorkerDiedError)
-      return { refusal: `the worker thread died while loading it: ${error.message}` };
-    return { refusal: error instanceof ProbeRefusedError ? error.message : `selftest: ${messageOf(error)}` };
+    const isDevice = error instanceof CommandFailedError;
+    return isDevice ? { unavailableDevice: error.message } : { refusal: messageOf(error) };
   }
 }
 

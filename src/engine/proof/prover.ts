@@ -3,16 +3,15 @@
  * The process is killed at its limits. See docs/adr/0019-test-probes-in-a-child-process.md.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-import { ProbePostponedError, ProbeRefusedError } from '../../probe/folder.js';
-import type { ProbeLocation } from '../../probe/locations.js';
+import type { ProbeFiles } from '../../probe/folder.js';
+import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { RunningClock } from '../../running-clock.js';
-import type { BatchPlan } from '../warm-up/batch-plan.js';
-import { CostModel } from '../warm-up/cost-model.js';
+import { type BatchPlan, planBatches } from '../warm-up/batch-plan.js';
+import { type KeyedProbe, measuredTokens } from '../warm-up/warm-up.js';
 import { CommandFailedError } from '../worker/worker-thread.js';
 import type { ProofReply, ProofSettings } from './proof-process.js';
 
@@ -37,10 +36,10 @@ export interface ProbeTest {
    * Opens, tests and measures a probe.
    * @returns the plan that was measured.
    * @throws {ProbeRefusedError} when the probe is at fault.
-   * @throws {ProbePostponedError} when the folder changed meanwhile, or the test was ended by release().
+   * @throws {ProbePostponedError} when the test was ended by release().
    * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
    */
-  prove(location: ProbeLocation, manifestSha256: string): Promise<BatchPlan>;
+  prove(files: ProbeFiles): Promise<BatchPlan>;
   /** Ends what a test needs, until the next one. */
   release(): void;
 }
@@ -50,6 +49,7 @@ export class Prover implements ProbeTest {
   #child: ChildProcess | undefined;
   #isServing = false;
   #lastProof: Promise<unknown> = Promise.resolve();
+  #released = new AbortController();
 
   /** Starts the process, since a service starts with probes to test. */
   constructor(options: ProverOptions) {
@@ -58,8 +58,9 @@ export class Prover implements ProbeTest {
   }
 
   /** One probe after the other, so that none disturbs the measurements of another. */
-  prove(location: ProbeLocation, manifestSha256: string): Promise<BatchPlan> {
-    const proof = this.#lastProof.then(async () => this.#prove(location, manifestSha256));
+  prove(files: ProbeFiles): Promise<BatchPlan> {
+    const { signal } = this.#released;
+    const proof = this.#lastProof.then(() => this.#prove(files, signal));
     this.#lastProof = proof.catch(() => {});
     return proof;
   }
@@ -68,36 +69,36 @@ export class Prover implements ProbeTest {
   release(): void {
     this.#isServing = true;
     this.#kill();
+    this.#released.abort();
+    this.#released = new AbortController();
   }
 
-  async #prove(location: ProbeLocation, manifestSha256: string): Promise<BatchPlan> {
-    if (!this.#child || hasEnded(this.#child)) this.#child = this.#fork();
-    const child = this.#child;
-    let reply: ProofReply;
-    try {
-      reply = await this.#replyOf(child, location);
-    } catch (error) {
-      if (this.#child !== child) throw new ProbePostponedError('its test was ended', { cause: error });
-      this.#kill();
-      throw error;
-    }
-    if ('refusal' in reply) {
-      this.#kill();
-      throw new ProbeRefusedError(reply.refusal);
-    }
+  async #prove(files: ProbeFiles, released: AbortSignal): Promise<BatchPlan> {
+    const reply = released.aborted ? undefined : await this.#replyTo(files);
+    if (!reply || released.aborted) throw new ProbePostponedError('its test was ended');
+    if ('measurements' in reply)
+      return planBatches(reply.measurements, measuredTokens(files), this.#options.maxBatchSamples);
     if ('unavailableDevice' in reply) throw new CommandFailedError(reply.unavailableDevice, true);
-    if (reply.manifestSha256 !== manifestSha256)
-      throw new ProbePostponedError('its files changed while it was tested');
-    const { slopeMs, baseMs, ...plan } = reply.plan;
-    return { ...plan, cost: new CostModel(slopeMs, baseMs) };
+    this.#kill();
+    throw new ProbeRefusedError(reply.refusal);
   }
 
-  /** @throws {ProbeRefusedError} when the process ends or reaches a limit before it has replied. */
-  async #replyOf(child: ChildProcess, location: ProbeLocation): Promise<ProofReply> {
-    const { clock, proofTimeoutMs } = this.#options;
-    const memoryBytes = memoryLimit(this.#options.proofMemoryBytes);
-    const abort = new AbortController();
-    const refuse = (reason: string): void => abort.abort(new ProbeRefusedError(reason));
+  /** The reply of the process, or the refusal when it ends or reaches a limit before. */
+  async #replyTo({ manifest, model, selftest }: ProbeFiles): Promise<ProofReply> {
+    const { clock, proofTimeoutMs, proofMemoryBytes } = this.#options;
+    const child = this.#child?.connected ? this.#child : this.#fork();
+    this.#child = child;
+    // Shared memory cannot be sent to a process.
+    const bytes = new Uint8Array(selftest.bytes).slice().buffer;
+    const files: KeyedProbe['files'] = { manifest, model, selftest: { ...selftest, bytes } };
+    const memoryBytes = memoryLimit(proofMemoryBytes);
+    let settle = (_reply: ProofReply): void => {};
+    const replied = new Promise<ProofReply>((resolve) => {
+      settle = resolve;
+    });
+    const refuse = (refusal: string): void => settle({ refusal });
+    const onExit = (code: number | null, signal: NodeJS.Signals | null): void =>
+      refuse(`the process that tested it ended with ${signal ?? `code ${code}`}`);
     const cancelLimit = clock.limit(proofTimeoutMs, () =>
       refuse(`its test took more than ${proofTimeoutMs} ms`),
     );
@@ -105,40 +106,30 @@ export class Prover implements ProbeTest {
       if (residentBytes(child) > memoryBytes)
         refuse(`its test took more than ${memoryBytes} bytes of memory`);
     }, MEMORY_CHECK_MS);
-    const onExit = (code: number | null, signal: NodeJS.Signals | null): void =>
-      refuse(`the process that tested it ended with ${signal ?? `code ${code}`}`);
-    child.once('exit', onExit);
+    child.on('message', settle).on('exit', onExit);
+    child.send(files, (error) => {
+      if (error) refuse(`the process that tests it cannot be reached: ${error.message}`);
+    });
     try {
-      const reply = once(child, 'message', { signal: abort.signal });
-      child.send(location, (error) => {
-        if (error) refuse(`the process that tests it cannot be reached: ${error.message}`);
-      });
-      return ((await reply) as [ProofReply])[0];
-    } catch (error) {
-      throw abort.signal.aborted ? abort.signal.reason : error;
+      return await replied;
     } finally {
       cancelLimit();
       clearInterval(memoryTimer);
-      child.off('exit', onExit);
+      child.off('message', settle).off('exit', onExit);
     }
   }
 
   #fork(): ChildProcess {
     const { workerUrl, worker, runLimitMs, maxBatchSamples } = this.#options;
-    const settings: ProofSettings = {
-      workerUrl: workerUrl.href,
-      worker,
-      runLimitMs,
-      maxBatchSamples,
-    };
+    const settings: ProofSettings = { workerUrl: workerUrl.href, worker, runLimitMs, maxBatchSamples };
     const child = fork(PROGRAM, [JSON.stringify(settings)], {
-      // JSON would lose Infinity.
+      // JSON would lose maps, bytes and Infinity.
       serialization: 'advanced',
       // Options such as the debugger's port are for the service alone.
       execArgv: [],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
-    // A process that cannot be started or reached has ended, or its limit ends the test.
+    // A process that cannot be started cannot be reached either.
     child.on('error', () => {});
     if (this.#isServing) giveWay(child);
     return child;
@@ -148,10 +139,6 @@ export class Prover implements ProbeTest {
     this.#child?.kill('SIGKILL');
     this.#child = undefined;
   }
-}
-
-function hasEnded({ pid, exitCode, signalCode }: ChildProcess): boolean {
-  return pid === undefined || exitCode !== null || signalCode !== null;
 }
 
 function giveWay({ pid }: ChildProcess): void {

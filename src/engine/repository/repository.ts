@@ -9,8 +9,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
-import { ProbePostponedError, ProbeRefusedError, readProbeFolder } from '../../probe/folder.js';
+import { readProbeFolder } from '../../probe/folder.js';
 import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
+import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { ProbeTest } from '../proof/prover.js';
 import type { EngineLog, EngineObserver, ProbeChange } from '../types.js';
@@ -152,7 +153,13 @@ export class Repository {
     } catch (error) {
       if (isStart && !(error instanceof ProbeRefusedError)) throw error;
       if (error instanceof ProbePostponedError) folder.tried = undefined;
-      return [this.#refuse(folder.location, messageOf(error))];
+      const { registry, log, observer } = this.#options;
+      const { name, version } = folder.location;
+      const reason = messageOf(error);
+      registry.setRefusal({ name, version }, reason);
+      observer.probeRefused({ name, version, reason });
+      log.error({ name, version, reason }, 'a probe was refused');
+      return [{ name, version, change: 'refused', reason }];
     }
   }
 
@@ -167,7 +174,7 @@ export class Repository {
     }
     this.#lastKey += 1;
     const key = this.#lastKey;
-    const plan = await prover.prove(location, manifestSha256);
+    const plan = await prover.prove(files);
     const { provider, fallback } = await pool.install({ key, files, plan });
     const probe = { key, name, version, provider, sha256, manifestSha256, manifest, plan };
     const replaced = registry.add({ ...probe, ...(fallback !== undefined && { fallback }) });
@@ -190,15 +197,6 @@ export class Repository {
     if (fallback !== undefined)
       log.warn({ name, version, reason: fallback }, 'CUDA cannot be used; the CPU is');
     return [{ name, version, change: replaced ? 'replaced' : 'loaded' }];
-  }
-
-  #refuse(location: ProbeLocation, reason: string): ProbeChange {
-    const { registry, log, observer } = this.#options;
-    const { name, version } = location;
-    registry.setRefusal(location, reason);
-    observer.probeRefused({ name, version, reason });
-    log.error({ name, version, reason }, 'a probe was refused');
-    return { name, version, change: 'refused', reason };
   }
 
   /** Takes a probe that requests do not find any more out of the workers, when its last request is answered. */

@@ -1,5 +1,4 @@
-/** The size limits of a probe's batches, measured by runs of several sizes. See docs/adr/0002-batch-plan.md. */
-import { CostModel, type Measurement } from './cost-model.js';
+/** The size limits of a probe's batches and the cost of its runs, both from measurements. See docs/adr/0002-batch-plan.md. */
 
 /** No batch is larger unless the operator sets a limit. */
 const MAX_BATCH = 64;
@@ -11,12 +10,19 @@ const OVERHEAD_MS = 0.4;
 const WHOLE_REQUEST_FACTOR = 2;
 /** No batch is planned that takes longer, ms, since all requests in it wait for its end. */
 const MAX_RUN_MS = 20;
-const MAX_ROUNDS = 8;
+const MAX_ROUNDS = 5;
 /** No further round begins after this time in runs, ms. */
-const MAX_MEASURING_MS = 150;
+const MAX_MEASURING_MS = 125;
+/** The weight of one run in the running mean of the speed factor. */
+const LEARNING_RATE = 0.1;
+/** The largest factor by which one run may differ from its prediction; a single disturbed run must not dominate. */
+const MAX_DEVIATION = 4;
 
-/** Runs one batch of the given samples; resolves with how long it took, ms. */
-export type TimedRun = (samples: number) => Promise<number>;
+/** A batch of `samples` copies of one sample took `ms`. */
+export interface Measurement {
+  readonly samples: number;
+  readonly ms: number;
+}
 
 export interface BatchPlan {
   /** The smallest size whose time per sample is close to the best, or the operator's limit. */
@@ -32,35 +38,44 @@ export interface BatchPlan {
 /**
  * Runs batches of 1, 2, 4 ... samples in several rounds. The fastest run of each size counts, because a disturbance only
  * makes a run slower, and the sizes alternate, because a disturbance often lasts longer than all runs of one size.
- * @param tokens of each sample of these batches.
+ * @param run runs one batch of the given samples and resolves with how long it took, ms.
  * @param maxSamples the operator's own limit, in place of the measured size.
  */
-export async function measureBatches(run: TimedRun, tokens: number, maxSamples?: number): Promise<BatchPlan> {
+export async function measureBatches(
+  run: (samples: number) => Promise<number>,
+  maxSamples?: number,
+): Promise<Measurement[]> {
   const fastest = new Map<number, number>();
   let spentMs = 0;
   for (let round = 0; round < MAX_ROUNDS && spentMs < MAX_MEASURING_MS; round += 1) {
+    let expectedMs = 0;
+    let lastMs: number | undefined;
     for (const samples of batchSizes(maxSamples ?? MAX_BATCH)) {
+      if (maxSamples === undefined && expectedMs > MAX_RUN_MS) break;
       // The first run of a size is cold.
       if (!fastest.has(samples)) await run(samples);
       const ms = await run(samples);
       spentMs += ms;
       const best = Math.min(ms, fastest.get(samples) ?? Infinity);
       fastest.set(samples, best);
-      if (maxSamples === undefined && isTooLong({ samples, ms: best })) break;
+      // Each size is twice the one before, so on a line the time grows by twice as much.
+      if (lastMs !== undefined) expectedMs = best + 2 * Math.max(0, best - lastMs);
+      lastMs = best;
     }
   }
-  const measurements = [...fastest].map(([samples, ms]) => ({ samples, ms }));
+  return [...fastest].map(([samples, ms]) => ({ samples, ms }));
+}
+
+/** @param tokens of each measured sample. @param maxSamples as it was measured with. */
+export function planBatches(
+  measurements: readonly Measurement[],
+  tokens: number,
+  maxSamples?: number,
+): BatchPlan {
   const plan = { cost: CostModel.fit(measurements, tokens), measurements };
   if (maxSamples !== undefined) return { ...plan, bestSamples: maxSamples, maxSamples, maxTokens: Infinity };
   const bestSamples = bestSize(measurements);
   return { ...plan, bestSamples, maxSamples: MAX_BATCH, maxTokens: bestSamples * tokens };
-}
-
-/** 1, 2, 4 ... and the largest itself, so that no request is the first to need that size. */
-export function batchSizes(largest: number): number[] {
-  const sizes: number[] = [];
-  for (let size = 1; size < largest; size *= 2) sizes.push(size);
-  return [...sizes, largest];
 }
 
 /** The samples of the given tokens that fit into one batch, at least 1. */
@@ -73,22 +88,79 @@ export function samplesThatFitWhole(plan: BatchPlan, tokens: number): number {
   return samplesThatFit({ ...plan, maxTokens: plan.maxTokens * WHOLE_REQUEST_FACTOR }, tokens);
 }
 
-/** The sizes of batch that a further thread runs once before it serves. */
+/** The sizes of batch that a thread runs once before it serves. */
 export function warmSizes({ bestSamples, maxSamples }: BatchPlan): number[] {
   return batchSizes(Math.min(maxSamples, bestSamples * WHOLE_REQUEST_FACTOR));
 }
 
+/**
+ * Predicts the time of a run as a line over the padded tokens of its batch: ms = slope · samples · tokens + base.
+ * A factor for the machine's current speed follows every run.
+ */
+export class CostModel {
+  /** Per padded token, as measured at warm-up, ms. */
+  readonly slopeMs: number;
+  /** Per run, as measured at warm-up, ms. */
+  readonly baseMs: number;
+  #pace = 1;
+
+  constructor(slopeMs: number, baseMs: number) {
+    this.slopeMs = slopeMs;
+    this.baseMs = baseMs;
+  }
+
+  /**
+   * Fits the line by the Theil-Sen estimator, the median of the slopes between all pairs, so that a few disturbed
+   * measurements do not change it. Slope and base are never negative. https://en.wikipedia.org/wiki/Theil%E2%80%93Sen_estimator
+   */
+  static fit(measurements: readonly Measurement[], tokens: number): CostModel {
+    const points = measurements.map(({ samples, ms }) => ({ x: samples * tokens, y: ms }));
+    const slopes = points.flatMap((from, index) =>
+      points.slice(index + 1).map((to) => (to.y - from.y) / (to.x - from.x)),
+    );
+    // A single point cannot separate the base from the slope; then all of its time counts as slope.
+    const steepest = median(points.map(({ x, y }) => y / x));
+    const slope = slopes.length === 0 ? steepest : Math.min(steepest, Math.max(0, median(slopes)));
+    return new CostModel(slope, Math.max(0, median(points.map(({ x, y }) => y - slope * x))));
+  }
+
+  /** How much slower runs are now than at warm-up: 2 means twice the time. */
+  get pace(): number {
+    return this.#pace;
+  }
+
+  /** The expected time of the given padded tokens in the given number of runs, ms. */
+  predict(paddedTokens: number, runs = 1): number {
+    return this.#pace * (this.slopeMs * paddedTokens + this.baseMs * runs);
+  }
+
+  /** Updates the speed factor with the time that a run took, ms. */
+  learn(paddedTokens: number, ms: number): void {
+    const deviation = ms / this.predict(paddedTokens);
+    if (!Number.isFinite(deviation)) return;
+    const bounded = Math.min(MAX_DEVIATION, Math.max(1 / MAX_DEVIATION, deviation));
+    this.#pace *= 1 + LEARNING_RATE * (bounded - 1);
+  }
+}
+
+/** 1, 2, 4 ... and the largest itself, so that no request is the first to need that size. */
+function batchSizes(largest: number): number[] {
+  const sizes: number[] = [];
+  for (let size = 1; size < largest; size *= 2) sizes.push(size);
+  return [...sizes, largest];
+}
+
+/** A single sample is never too long: it must run in any case. */
 function bestSize(measurements: readonly Measurement[]): number {
-  const allowed = measurements.filter((measurement) => !isTooLong(measurement));
+  const perSample = ({ samples, ms }: Measurement): number => (ms + OVERHEAD_MS) / samples;
+  const allowed = measurements.filter(({ samples, ms }) => samples === 1 || ms <= MAX_RUN_MS);
   const least = Math.min(...allowed.map(perSample));
   return allowed.find((measurement) => perSample(measurement) <= least * (1 + MIN_GAIN))?.samples ?? 1;
 }
 
-/** A single sample is never too long: it must run in any case. */
-function isTooLong({ samples, ms }: Measurement): boolean {
-  return samples > 1 && ms > MAX_RUN_MS;
-}
-
-function perSample({ samples, ms }: Measurement): number {
-  return (ms + OVERHEAD_MS) / samples;
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((left, right) => left - right);
+  const middle = sorted.length / 2;
+  const [below = NaN, above = NaN] = [sorted[Math.ceil(middle) - 1], sorted[Math.floor(middle)]];
+  return (below + above) / 2;
 }

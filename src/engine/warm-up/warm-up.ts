@@ -1,98 +1,52 @@
 /** The warm-up of a probe in a thread before it may serve: load, compare the graph, selftest, measure or run cold. */
 import type { ProbeFiles } from '../../probe/folder.js';
-import { messageOf } from '../../errors.js';
-import { ProbeRefusedError } from '../../probe/folder.js';
-import type { SessionInfo } from '../worker/protocol.js';
-import { type SampleSlice, sliceOf, usedTokens } from '../worker/sample-slice.js';
+import { ProbeRefusedError } from '../../probe/refused.js';
+import type { RunResult, SessionInfo } from '../worker/protocol.js';
+import { sliceOf, type SampleSlice, usedTokens } from '../worker/sample-slice.js';
 import {
   CommandFailedError,
-  type RunResult,
   RunTimeoutError,
   WorkerDiedError,
   type WorkerThread,
 } from '../worker/worker-thread.js';
-import { type BatchPlan, type TimedRun, measureBatches, warmSizes } from './batch-plan.js';
+import { type BatchPlan, measureBatches, type Measurement, warmSizes } from './batch-plan.js';
 import { graphMismatches } from './check-graph.js';
 
 /** A probe with the key of its session in the threads. */
 export interface KeyedProbe {
   readonly key: number;
-  readonly files: ProbeFiles;
+  readonly files: Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
 }
-
-/** What the warm-up needs of a thread. */
-export type WarmUpThread = Pick<WorkerThread, 'load' | 'run' | 'unload'>;
 
 /** A probe that was measured; every thread uses the same plan. */
 export interface MeasuredProbe extends KeyedProbe {
   readonly plan: BatchPlan;
 }
 
-export interface WarmUpResult {
-  readonly session: SessionInfo;
-  readonly plan: BatchPlan;
+/** A thread, and the time limit of its warm-up runs, which are cold and may take longer than others, ms. */
+export interface WarmUpThread {
+  readonly thread: WorkerThread;
+  readonly runLimitMs: number;
 }
 
 /**
- * Loads a probe into one thread, tests it there and measures its batches. A probe that fails is unloaded again.
- * @param maxBatchSamples the operator's limit of a batch. When omitted, the best size is measured.
- * @throws {ProbeRefusedError} when the probe is at fault.
+ * Loads a probe into a thread and tests it there.
+ * @throws {ProbeRefusedError} when the probe is at fault, also when the thread is lost.
  * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
- * @throws {WorkerDiedError | RunTimeoutError} when the thread died or hangs.
  */
-export function measureProbe(
-  thread: WarmUpThread,
-  probe: KeyedProbe,
-  maxBatchSamples?: number,
-): Promise<WarmUpResult> {
-  return loadAndTest(thread, probe, async (session) => {
-    const run: TimedRun = (samples) => timedRun(thread, probe, samples);
-    const tokens = usedTokens(sliceOf(probe.files.selftest, 0, 1));
-    return { session, plan: await measureBatches(run, tokens, maxBatchSamples) };
-  });
-}
-
-/** Loads and tests a measured probe as measureProbe does, and runs every size of batch once. */
-export function warmUpProbe(thread: WarmUpThread, probe: MeasuredProbe): Promise<SessionInfo> {
-  return loadAndTest(thread, probe, async (info) => {
-    for (const samples of warmSizes(probe.plan)) await timedRun(thread, probe, samples);
-    return info;
-  });
-}
-
-/** Loads and tests a probe, then calls `warmUp`. Unloads the probe when any of these fails. */
-async function loadAndTest<Result>(
-  thread: WarmUpThread,
-  probe: KeyedProbe,
-  warmUp: (session: SessionInfo) => Promise<Result>,
-): Promise<Result> {
-  const session = await load(thread, probe);
-  try {
-    const mismatches = graphMismatches(probe.files.manifest, session.inputs, session.outputs);
-    if (mismatches.length > 0)
-      throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
-    await selftest(thread, probe);
-    return await warmUp(session);
-  } catch (error) {
-    if (!isThreadLost(error)) await thread.unload(probe.key);
-    throw error;
-  }
-}
-
-async function load(thread: WarmUpThread, { key, files }: KeyedProbe): Promise<SessionInfo> {
-  const { manifest, model } = files;
-  try {
-    return await thread.load({ key, model, inputs: manifest.inputs, output: manifest.output.name });
-  } catch (error) {
-    if (error instanceof CommandFailedError && !error.isDeviceUnavailable)
-      throw new ProbeRefusedError(`model.onnx cannot be loaded: ${error.message}`, { cause: error });
-    throw error;
-  }
-}
-
-async function selftest(thread: WarmUpThread, { key, files }: KeyedProbe): Promise<void> {
-  const { scores: expected, tolerance } = files.manifest.selftest;
-  const { results } = await runBatch(thread, key, [sliceOf(files.selftest, 0, expected.length)]);
+export async function loadAndTest(on: WarmUpThread, probe: KeyedProbe): Promise<SessionInfo> {
+  const { manifest, model, selftest } = probe.files;
+  const {
+    inputs,
+    output,
+    selftest: { scores: expected, tolerance },
+  } = manifest;
+  const loading = on.thread.load({ key: probe.key, model, inputs, output: output.name });
+  const session = await refusing('model.onnx cannot be loaded', loading);
+  const mismatches = graphMismatches(manifest, session.inputs, session.outputs);
+  if (mismatches.length > 0)
+    throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
+  const { results } = await run(on, probe, [sliceOf(selftest, 0, expected.length)]);
   const [result] = results;
   if (!result || 'fault' in result)
     throw new ProbeRefusedError(`selftest: ${result ? result.fault.detail : 'no result'}`);
@@ -101,28 +55,62 @@ async function selftest(thread: WarmUpThread, { key, files }: KeyedProbe): Promi
     if (!(Math.abs(score - wanted) <= tolerance))
       throw new ProbeRefusedError(`selftest: sample ${sample} scored ${score}, not ${wanted} ± ${tolerance}`);
   }
+  return session;
+}
+
+/** Loads and tests a measured probe, and runs every size of batch once. Throws as loadAndTest does. */
+export async function warmUpProbe(on: WarmUpThread, probe: MeasuredProbe): Promise<SessionInfo> {
+  const session = await loadAndTest(on, probe);
+  for (const samples of warmSizes(probe.plan)) await timedRun(on, probe, samples);
+  return session;
+}
+
+/** Loads and tests a probe, and measures its batches. Throws as loadAndTest does. */
+export async function measureProbe(
+  on: WarmUpThread,
+  probe: KeyedProbe,
+  maxBatchSamples?: number,
+): Promise<Measurement[]> {
+  await loadAndTest(on, probe);
+  return measureBatches((samples) => timedRun(on, probe, samples), maxBatchSamples);
+}
+
+/** The tokens of each sample in the measured batches. */
+export function measuredTokens({ selftest }: KeyedProbe['files']): number {
+  return usedTokens(sliceOf(selftest, 0, 1));
 }
 
 /** Runs a batch of copies of the selftest's first sample and returns how long it took, ms. */
-async function timedRun(thread: WarmUpThread, { key, files }: KeyedProbe, samples: number): Promise<number> {
-  const copies = Array.from({ length: samples }, () => sliceOf(files.selftest, 0, 1));
-  return (await runBatch(thread, key, copies)).ms;
+async function timedRun(on: WarmUpThread, probe: KeyedProbe, samples: number): Promise<number> {
+  const sample = sliceOf(probe.files.selftest, 0, 1);
+  return (
+    await run(
+      on,
+      probe,
+      Array.from({ length: samples }, () => sample),
+    )
+  ).ms;
 }
 
-async function runBatch(
-  thread: WarmUpThread,
-  key: number,
+function run(
+  { thread, runLimitMs }: WarmUpThread,
+  { key }: KeyedProbe,
   slices: readonly SampleSlice[],
 ): Promise<RunResult> {
-  try {
-    return await thread.run(key, slices);
-  } catch (error) {
-    if (isThreadLost(error)) throw error;
-    throw new ProbeRefusedError(`selftest: the graph cannot be run: ${messageOf(error)}`, { cause: error });
-  }
+  return refusing('selftest: the graph cannot be run', thread.run(key, slices, runLimitMs));
 }
 
-/** The thread takes no more commands. */
-function isThreadLost(error: unknown): boolean {
-  return error instanceof WorkerDiedError || error instanceof RunTimeoutError;
+/** Puts failures of the probe into words. */
+async function refusing<Result>(what: string, command: Promise<Result>): Promise<Result> {
+  try {
+    return await command;
+  } catch (cause) {
+    if (cause instanceof RunTimeoutError)
+      throw new ProbeRefusedError(`selftest: ${cause.message}`, { cause });
+    if (cause instanceof WorkerDiedError)
+      throw new ProbeRefusedError(`the worker thread died while loading it: ${cause.message}`, { cause });
+    if (cause instanceof CommandFailedError && !cause.isDeviceUnavailable)
+      throw new ProbeRefusedError(`${what}: ${cause.message}`, { cause });
+    throw cause;
+  }
 }

@@ -10,6 +10,12 @@ import { type InputLayout, dimsOf, sampleBytes } from './input-layout.js';
 /** Every tensor of a batch starts at a multiple of this: the size of a cache line. */
 const ALIGNMENT_BYTES = 64;
 
+/**
+ * On CUDA a batch has 1, 2, 4, ... samples and a multiple of this number of tokens. ONNX Runtime searches for the fastest
+ * convolution again for each shape that is new to a session, and its arena grows with each. See docs/adr/0018-cuda-per-batch.md.
+ */
+const PADDED_TOKENS_STEP = 16;
+
 /** The array type of each dtype. F16 values are handled as their bits. */
 const ARRAYS = { F16: Uint16Array, F32: Float32Array, U8: Uint8Array, I64: BigInt64Array } as const;
 
@@ -23,14 +29,22 @@ export interface Feed {
 /** The inputs of a run by name. */
 export type Feeds = Readonly<Record<string, Feed>>;
 
-/** Copies all samples of the slices, in order. The result is valid until the next batch is assembled in the memory. */
+/**
+ * Copies all samples of the slices, in order. The result is valid until the next batch is assembled in the memory.
+ * @param isPadded whether samples and tokens are padded with zeros to one of a few shapes.
+ */
 export function assembleBatch(
   slices: readonly ConvertedSlice[],
   layouts: readonly InputLayout[],
   memory: BatchMemory,
+  isPadded = false,
 ): Feeds {
-  const samples = slices.reduce((sum, slice) => sum + slice.samples, 0);
-  const tokens = slices.reduce((most, slice) => Math.max(most, slice.usedTokens), 0);
+  let samples = slices.reduce((sum, slice) => sum + slice.samples, 0);
+  let tokens = slices.reduce((most, slice) => Math.max(most, slice.usedTokens), 0);
+  if (isPadded) {
+    samples = 2 ** Math.ceil(Math.log2(samples));
+    tokens = Math.ceil(tokens / PADDED_TOKENS_STEP) * PADDED_TOKENS_STEP;
+  }
   let end = 0;
   const places = layouts.map((layout) => {
     const place = { start: end, bytes: samples * sampleBytes(layout, tokens) };
@@ -64,6 +78,7 @@ function copyInput(
     else copyTokens(slice, values, layout, target.subarray(start), tokens);
     start += slice.samples * sampleBytes(layout, tokens);
   }
+  target.fill(0, start);
 }
 
 /** Copies each span of real tokens and sets the bytes between and after the spans to zero. */

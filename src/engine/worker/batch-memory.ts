@@ -29,14 +29,6 @@ const KERNEL_POSITIONS = 4;
 /** The kernel sums in float32. Each addition loses at most half of this share of the sum to rounding. */
 const ROUNDING = 2 ** -23;
 
-/** Attention of a whole batch as F16: `maps` times [tokens, area], where samples and layers count together. */
-export interface HalfMaps {
-  readonly byteOffset: number;
-  readonly maps: number;
-  readonly tokens: number;
-  readonly area: number;
-}
-
 export class BatchMemory {
   readonly #memory = new WebAssembly.Memory({ initial: 1 });
   readonly #isSurelyAttention: IsSurelyAttention;
@@ -54,10 +46,15 @@ export class BatchMemory {
     return this.#memory.buffer;
   }
 
-  /** True only where checkAttention would find no fault; false where checkAttention must decide. */
-  isSurelyAttention({ byteOffset, maps, tokens, area }: HalfMaps): boolean {
+  /**
+   * Checks the F16 attention of a whole batch, [samples, layers, tokens, height, width], which lies at byteOffset.
+   * True only where checkAttention would find no fault; false where checkAttention must decide.
+   */
+  isSurelyAttention(byteOffset: number, dims: readonly number[]): boolean {
+    const [samples = 0, layers = 0, tokens = 0, height = 0, width = 0] = dims;
+    const area = height * width;
     if (area < KERNEL_POSITIONS) return false;
     const most = MAX_MASS * (1 - tokens * ROUNDING);
-    return this.#isSurelyAttention(byteOffset, maps, tokens, area, most) === 1;
+    return this.#isSurelyAttention(byteOffset, samples * layers, tokens, area, most) === 1;
   }
 }

@@ -4,8 +4,8 @@ import { type Feeds, assembleBatch } from './batch-assembly.js';
 import type { BatchMemory } from './batch-memory.js';
 import { type ConvertedSlice, attentionFault, convertSlice } from './convert-slice.js';
 import type { InputLayout } from './input-layout.js';
-import type { UnpackedSlice } from './packing.js';
-import type { Fault, RunScores } from './protocol.js';
+import type { Fault, SliceResult } from './protocol.js';
+import type { SampleSlice } from './sample-slice.js';
 import type { ProbeSession } from './session.js';
 import { printable } from './value-checks.js';
 
@@ -13,36 +13,57 @@ import { printable } from './value-checks.js';
 export interface RunnableGraph {
   readonly layouts: readonly InputLayout[];
   readonly session: Pick<ProbeSession, 'run'>;
+  /** Whether batches are padded to one of a few shapes. */
+  readonly isPadded?: boolean;
 }
 
-type Conversion = ConvertedSlice | { readonly fault: Fault };
-
-/** Checks, assembles and runs. Throws only when the run itself fails. */
+/** Checks, assembles and runs; returns one result per slice, in order. Throws only when the run itself fails. */
 export async function runBatch(
-  slices: readonly UnpackedSlice[],
-  { layouts, session }: RunnableGraph,
+  slices: readonly SampleSlice[],
+  { layouts, session, isPadded = false }: RunnableGraph,
   memory: BatchMemory,
-): Promise<RunScores> {
-  let conversions: readonly Conversion[] = slices.map((slice) => convert(slice, layouts));
-  const assemble = (): Feeds | undefined => {
-    const converted = conversions.filter(isConverted);
-    return converted.length === 0 ? undefined : assembleBatch(converted, layouts, memory);
-  };
+): Promise<SliceResult[]> {
+  // By the index of the slice, as are the faults.
+  const converted = new Map<number, ConvertedSlice>();
+  const faults = new Map<number, Fault>();
+  for (const [index, slice] of slices.entries()) {
+    const result = convert(slice, layouts);
+    if ('fault' in result) faults.set(index, result.fault);
+    else converted.set(index, result);
+  }
+  const unchecked = [...converted].filter(([, slice]) => slice.isAttentionUnchecked);
+  const assemble = (): Feeds | undefined =>
+    converted.size === 0 ? undefined : assembleBatch([...converted.values()], layouts, memory, isPadded);
   let feeds = assemble();
-  const hasUnchecked = conversions.some((slice) => isConverted(slice) && slice.isAttentionUnchecked);
-  if (feeds && hasUnchecked && !isSurelyAttention(feeds, memory)) {
-    conversions = conversions.map((conversion, index) => {
-      if (!isConverted(conversion) || !conversion.isAttentionUnchecked) return conversion;
+  const { data, dims } = feeds?.['attention'] ?? {};
+  if (data && dims && unchecked.length > 0 && !memory.isSurelyAttention(data.byteOffset, dims)) {
+    for (const [index] of unchecked) {
       const fault = attentionFault(slices[index]!, layouts);
-      return fault ? { fault } : conversion;
-    });
-    if (!conversions.every(isConverted)) feeds = assemble();
+      if (!fault) continue;
+      faults.set(index, fault);
+      converted.delete(index);
+    }
+    if (faults.size > 0) feeds = assemble();
   }
   const scores = feeds ? await session.run(feeds) : new Float32Array();
-  return resultOf(slices, conversions, scores);
+  const samples = [...converted.values()].reduce((sum, slice) => sum + slice.samples, 0);
+  const realScores = isPadded ? scores.subarray(0, samples) : scores;
+  let start = 0;
+  return slices.map((slice, index) => {
+    const fault = faults.get(index);
+    if (fault) return { fault };
+    if (realScores.length !== samples) return { fault: wrongCount(realScores.length, samples) };
+    const own = realScores.subarray(start, start + slice.samples);
+    start += slice.samples;
+    // Plain numbers, since a short list is cloned faster than a typed array.
+    return scoreFault(own, slice.first) ?? { scores: [...own] };
+  });
 }
 
-function convert(slice: UnpackedSlice, layouts: readonly InputLayout[]): Conversion {
+function convert(
+  slice: SampleSlice,
+  layouts: readonly InputLayout[],
+): ConvertedSlice | { readonly fault: Fault } {
   try {
     return convertSlice(slice, layouts);
   } catch (error) {
@@ -51,56 +72,15 @@ function convert(slice: UnpackedSlice, layouts: readonly InputLayout[]): Convers
   }
 }
 
-function isSurelyAttention(feeds: Feeds, memory: BatchMemory): boolean {
-  const { data, dims } = feeds['attention']!;
-  const [samples = 0, layers = 0, tokens = 0, height = 0, width = 0] = dims;
-  const { byteOffset } = data;
-  return memory.isSurelyAttention({ byteOffset, maps: samples * layers, tokens, area: height * width });
-}
-
-function resultOf(
-  slices: readonly UnpackedSlice[],
-  conversions: readonly Conversion[],
-  scores: Float32Array,
-): RunScores {
-  const all: number[] = [];
-  const faults: [number, Fault][] = [];
-  const expected = conversions.reduce((sum, slice) => sum + (isConverted(slice) ? slice.samples : 0), 0);
-  let start = 0;
-  for (const [index, { first, samples }] of slices.entries()) {
-    const conversion = conversions[index]!;
-    const end = isConverted(conversion) ? start + samples : start;
-    const fault = isConverted(conversion)
-      ? scoreFault(scores, { start, end, first, expected })
-      : conversion.fault;
-    if (fault) faults.push([index, fault]);
-    for (let sample = 0; sample < samples; sample += 1) all.push(fault ? 0 : scores[start + sample]!);
-    start = end;
-  }
-  return { scores: all, faults };
+function wrongCount(received: number, expected: number): Fault {
+  return { code: 'internal', detail: `The probe returned ${received} scores for ${expected} samples.` };
 }
 
 /** A score that is not finite is a failure of the probe and never a low score. */
-function scoreFault(
-  scores: Float32Array,
-  { start, end, first, expected }: { start: number; end: number; first: number; expected: number },
-): Fault | undefined {
-  if (scores.length !== expected) {
-    return {
-      code: 'internal',
-      detail: `The probe returned ${scores.length} scores for ${expected} samples.`,
-    };
-  }
-  const index = scores.subarray(start, end).findIndex((score) => !Number.isFinite(score));
+function scoreFault(scores: Float32Array, first: number): { readonly fault: Fault } | undefined {
+  const index = scores.findIndex((score) => !Number.isFinite(score));
   if (index === -1) return undefined;
-  const received = printable(scores[start + index]!);
-  return {
-    code: 'internal',
-    detail: `The probe’s score of sample ${first + index} is ${received}, which is not a finite number.`,
-    received,
-  };
-}
-
-function isConverted(conversion: Conversion): conversion is ConvertedSlice {
-  return 'values' in conversion;
+  const received = printable(scores[index]!);
+  const detail = `The probe’s score of sample ${first + index} is ${received}, which is not a finite number.`;
+  return { fault: { code: 'internal', detail, received } };
 }

@@ -1,9 +1,10 @@
 /** Checks the values of one slice in the worker and converts them to the graph's dtypes. */
 import type { ManifestInput } from '../../probe/manifest.js';
 import { bf16ToF32, f16ToF32, f32ToF16 } from '../../wire/float-convert.js';
-import type { InputLayout } from './input-layout.js';
-import type { SliceTensor, UnpackedSlice } from './packing.js';
+import { DTYPE_BYTES, type TensorSlice } from '../../wire/tensor.js';
+import { type InputLayout, sampleBytes } from './input-layout.js';
 import type { Fault } from './protocol.js';
+import type { SampleSlice } from './sample-slice.js';
 import {
   type Floats,
   checkAttention,
@@ -16,38 +17,42 @@ import {
 /** Consecutive tokens, [first, end). */
 export type TokenSpan = readonly [first: number, end: number];
 
-interface RealTokens {
+/** A slice without faults, apart from attention that may be unchecked. */
+export interface ConvertedSlice {
+  readonly samples: number;
+  readonly tokens: number;
   /** Tokens up to the last real one of any sample; the rest is padding and takes no room in the batch. */
   readonly usedTokens: number;
   /** The spans of real tokens of each sample; undefined when every token of every sample is real. */
   readonly realTokens: readonly (readonly TokenSpan[])[] | undefined;
-}
-
-/** A slice without faults, apart from attention that may be unchecked. */
-export interface ConvertedSlice extends RealTokens {
-  readonly samples: number;
-  readonly tokens: number;
   /** Each input's values in the graph's dtype, in the order of the graph's inputs. */
   readonly values: readonly Uint8Array[];
   /** Set when the attention needs no conversion: the batch as a whole is then checked at less cost. */
   readonly isAttentionUnchecked: boolean;
 }
 
-/** Converts a slice, or returns the first fault of its values. */
+/**
+ * Converts a slice, or returns the first fault of its values.
+ * @throws {Error} when the slice lacks an input, or the input's dtype or size does not fit the probe.
+ */
 export function convertSlice(
-  slice: UnpackedSlice,
+  slice: SampleSlice,
   layouts: readonly InputLayout[],
 ): ConvertedSlice | { readonly fault: Fault } {
-  const { samples, tokens } = slice;
-  const mask = maskOf(slice, layouts);
+  const { samples } = slice;
+  const mask = maskOf(slice);
+  const tokens = mask.length / samples;
   const maskFault = checkMask(mask, tokens, slice.first);
   if (maskFault) return { fault: maskFault };
 
   let isAttentionUnchecked = false;
   const values: Uint8Array[] = [];
-  for (const [index, layout] of layouts.entries()) {
+  for (const layout of layouts) {
     const { name, dtype } = layout.input;
-    const tensor = slice.tensors[index]!;
+    const tensor = tensorOf(slice, name);
+    const elements = (samples * sampleBytes(layout, tokens)) / layout.elementBytes;
+    if (tensor.byteLength !== elements * DTYPE_BYTES[tensor.dtype])
+      throw new Error(`the tensor ${name} does not have the probe's shape`);
     if (name === 'attention' && tensor.dtype === 'F16' && dtype === 'F16') {
       isAttentionUnchecked = true;
       values.push(bytesOf(slice, tensor));
@@ -66,23 +71,29 @@ export function convertSlice(
 }
 
 /** The check of the attention that convertSlice skips when it sets isAttentionUnchecked. */
-export function attentionFault(slice: UnpackedSlice, layouts: readonly InputLayout[]): Fault | undefined {
-  const index = layouts.findIndex(({ input }) => input.name === 'attention');
-  const floats = floatsOf(slice, slice.tensors[index]!);
-  return floats && checkFloats(slice, layouts[index]!, floats, maskOf(slice, layouts));
+export function attentionFault(slice: SampleSlice, layouts: readonly InputLayout[]): Fault | undefined {
+  const layout = layouts.find(({ input }) => input.name === 'attention');
+  const floats = layout && floatsOf(slice, tensorOf(slice, 'attention'));
+  return floats && checkFloats(slice, layout, floats, maskOf(slice));
+}
+
+function tensorOf({ tensors }: SampleSlice, name: string): TensorSlice {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new Error(`the request has no tensor ${name}`);
+  return tensor;
 }
 
 /** [samples, tokens] */
-function maskOf(slice: UnpackedSlice, layouts: readonly InputLayout[]): Uint8Array {
-  return bytesOf(slice, slice.tensors[layouts.findIndex(({ input }) => input.name === 'token_mask')]!);
+function maskOf(slice: SampleSlice): Uint8Array {
+  return bytesOf(slice, tensorOf(slice, 'token_mask'));
 }
 
-function bytesOf({ bytes }: UnpackedSlice, { byteOffset, byteLength }: SliceTensor): Uint8Array {
+function bytesOf({ bytes }: SampleSlice, { byteOffset, byteLength }: TensorSlice): Uint8Array {
   return new Uint8Array(bytes, byteOffset, byteLength);
 }
 
 /** The spans of real tokens in a mask [samples, tokens]. */
-function findRealTokens(mask: Uint8Array, tokens: number): RealTokens {
+function findRealTokens(mask: Uint8Array, tokens: number): Pick<ConvertedSlice, 'usedTokens' | 'realTokens'> {
   if (!mask.includes(0)) return { usedTokens: tokens, realTokens: undefined };
   const realTokens: TokenSpan[][] = [];
   let usedTokens = 0;
@@ -109,8 +120,8 @@ function realSpans(mask: Uint8Array, start: number, end: number): TokenSpan[] {
 
 /** F16 as bits; BF16 and F32 as float32; undefined for integers. */
 function floatsOf(
-  { bytes }: UnpackedSlice,
-  { dtype, byteOffset, byteLength }: SliceTensor,
+  { bytes }: SampleSlice,
+  { dtype, byteOffset, byteLength }: TensorSlice,
 ): Floats | undefined {
   switch (dtype) {
     case 'F16':
@@ -144,26 +155,28 @@ function toGraphFloats(floats: Floats | undefined, { name, dtype }: ManifestInpu
 }
 
 function checkFloats(
-  slice: UnpackedSlice,
+  slice: SampleSlice,
   layout: InputLayout,
   floats: Floats,
   mask: Uint8Array,
 ): Fault | undefined {
   const { input } = layout;
   if (input.name !== 'attention') return checkFinite(slice, layout, floats, mask);
-  const { first, samples, tokens } = slice;
+  const { first, samples } = slice;
+  const tokens = mask.length / samples;
   const [, layers = 0, , height = 0, width = 0] = input.shape.map(Number);
   return checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
 }
 
 /** Unmasked values must be finite, also after conversion to the F16 that the graph may take. */
 function checkFinite(
-  { first, samples, tokens }: UnpackedSlice,
+  { first, samples }: SampleSlice,
   { input, hasTokens, blocks }: InputLayout,
   floats: Floats,
   mask: Uint8Array,
 ): Fault | undefined {
   const graphFloats = toGraphFloats(floats, input);
+  const tokens = mask.length / samples;
   const rowsPerSample = hasTokens ? tokens * blocks : 1;
   const rowLength = floats.length / (samples * rowsPerSample);
   for (let start = 0, row = 0; start < floats.length; start += rowLength, row += 1) {

@@ -1,8 +1,8 @@
 /** The messages between the engine and its worker threads. All of them survive a structured clone. */
 import { type ErrorCode, type ProblemError, problem } from '../../errors.js';
 import type { ManifestInput } from '../../probe/manifest.js';
-import type { PackedSlices } from './packing.js';
 import type { Device, Provider } from '../types.js';
+import type { SampleSlice } from './sample-slice.js';
 
 /** Passed to a worker when it starts. */
 export interface WorkerSettings {
@@ -20,9 +20,10 @@ export interface LoadCommand {
   readonly output: string;
 }
 
-export interface RunCommand extends PackedSlices {
+export interface RunCommand {
   readonly kind: 'run';
   readonly key: number;
+  readonly slices: readonly SampleSlice[];
 }
 
 /** `close` releases every session and ends the thread; the thread's exit is the only answer to it. */
@@ -32,19 +33,10 @@ export type Command =
   | { readonly kind: 'unload'; readonly key: number }
   | { readonly kind: 'close' };
 
-/** A command with the number that its reply repeats. */
-export interface CommandMessage {
-  readonly id: number;
-  readonly command: Command;
-}
-
-/** `isDeviceUnavailable` separates a missing device from a broken probe. */
-export type ReplyMessage =
-  | { readonly id: number; readonly value: ReplyValue }
-  | { readonly id: number; readonly error: string; readonly isDeviceUnavailable: boolean };
-
-/** SessionInfo for `load`, RunReply for `run`, undefined for `unload`. */
-export type ReplyValue = SessionInfo | RunReply | undefined;
+/** The answers come in the order of the commands. `isDeviceUnavailable` separates a missing device from a broken probe. */
+export type Reply =
+  | { readonly value: SessionInfo | RunResult | undefined }
+  | { readonly error: string; readonly isDeviceUnavailable: boolean };
 
 /** The names that ONNX Runtime gives to the dtypes of a manifest. */
 export const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } as const;
@@ -56,7 +48,7 @@ export interface GraphValue {
   readonly shape: readonly (number | string)[];
 }
 
-/** An open session: where it runs, and the graph's inputs and outputs. */
+/** The answer to `load`: where the session runs, and the graph's inputs and outputs. */
 export interface SessionInfo {
   readonly provider: Provider;
   /** Why CUDA is not used although the device is `auto`. */
@@ -65,14 +57,10 @@ export interface SessionInfo {
   readonly outputs: readonly GraphValue[];
 }
 
-export interface RunScores {
-  /** One per sample of all slices, in order. Plain numbers, since a short list is cloned faster than a typed array. */
-  readonly scores: readonly number[];
-  /** The failed slices by index; their scores are 0 and have no meaning. */
-  readonly faults: readonly (readonly [slice: number, fault: Fault])[];
-}
-
-export interface RunReply extends RunScores {
+/** The answer to `run`. */
+export interface RunResult {
+  /** One per slice, in order. */
+  readonly results: readonly SliceResult[];
   /** Checks, assembly and inference, ms. */
   readonly ms: number;
 }

@@ -6,7 +6,6 @@ import { InferenceSession, env } from 'onnxruntime-node';
 
 import type { Feeds } from './batch-assembly.js';
 import { cudaFailure } from './cuda-failure.js';
-import { DeviceShapes } from './device-shapes.js';
 import { type GraphValue, ORT_TYPES, type SessionInfo, type WorkerSettings } from './protocol.js';
 import type { Device } from '../types.js';
 
@@ -41,20 +40,17 @@ export async function openSession(
 ): Promise<ProbeSession> {
   const { session, ...placement } = await openOn(device, model, intraOpThreads);
   const inputs = session.inputMetadata.map(graphValue);
-  const shapes = new DeviceShapes(Object.fromEntries(inputs.map(({ name, shape }) => [name, shape])));
-  const run = async (feeds: Feeds): Promise<Float32Array> => {
-    const results = await session.run(toOrt(feeds), [output]);
-    const values = results[output]?.data;
-    if (!(values instanceof Float32Array)) throw new TypeError(`the graph's output ${output} is not float32`);
-    return values;
-  };
+  const outputs = session.outputMetadata.map(graphValue);
   return {
-    info: { ...placement, inputs, outputs: session.outputMetadata.map(graphValue) },
+    info: { ...placement, inputs, outputs },
     // On CUDA, ONNX Runtime copies each input to the device, runs, and copies the scores back. See docs/adr/0018-cuda-per-batch.md.
-    run:
-      placement.provider === 'cpu'
-        ? run
-        : async (feeds) => (await run(shapes.pad(feeds))).subarray(0, samplesOf(feeds)),
+    run: async (feeds) => {
+      const results = await session.run(toOrt(feeds), [output]);
+      const values = results[output]?.data;
+      if (!(values instanceof Float32Array))
+        throw new TypeError(`the graph's output ${output} is not float32`);
+      return values;
+    },
     release: () => session.release(),
   };
 }
@@ -108,11 +104,6 @@ function toOrt(feeds: Feeds): InferenceSession.FeedsType {
     plain[name] = { type: ORT_TYPES[dtype], dims, data, location: 'cpu' };
   }
   return plain as unknown as InferenceSession.FeedsType;
-}
-
-function samplesOf(feeds: Feeds): number {
-  const [first] = Object.values(feeds);
-  return first?.dims[0] ?? 0;
 }
 
 function graphValue(value: InferenceSession.ValueMetadata): GraphValue {

@@ -2,23 +2,18 @@
  * The program of a worker thread: executes commands one after the other, holds one session per key, replies to each command.
  * It ends by itself after a `close` command. It must never be terminated during a run, which would abort the process.
  */
-import { readlinkSync } from 'node:fs';
-import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { messageOf } from '../../errors.js';
 import { BatchMemory } from './batch-memory.js';
 import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';
-import { unpackSlices } from './packing.js';
 import type {
   Command,
-  CommandMessage,
   LoadCommand,
-  ReplyMessage,
-  ReplyValue,
+  Reply,
   RunCommand,
-  RunReply,
+  RunResult,
   SessionInfo,
   WorkerSettings,
 } from './protocol.js';
@@ -28,36 +23,32 @@ interface LoadedGraph extends RunnableGraph {
   readonly session: ProbeSession;
 }
 
-/** The niceness that inference threads add to their own; a niceness is at most 19. */
-const NICENESS = 5;
-const MAX_NICENESS = 19;
-
 if (!parentPort) throw new Error('this module runs as a worker thread only');
 const port = parentPort;
 // Only WorkerThread starts this thread.
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
 const memory = new BatchMemory();
-lowerThreadPriority();
 
 // One command at a time: a session's run yields to the event loop before it blocks, and the next command must wait.
 let lastCommand = Promise.resolve();
-port.on('message', (message: CommandMessage) => {
-  lastCommand = lastCommand.then(() => answer(message));
+port.on('message', (command: Command) => {
+  lastCommand = lastCommand.then(() => answer(command));
 });
 
-async function answer({ id, command }: CommandMessage): Promise<void> {
-  try {
-    const value = await execute(command);
-    if (command.kind === 'close') port.close();
-    else send({ id, value });
-  } catch (error) {
-    const isDeviceUnavailable = error instanceof DeviceUnavailableError;
-    send({ id, error: messageOf(error), isDeviceUnavailable });
-  }
+async function answer(command: Command): Promise<void> {
+  const reply = await execute(command).then(
+    (value): Reply => ({ value }),
+    (error: unknown): Reply => ({
+      error: messageOf(error),
+      isDeviceUnavailable: error instanceof DeviceUnavailableError,
+    }),
+  );
+  if (command.kind === 'close') port.close();
+  else port.postMessage(reply);
 }
 
-async function execute(command: Command): Promise<ReplyValue> {
+async function execute(command: Command): Promise<SessionInfo | RunResult | undefined> {
   switch (command.kind) {
     case 'load':
       return load(command);
@@ -74,37 +65,20 @@ async function execute(command: Command): Promise<ReplyValue> {
 
 async function load({ key, model, inputs, output }: LoadCommand): Promise<SessionInfo> {
   const session = await openSession(model, output, settings);
-  graphs.set(key, { session, layouts: inputs.map(layoutOf) });
+  graphs.set(key, { session, layouts: inputs.map(layoutOf), isPadded: session.info.provider === 'cuda' });
   return session.info;
 }
 
-async function run(command: RunCommand): Promise<RunReply> {
+async function run({ key, slices }: RunCommand): Promise<RunResult> {
   const start = performance.now();
-  const graph = graphs.get(command.key);
-  if (!graph) throw new Error(`no probe is loaded under ${command.key}`);
-  const { scores, faults } = await runBatch(unpackSlices(command, graph.layouts), graph, memory);
-  return { scores, faults, ms: performance.now() - start };
+  const graph = graphs.get(key);
+  if (!graph) throw new Error(`no probe is loaded under ${key}`);
+  const results = await runBatch(slices, graph, memory);
+  return { results, ms: performance.now() - start };
 }
 
 async function unload(key: number): Promise<void> {
   const graph = graphs.get(key);
   graphs.delete(key);
   await graph?.session.release();
-}
-
-function send(reply: ReplyMessage): void {
-  port.postMessage(reply);
-}
-
-/**
- * Lowers the priority of this thread and of those that ONNX Runtime starts from it. Runs keep all cores busy, and the event
- * loop must receive and refuse requests without waiting for them. Only Linux has a priority per thread.
- */
-function lowerThreadPriority(): void {
-  try {
-    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
-    setPriority(thread, Math.min(MAX_NICENESS, getPriority(thread) + NICENESS));
-  } catch {
-    // Without a lower priority the service is slower under load and otherwise the same.
-  }
 }

@@ -4,16 +4,15 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
-import type { BatchPlan } from '../../../src/engine/warm-up/batch-plan.js';
-import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
+import { type BatchPlan, CostModel } from '../../../src/engine/warm-up/batch-plan.js';
 import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
 import { readProbeFolder } from '../../../src/probe/folder.js';
-import { ProbeRefusedError } from '../../../src/probe/folder.js';
+import { ProbeRefusedError } from '../../../src/probe/refused.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
-import type { WorkerSlot } from '../../../src/engine/pool/worker-slot.js';
-import type { RunResult } from '../../../src/engine/worker/worker-thread.js';
+import type { PooledWorker } from '../../../src/engine/pool/pooled-worker.js';
+import type { RunResult } from '../../../src/engine/worker/protocol.js';
 import { RunningClock } from '../../../src/running-clock.js';
-import { SILENT_LOG } from '../../support/engine.js';
+import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, SILENT_LOG } from '../../support/engine.js';
 import {
   type ProbeFolderOptions,
   TINY_SIZE,
@@ -31,6 +30,7 @@ async function poolOf(
     workerUrl: new URL('../../../src/engine/worker/worker.js', import.meta.url),
     settings: { device: 'cpu', intraOpThreads: 1 },
     clock: new RunningClock(),
+    warmUpTimeoutMs: 60_000,
     log: SILENT_LOG,
     onIdle: () => {},
     onDown: () => {},
@@ -60,13 +60,16 @@ async function probeOf(
   return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }), plan: PLAN };
 }
 
-function runBatch(slot: WorkerSlot | undefined, key: number): Promise<RunResult> {
-  assert.ok(slot);
-  return slot.run(key, [sliceOf(decodedBody(tensorsOf(randomSamples(TINY_SIZE, 2, 3))))]);
+function runBatch(worker: PooledWorker | undefined, key: number, timestep?: number): Promise<RunResult> {
+  assert.ok(worker);
+  const samples = randomSamples(TINY_SIZE, 2, 3).map((sample) =>
+    timestep === undefined ? sample : { ...sample, timestep },
+  );
+  return worker.run(key, [sliceOf(decodedBody(tensorsOf(samples)))]);
 }
 
-async function runOn(slot: WorkerSlot | undefined, key: number): Promise<number> {
-  const { results } = await runBatch(slot, key);
+async function runOn(worker: PooledWorker | undefined, key: number, timestep?: number): Promise<number> {
+  const { results } = await runBatch(worker, key, timestep);
   const [result] = results;
   return result && 'scores' in result ? result.scores.length : 0;
 }
@@ -96,24 +99,42 @@ test('a refused probe leaves no session', async (t) => {
   assert.equal(pool.live, 3);
 });
 
-test('a thread that is replaced during a run finishes the run and takes no other', async (t) => {
-  const pool = await poolOf(t, 1);
-  await pool.install(await probeOf(t, 1, { work: 50 }));
-  const slot = pool.idle();
-  const run = runOn(slot, 1);
-  const replaced = slot?.replace('for the test');
-  assert.equal(await run, 3);
-  assert.equal(pool.idle(), undefined);
-  await replaced;
+test('a worker that cannot load a probe which works in another is replaced', async (t) => {
+  let starts = 0;
+  const restarts: number[] = [];
+  const pool = await poolOf(t, 2, {
+    settings: {
+      // CUDA cannot be used here, so the second thread loads nothing.
+      get device() {
+        starts += 1;
+        return starts === 2 ? 'cuda' : 'cpu';
+      },
+      intraOpThreads: 1,
+    },
+    onRestart: () => restarts.push(pool.live),
+  });
+  await pool.install(await probeOf(t, 1));
+  assert.equal(pool.live, 1);
+  while (pool.live < 2) await pause(5);
+  assert.deepEqual([starts, restarts], [3, [1]]);
+  assert.deepEqual(await Promise.all([runOn(pool.idle(), 1), runOn(pool.idle(), 1)]), [3, 3]);
 });
 
-test('the replacement of a thread holds every probe', async (t) => {
+test('the replacement of a worker that died holds every probe, also one that is installed meanwhile', async (t) => {
+  const pool = await poolOf(t, 1, { workerUrl: FRAGILE_WORKER_URL });
+  await pool.install(await probeOf(t, 1));
+  await assert.rejects(runOn(pool.idle(), 1, FATAL_TIMESTEP), /the fatal timestep/);
+  assert.deepEqual([pool.live, pool.idle()], [0, undefined]);
+  await pool.install(await probeOf(t, 2));
+  assert.deepEqual([await runOn(pool.idle(), 1), await runOn(pool.idle(), 2)], [3, 3]);
+});
+
+test('a probe that is uninstalled is gone, also from workers that start later', async (t) => {
   const pool = await poolOf(t, 1);
   await pool.install(await probeOf(t, 1));
-  const slot = pool.idle();
-  await slot?.replace('for the test');
-  assert.equal(pool.live, 0);
-  while (pool.live === 0) await pause(5);
-  assert.equal(await runOn(pool.idle(), 1), 3);
+  pool.uninstall(1);
+  await pool.install(await probeOf(t, 2));
+  await pool.grow(2);
+  const runs = [runBatch(pool.idle(), 1), runBatch(pool.idle(), 1)];
+  for (const run of runs) await assert.rejects(run, /no probe is loaded under 1/);
 });
-

@@ -4,21 +4,30 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { measureBatches, samplesThatFit } from '../../../src/engine/warm-up/batch-plan.js';
-import { CostModel } from '../../../src/engine/warm-up/cost-model.js';
+import {
+  type BatchPlan,
+  CostModel,
+  measureBatches,
+  planBatches,
+  samplesThatFit,
+} from '../../../src/engine/warm-up/batch-plan.js';
 
 const TOKENS = 12;
 
-test('the smallest size close to the best is chosen, and sizes beyond the time limit of a run are not tried', async () => {
+async function planOf(run: (samples: number) => Promise<number>, maxSamples?: number): Promise<BatchPlan> {
+  return planBatches(await measureBatches(run, maxSamples), TOKENS, maxSamples);
+}
+
+test('the smallest size close to the best is chosen, and sizes that would exceed the time limit of a run are not tried', async () => {
   const ran: number[] = [];
   // From 8 samples on, each further one costs as much as it did alone.
   const run = async (samples: number): Promise<number> => {
     ran.push(samples);
     return samples <= 8 ? 10 + samples : 18 + (samples - 8) * 2.25;
   };
-  const plan = await measureBatches(run, TOKENS);
+  const plan = await planOf(run);
   assert.deepEqual([plan.bestSamples, plan.maxTokens], [8, 8 * TOKENS]);
-  assert.deepEqual([...new Set(ran)], [1, 2, 4, 8, 16]);
+  assert.deepEqual([...new Set(ran)], [1, 2, 4, 8]);
   assert.equal(samplesThatFit(plan, TOKENS), 8);
   assert.equal(samplesThatFit(plan, 2 * TOKENS), 4);
   assert.equal(samplesThatFit(plan, TOKENS / 3), 24);
@@ -26,17 +35,17 @@ test('the smallest size close to the best is chosen, and sizes beyond the time l
 });
 
 test('the largest batch is chosen when every larger one pays, and one sample when none does', async () => {
-  assert.equal((await measureBatches(async () => 5, TOKENS)).bestSamples, 64);
-  assert.equal((await measureBatches(async (samples) => 50 * samples, TOKENS)).bestSamples, 1);
+  assert.equal((await planOf(async () => 5)).bestSamples, 64);
+  assert.equal((await planOf(async (samples) => 50 * samples)).bestSamples, 1);
 });
 
 test('the overhead of a run counts, so short runs get larger batches', async () => {
-  assert.equal((await measureBatches(async (samples) => samples, TOKENS)).bestSamples, 8);
+  assert.equal((await planOf(async (samples) => samples)).bestSamples, 8);
 });
 
 test('no batch is planned that takes too long, however much it saves', async () => {
-  assert.equal((await measureBatches(async (samples) => 15 + samples, TOKENS)).bestSamples, 4);
-  assert.equal((await measureBatches(async (samples) => 90 + samples, TOKENS)).bestSamples, 1);
+  assert.equal((await planOf(async (samples) => 15 + samples)).bestSamples, 4);
+  assert.equal((await planOf(async (samples) => 90 + samples)).bestSamples, 1);
 });
 
 test('a disturbance that lasts for several runs does not change the plan', async () => {
@@ -47,7 +56,7 @@ test('a disturbance that lasts for several runs does not change the plan', async
       runs += 1;
       return (1 + samples) * (isDisturbed ? 4 : 1);
     };
-    const plan = await measureBatches(run, TOKENS);
+    const plan = await planOf(run);
     assert.equal(plan.bestSamples, 16);
     assert.deepEqual(plan.measurements.slice(0, 3), [
       { samples: 1, ms: 2 },
@@ -63,20 +72,16 @@ test('a slow probe is measured with few runs', async () => {
     ran.push(samples);
     return 200 * samples;
   };
-  assert.equal((await measureBatches(run, TOKENS)).bestSamples, 1);
+  assert.equal((await planOf(run)).bestSamples, 1);
   assert.deepEqual(ran, [1, 1, 2, 2]);
 });
 
 test('the operator’s size is used, and measured too', async () => {
   const ran = new Set<number>();
-  const plan = await measureBatches(
-    async (samples) => {
-      ran.add(samples);
-      return samples;
-    },
-    TOKENS,
-    6,
-  );
+  const plan = await planOf(async (samples) => {
+    ran.add(samples);
+    return samples;
+  }, 6);
   assert.deepEqual([plan.bestSamples, plan.maxSamples, plan.maxTokens], [6, 6, Infinity]);
   assert.deepEqual([...ran], [1, 2, 4, 6]);
 });

@@ -26,7 +26,7 @@ function isCleared({ maps, tokens, area, halves }: Maps, byteOffset = 0): boolea
   // The check must not read the bytes before and after the maps.
   new Uint8Array(buffer).fill(0xff);
   new Uint8Array(buffer, byteOffset, halves.byteLength).set(new Uint8Array(halves.buffer));
-  return memory.isSurelyAttention({ byteOffset, maps, tokens, area });
+  return memory.isSurelyAttention(byteOffset, [1, maps, tokens, 1, area]);
 }
 
 function isExactlyGood({ maps, tokens, area, halves }: Maps): boolean {
@@ -104,7 +104,7 @@ test('of all F16 values exactly the probabilities are cleared, except -0, which 
 /** As isCleared, but fast enough for all F16 values. */
 function isClearedFast({ maps, tokens, area, halves }: Maps): boolean {
   new Uint16Array(memory.reserve(halves.byteLength), 0, halves.length).set(halves);
-  return memory.isSurelyAttention({ byteOffset: 0, maps, tokens, area });
+  return memory.isSurelyAttention(0, [1, maps, tokens, 1, area]);
 }
 
 test('a sum is cleared up to the bound and never above it, at any position of any map', () => {

@@ -1,16 +1,19 @@
 /** Slices are converted and assembled into a batch: where each value goes, what is padded and what is zero. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
 import { type Feeds, assembleBatch } from '../../../src/engine/worker/batch-assembly.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
+import { runBatch } from '../../../src/engine/worker/batch-runner.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
 import type { ManifestInput } from '../../../src/probe/manifest.js';
 import { type ConvertedSlice, convertSlice } from '../../../src/engine/worker/convert-slice.js';
-import { type UnpackedSlice, packSlices, unpackSlices } from '../../../src/engine/worker/packing.js';
-import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
+import { openSession } from '../../../src/engine/worker/session.js';
+import { type SampleSlice, sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { TensorData } from '../../../clients/typescript/src/safetensors.js';
 import { tinyInputs } from '../../support/onnx.js';
 import { decodedBody, padded, randomSamples, tensorsOf } from '../../support/samples.js';
@@ -19,30 +22,28 @@ const SIZE = { layers: 2, height: 1, width: 2 };
 const INPUTS = tinyInputs(SIZE.layers, SIZE.height, SIZE.width, 'F32');
 
 /** A slice as the worker receives it. */
-function unpacked(
-  tensors: Record<string, TensorData>,
-  inputs: readonly ManifestInput[] = INPUTS,
-): UnpackedSlice {
-  const layouts = inputs.map(layoutOf);
-  const [slice] = unpackSlices(packSlices([sliceOf(decodedBody(tensors))], layouts), layouts);
-  assert.ok(slice);
-  return slice;
+function asReceived(tensors: Record<string, TensorData>): SampleSlice {
+  return structuredClone(sliceOf(decodedBody(tensors)));
 }
 
 function converted(
   tensors: Record<string, TensorData>,
   inputs: readonly ManifestInput[] = INPUTS,
 ): ConvertedSlice {
-  const slice = convertSlice(unpacked(tensors, inputs), inputs.map(layoutOf));
+  const slice = convertSlice(asReceived(tensors), inputs.map(layoutOf));
   assert.ok('values' in slice, JSON.stringify(slice));
   return slice;
 }
 
 /** Assembles in memory that holds other data, as after earlier runs. */
-function feedsOf(slices: readonly ConvertedSlice[], inputs: readonly ManifestInput[] = INPUTS): Feeds {
+function feedsOf(
+  slices: readonly ConvertedSlice[],
+  inputs: readonly ManifestInput[] = INPUTS,
+  isPadded = false,
+): Feeds {
   const memory = new BatchMemory();
   new Uint8Array(memory.reserve(1)).fill(0xff);
-  return assembleBatch(slices, inputs.map(layoutOf), memory);
+  return assembleBatch(slices, inputs.map(layoutOf), memory, isPadded);
 }
 
 test('batches are assembled in the same memory, which grows when needed', () => {
@@ -115,7 +116,7 @@ test('a signal that is not finite, also as F16, is rejected by its name', () => 
     [70_000, 70_000],
   ] as const) {
     const preview: TensorData = { dtype: 'F32', shape: [2, 2], data: Float32Array.of(0, 0, 0, value) };
-    const slice = convertSlice(unpacked({ ...tensors, preview }, inputs), inputs.map(layoutOf));
+    const slice = convertSlice(asReceived({ ...tensors, preview }), inputs.map(layoutOf));
     assert.ok('fault' in slice);
     assert.deepEqual(slice.fault, {
       code: 'value_not_finite',
@@ -129,7 +130,7 @@ test('a signal that is not finite, also as F16, is rejected by its name', () => 
 
 test('a timestep that is not finite is rejected', () => {
   const samples = randomSamples(SIZE, 1, 1).map((sample) => ({ ...sample, timestep: NaN }));
-  const slice = convertSlice(unpacked(tensorsOf(samples)), INPUTS.map(layoutOf));
+  const slice = convertSlice(asReceived(tensorsOf(samples)), INPUTS.map(layoutOf));
   assert.ok('fault' in slice);
   assert.equal(slice.fault.code, 'value_not_finite');
   assert.equal(slice.fault.field, 'timestep');
@@ -161,4 +162,84 @@ test('each real value of any slices is in its place', () => {
       assert.deepEqual([...(batch?.data ?? [])], expected);
     }),
   );
+});
+
+test('for CUDA, samples are padded to a power of two and tokens to a multiple of 16, with zeros', () => {
+  const inputs: ManifestInput[] = [
+    ...INPUTS,
+    { name: 'token_ids', dtype: 'I64', shape: ['batch', 'tokens'] },
+  ];
+  const tensors = tensorsOf(randomSamples(SIZE, 2, 3), 'F32');
+  const ids = BigInt64Array.of(1n, 2n, 3n, 4n, 5n, 6n);
+  const slice = converted({ ...tensors, token_ids: { dtype: 'I64', shape: [3, 2], data: ids } }, inputs);
+  const plain = feedsOf([slice], inputs);
+  const feeds = feedsOf([slice], inputs, true);
+  assert.deepEqual(feeds['attention']?.dims, [4, 2, 16, 1, 2]);
+  const values = Array.from(feeds['attention']?.data as Float32Array);
+  const expected = Array.from(plain['attention']?.data as Float32Array);
+  for (let map = 0; map < 6; map += 1) {
+    const padding = Array.from({ length: 28 }, () => 0);
+    assert.deepEqual(values.slice(map * 32, (map + 1) * 32), [
+      ...expected.slice(map * 4, (map + 1) * 4),
+      ...padding,
+    ]);
+  }
+  assert.deepEqual(new Set(values.slice(6 * 32)), new Set([0]));
+  assert.deepEqual(feeds['token_ids']?.dims, [4, 16]);
+  assert.deepEqual(Array.from(feeds['token_ids']?.data as BigInt64Array).slice(32, 35), [5n, 6n, 0n]);
+  assert.deepEqual(feeds['timestep']?.dims, [4]);
+  assert.equal(feeds['timestep']?.data[3], 0);
+});
+
+test('a slice that the graph does not take is a fault of this slice alone', async () => {
+  const tensors = tensorsOf(randomSamples(SIZE, 3, 2), 'F32');
+  const ids = (dtype: 'BOOL' | 'I64', data: ArrayBufferView): TensorData => ({ dtype, shape: [2], data });
+  const good = { ...tensors, ids: ids('I64', BigInt64Array.of(0n, 1n)) };
+  const slices = [
+    good,
+    tensors,
+    { ...good, ids: ids('BOOL', Uint8Array.of(0, 1)) },
+    { ...good, timestep: { ...good['timestep']!, shape: [2, 2], data: new Float32Array(4) } },
+    good,
+  ].map(asReceived);
+  const inputs: ManifestInput[] = [...INPUTS, { name: 'ids', dtype: 'I64', shape: ['batch'] }];
+  const layouts = inputs.map(layoutOf);
+  const session = { run: async (): Promise<Float32Array> => Float32Array.of(1, 2, 3, 4) };
+  const results = await runBatch(slices, { layouts, session }, new BatchMemory());
+  const refused = (reason: string): object => ({
+    fault: { code: 'internal', detail: `The request could not be put into a batch: ${reason}` },
+  });
+  assert.deepEqual(results, [
+    { scores: [1, 2] },
+    refused('the request has no tensor ids'),
+    refused('ids must be I64'),
+    refused("the tensor timestep does not have the probe's shape"),
+    { scores: [3, 4] },
+  ]);
+});
+
+test('the shipped probe gives the same scores with the padding', async (t) => {
+  process.env['ORT_DISABLE_TELEMETRY'] = '1';
+  const folder = path.join('models', 'pictogram', '1');
+  const { inputs } = JSON.parse(readFileSync(path.join(folder, 'probe.json'), 'utf8')) as {
+    inputs: ManifestInput[];
+  };
+  const session = await openSession(readFileSync(path.join(folder, 'model.onnx')), 'score', {
+    device: 'cpu',
+    intraOpThreads: 1,
+  });
+  t.after(() => session.release());
+  const samples = randomSamples({ layers: 9, height: 16, width: 16 }, 13, 3);
+  const slices = [asReceived(tensorsOf(samples, 'F16'))];
+  const layouts = inputs.map(layoutOf);
+  const [plain] = await runBatch(slices, { layouts, session }, new BatchMemory());
+  const [withPadding] = await runBatch(slices, { layouts, session, isPadded: true }, new BatchMemory());
+  assert.ok(plain && 'scores' in plain && withPadding && 'scores' in withPadding);
+  assert.equal(withPadding.scores.length, 3);
+  // The rounding of half precision depends on the shape.
+  for (const [index, score] of plain.scores.entries())
+    assert.ok(
+      Math.abs(score - (withPadding.scores[index] ?? NaN)) < 0.01,
+      `${score} ${withPadding.scores[index]}`,
+    );
 });
