@@ -55,9 +55,9 @@ const GROUPS = {
       .transform((value) => value as 'auto' | 'cpu' | 'cuda' | `cuda:${number}`)
       .prefault('auto')
       .describe('Where inference runs: auto tries CUDA and falls back to the CPU, cuda never falls back'),
-    WORKERS: optionalCount.describe('Inference threads; unset: one per four cores on the CPU, one on CUDA'),
+    WORKERS: optionalCount.describe('Inference threads; unset: one per core on the CPU, one on CUDA'),
     INTRA_OP_THREADS: optionalCount.describe(
-      'Threads within one inference; unset: the cores divided by the workers',
+      'Threads within one inference; unset: the cores divided by the workers, and up to four for a lone request',
     ),
     MAX_BATCH_SAMPLES: optionalCount.describe(
       'Maximum samples in one inference; unset: the best size, measured for each probe when it is loaded',

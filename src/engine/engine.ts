@@ -16,8 +16,8 @@ export type * from './types.js';
 /** The least limit of a run in a warm-up, whose runs are cold. */
 const WARM_UP_TIMEOUT_MS = 10_000;
 const WORKER_URL = new URL('worker/worker.js', import.meta.url);
-/** A run gains little from more threads than this. See docs/adr/0001-few-wide-sessions.md. */
-const MAX_THREADS_PER_RUN = 4;
+/** A run gains little from more threads than this. */
+const MAX_WIDE_THREADS = 4;
 
 /**
  * Starts the workers and loads every probe of the repository. Resolves when the engine can score, or when readiness() says
@@ -31,8 +31,9 @@ export async function createEngine(
 ): Promise<Engine> {
   const { log, observer, modelsDir, modelsPollMs = 0 } = options;
   const cores = availableParallelism();
-  const workers = options.workers ?? Math.ceil(cores / MAX_THREADS_PER_RUN);
+  const workers = options.workers ?? cores;
   const intraOpThreads = options.intraOpThreads ?? Math.max(1, Math.floor(cores / workers));
+  const wideThreads = Math.min(cores, MAX_WIDE_THREADS);
   const workerUrl = options.workerUrl ?? WORKER_URL;
   const worker = { device: options.device, intraOpThreads };
   const warmUpTimeoutMs = Math.max(
@@ -80,6 +81,10 @@ export async function createEngine(
     const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
     // One worker is enough on CUDA: the device runs one batch after the other.
     await pool.grow(options.workers ?? (provider === 'cuda' ? 1 : workers));
+    // An operator who sets the threads of a run gets exactly that many.
+    const hasWide =
+      provider === 'cpu' && options.intraOpThreads === undefined && wideThreads > intraOpThreads;
+    if (hasWide) await pool.addWide(wideThreads);
     log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
     await repository.close();

@@ -182,9 +182,9 @@ export interface EngineLog {
 export interface EngineOptions {
   readonly modelsDir: string;
   readonly device: Device;
-  /** Worker threads, each with its own sessions. When omitted: one per four cores on the CPU, one on CUDA. */
+  /** Worker threads, each with its own sessions. When omitted: one per core on the CPU, one on CUDA. */
   readonly workers?: number | undefined;
-  /** Threads inside one run. When omitted: the cores divided by the workers. */
+  /** Threads inside one run. When omitted: the cores divided by the workers, and up to four for a lone request. */
   readonly intraOpThreads?: number | undefined;
   /** The most samples in one run. When omitted: the best size, measured for each probe. */
   readonly maxBatchSamples?: number | undefined;

@@ -73,7 +73,8 @@ export class Batcher {
   /** Gives each idle worker a batch of what waits. */
   startRuns(): void {
     const { requestQueue, pool } = this.#options;
-    for (let slot = pool.idle(); slot; slot = pool.idle()) {
+    const idle = (): PooledWorker | undefined => pool.idle(this.#open.size === 1);
+    for (let slot = idle(); slot; slot = idle()) {
       for (const late of this.#predictor.predictedLate()) this.#skip(late, 'predicted', deadlineTooNear());
       if (this.#waitsForMore()) return;
       const batch = requestQueue.take(pool.idleCount < 2);
@@ -138,6 +139,8 @@ export class Batcher {
       );
       endTracking();
       this.#reportRun(batch, startedAt, false);
+      // The cost model predicts runs of the other workers.
+      if (!slot.isWide) batch.probe.plan.cost.learn(batch.paddedTokens, reply.ms);
       this.#accept(batch, reply, { startedAt, ms: reply.ms, batchSamples: batch.samples });
     } catch (error) {
       endTracking();
@@ -149,8 +152,7 @@ export class Batcher {
   }
 
   #accept(batch: Batch, { results, ms }: RunResult, run: RunTimes): void {
-    const { name, version, plan } = batch.probe;
-    plan.cost.learn(batch.paddedTokens, ms);
+    const { name, version } = batch.probe;
     this.#options.observer.batchRun({ model: name, version, samples: batch.samples, ms });
     for (const [index, { request, slice }] of batch.slices.entries()) {
       const result = results[index];

@@ -1,4 +1,8 @@
-/** The worker threads of the engine. Each holds every probe, and one that is lost is replaced after a pause. */
+/**
+ * The worker threads of the engine. Each holds every probe, and one that is lost is replaced after a pause. Under load each
+ * worker has a core or a few; a lone request would leave the others idle, so one further worker has the threads of a wide run.
+ * See docs/adr/0026-narrow-workers-and-a-wide-one.md.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
@@ -42,6 +46,7 @@ export class WorkerPool {
   readonly #ending = new Set<WorkerThread>();
   readonly #hung = new Set<WorkerThread>();
   #size = 0;
+  #wideThreads: number | undefined;
   readonly #closing = new AbortController();
   #lastTurn: Promise<unknown> = Promise.resolve();
 
@@ -55,11 +60,11 @@ export class WorkerPool {
 
   /** Workers that take runs, now or after what they are doing. */
   get live(): number {
-    return this.#workers.filter((worker) => worker.holdsEveryProbe).length;
+    return this.#workers.filter((worker) => !worker.isWide && worker.holdsEveryProbe).length;
   }
 
   get idleCount(): number {
-    return this.#workers.filter((worker) => worker.isIdle).length;
+    return this.#workers.filter((worker) => !worker.isWide && worker.isIdle).length;
   }
 
   /** Threads that were given up because a run hangs in them. */
@@ -67,16 +72,24 @@ export class WorkerPool {
     return this.#hung.size;
   }
 
-  /** A worker that can take a run at once. */
-  idle(): PooledWorker | undefined {
-    return this.#workers.find((worker) => worker.isIdle);
+  /** A worker that can take a run at once; for the only request, the wide one if it can. */
+  idle(isLone = false): PooledWorker | undefined {
+    const wide = isLone ? this.#workers.find((worker) => worker.isWide && worker.isIdle) : undefined;
+    return wide ?? this.#workers.find((worker) => !worker.isWide && worker.isIdle);
   }
 
   /** Adds workers until there are `size`; resolves when each is idle or its first start has failed. */
   async grow(size: number): Promise<void> {
     const added = size - this.#size;
     this.#size = size;
-    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start(0))));
+    const start = { failures: 0, isWide: false };
+    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start(start))));
+  }
+
+  /** Adds a worker for lone requests, whose runs have so many threads. */
+  async addWide(threads: number): Promise<void> {
+    this.#wideThreads = threads;
+    await this.#inTurn(() => this.#start({ failures: 0, isWide: true }));
   }
 
   /**
@@ -121,11 +134,14 @@ export class WorkerPool {
     return turn;
   }
 
-  async #start(failures: number): Promise<void> {
+  async #start(start: { readonly failures: number; readonly isWide: boolean }): Promise<void> {
     if (this.#closing.signal.aborted) return;
-    const { workerUrl, settings, clock, inferenceTimeoutMs, onIdle } = this.#options;
+    const { workerUrl, clock, inferenceTimeoutMs, onIdle } = this.#options;
+    const { intraOpThreads, ...others } = this.#options.settings;
+    const threads = start.isWide ? (this.#wideThreads ?? intraOpThreads) : intraOpThreads;
+    const settings = { ...others, intraOpThreads: threads };
     const thread = new WorkerThread(workerUrl, settings, clock, (error) => this.#replace(worker, error));
-    const worker = new PooledWorker(thread, failures, inferenceTimeoutMs);
+    const worker = new PooledWorker(thread, start, inferenceTimeoutMs);
     this.#workers.push(worker);
     try {
       for (const probe of this.#probes.values()) await this.#warmUp(worker, probe);
@@ -157,7 +173,7 @@ export class WorkerPool {
     if (signal.aborted || !this.#workers.includes(worker)) return;
     this.#workers = this.#workers.filter((other) => other !== worker);
     const { log, onDown, onHang, onRestart } = this.#options;
-    const { thread, failures } = worker;
+    const { thread, failures, isWide } = worker;
     const isHung = error instanceof RunTimeoutError;
     const ending = isHung ? this.#hung : this.#ending;
     ending.add(thread);
@@ -172,7 +188,7 @@ export class WorkerPool {
       await pause;
       if (signal.aborted) return;
       onRestart();
-      await this.#start(failures + 1);
+      await this.#start({ failures: failures + 1, isWide });
     });
     onDown();
     if (this.#hung.size > MAX_HUNG) onHang(reason);

@@ -5,14 +5,21 @@ import type { WorkerThread } from '../worker/worker-thread.js';
 
 export class PooledWorker {
   readonly thread: WorkerThread;
+  /** Whether its runs have more threads than those of the others. */
+  readonly isWide: boolean;
   readonly #runLimitMs: number | undefined;
   /** How many workers were lost in a row, this one's predecessors, without a run that succeeded. */
   failures: number;
   holdsEveryProbe = false;
   #tasks = 0;
 
-  constructor(thread: WorkerThread, failures: number, runLimitMs: number | undefined) {
+  constructor(
+    thread: WorkerThread,
+    { failures, isWide }: { readonly failures: number; readonly isWide: boolean },
+    runLimitMs: number | undefined,
+  ) {
     this.thread = thread;
+    this.isWide = isWide;
     this.failures = failures;
     this.#runLimitMs = runLimitMs;
   }

@@ -12,11 +12,8 @@ import type { Device } from '../types.js';
 /** CUDA was requested by name and cannot be used, although the probe itself is sound. */
 export class DeviceUnavailableError extends Error {}
 
-/**
- * Threads spin only during a run: waking them for each operator of a graph would take longer than most operators do, and
- * between runs they would take the core that the event loop needs.
- */
-const SPIN_DURING_RUNS = { intra_op: { allow_spinning: '1' }, force_spinning_stop: '1' };
+/** Threads that spin while they wait take the cores of other workers. See docs/adr/0026-narrow-workers-and-a-wide-one.md. */
+const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
 
 export interface ProbeSession {
   readonly info: SessionInfo;
@@ -90,7 +87,7 @@ function create(
     graphOptimizationLevel: 'all',
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    extra: { session: SPIN_DURING_RUNS },
+    extra: { session: NO_SPINNING },
   });
 }
 

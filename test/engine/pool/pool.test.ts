@@ -136,5 +136,20 @@ test('a probe that is uninstalled is gone, also from workers that start later', 
   await pool.install(await probeOf(t, 2));
   await pool.grow(2);
   const runs = [runBatch(pool.idle(), 1), runBatch(pool.idle(), 1)];
-  for (const run of runs) await assert.rejects(run, /no probe is loaded under 1/);
+  await Promise.all(runs.map((run) => assert.rejects(run, /no probe is loaded under 1/)));
+});
+
+test('only a lone request goes to the wide worker, and its replacement is wide too', async (t) => {
+  const pool = await poolOf(t, 1, { workerUrl: FRAGILE_WORKER_URL });
+  await pool.addWide(2);
+  await pool.install(await probeOf(t, 1));
+  assert.deepEqual([pool.idle(true)?.isWide, pool.idle()?.isWide], [true, false]);
+  assert.deepEqual([pool.live, pool.idleCount], [1, 1]);
+  const run = runOn(pool.idle(true), 1);
+  assert.equal(pool.idle(true)?.isWide, false, 'a busy wide worker takes nothing');
+  assert.equal(await run, 3);
+  await assert.rejects(runOn(pool.idle(true), 1, FATAL_TIMESTEP));
+  assert.equal(pool.idle(true)?.isWide, false, 'another worker serves meanwhile');
+  while (!pool.idle(true)?.isWide) await pause(10);
+  assert.equal(await runOn(pool.idle(true), 1), 3);
 });
