@@ -67,9 +67,11 @@ export function threadProver(options: ProverOptions): ProbeTest {
   return {
     prove: async (files) => {
       const thread = new WorkerThread(workerUrl, worker, clock);
-      const probe = { key: 1, files };
       try {
-        const measurements = await measureProbe({ thread, runLimitMs: Infinity }, probe, maxBatchSamples);
+        const measurements = await measureProbe(
+          { thread, runLimitMs: Infinity, key: 1, files },
+          maxBatchSamples,
+        );
         return planBatches(measurements, measuredTokens(files), maxBatchSamples);
       } finally {
         await thread.close();

@@ -164,7 +164,7 @@ export class WorkerPool {
   }
 
   #warmUp({ thread }: PooledWorker, probe: MeasuredProbe): Promise<SessionInfo> {
-    return warmUpProbe({ thread, runLimitMs: this.#options.warmUpTimeoutMs }, probe);
+    return warmUpProbe({ ...probe, thread, runLimitMs: this.#options.warmUpTimeoutMs }, probe.plan);
   }
 
   /** Takes a worker out whose thread has died, hangs, or fails at what others can do, and starts another. */

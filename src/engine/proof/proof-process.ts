@@ -42,7 +42,7 @@ process.on('message', (files: KeyedProbe['files']) => {
 async function prove(files: KeyedProbe['files']): Promise<ProofReply> {
   const { runLimitMs, maxBatchSamples } = settings;
   try {
-    const measurements = await measureProbe({ thread, runLimitMs }, { key: KEY, files }, maxBatchSamples);
+    const measurements = await measureProbe({ thread, runLimitMs, key: KEY, files }, maxBatchSamples);
     await thread.unload(KEY);
     return { measurements };
   } catch (error) {

@@ -12,7 +12,7 @@ import {
 import { type BatchPlan, measureBatches, type Measurement, warmSizes } from './batch-plan.js';
 import { graphMismatches } from './check-graph.js';
 
-/** A probe with the key of its session in the threads. */
+/** What is loaded: a probe, and the key of its session in every thread. */
 export interface KeyedProbe {
   readonly key: number;
   readonly files: Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
@@ -23,30 +23,47 @@ export interface MeasuredProbe extends KeyedProbe {
   readonly plan: BatchPlan;
 }
 
-/** A thread, and the time limit of its warm-up runs, which are cold and may take longer than others, ms. */
-export interface WarmUpThread {
+/** Where it is loaded. The runs of a warm-up are cold and may take longer than others. */
+export interface WarmUp extends KeyedProbe {
   readonly thread: WorkerThread;
   readonly runLimitMs: number;
 }
 
+/** Loads and tests a measured probe, and runs every size of batch once. Throws as loadAndTest does. */
+export async function warmUpProbe(warmUp: WarmUp, plan: BatchPlan): Promise<SessionInfo> {
+  const session = await loadAndTest(warmUp);
+  for (const samples of warmSizes(plan)) await timedRun(warmUp, samples);
+  return session;
+}
+
 /**
- * Loads a probe into a thread and tests it there.
+ * Loads and tests a probe, and measures its batches. Throws as loadAndTest does.
+ * @param maxBatchSamples the operator's limit of a batch. When omitted, the best size is measured.
+ */
+export async function measureProbe(warmUp: WarmUp, maxBatchSamples?: number): Promise<Measurement[]> {
+  await loadAndTest(warmUp);
+  return measureBatches((samples) => timedRun(warmUp, samples), maxBatchSamples);
+}
+
+/** The tokens of each sample in the measured batches. */
+export function measuredTokens({ selftest }: KeyedProbe['files']): number {
+  return usedTokens(sliceOf(selftest, 0, 1));
+}
+
+/**
  * @throws {ProbeRefusedError} when the probe is at fault, also when the thread is lost.
  * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
  */
-export async function loadAndTest(on: WarmUpThread, probe: KeyedProbe): Promise<SessionInfo> {
-  const { manifest, model, selftest } = probe.files;
-  const {
-    inputs,
-    output,
-    selftest: { scores: expected, tolerance },
-  } = manifest;
-  const loading = on.thread.load({ key: probe.key, model, inputs, output: output.name });
+async function loadAndTest(warmUp: WarmUp): Promise<SessionInfo> {
+  const { manifest, model, selftest } = warmUp.files;
+  const { inputs, output } = manifest;
+  const loading = warmUp.thread.load({ key: warmUp.key, model, inputs, output: output.name });
   const session = await refusing('model.onnx cannot be loaded', loading);
   const mismatches = graphMismatches(manifest, session.inputs, session.outputs);
   if (mismatches.length > 0)
     throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
-  const { results } = await run(on, probe, [sliceOf(selftest, 0, expected.length)]);
+  const { scores: expected, tolerance } = manifest.selftest;
+  const { results } = await run(warmUp, [sliceOf(selftest, 0, expected.length)]);
   const [result] = results;
   if (!result || 'fault' in result)
     throw new ProbeRefusedError(`selftest: ${result ? result.fault.detail : 'no result'}`);
@@ -58,45 +75,14 @@ export async function loadAndTest(on: WarmUpThread, probe: KeyedProbe): Promise<
   return session;
 }
 
-/** Loads and tests a measured probe, and runs every size of batch once. Throws as loadAndTest does. */
-export async function warmUpProbe(on: WarmUpThread, probe: MeasuredProbe): Promise<SessionInfo> {
-  const session = await loadAndTest(on, probe);
-  for (const samples of warmSizes(probe.plan)) await timedRun(on, probe, samples);
-  return session;
-}
-
-/** Loads and tests a probe, and measures its batches. Throws as loadAndTest does. */
-export async function measureProbe(
-  on: WarmUpThread,
-  probe: KeyedProbe,
-  maxBatchSamples?: number,
-): Promise<Measurement[]> {
-  await loadAndTest(on, probe);
-  return measureBatches((samples) => timedRun(on, probe, samples), maxBatchSamples);
-}
-
-/** The tokens of each sample in the measured batches. */
-export function measuredTokens({ selftest }: KeyedProbe['files']): number {
-  return usedTokens(sliceOf(selftest, 0, 1));
-}
-
 /** Runs a batch of copies of the selftest's first sample and returns how long it took, ms. */
-async function timedRun(on: WarmUpThread, probe: KeyedProbe, samples: number): Promise<number> {
-  const sample = sliceOf(probe.files.selftest, 0, 1);
-  return (
-    await run(
-      on,
-      probe,
-      Array.from({ length: samples }, () => sample),
-    )
-  ).ms;
+async function timedRun(warmUp: WarmUp, samples: number): Promise<number> {
+  const slices = new Array<SampleSlice>(samples).fill(sliceOf(warmUp.files.selftest, 0, 1));
+  const { ms } = await run(warmUp, slices);
+  return ms;
 }
 
-function run(
-  { thread, runLimitMs }: WarmUpThread,
-  { key }: KeyedProbe,
-  slices: readonly SampleSlice[],
-): Promise<RunResult> {
+function run({ thread, key, runLimitMs }: WarmUp, slices: readonly SampleSlice[]): Promise<RunResult> {
   return refusing('selftest: the graph cannot be run', thread.run(key, slices, runLimitMs));
 }
 

@@ -20,16 +20,10 @@ export interface LoadCommand {
   readonly output: string;
 }
 
-export interface RunCommand {
-  readonly kind: 'run';
-  readonly key: number;
-  readonly slices: readonly SampleSlice[];
-}
-
 /** `close` releases every session and ends the thread; the thread's exit is the only answer to it. */
 export type Command =
   | LoadCommand
-  | RunCommand
+  | { readonly kind: 'run'; readonly key: number; readonly slices: readonly SampleSlice[] }
   | { readonly kind: 'unload'; readonly key: number }
   | { readonly kind: 'close' };
 

@@ -6,14 +6,11 @@ import type { RunningClock } from '../../running-clock.js';
 import type { Command, LoadCommand, Reply, RunResult, SessionInfo, WorkerSettings } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
 
-/** The thread takes no more commands: it has ended, or a run hangs in it. */
-export class ThreadLostError extends Error {}
-
 /** The thread ended before it had replied. */
-export class WorkerDiedError extends ThreadLostError {}
+export class WorkerDiedError extends Error {}
 
-/** A run has not ended in time. It goes on, since stopping its thread would abort the process. */
-export class RunTimeoutError extends ThreadLostError {}
+/** A run has not ended in time. It goes on, since stopping its thread would abort the process, and takes the thread with it. */
+export class RunTimeoutError extends Error {}
 
 /** The worker could not execute a command; the message is the worker's own. */
 export class CommandFailedError extends Error {
@@ -34,18 +31,19 @@ interface OpenCommand {
 export class WorkerThread {
   readonly #worker: Worker;
   readonly #clock: RunningClock;
-  readonly #onLost: (error: ThreadLostError) => void;
+  readonly #onLost: (error: Error) => void;
   /** In the order of their replies. */
   readonly #open: OpenCommand[] = [];
   readonly #ended: Promise<void>;
-  #lost: ThreadLostError | undefined;
+  /** Why it takes no more commands. */
+  #lost: Error | undefined;
 
   /** @param onLost is called before the open commands reject, unless the thread is closing. */
   constructor(
     url: URL,
     settings: WorkerSettings,
     clock: RunningClock,
-    onLost: (error: ThreadLostError) => void = () => {},
+    onLost: (error: Error) => void = () => {},
   ) {
     this.#clock = clock;
     this.#onLost = onLost;
@@ -109,7 +107,7 @@ export class WorkerThread {
     else command?.reject(new CommandFailedError(reply.error, reply.isDeviceUnavailable));
   }
 
-  #lose(error: ThreadLostError): void {
+  #lose(error: Error): void {
     if (!this.#lost) {
       this.#lost = error;
       this.#onLost(error);

@@ -8,15 +8,7 @@ import { messageOf } from '../../errors.js';
 import { BatchMemory } from './batch-memory.js';
 import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';
-import type {
-  Command,
-  LoadCommand,
-  Reply,
-  RunCommand,
-  RunResult,
-  SessionInfo,
-  WorkerSettings,
-} from './protocol.js';
+import type { Command, Reply, RunResult, SessionInfo, WorkerSettings } from './protocol.js';
 import { DeviceUnavailableError, type ProbeSession, openSession } from './session.js';
 
 interface LoadedGraph extends RunnableGraph {
@@ -50,10 +42,20 @@ async function answer(command: Command): Promise<void> {
 
 async function execute(command: Command): Promise<SessionInfo | RunResult | undefined> {
   switch (command.kind) {
-    case 'load':
-      return load(command);
-    case 'run':
-      return run(command);
+    case 'load': {
+      const { key, model, inputs, output } = command;
+      const session = await openSession(model, output, settings);
+      const isPadded = session.info.provider === 'cuda';
+      graphs.set(key, { session, layouts: inputs.map(layoutOf), isPadded });
+      return session.info;
+    }
+    case 'run': {
+      const start = performance.now();
+      const graph = graphs.get(command.key);
+      if (!graph) throw new Error(`no probe is loaded under ${command.key}`);
+      const results = await runBatch(command.slices, graph, memory);
+      return { results, ms: performance.now() - start };
+    }
     case 'unload':
       await unload(command.key);
       return undefined;
@@ -61,20 +63,6 @@ async function execute(command: Command): Promise<SessionInfo | RunResult | unde
       for (const key of graphs.keys()) await unload(key);
       return undefined;
   }
-}
-
-async function load({ key, model, inputs, output }: LoadCommand): Promise<SessionInfo> {
-  const session = await openSession(model, output, settings);
-  graphs.set(key, { session, layouts: inputs.map(layoutOf), isPadded: session.info.provider === 'cuda' });
-  return session.info;
-}
-
-async function run({ key, slices }: RunCommand): Promise<RunResult> {
-  const start = performance.now();
-  const graph = graphs.get(key);
-  if (!graph) throw new Error(`no probe is loaded under ${key}`);
-  const results = await runBatch(slices, graph, memory);
-  return { results, ms: performance.now() - start };
 }
 
 async function unload(key: number): Promise<void> {
