@@ -114,3 +114,14 @@ test('a tenant waits for its own requests and for as much of each other’s, not
   const other = predictor.latencyMs(requestOf(4, probeWith(2, 4), 5, { tenant: 'flood' }), 1);
   assert.ok(other > own && other < 2.2 * own, `another probe: ${other}`);
 });
+
+test('a request whose tokens are all masked does not disturb the predictions', () => {
+  const requestQueue = new RequestQueue(NO_LIMITS);
+  const predictor = new LatencyPredictor(requestQueue, new Map());
+  const probe = probeWith(1, 4);
+  requestQueue.add(requestOf(1, probe, 0));
+  const next = requestOf(1, probe, 3);
+  admit(predictor, next);
+  predictor.recordScored(next);
+  assert.ok(Number.isFinite(expected(predictor, 1)), String(expected(predictor, 1)));
+});
