@@ -51,13 +51,13 @@ export class LatencyPredictor {
 
   /** How long a request that has come in full will take, without a margin, ms. @param workers Infinity when one is idle. */
   latencyMs(request: ScoreRequest, workers: number): number {
-    const ownMs = costMs(request);
-    return this.#waitMs(workers, request.tenant, ownMs, request.probe.key) + ownMs;
+    const { costMs, tenant, probe } = request;
+    return this.#waitMs(workers, tenant, costMs, probe.key) + costMs;
   }
 
   recordAdmitted(request: ScoreRequest, predictedMs: number): void {
     request.predictedMs = predictedMs;
-    this.#meanCostMs += MEAN_GAIN * (costMs(request) - this.#meanCostMs);
+    this.#meanCostMs += MEAN_GAIN * (request.costMs - this.#meanCostMs);
   }
 
   /** Records that a request has its scores, and learns from how far the prediction was off. */
@@ -86,9 +86,4 @@ export class LatencyPredictor {
       workMs += Math.max(0, startedAt + predictedMs - now);
     return workMs / Math.max(1, workers);
   }
-}
-
-/** The cost of a run that holds this request alone, or its largest part, ms. */
-function costMs({ probe, parts, samples, tokens }: ScoreRequest): number {
-  return probe.plan.cost.predict(Math.ceil(samples / parts.length) * tokens);
 }

@@ -40,6 +40,8 @@ export class ScoreRequest {
   readonly origin: object | undefined;
   readonly arrivedAt = performance.now();
   readonly answer: Promise<EngineResult>;
+  /** The cost of a run that holds it alone, or its largest part, ms. */
+  readonly costMs: number;
   /** How long it was predicted to take when it was admitted, ms. */
   predictedMs = 0;
   readonly #scores: Float32Array;
@@ -64,6 +66,7 @@ export class ScoreRequest {
     this.bytes = body.bytes.byteLength;
     this.tokens = Math.max(1, usedTokens(body));
     this.parts = this.#cut(body);
+    this.costMs = probe.plan.cost.predict(Math.ceil(this.samples / this.parts.length) * this.tokens);
     this.#scores = new Float32Array(this.samples);
     this.answer = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
