@@ -126,7 +126,8 @@ export class Batcher {
   async #run(slot: WorkerSlot, batch: Batch): Promise<void> {
     let outcome: RunResult | Error;
     try {
-      outcome = await slot.run(batch.probe.key, batch.parts);
+      const slices = batch.parts.map(({ slice }) => slice);
+      outcome = await slot.run(batch.probe.key, slices);
     } catch (error) {
       outcome = runFailure(error);
     }

@@ -7,8 +7,11 @@ import { samplesThatFit, samplesThatFitWhole } from '../warm-up/batch-plan.js';
 import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sample-slice.js';
 
 /** The samples of a request that are scored in one run: all of them, unless the request is larger than a batch. */
-export interface Part extends SampleSlice {
+export interface Part {
   readonly request: ScoreRequest;
+  readonly samples: number;
+  /** Plain data for the worker. */
+  readonly slice: SampleSlice;
 }
 
 /** What one run of a worker scores. */
@@ -79,7 +82,7 @@ export class ScoreRequest {
 
   /** Adds the scores of a part; the last one settles the request. @param ms of the batch's run. */
   accept(part: Part, scores: readonly number[], batch: Batch, ms: number): void {
-    this.#scores.set(scores, part.first);
+    this.#scores.set(scores, part.slice.first);
     this.#scored += part.samples;
     this.#stats = {
       queueMs: Math.max(this.#stats.queueMs, batch.startedAt - this.arrivedAt),
@@ -105,7 +108,7 @@ export class ScoreRequest {
     const firstOf = (part: number): number => Math.floor((part * samples) / count);
     return Array.from({ length: count }, (_, part) => {
       const slice = sliceOf(body, firstOf(part), firstOf(part + 1) - firstOf(part));
-      return { request: this, ...slice };
+      return { request: this, samples: slice.samples, slice };
     });
   }
 }
