@@ -8,6 +8,7 @@ import { test } from 'node:test';
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': [],
   'src/running-clock.ts': [],
+  'src/prediction-margin.ts': [],
   'src/wire': ['src/errors.ts'],
   'src/probe': ['src/errors.ts', 'src/wire'],
   'src/decision': ['src/probe'],
@@ -45,7 +46,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/engine/pool',
     'src/engine/proof',
   ],
-  'src/engine/prediction-margin.ts': [],
   'src/engine/batching': [
     'src/errors.ts',
     'src/wire',
@@ -54,7 +54,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/engine/warm-up',
     'src/engine/pool',
     'src/engine/repository',
-    'src/engine/prediction-margin.ts',
+    'src/prediction-margin.ts',
   ],
   'src/engine': [
     'src/errors.ts',
@@ -80,7 +80,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/feedback',
     'src/config',
     'src/engine/types.ts',
-    'src/engine/prediction-margin.ts',
+    'src/prediction-margin.ts',
     'src/telemetry',
   ],
   'src/server': [

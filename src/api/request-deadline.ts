@@ -1,7 +1,7 @@
 /** The deadline of one request: it ends when the caller's time is up or when the client leaves. */
 import type { ServerResponse } from 'node:http';
 
-import type { PredictionMargin } from '../engine/prediction-margin.js';
+import type { PredictionMargin } from '../prediction-margin.js';
 import { problem } from '../errors.js';
 
 /** The status of a request whose client has left. Never sent: only metrics show it. */

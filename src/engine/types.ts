@@ -45,7 +45,7 @@ export interface ProbeStatus extends ProbeVersion {
 }
 
 export interface ScoreOptions {
-  /** Aborted when the answer is not needed any more. */
+  /** Aborted when the answer is not needed any more; with a deadline, also when it passes. */
   readonly signal?: AbortSignal;
   /** When the answer becomes useless, on the clock of performance.now(), ms. */
   readonly deadline?: number;

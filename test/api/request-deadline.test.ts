@@ -6,7 +6,7 @@ import { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
 import { RequestDeadline } from '../../src/api/request-deadline.js';
-import { PredictionMargin } from '../../src/engine/prediction-margin.js';
+import { PredictionMargin } from '../../src/prediction-margin.js';
 
 const FAR_MS = 60_000;
 

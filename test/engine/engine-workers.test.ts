@@ -58,8 +58,8 @@ test('onRun reports each run with its requests, also a failed one', async (t) =>
   assert.deepEqual(
     runs.map(({ samples, isFault, origins }) => [samples, isFault, ...origins]),
     [
-      [8, false, first],
-      [1, false, first],
+      [4, false, first],
+      [5, false, first],
       [1, false, second],
       [1, true, fatal],
     ],

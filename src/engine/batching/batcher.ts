@@ -2,26 +2,23 @@
  * Forms batches and runs them. Without a delay set there is no timer: an idle worker takes what waits at once, and a busy
  * one takes what has queued up meanwhile, up to a batch. So batches grow with the load, and a lone request never waits.
  */
-import { messageOf, problem } from '../../errors.js';
+import { messageOf, problem, ProblemError } from '../../errors.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { PooledWorker } from '../pool/pooled-worker.js';
 import type { EngineObserver, EngineOptions, ExpectedRequest, SkipReason } from '../types.js';
-import { samplesThatFit } from '../warm-up/batch-plan.js';
-import type { RunResult } from '../worker/protocol.js';
+import { problemOf, type RunResult } from '../worker/protocol.js';
 import { RunTimeoutError, WorkerDiedError } from '../worker/worker-thread.js';
 import { LatencyPredictor } from './latency-predictor.js';
-import { type Batch, queueProblem, type RequestQueue } from './queue.js';
-import type { RunTimes, ScoreRequest } from './score-request.js';
+import { queueProblem, type RequestQueue } from './queue.js';
+import type { Batch, ScoreRequest } from './score-request.js';
 
 /** The longest delay that setTimeout takes. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** The shortest delay of setTimeout: shorter ones are rounded up to it. */
-const MIN_TIMER_MS = 1;
 const US_PER_MS = 1000;
 
 export interface BatcherOptions {
   readonly requestQueue: RequestQueue;
-  readonly pool: Pick<WorkerPool, 'idle' | 'idleCount' | 'live'>;
+  readonly pool: Pick<WorkerPool, 'idle' | 'live'>;
   /** How long an idle worker waits for a fuller batch, µs. */
   readonly maxQueueDelayUs: number;
   readonly observer: EngineObserver;
@@ -31,34 +28,36 @@ export interface BatcherOptions {
 export class Batcher {
   readonly #options: BatcherOptions;
   readonly #predictor: LatencyPredictor;
-  readonly #running = new Set<Promise<void>>();
-  /** The requests that are not settled. */
-  readonly #open = new Set<ScoreRequest>();
+  /** The batches that run, and the end of each run. */
+  readonly #running = new Map<Batch, Promise<void>>();
+  /** The requests that are not settled, and how to stop waiting for their signals. */
+  readonly #open = new Map<ScoreRequest, (() => void) | undefined>();
   #isStartScheduled = false;
 
   constructor(options: BatcherOptions) {
     this.#options = options;
-    this.#predictor = new LatencyPredictor(options.requestQueue);
+    this.#predictor = new LatencyPredictor(options.requestQueue, this.#running);
   }
 
   /**
    * Queues a request and starts a run if a worker is idle. A request whose deadline would pass is settled at once; one that
    * is aborted, or whose deadline passes, is settled then.
+   * @param signal that also fires at the deadline, if there is one.
    * @throws {ProblemError} overloaded, tenant_limit
    */
   submit(request: ScoreRequest, signal: AbortSignal | undefined): void {
-    if (signal?.aborted) return this.#skip(request, 'aborted', abortReason(signal));
-    const leftMs = request.deadline - performance.now();
-    if (leftMs <= 0) return this.#skip(request, 'deadline', deadlinePassed());
     const { requestQueue, pool } = this.#options;
+    const leftMs = request.deadline - performance.now();
+    if (signal?.aborted) return this.#skipAborted(request, signal);
+    if (leftMs <= 0) return this.#skip(request, 'deadline', deadlinePassed());
     // With an idle worker no other work is ahead, so the request is not turned away.
-    const workers = pool.idle() ? Infinity : pool.live;
-    if (workers !== Infinity && leftMs !== Infinity && this.#predictor.latencyMs(request, workers) > leftMs)
-      return this.#skip(request, 'predicted', deadlineTooNear());
-    this.#predictor.recordAdmitted(request, workers);
+    const isIdle = pool.idle() !== undefined;
+    const predictedMs = this.#predictor.latencyMs(request, isIdle ? Infinity : pool.live);
+    if (!isIdle && predictedMs > leftMs) return this.#skip(request, 'predicted', deadlineTooNear());
+    this.#predictor.recordAdmitted(request, predictedMs);
     for (const displaced of requestQueue.add(request))
       this.#skip(displaced, 'displaced', queueProblem('tenant_limit', requestQueue.depth()));
-    this.#skipWhenUseless(request, signal, leftMs);
+    this.#open.set(request, this.#skipWhenUseless(request, signal, leftMs));
     this.startRuns();
   }
 
@@ -77,42 +76,38 @@ export class Batcher {
     for (let slot = idle(); slot; slot = idle()) {
       for (const late of this.#predictor.predictedLate()) this.#skip(late, 'predicted', deadlineTooNear());
       if (this.#waitsForMore()) return;
-      const batch = requestQueue.take(pool.idleCount < 2);
+      const batch = requestQueue.take();
       if (!batch) return;
-      const run = this.#run(slot, batch);
-      this.#running.add(run);
-      void run.finally(() => this.#running.delete(run));
+      this.#running.set(batch, this.#run(slot, batch));
     }
   }
 
   /** Resolves when every request for the probe with this key is settled. */
   async untilUnused(key: number): Promise<void> {
-    const open = [...this.#open].filter(({ probe }) => probe.key === key);
+    const open = [...this.#open.keys()].filter(({ probe }) => probe.key === key);
     await Promise.allSettled(open.map(({ answer }) => answer));
   }
 
   /** Rejects every request in the queue. */
   rejectWaiting(error: () => Error): void {
-    for (const request of this.#options.requestQueue.clear()) request.fail(error());
+    for (const request of this.#options.requestQueue.requests()) this.#fail(request, error());
   }
 
   /** Resolves when no request waits and no batch runs. */
   async untilIdle(): Promise<void> {
     while (this.#open.size > 0 || this.#running.size > 0) {
-      const answers = [...this.#open].map(({ answer }) => answer);
-      await Promise.allSettled([...answers, ...this.#running]);
+      const answers = [...this.#open.keys()].map(({ answer }) => answer);
+      await Promise.allSettled([...answers, ...this.#running.values()]);
     }
   }
 
   /** Whether the next batch is given more time to fill; if so, a later call of startRuns() takes it. */
   #waitsForMore(): boolean {
     const { requestQueue, maxQueueDelayUs } = this.#options;
-    const next = requestQueue.next();
-    const head = next?.head();
-    if (maxQueueDelayUs === 0 || !next || !head) return false;
+    const next = maxQueueDelayUs === 0 ? undefined : requestQueue.next();
+    if (!next || next.isFull) return false;
     const leftMs = next.oldestArrival + maxQueueDelayUs / US_PER_MS - performance.now();
-    const isFull = next.waiting.samples >= samplesThatFit(head.probe.plan, head.tokens);
-    if (leftMs <= 0 || isFull) return false;
+    if (leftMs <= 0) return false;
     this.#scheduleStart(leftMs);
     return true;
   }
@@ -124,57 +119,47 @@ export class Batcher {
       this.#isStartScheduled = false;
       this.startRuns();
     };
-    // Timers count whole milliseconds: the fraction that remains is polled.
-    if (leftMs >= MIN_TIMER_MS) setTimeout(start, Math.floor(leftMs));
+    // Timers count whole milliseconds: the fraction that remains is polled. A timer must not keep the process alive.
+    if (leftMs >= 1) setTimeout(start, Math.floor(leftMs)).unref();
     else setImmediate(start);
   }
 
   async #run(slot: PooledWorker, batch: Batch): Promise<void> {
-    const startedAt = performance.now();
-    const endTracking = this.#predictor.trackRun(batch);
+    let outcome: RunResult | Error;
     try {
-      const reply = await slot.run(
-        batch.probe.key,
-        batch.slices.map(({ slice }) => slice),
-      );
-      endTracking();
-      this.#reportRun(batch, startedAt, false);
-      // The cost model predicts runs of the other workers.
-      if (!slot.isWide) batch.probe.plan.cost.learn(batch.paddedTokens, reply.ms);
-      this.#accept(batch, reply, { startedAt, ms: reply.ms, batchSamples: batch.samples });
+      const slices = batch.parts.map(({ slice }) => slice);
+      outcome = await slot.run(batch.probe.key, slices);
     } catch (error) {
-      endTracking();
-      this.#reportRun(batch, startedAt, true);
-      const failure = runFailure(error);
-      for (const { request } of batch.slices) this.#fail(request, failure);
+      outcome = runFailure(error);
     }
+    this.#running.delete(batch);
+    this.#reportRun(batch, outcome instanceof Error);
+    if (outcome instanceof Error) for (const { request } of batch.parts) this.#fail(request, outcome);
+    else this.#accept(batch, outcome, slot.isWide);
     this.startRuns();
   }
 
-  #accept(batch: Batch, { results, ms }: RunResult, run: RunTimes): void {
-    const { name, version } = batch.probe;
-    this.#options.observer.batchRun({ model: name, version, samples: batch.samples, ms });
-    for (const [index, { request, slice }] of batch.slices.entries()) {
+  #accept(batch: Batch, { results, ms }: RunResult, isWide: boolean): void {
+    const { probe, parts, paddedTokens, samples } = batch;
+    // The cost model predicts runs of the other workers.
+    if (!isWide) probe.plan.cost.learn(paddedTokens, ms);
+    this.#options.observer.batchRun({ model: probe.name, version: probe.version, samples, ms });
+    for (const [index, part] of parts.entries()) {
+      const { request } = part;
       const result = results[index];
-      if (result) request.accept(slice, result, run);
+      if (result && 'fault' in result) this.#fail(request, problemOf(result.fault));
+      else if (result) request.accept(part, result.scores, batch, ms);
       if (!request.isSettled) continue;
       this.#predictor.recordScored(request);
-      this.#options.requestQueue.remove(request);
+      this.#forget(request);
     }
   }
 
-  #reportRun({ probe, samples, paddedTokens, slices }: Batch, from: number, isFault: boolean): void {
+  #reportRun({ probe, samples, paddedTokens, parts, startedAt: from }: Batch, isFault: boolean): void {
     const { onRun } = this.#options;
-    if (!onRun) return;
-    const origins = slices.flatMap(({ request }) => request.origin ?? []);
+    const origins = onRun ? parts.flatMap(({ request }) => request.origin ?? []) : [];
     if (origins.length === 0) return;
-    onRun({ probe, samples, paddedTokens, from, to: performance.now(), isFault, origins });
-  }
-
-  /** Settles a request with an error, and drops the samples of it that still wait. */
-  #fail(request: ScoreRequest, error: Error): void {
-    request.fail(error);
-    this.#options.requestQueue.remove(request);
+    onRun?.({ probe, samples, paddedTokens, from, to: performance.now(), isFault, origins });
   }
 
   #skip(request: ScoreRequest, reason: SkipReason, error: Error): void {
@@ -183,28 +168,40 @@ export class Batcher {
     this.#fail(request, error);
   }
 
-  /** Skips a queued request when its signal fires or its deadline passes. */
-  #skipWhenUseless(request: ScoreRequest, signal: AbortSignal | undefined, leftMs: number): void {
-    const onAbort = (): void => {
-      if (signal) this.#skip(request, 'aborted', abortReason(signal));
-    };
-    const onDeadline = (): void => this.#skip(request, 'deadline', deadlinePassed());
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const timer =
-      leftMs === Infinity ? undefined : setTimeout(onDeadline, Math.min(Math.ceil(leftMs), MAX_TIMER_MS));
-    this.#open.add(request);
-    const onSettled = (): void => {
-      this.#open.delete(request);
-      signal?.removeEventListener('abort', onAbort);
-      clearTimeout(timer);
-    };
-    request.answer.then(onSettled, onSettled);
+  #skipAborted(request: ScoreRequest, { reason }: { readonly reason: unknown }): void {
+    const error = reason instanceof Error ? reason : new DOMException(String(reason), 'AbortError');
+    const isLate = error instanceof ProblemError && error.code === 'deadline';
+    this.#skip(request, isLate ? 'deadline' : 'aborted', error);
   }
-}
 
-function abortReason(signal: AbortSignal): Error {
-  const reason: unknown = signal.reason;
-  return reason instanceof Error ? reason : new DOMException(String(reason), 'AbortError');
+  /** Settles a request with an error, and drops the parts of it that still wait. */
+  #fail(request: ScoreRequest, error: Error): void {
+    request.fail(error);
+    this.#options.requestQueue.remove(request);
+    this.#forget(request);
+  }
+
+  #forget(request: ScoreRequest): void {
+    this.#open.get(request)?.();
+    this.#open.delete(request);
+  }
+
+  /** Skips a queued request when its signal fires or, without one, its deadline passes. Returns how to stop that. */
+  #skipWhenUseless(
+    request: ScoreRequest,
+    signal: AbortSignal | undefined,
+    leftMs: number,
+  ): (() => void) | undefined {
+    if (signal) {
+      const onAbort = (): void => this.#skipAborted(request, signal);
+      signal.addEventListener('abort', onAbort, { once: true });
+      return () => signal.removeEventListener('abort', onAbort);
+    }
+    if (leftMs === Infinity) return undefined;
+    const onDeadline = (): void => this.#skip(request, 'deadline', deadlinePassed());
+    const timer = setTimeout(onDeadline, Math.min(Math.ceil(leftMs), MAX_TIMER_MS));
+    return () => clearTimeout(timer);
+  }
 }
 
 function deadlinePassed(): Error {

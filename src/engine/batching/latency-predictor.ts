@@ -2,11 +2,10 @@
  * Predicts how long requests will take, by the cost models of the probes and by the work that waits and runs. The batcher
  * and admission control turn requests away that would be late. See docs/adr/0004-predict-latency-with-two-deviations.md.
  */
+import { PredictionMargin } from '../../prediction-margin.js';
 import type { ExpectedRequest } from '../types.js';
-import { PredictionMargin } from '../prediction-margin.js';
-import { samplesThatFitWhole } from '../warm-up/batch-plan.js';
-import type { Batch, RequestQueue } from './queue.js';
-import type { ScoreRequest } from './score-request.js';
+import type { RequestQueue } from './queue.js';
+import type { Batch, ScoreRequest } from './score-request.js';
 
 /** The weight of the latest request in the mean cost. */
 const MEAN_GAIN = 1 / 16;
@@ -20,30 +19,17 @@ const DEVIATIONS = 2;
  */
 const SHORT_MS = 10;
 
-/** A batch that a worker is running. */
-interface Run {
-  readonly startedAt: number;
-  readonly predictedMs: number;
-}
-
 export class LatencyPredictor {
   readonly #requestQueue: RequestQueue;
-  readonly #runs = new Set<Run>();
+  /** The batches that workers are running. */
+  readonly #running: ReadonlyMap<Batch, unknown>;
   readonly #margin = new PredictionMargin(DEVIATIONS);
   /** The running mean of what requests cost, ms: the prediction for a request whose size is not known yet. */
   #meanCostMs = 0;
-  /** How long each admitted request was predicted to take, ms, and when, on the clock of performance.now(). */
-  readonly #predictions = new WeakMap<ScoreRequest, { readonly at: number; readonly ms: number }>();
 
-  constructor(requestQueue: RequestQueue) {
+  constructor(requestQueue: RequestQueue, running: ReadonlyMap<Batch, unknown>) {
     this.#requestQueue = requestQueue;
-  }
-
-  /** Counts a run as work until the returned function is called. */
-  trackRun({ probe, paddedTokens }: Batch): () => void {
-    const run = { startedAt: performance.now(), predictedMs: probe.plan.cost.predict(paddedTokens) };
-    this.#runs.add(run);
-    return () => this.#runs.delete(run);
+    this.#running = running;
   }
 
   /**
@@ -57,33 +43,26 @@ export class LatencyPredictor {
     key: number | undefined,
   ): number {
     const own = receiving.find((sender) => sender.tenant === tenant)?.requests ?? 0;
-    let ahead = own;
-    for (const { tenant: other, requests } of receiving)
-      if (other !== tenant) ahead += Math.min(requests, own + 1);
+    const ahead = receiving.reduce((sum, { requests }) => sum + Math.min(requests, own + 1), 0);
     const receivingMs = ((ahead + 1) * this.#meanCostMs) / Math.max(1, workers);
     const ms = this.#waitMs(workers, tenant, this.#meanCostMs, key) + receivingMs;
     return ms + this.#margin.margin * (ms + SHORT_MS);
   }
 
-  /** How long a request that has come in full will take, without a margin, ms. @param workers that take work. */
+  /** How long a request that has come in full will take, without a margin, ms. @param workers Infinity when one is idle. */
   latencyMs(request: ScoreRequest, workers: number): number {
-    const ownMs = costMs(request);
-    return this.#waitMs(workers, request.tenant, ownMs, request.probe.key) + ownMs;
+    const { costMs, tenant, probe } = request;
+    return this.#waitMs(workers, tenant, costMs, probe.key) + costMs;
   }
 
-  /** Records that a request is admitted. @param workers that take work; Infinity when one is idle. */
-  recordAdmitted(request: ScoreRequest, workers: number): void {
-    const ownMs = costMs(request);
-    this.#predictions.set(request, { at: performance.now(), ms: this.latencyMs(request, workers) });
-    this.#meanCostMs += MEAN_GAIN * (ownMs - this.#meanCostMs);
+  recordAdmitted(request: ScoreRequest, predictedMs: number): void {
+    request.predictedMs = predictedMs;
+    this.#meanCostMs += MEAN_GAIN * (request.costMs - this.#meanCostMs);
   }
 
   /** Records that a request has its scores, and learns from how far the prediction was off. */
-  recordScored(request: ScoreRequest): void {
-    const predicted = this.#predictions.get(request);
-    if (!predicted) return;
-    const { at, ms } = predicted;
-    this.#margin.learn((performance.now() - at - ms) / (ms + SHORT_MS));
+  recordScored({ arrivedAt, predictedMs }: ScoreRequest): void {
+    this.#margin.learn((performance.now() - arrivedAt - predictedMs) / (predictedMs + SHORT_MS));
   }
 
   /**
@@ -92,11 +71,10 @@ export class LatencyPredictor {
    */
   predictedLate(): ScoreRequest[] {
     const next = this.#requestQueue.next();
-    const requests = next?.requests() ?? [];
-    if (!next || requests.length === 1) return [];
-    const { cost, maxTokens } = next.probe.plan;
-    const end = performance.now() + cost.predict(Math.min(next.waiting.tokens, maxTokens));
-    const late = requests.filter((request) => request.deadline < end);
+    if (!next) return [];
+    const requests = next.requests();
+    const end = performance.now() + next.nextRunMs;
+    const late = requests.filter(({ deadline }) => deadline < end);
     return late.length < requests.length ? late : late.slice(0, -1);
   }
 
@@ -104,13 +82,8 @@ export class LatencyPredictor {
   #waitMs(workers: number, tenant: string, ownMs: number, key: number | undefined): number {
     const now = performance.now();
     let workMs = this.#requestQueue.workAheadMs(tenant, ownMs, key);
-    for (const { startedAt, predictedMs } of this.#runs) workMs += Math.max(0, startedAt + predictedMs - now);
+    for (const { startedAt, predictedMs } of this.#running.keys())
+      workMs += Math.max(0, startedAt + predictedMs - now);
     return workMs / Math.max(1, workers);
   }
-}
-
-/** The cost of a run that holds this request alone; when it must be cut, of its largest slice, ms. */
-function costMs({ probe, samples, tokens }: ScoreRequest): number {
-  const { plan } = probe;
-  return plan.cost.predict(Math.min(samples, samplesThatFitWhole(plan, tokens)) * tokens);
 }

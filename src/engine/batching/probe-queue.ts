@@ -1,15 +1,15 @@
 /**
- * The requests that wait for one probe. Tenants take turns: the next request is of the tenant that has been served the
- * fewest tokens, and a tenant's own requests stay in order of arrival. This is start-time fair queuing (Goyal, Vin, Cheng:
+ * The parts of requests that wait for one probe. Tenants take turns: the next part is of the tenant that has been served the
+ * fewest tokens, and a tenant's own parts stay in order of arrival. This is start-time fair queuing (Goyal, Vin, Cheng:
  * https://doi.org/10.1145/248157.248171). See docs/adr/0023-tenants-take-turns.md.
  */
 import type { LoadedProbe } from '../repository/registry.js';
-import type { ScoreRequest } from './score-request.js';
+import { samplesThatFit } from '../warm-up/batch-plan.js';
+import type { Batch, Part, ScoreRequest } from './score-request.js';
 
-/** The waiting requests of one tenant, in order of arrival; never empty. */
+/** The parts of one tenant; never empty. */
 interface Line {
-  readonly requests: ScoreRequest[];
-  /** Tokens that no batch has taken. */
+  readonly parts: Part[];
   tokens: number;
   /** The tokens that the tenant was served, counted from the queue's own turn when it joined. */
   turn: number;
@@ -31,108 +31,123 @@ export class ProbeQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#lines.size === 0;
+    return this.#samples === 0;
   }
 
-  /** What no batch has taken: the samples, and the sum of their tokens. */
-  get waiting(): { samples: number; tokens: number } {
-    return { samples: this.#samples, tokens: this.#tokens };
+  /** Whether no further sample like the next one would fit into the next batch. */
+  get isFull(): boolean {
+    const tokens = this.#next()?.parts[0]?.request.tokens ?? 1;
+    return this.#samples >= samplesThatFit(this.probe.plan, tokens);
   }
 
   /** When the request arrived that has waited longest, on the clock of performance.now(), ms. */
   get oldestArrival(): number {
     let oldest = Infinity;
-    for (const { requests } of this.#lines.values()) oldest = Math.min(oldest, arrivalOf(requests));
+    for (const line of this.#lines.values()) oldest = Math.min(oldest, arrivalOf(line));
     return oldest;
   }
 
-  add(request: ScoreRequest): void {
-    let line = this.#lines.get(request.tenant);
-    if (!line) {
-      line = { requests: [], tokens: 0, turn: this.#turn };
-      this.#lines.set(request.tenant, line);
-    }
-    line.requests.push(request);
-    this.#count(line, request, request.waitingSamples);
+  /** How long one worker would have to run for everything that waits, by the cost model of the probe, ms. */
+  get workMs(): number {
+    return this.probe.plan.cost.predict(this.#tokens, Math.ceil(this.#batches));
   }
 
-  /** The request whose turn it is. */
-  head(): ScoreRequest | undefined {
-    return this.#nextLine()?.requests[0];
-  }
-
-  /** Counts samples of the request whose turn it was, which a batch has taken. */
-  countTaken(request: ScoreRequest, samples: number): void {
-    const line = this.#lines.get(request.tenant);
-    if (!line) return;
-    this.#count(line, request, -samples);
-    this.#turn = line.turn;
-    line.turn += samples * request.tokens;
-  }
-
-  /** Removes a request; false when it is not here. */
-  remove(request: ScoreRequest): boolean {
-    const line = this.#lines.get(request.tenant);
-    const index = line?.requests.indexOf(request) ?? -1;
-    if (!line || index === -1) return false;
-    line.requests.splice(index, 1);
-    this.#count(line, request, -request.waitingSamples);
-    if (line.requests.length === 0) this.#lines.delete(request.tenant);
-    return true;
-  }
-
-  /** All requests. */
-  requests(): ScoreRequest[] {
-    return [...this.#lines.values()].flatMap(({ requests }) => requests);
-  }
-
-  /** The requests of a tenant, in order of arrival. */
-  requestsOf(tenant: string): readonly ScoreRequest[] {
-    return this.#lines.get(tenant)?.requests ?? [];
-  }
-
-  /** How long one worker would have to run for all requests, by the cost model of the probe, ms. */
-  workMs(): number {
-    if (this.isEmpty) return 0;
-    const { cost, maxTokens, maxSamples } = this.probe.plan;
-    const runs = Math.ceil(Math.max(this.#tokens / maxTokens, this.#samples / maxSamples));
-    return cost.predict(this.#tokens, runs);
+  get nextRunMs(): number {
+    return this.probe.plan.cost.predict(this.#tokens / Math.max(1, this.#batches));
   }
 
   /**
-   * The part of workMs() that comes before a new request of a tenant that takes `ms` by itself: the tenant's own requests,
+   * The part of workMs that comes before a new request of a tenant that takes `ms` by itself: the tenant's own requests,
    * and of each other tenant at most as much. It is never less than the next run, which the new request may have to share.
    */
   workAheadMs(tenant: string, ms: number): number {
-    if (this.isEmpty) return 0;
-    const { cost, maxTokens, maxSamples } = this.probe.plan;
-    const nextTokens = Math.min(1, maxTokens / this.#tokens, maxSamples / this.#samples) * this.#tokens;
-    const msPerToken = this.workMs() / this.#tokens;
+    const msPerToken = this.workMs / this.#tokens;
     const ownMs = (this.#lines.get(tenant)?.tokens ?? 0) * msPerToken;
-    let aheadMs = ownMs;
-    for (const [other, { tokens }] of this.#lines)
-      if (other !== tenant) aheadMs += Math.min(tokens * msPerToken, ownMs + ms);
-    return Math.max(aheadMs, cost.predict(nextTokens) - ms);
+    let aheadMs = 0;
+    for (const { tokens } of this.#lines.values()) aheadMs += Math.min(tokens * msPerToken, ownMs + ms);
+    return Math.max(aheadMs, this.nextRunMs - ms);
   }
 
-  #count(line: Line, request: ScoreRequest, samples: number): void {
-    line.tokens += samples * request.tokens;
-    this.#tokens += samples * request.tokens;
-    this.#samples += samples;
+  add({ tenant, parts }: ScoreRequest): void {
+    const line = this.#lines.get(tenant) ?? { parts: [], tokens: 0, turn: this.#turn };
+    this.#lines.set(tenant, line);
+    for (const part of parts) {
+      line.parts.push(part);
+      this.#count(line, part, 1);
+    }
   }
 
-  #nextLine(): Line | undefined {
+  /** Takes the next batch: parts in turn as long as they fit the probe's plan, and at least one. */
+  take(): Batch {
+    const { probe } = this;
+    const parts: Part[] = [];
+    let [samples, tokens] = [0, 0];
+    for (let line = this.#next(); line; line = this.#next()) {
+      const [part] = line.parts;
+      if (!part) break;
+      const longest = Math.max(tokens, part.request.tokens);
+      if (parts.length > 0 && samples + part.samples > samplesThatFit(probe.plan, longest)) break;
+      this.#turn = line.turn;
+      line.turn += tokensOf(part);
+      this.#remove(line, part);
+      parts.push(part);
+      samples += part.samples;
+      tokens = longest;
+    }
+    const paddedTokens = samples * tokens;
+    const predictedMs = probe.plan.cost.predict(paddedTokens);
+    return { probe, parts, samples, paddedTokens, startedAt: performance.now(), predictedMs };
+  }
+
+  /** Removes and returns the parts of a request that are here. */
+  remove(request: ScoreRequest): Part[] {
+    const line = this.#lines.get(request.tenant);
+    if (!line) return [];
+    const parts = line.parts.filter((part) => part.request === request);
+    for (const part of parts) this.#remove(line, part);
+    return parts;
+  }
+
+  requests(): ScoreRequest[] {
+    const requests = new Set<ScoreRequest>();
+    for (const { parts } of this.#lines.values()) for (const { request } of parts) requests.add(request);
+    return [...requests];
+  }
+
+  latestOf(tenant: string): ScoreRequest | undefined {
+    return this.#lines.get(tenant)?.parts.at(-1)?.request;
+  }
+
+  /** How many full batches wait. */
+  get #batches(): number {
+    const { maxTokens, maxSamples } = this.probe.plan;
+    return Math.max(this.#tokens / maxTokens, this.#samples / maxSamples);
+  }
+
+  #next(): Line | undefined {
     let next: Line | undefined;
     for (const line of this.#lines.values())
-      if (!next || line.turn < next.turn || (line.turn === next.turn && isOlder(line, next))) next = line;
+      if (!next || (line.turn - next.turn || arrivalOf(line) - arrivalOf(next)) < 0) next = line;
     return next;
+  }
+
+  #remove(line: Line, part: Part): void {
+    line.parts.splice(line.parts.indexOf(part), 1);
+    this.#count(line, part, -1);
+    if (line.parts.length === 0) this.#lines.delete(part.request.tenant);
+  }
+
+  #count(line: Line, part: Part, sign: 1 | -1): void {
+    line.tokens += sign * tokensOf(part);
+    this.#tokens += sign * tokensOf(part);
+    this.#samples += sign * part.samples;
   }
 }
 
-function isOlder(line: Line, other: Line): boolean {
-  return arrivalOf(line.requests) < arrivalOf(other.requests);
+function tokensOf({ samples, request }: Part): number {
+  return samples * request.tokens;
 }
 
-function arrivalOf([first]: readonly ScoreRequest[]): number {
-  return first?.arrivedAt ?? Infinity;
+function arrivalOf({ parts: [first] }: Line): number {
+  return first?.request.arrivedAt ?? Infinity;
 }

@@ -1,42 +1,53 @@
-/** One request between its arrival and its answer: batches take slices of it, and their scores are joined again. */
+/** One request between its arrival and its answer. A request larger than a batch is scored in parts, whose scores are joined. */
 import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
 import type { LoadedProbe } from '../repository/registry.js';
 import type { EngineResult, ScoreOptions } from '../types.js';
-import { problemOf, type SliceResult } from '../worker/protocol.js';
+import { samplesThatFit, samplesThatFitWhole } from '../warm-up/batch-plan.js';
 import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sample-slice.js';
 
-/** A slice that a batch has taken, and its request. */
-export interface RequestSlice {
+/** The samples of a request that are scored in one run: all of them, unless the request is larger than a batch. */
+export interface Part {
   readonly request: ScoreRequest;
+  readonly samples: number;
+  /** Plain data for the worker. */
   readonly slice: SampleSlice;
 }
 
-/** The run that scored a slice. */
-export interface RunTimes {
-  /** On the clock of performance.now(), ms. */
+/** What one run of a worker scores. */
+export interface Batch {
+  readonly probe: LoadedProbe;
+  readonly parts: readonly Part[];
+  readonly samples: number;
+  /** Its samples times the tokens of its longest. */
+  readonly paddedTokens: number;
+  /** When it was formed, and its run started, on the clock of performance.now(), ms. */
   readonly startedAt: number;
-  readonly ms: number;
-  readonly batchSamples: number;
+  /** How long its run is expected to take, ms. */
+  readonly predictedMs: number;
 }
 
 export class ScoreRequest {
   readonly probe: LoadedProbe;
   readonly samples: number;
   readonly bytes: number;
+  /** Of its longest sample, without the padding at its end; at least 1. */
+  readonly tokens: number;
+  /** Of nearly equal size, in order. */
+  readonly parts: readonly Part[];
   /** See ScoreOptions. */
   readonly tenant: string;
-  /** Of its longest sample, without the padding at its end. */
-  readonly tokens: number;
   /** On the clock of performance.now(), ms; Infinity when the caller set none. */
   readonly deadline: number;
-  readonly arrivedAt = performance.now();
   /** See ScoreOptions. */
   readonly origin: object | undefined;
+  readonly arrivedAt = performance.now();
   readonly answer: Promise<EngineResult>;
+  /** The cost of a run that holds it alone, or its largest part, ms. */
+  readonly costMs: number;
+  /** How long it was predicted to take when it was admitted, ms. */
+  predictedMs = 0;
   readonly #scores: Float32Array;
-  #body: DecodedBody | undefined;
-  #taken = 0;
   #scored = 0;
   #stats: Omit<EngineResult, 'scores'> = { queueMs: 0, inferenceMs: 0, batchSamples: 0 };
   /** Undefined once the request is settled. */
@@ -56,8 +67,9 @@ export class ScoreRequest {
       throw problem('empty_batch', 'The request holds no sample.', { field: 'timestep', received: 0 });
     }
     this.bytes = body.bytes.byteLength;
-    this.tokens = usedTokens(body);
-    this.#body = body;
+    this.tokens = Math.max(1, usedTokens(body));
+    this.parts = this.#cut(body);
+    this.costMs = probe.plan.cost.predict(Math.ceil(this.samples / this.parts.length) * this.tokens);
     this.#scores = new Float32Array(this.samples);
     this.answer = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -68,35 +80,14 @@ export class ScoreRequest {
     return this.#settle === undefined;
   }
 
-  /** Samples that no batch has taken. */
-  get waitingSamples(): number {
-    return this.samples - this.#taken;
-  }
-
-  /** Takes the next samples, at most `limit`. */
-  take(limit: number): RequestSlice {
-    const body = this.#body;
-    if (!body || this.waitingSamples === 0) throw new Error('nothing is left to take');
-    const first = this.#taken;
-    const samples = Math.min(limit, this.waitingSamples);
-    this.#taken += samples;
-    if (this.waitingSamples === 0) this.#body = undefined;
-    return { request: this, slice: sliceOf(body, first, samples) };
-  }
-
-  /** Adds the scores of a slice, or fails with its fault. The last slice settles the request. */
-  accept(slice: SampleSlice, result: SliceResult, run: RunTimes): void {
-    if (this.isSettled) return;
-    if ('fault' in result) {
-      this.fail(problemOf(result.fault));
-      return;
-    }
-    this.#scores.set(result.scores, slice.first);
-    this.#scored += slice.samples;
+  /** Adds the scores of a part; the last one settles the request. @param ms of the batch's run. */
+  accept(part: Part, scores: readonly number[], batch: Batch, ms: number): void {
+    this.#scores.set(scores, part.slice.first);
+    this.#scored += part.samples;
     this.#stats = {
-      queueMs: Math.max(this.#stats.queueMs, run.startedAt - this.arrivedAt),
-      inferenceMs: Math.max(this.#stats.inferenceMs, run.ms),
-      batchSamples: Math.max(this.#stats.batchSamples, run.batchSamples),
+      queueMs: Math.max(this.#stats.queueMs, batch.startedAt - this.arrivedAt),
+      inferenceMs: Math.max(this.#stats.inferenceMs, ms),
+      batchSamples: Math.max(this.#stats.batchSamples, batch.samples),
     };
     if (this.#scored < this.samples) return;
     this.#settle?.resolve({ scores: this.#scores, ...this.#stats });
@@ -107,6 +98,17 @@ export class ScoreRequest {
   fail(error: Error): void {
     this.#settle?.reject(error);
     this.#settle = undefined;
-    this.#body = undefined;
+  }
+
+  #cut(body: DecodedBody): Part[] {
+    const { samples, tokens } = this;
+    const { plan } = this.probe;
+    const isWhole = samples <= samplesThatFitWhole(plan, tokens);
+    const count = isWhole ? 1 : Math.ceil(samples / samplesThatFit(plan, tokens));
+    const firstOf = (part: number): number => Math.floor((part * samples) / count);
+    return Array.from({ length: count }, (_, part) => {
+      const slice = sliceOf(body, firstOf(part), firstOf(part + 1) - firstOf(part));
+      return { request: this, samples: slice.samples, slice };
+    });
   }
 }

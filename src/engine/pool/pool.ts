@@ -63,10 +63,6 @@ export class WorkerPool {
     return this.#workers.filter((worker) => !worker.isWide && worker.holdsEveryProbe).length;
   }
 
-  get idleCount(): number {
-    return this.#workers.filter((worker) => !worker.isWide && worker.isIdle).length;
-  }
-
   /** Threads that were given up because a run hangs in them. */
   get hung(): number {
     return this.#hung.size;

@@ -6,7 +6,7 @@ const MAX_BATCH = 64;
 const MIN_GAIN = 0.05;
 /** The time that a run costs besides itself in a busy service, for messages and answers, ms. The warm-up cannot measure it. */
 const OVERHEAD_MS = 0.4;
-/** A request of up to this multiple of the best size is not cut when no other thread would take the rest. */
+/** A request of up to this multiple of the best size is not cut: that would cost a second run and save little. */
 const WHOLE_REQUEST_FACTOR = 2;
 /** No batch is planned that takes longer, ms, since all requests in it wait for its end. */
 const MAX_RUN_MS = 20;
@@ -83,7 +83,7 @@ export function samplesThatFit({ maxSamples, maxTokens }: BatchPlan, tokens: num
   return Math.max(1, Math.min(maxSamples, Math.floor(maxTokens / tokens)));
 }
 
-/** The samples of the largest request that is not cut when no other thread would take the rest. */
+/** The samples of the largest request that is not cut. */
 export function samplesThatFitWhole(plan: BatchPlan, tokens: number): number {
   return samplesThatFit({ ...plan, maxTokens: plan.maxTokens * WHOLE_REQUEST_FACTOR }, tokens);
 }

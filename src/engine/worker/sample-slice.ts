@@ -1,7 +1,7 @@
 /** The size of a request, and slices of its samples that share the memory of its body. */
 import type { DecodedBody, TensorSlice } from '../../wire/tensor.js';
 
-/** Consecutive samples of one request, at most all of them, in the memory of the request's body. */
+/** Consecutive samples of one request, at most all of them. */
 export interface SampleSlice {
   /** The index of the first sample in the request; error messages count samples from it. */
   readonly first: number;
@@ -31,6 +31,7 @@ export function usedTokens({ bytes, tensors }: Pick<DecodedBody, 'bytes' | 'tens
 /** The samples from index `first` on, all by default. Nothing is copied. */
 export function sliceOf(body: DecodedBody, first = 0, samples = sampleCount(body) - first): SampleSlice {
   const { bytes, tensors } = body;
+  if (samples === sampleCount(body)) return { first, samples, bytes, tensors };
   const window = ({ dtype, shape, byteOffset, byteLength }: TensorSlice): TensorSlice => {
     const sampleBytes = byteLength / (shape[0] ?? 1);
     return {

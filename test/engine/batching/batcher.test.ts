@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
+import { problem } from '../../../src/errors.js';
 import type { EngineResult, ServedProbe } from '../../../src/engine/types.js';
 import { sharedCopy } from '../../../src/wire/body-memory.js';
 import type { DecodedBody } from '../../../src/wire/tensor.js';
@@ -248,4 +249,35 @@ test('a body can be scored again, in shared memory or not', async (t) => {
   const first = await engine.score(probe, body);
   for (const again of [body, shared])
     assert.deepEqual((await engine.score(probe, again)).scores, first.scores);
+});
+
+test('a split request whose time is up leaves the queue with all its parts, and counts once', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { work: SLOW });
+  const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 2 });
+  const probe = engine.resolve('tiny');
+  const blocker = block(engine, probe);
+  const client = new AbortController();
+  const split = engine.score(probe, bodyOf(7), { signal: client.signal, deadline: performance.now() + 1e6 });
+  assert.equal(engine.queueDepth().samples, 7);
+  client.abort(problem('deadline', 'No answer in time.'));
+  await assert.rejects(split, { code: 'deadline', detail: 'No answer in time.' });
+  assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
+  assert.deepEqual(heard.skipped, ['deadline']);
+  await blocker;
+});
+
+test('a batch that waits to be fuller does not keep the process alive', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const { engine } = await startEngine(t, models, { maxBatchSamples: 4, maxQueueDelayUs: 60_000_000 });
+  const timers = (): number =>
+    process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+  const before = timers();
+  const client = new AbortController();
+  const waiting = engine.score(engine.resolve('tiny'), bodyOf(1), { signal: client.signal });
+  assert.equal(engine.queueDepth().samples, 1);
+  assert.equal(timers(), before);
+  client.abort();
+  await assert.rejects(waiting, { name: 'AbortError' });
 });

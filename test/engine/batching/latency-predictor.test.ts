@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { RequestQueue } from '../../../src/engine/batching/queue.js';
 import { LatencyPredictor } from '../../../src/engine/batching/latency-predictor.js';
+import type { Batch, ScoreRequest } from '../../../src/engine/batching/score-request.js';
 import { MS_PER_RUN, MS_PER_TOKEN, probeWith, requestOf } from '../../support/made-up-probe.js';
 
 const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
@@ -14,9 +15,14 @@ function expected(predictor: LatencyPredictor, workers: number, requests = 0): n
   return predictor.predictedLatencyMs(workers, { tenant: '', receiving, probe: undefined }, undefined);
 }
 
+function admit(predictor: LatencyPredictor, request: ScoreRequest): void {
+  predictor.recordAdmitted(request, predictor.latencyMs(request, 1));
+}
+
 test('the latency of a request is its own run plus what waits and runs, divided by the workers', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
-  const predictor = new LatencyPredictor(requestQueue);
+  const running = new Map<Batch, unknown>();
+  const predictor = new LatencyPredictor(requestQueue, running);
   const probe = probeWith(1, 4);
   const request = requestOf(2, probe, 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
@@ -29,21 +35,21 @@ test('the latency of a request is its own run plus what waits and runs, divided 
   assert.ok(shared >= own + ahead / 4 && shared < own + (1.2 * ahead) / 4, String(shared));
 
   const batch = requestQueue.take() ?? assert.fail();
-  const endTracking = predictor.trackRun(batch);
+  running.set(batch, undefined);
   const during = predictor.latencyMs(request, 1);
   assert.ok(during > own && during <= alone, String(during));
-  endTracking();
+  running.clear();
   assert.equal(predictor.latencyMs(request, 1), own);
 });
 
-test('the cost of a request that is cut is that of its largest slice', () => {
-  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
+test('the cost of a request that is cut is that of its largest part', () => {
+  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS), new Map());
   assert.equal(predictor.latencyMs(requestOf(100, probeWith(1, 4), 2), 1), MS_PER_RUN + 8 * MS_PER_TOKEN);
 });
 
 test('requests that would miss their deadlines are predicted late, but at least one is kept', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
-  const predictor = new LatencyPredictor(requestQueue);
+  const predictor = new LatencyPredictor(requestQueue, new Map());
   assert.deepEqual(predictor.predictedLate(), []);
   const probe = probeWith(1, 8);
   const soon = performance.now() + 1;
@@ -60,13 +66,13 @@ test('requests that would miss their deadlines are predicted late, but at least 
 });
 
 test('late scores widen the margin, and scores in time narrow it', () => {
-  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
+  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS), new Map());
   const probe = probeWith(1, 4);
   assert.equal(expected(predictor, 1), 0);
   // The mean cost becomes that of these requests.
-  for (let count = 0; count < 100; count += 1) predictor.recordAdmitted(requestOf(1, probe, 1), 1);
+  for (let count = 0; count < 100; count += 1) admit(predictor, requestOf(1, probe, 1));
   const late = requestOf(1, probe, 1);
-  predictor.recordAdmitted(late, 1);
+  admit(predictor, late);
   const end = performance.now() + 30;
   while (performance.now() < end);
   predictor.recordScored(late);
@@ -76,7 +82,7 @@ test('late scores widen the margin, and scores in time narrow it', () => {
   assert.ok(afterLate > 2 * meanCost + 10, String(afterLate));
   for (let count = 0; count < 50; count += 1) {
     const prompt = requestOf(1, probe, 1);
-    predictor.recordAdmitted(prompt, 1);
+    admit(predictor, prompt);
     predictor.recordScored(prompt);
   }
   const afterPrompt = expected(predictor, 1, 1);
@@ -84,17 +90,17 @@ test('late scores widen the margin, and scores in time narrow it', () => {
 });
 
 test('requests that are still being received count at the mean cost, divided by the workers', () => {
-  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS));
+  const predictor = new LatencyPredictor(new RequestQueue(NO_LIMITS), new Map());
   const request = requestOf(2, probeWith(1, 4), 3);
   const own = MS_PER_RUN + 6 * MS_PER_TOKEN;
-  for (let count = 0; count < 100; count += 1) predictor.recordAdmitted(request, 1);
+  for (let count = 0; count < 100; count += 1) admit(predictor, request);
   assert.ok(Math.abs(expected(predictor, 1) - own) < 0.01 * own);
   assert.ok(Math.abs(expected(predictor, 2, 9) - 5 * own) < 0.01 * own * 5);
 });
 
 test('a tenant waits for its own requests and for as much of each other’s, not for all of a flood', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
-  const predictor = new LatencyPredictor(requestQueue);
+  const predictor = new LatencyPredictor(requestQueue, new Map());
   const probe = probeWith(1, 4);
   const polite = requestOf(4, probe, 5, { tenant: 'polite' });
   const own = predictor.latencyMs(polite, 1);
@@ -107,4 +113,15 @@ test('a tenant waits for its own requests and for as much of each other’s, not
   assert.ok(predictor.latencyMs(requestOf(4, probe, 5, { tenant: 'polite' }), 1) < 4.3 * own);
   const other = predictor.latencyMs(requestOf(4, probeWith(2, 4), 5, { tenant: 'flood' }), 1);
   assert.ok(other > own && other < 2.2 * own, `another probe: ${other}`);
+});
+
+test('a request whose tokens are all masked does not disturb the predictions', () => {
+  const requestQueue = new RequestQueue(NO_LIMITS);
+  const predictor = new LatencyPredictor(requestQueue, new Map());
+  const probe = probeWith(1, 4);
+  requestQueue.add(requestOf(1, probe, 0));
+  const next = requestOf(1, probe, 3);
+  admit(predictor, next);
+  predictor.recordScored(next);
+  assert.ok(Number.isFinite(expected(predictor, 1)), String(expected(predictor, 1)));
 });

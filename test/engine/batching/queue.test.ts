@@ -11,7 +11,7 @@ import { probeWith, requestOf } from '../../support/made-up-probe.js';
 const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
 
 function samplesOf(requestQueue: RequestQueue): number[] {
-  return requestQueue.take()?.slices.map(({ slice }) => slice.samples) ?? [];
+  return requestQueue.take()?.parts.map(({ samples }) => samples) ?? [];
 }
 
 test('whole requests are taken as long as they fit, in order', () => {
@@ -23,32 +23,32 @@ test('whole requests are taken as long as they fit, in order', () => {
   assert.deepEqual(samplesOf(requestQueue), []);
 });
 
-test('only a request larger than a batch is cut, and its last slice shares a batch', () => {
+test('only a request larger than a batch is cut, into equal parts, and its last one shares a batch', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 4);
-  for (const samples of [1, 10, 2]) requestQueue.add(requestOf(samples, probe));
-  assert.deepEqual(samplesOf(requestQueue), [1]);
-  assert.deepEqual(samplesOf(requestQueue), [4]);
-  assert.equal(requestQueue.depth().samples, 8);
-  assert.deepEqual(samplesOf(requestQueue), [4]);
-  assert.deepEqual(samplesOf(requestQueue), [2, 2]);
+  for (const samples of [2, 9, 1]) requestQueue.add(requestOf(samples, probe));
+  assert.deepEqual(samplesOf(requestQueue), [2]);
+  assert.deepEqual(samplesOf(requestQueue), [3]);
+  assert.equal(requestQueue.depth().samples, 7);
+  assert.deepEqual(samplesOf(requestQueue), [3]);
+  assert.deepEqual(samplesOf(requestQueue), [3, 1]);
   assert.deepEqual(requestQueue.depth(), { samples: 0, bytes: 0 });
 });
 
-test('a request up to twice a batch stays whole when no other worker is idle', () => {
+test('a request up to twice a batch stays whole', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
   const probe = probeWith(1, 64, 8);
-  const take = (): number[] => requestQueue.take(true)?.slices.map(({ slice }) => slice.samples) ?? [];
-  for (const samples of [8, 9, 2, 8, 1]) requestQueue.add(requestOf(samples, probe, 2));
+  const take = (): number[] => samplesOf(requestQueue);
+  for (const samples of [8, 9, 1, 8, 1]) requestQueue.add(requestOf(samples, probe, 2));
   assert.deepEqual(take(), [8]);
-  assert.deepEqual(take(), [4], 'a larger one is cut');
-  assert.deepEqual(take(), [4]);
-  assert.deepEqual(take(), [1, 2], 'none of that size joins a batch that has begun');
+  assert.deepEqual(take(), [3], 'a larger one is cut');
+  assert.deepEqual(take(), [3]);
+  assert.deepEqual(take(), [3, 1], 'none of that size joins a batch that has begun');
   assert.deepEqual(take(), [8]);
   assert.deepEqual(take(), [1]);
   const limited = probeWith(2, 4);
   requestQueue.add(requestOf(5, limited));
-  assert.deepEqual(take(), [4], 'the operator’s limit applies');
+  assert.deepEqual(take(), [2], 'the operator’s limit applies');
 });
 
 test('a batch is limited in padded tokens, and its longest sample pads all others', () => {
@@ -59,18 +59,18 @@ test('a batch is limited in padded tokens, and its longest sample pads all other
     [3, 3],
     [1, 4],
     [1, 5],
-    [7, 6],
+    [9, 6],
     [1, 50],
     [9, 1],
   ] as const)
     requestQueue.add(requestOf(samples, probe, tokens));
   const batches: [number[], number][] = [];
   for (let batch = requestQueue.take(); batch; batch = requestQueue.take())
-    batches.push([batch.slices.map(({ slice }) => slice.samples), batch.paddedTokens]);
+    batches.push([batch.parts.map(({ samples }) => samples), batch.paddedTokens]);
   assert.deepEqual(batches, [
     [[2, 3, 1], 24],
-    [[1], 5],
-    [[4], 24],
+    [[1, 3], 24],
+    [[3], 18],
     [[3], 18],
     [[1], 50],
     [[9], 9],
@@ -79,13 +79,13 @@ test('a batch is limited in padded tokens, and its longest sample pads all other
 
 test('the work that waits is the cost of its tokens and of the runs that it takes', () => {
   const requestQueue = new RequestQueue(NO_LIMITS);
-  assert.equal(requestQueue.workMs(), 0);
+  assert.equal(requestQueue.workAheadMs('', Infinity, undefined), 0);
   requestQueue.add(requestOf(3, probeWith(1, 4), 5));
-  assert.equal(requestQueue.workMs(), 15 + 10);
+  assert.equal(requestQueue.workAheadMs('', Infinity, undefined), 15 + 10);
   requestQueue.add(requestOf(5, probeWith(1, 4), 1));
-  assert.equal(requestQueue.workMs(), 15 + 5 + 2 * 10);
+  assert.equal(requestQueue.workAheadMs('', Infinity, undefined), 15 + 5 + 2 * 10);
   requestQueue.add(requestOf(10, probeWith(2, 100, 10), 2));
-  assert.equal(requestQueue.workMs(), 40 + 20 + 2 * 10);
+  assert.equal(requestQueue.workAheadMs('', Infinity, undefined), 40 + 20 + 2 * 10);
 });
 
 test('the probe whose first request has waited longest is next', () => {
@@ -126,36 +126,42 @@ test('after any sequence of events, the counts match the content and no request 
     fc.property(fc.array(event, { maxLength: 60 }), fc.integer({ min: 1, max: 9 }), (events, limit) => {
       const [one, two] = [probeWith(1, limit), probeWith(2, limit)];
       const requestQueue = new RequestQueue({ maxQueueSamples: 30, maxQueueBytes: 2000 });
-      let inside: ScoreRequest[] = [];
+      /** The samples that wait of each request. */
+      const inside = new Map<ScoreRequest, number>();
       for (const step of events) {
         if (step.kind === 'add') {
           const request = requestOf(step.samples, step.probe ? one : two);
           try {
             requestQueue.add(request);
-            inside.push(request);
+            inside.set(request, step.samples);
             assert.ok(
-              inside.length === 1 ||
-                (requestQueue.depth().samples <= 30 && requestQueue.depth().bytes <= 2000),
+              inside.size === 1 || (requestQueue.depth().samples <= 30 && requestQueue.depth().bytes <= 2000),
             );
           } catch {
-            assert.ok(inside.length > 0, 'an empty queue is never full');
+            assert.ok(inside.size > 0, 'an empty queue is never full');
           }
         } else if (step.kind === 'take') {
           const batch = requestQueue.take();
-          assert.equal(batch === undefined, inside.length === 0);
+          assert.equal(batch === undefined, inside.size === 0);
           assert.ok((batch?.samples ?? 0) <= limit);
+          for (const { request, samples } of batch?.parts ?? []) {
+            const waiting = (inside.get(request) ?? NaN) - samples;
+            if (waiting === 0) inside.delete(request);
+            else inside.set(request, waiting);
+          }
         } else {
-          const gone = inside[step.index];
-          if (gone) requestQueue.remove(gone);
-          inside = inside.filter((request) => request !== gone);
+          const gone = [...inside.keys()][step.index];
+          if (!gone) continue;
+          requestQueue.remove(gone);
+          inside.delete(gone);
         }
-        inside = inside.filter((request) => request.waitingSamples > 0);
         assert.deepEqual(requestQueue.depth(), {
-          samples: inside.reduce((sum, request) => sum + request.waitingSamples, 0),
-          bytes: inside.reduce((sum, request) => sum + request.bytes, 0),
+          samples: [...inside.values()].reduce((sum, samples) => sum + samples, 0),
+          bytes: [...inside.keys()].reduce((sum, { bytes }) => sum + bytes, 0),
         });
       }
-      assert.deepEqual(new Set(requestQueue.clear()), new Set(inside));
+      assert.deepEqual(new Set(requestQueue.requests()), new Set(inside.keys()));
+      for (const request of requestQueue.requests()) requestQueue.remove(request);
       assert.deepEqual(requestQueue.depth(), { samples: 0, bytes: 0 });
     }),
   );

@@ -13,7 +13,7 @@ const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
 const BYTES_OF_8 = requestOf(8, probeWith(1, 8)).bytes;
 
 function tenantsOf(requestQueue: RequestQueue, batches: number): string[] {
-  const taken = Array.from({ length: batches }, () => requestQueue.take()?.slices ?? []);
+  const taken = Array.from({ length: batches }, () => requestQueue.take()?.parts ?? []);
   return taken.flat().map(({ request }) => request.tenant);
 }
 
@@ -138,8 +138,8 @@ test('after any sequence of events the limits hold, and whoever sends least is s
           assert.ok(isCode('tenant_limit')(error) || isCode('overloaded')(error));
         }
         assert.ok(requestQueue.depth().samples <= 32);
-        if (take) for (const slice of requestQueue.take()?.slices ?? []) inside.delete(slice.request);
-        const held = [...inside].reduce((sum, { waitingSamples }) => sum + waitingSamples, 0);
+        if (take) for (const { request: taken } of requestQueue.take()?.parts ?? []) inside.delete(taken);
+        const held = [...inside].reduce((sum, waiting) => sum + waiting.samples, 0);
         assert.equal(requestQueue.depth().samples, held);
       }
       const waiting = new Set([...inside].map(({ tenant, probe }) => `${tenant} ${probe.key}`));

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { PredictionMargin } from '../../src/engine/prediction-margin.js';
+import { PredictionMargin } from '../src/prediction-margin.js';
 
 const MANY = 200;
 

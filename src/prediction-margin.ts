@@ -5,15 +5,14 @@
 
 const MEAN_GAIN = 1 / 8;
 const DEVIATION_GAIN = 1 / 4;
-const DEVIATIONS = 4;
 
 export class PredictionMargin {
   readonly #deviations: number;
   #mean = 0;
   #deviation = 0;
 
-  /** @param deviations beyond the mean that the margin covers: more of them make it wider. 4 when omitted, as in TCP. */
-  constructor(deviations = DEVIATIONS) {
+  /** @param deviations beyond the mean that the margin covers: more of them make it wider. */
+  constructor(deviations = 4) {
     this.#deviations = deviations;
   }
 
