@@ -79,12 +79,12 @@ export async function createEngine(
     await pool.grow(1);
     await repository.loadAll();
     const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
-    // One worker is enough on CUDA: the device runs one batch after the other.
-    await pool.grow(options.workers ?? (provider === 'cuda' ? 1 : workers));
+    // One worker is enough on CUDA: the device runs one batch after the other. The others join while the first one serves.
+    const joined = [pool.grow(options.workers ?? (provider === 'cuda' ? 1 : workers))];
     // An operator who sets the threads of a run gets exactly that many.
-    const hasWide =
-      provider === 'cpu' && options.intraOpThreads === undefined && wideThreads > intraOpThreads;
-    if (hasWide) await pool.addWide(wideThreads);
+    if (provider === 'cpu' && options.intraOpThreads === undefined && wideThreads > intraOpThreads)
+      joined.push(pool.addWide(wideThreads));
+    void Promise.all(joined).then(() => log.info({}, 'every worker has started'));
     log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
     await repository.close();

@@ -82,7 +82,11 @@ test('a probe that kills the worker it is loaded into is refused, and the next o
 test('with another worker alive the engine stays ready and what waits is scored', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 50 });
-  const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL, workers: 2 });
+  const messages: string[] = [];
+  const log = { ...SILENT_LOG, info: (_: object, message: string) => messages.push(message) };
+  const options = { workerUrl: FRAGILE_WORKER_URL, workers: 2, log };
+  const { engine, heard } = await startEngine(t, models, options);
+  while (!messages.includes('every worker has started')) await pause(5);
   const probe = engine.resolve('tiny');
   const fatal = engine.score(probe, bodyOf(1, FATAL_TIMESTEP));
   const others = [1, 2, 3, 4].map((samples) => engine.score(probe, bodyOf(samples)));
