@@ -12,11 +12,10 @@ import type { KeyRing } from '../feedback/keys.js';
 import { checkCapture, checkTensors } from '../probe/check-request.js';
 import { locateRequest } from '../probe/decision-point.js';
 import { BodyMemory } from '../wire/body-memory.js';
-import { decodeJson } from '../wire/json.js';
+import type { JsonThread, ScoreTask } from '../wire/json-thread.js';
 import type { ListDtype } from '../wire/nested-lists.js';
 import { announcedSamples, decodeSafetensors } from '../wire/safetensors.js';
-import { inSlices, type Steps } from '../wire/slices.js';
-import type { DecodedBody } from '../wire/tensor.js';
+import type { DecodedBody, Dtype } from '../wire/tensor.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { announcedLength, receiveBody } from './receive-body.js';
 import type { RequestDeadline } from './request-deadline.js';
@@ -37,6 +36,8 @@ export interface ScoreLimits extends AdmissionLimits {
 export interface ScorePipelineOptions {
   readonly engine: Engine;
   readonly limits: ScoreLimits;
+  /** Reads JSON bodies. */
+  readonly json: JsonThread;
   /** Returns the policies now in force. */
   readonly policies: () => Policies;
   /** Returns the keys that now sign receipts. */
@@ -76,7 +77,9 @@ export class ScorePipeline {
     const memory = await this.#receive(source, deadline);
     clock.endStage('receive');
     const body =
-      source.format === 'safetensors' ? decodeSafetensors(memory) : await inSlices(this.#decodeJson(memory));
+      source.format === 'safetensors'
+        ? decodeSafetensors(memory)
+        : await this.#options.json.read({ bytes: memory, listDtypes: this.#listDtypes() }, deadline.signal);
     const fields = readScoreFields(body.metadata, source.policyHeader);
     const { probe, policy, step } = this.#check(body, fields, findings);
     this.#lastProbe.set(source.connection, probe);
@@ -118,8 +121,20 @@ export class ScorePipeline {
     if (samples !== undefined) this.#admission.refuseSamples(tenant, samples);
   }
 
-  #decodeJson(memory: ArrayBufferLike): Steps<DecodedBody> {
-    return decodeJson(memory, (model, tensor) => listDtype(this.#resolve(model), tensor));
+  /** Of all probes, because only the thread will know which of them the body names. */
+  #listDtypes(): ScoreTask['listDtypes'] {
+    const { engine } = this.#options;
+    const references = engine.probes().flatMap(({ name, version }) => [name, `${name}@${version}`]);
+    const dtypes = new Map<string | undefined, ReadonlyMap<string, ListDtype>>();
+    for (const reference of [undefined, ...references]) {
+      try {
+        const { inputs } = engine.resolve(reference).manifest;
+        dtypes.set(reference, new Map(inputs.map(({ name, dtype }) => [name, listDtype(dtype)])));
+      } catch {
+        // #check() refuses a request that names it.
+      }
+    }
+    return dtypes;
   }
 
   #check(
@@ -196,7 +211,6 @@ function withKnownSteps(policy: Policy, { manifest }: ServedProbe): Policy {
   });
 }
 
-function listDtype({ manifest }: ServedProbe, tensor: string): ListDtype {
-  const declared = manifest.inputs.find((input) => input.name === tensor)?.dtype;
+function listDtype(declared: Dtype): ListDtype {
   return declared === 'U8' || declared === 'I64' ? declared : 'F32';
 }

@@ -9,8 +9,6 @@ import { type DecodedBody, DTYPE_BYTES, type Dtype, elementCount, isDtype } from
 const LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 65_536;
 const MAX_TENSORS = 64;
-/** Of any list or object in the header. */
-const MAX_ENTRIES = 1024;
 const METADATA_KEY = '__metadata__';
 const OPENING_BRACE = 0x7b;
 
@@ -94,7 +92,7 @@ function readHeader(bytes: ArrayBufferLike, headerEnd: number): Header {
   const header = new Uint8Array(bytes, LENGTH_BYTES, headerEnd - LENGTH_BYTES);
   if (header[0] !== OPENING_BRACE) throw malformed('its header does not begin with "{"');
   try {
-    return parseStrictJson(utf8.decode(header), MAX_ENTRIES) as Header;
+    return parseStrictJson(utf8.decode(header)) as Header;
   } catch (error) {
     const reason = error instanceof StrictJsonError ? error.message : 'not valid UTF-8';
     throw malformed(`its header is ${reason}`, error);
