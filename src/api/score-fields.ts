@@ -1,7 +1,9 @@
 /** Reads and checks the metadata of a request: the texts beside its tensors. */
 import * as z from 'zod';
 
-import { type Policy, policySchema } from '../decision/policy.js';
+import { type Policies, ruleFor } from '../config/policies.js';
+import { type Policy, policySchema, stepsNamed } from '../decision/policy.js';
+import type { ServedProbe } from '../engine/types.js';
 import { problem, type ProblemError } from '../errors.js';
 
 const MAX_TEXT = 256;
@@ -70,6 +72,33 @@ export function checkSampleIds(sampleIds: readonly string[] | undefined, samples
     field: 'sample_ids',
     received: sampleIds.length,
     expected: samples,
+  });
+}
+
+/**
+ * The request's own policy, if it has one and the service allows that; else the service's policy for the probe.
+ * @throws {ProblemError} `policy_override_forbidden`, `invalid_policy`
+ */
+export function choosePolicy(policies: Policies, probe: ServedProbe, own: Policy | undefined): Policy {
+  const rule = ruleFor(policies, probe.name);
+  if (own === undefined) return rule.policy;
+  if (rule.allow_override) return withKnownSteps(own, probe);
+  throw problem('policy_override_forbidden', 'This service sets the policy; omit it from the request.', {
+    field: 'policy',
+    received: own,
+    expected: 'no policy',
+  });
+}
+
+/** In a request, an unknown step is a mistake. In the operator's policies file it is ignored, so that no request fails. */
+function withKnownSteps(policy: Policy, { manifest }: ServedProbe): Policy {
+  const known = manifest.decision_points.map(({ step }) => step);
+  const unknown = stepsNamed(policy).find((step) => !known.includes(step));
+  if (unknown === undefined) return policy;
+  throw problem('invalid_policy', `The probe has no decision point at step ${unknown}.`, {
+    field: `policy.alphas.${unknown}`,
+    received: unknown,
+    expected: known,
   });
 }
 

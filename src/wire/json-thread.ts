@@ -6,8 +6,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
 import { type ErrorCode, problem, type ProblemExtra } from '../errors.js';
-import type { ListDtype } from './nested-lists.js';
-import type { DecodedBody } from './tensor.js';
+import type { DecodedBody, Dtype } from './tensor.js';
 
 const WORKER_URL = new URL('json-worker.js', import.meta.url);
 const MAX_WAITING = 64;
@@ -22,8 +21,11 @@ export interface FeedbackTask {
 
 /** A body to /score. */
 export interface ScoreTask extends FeedbackTask {
-  /** The element types in which nested lists are stored: by the request's `model`, then by the tensor's name. */
-  readonly listDtypes: ReadonlyMap<string | undefined, ReadonlyMap<string, ListDtype>>;
+  /** The inputs of each probe that the request's `model` may name: nested lists take their dtypes. */
+  readonly inputs: ReadonlyMap<
+    string | undefined,
+    readonly { readonly name: string; readonly dtype: Dtype }[]
+  >;
 }
 
 /** An item of feedback; unchecked, but neither a list nor an object. */

@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 
 import { ProblemError } from '../errors.js';
-import { decodeFeedback, decodeJson } from './json.js';
+import { type ChooseListDtype, decodeFeedback, decodeJson } from './json.js';
 import type { FeedbackTask, JsonReply, ScoreTask } from './json-thread.js';
 
 /** Of a text that may repeat a part of the body. */
@@ -12,9 +12,12 @@ parentPort?.on('message', (task: FeedbackTask | ScoreTask) => parentPort?.postMe
 
 function replyTo(task: FeedbackTask | ScoreTask): JsonReply {
   try {
-    if (!('listDtypes' in task)) return { value: decodeFeedback(task.bytes) };
-    const { bytes, listDtypes } = task;
-    return { value: decodeJson(bytes, (model, tensor) => listDtypes.get(model)?.get(tensor) ?? 'F32') };
+    if (!('inputs' in task)) return { value: decodeFeedback(task.bytes) };
+    const chooseListDtype: ChooseListDtype = (model, tensor) => {
+      const dtype = task.inputs.get(model)?.find(({ name }) => name === tensor)?.dtype;
+      return dtype === 'U8' || dtype === 'I64' ? dtype : 'F32';
+    };
+    return { value: decodeJson(task.bytes, chooseListDtype) };
   } catch (error) {
     if (!(error instanceof ProblemError)) throw error;
     const { code, detail, field = 'body', expected } = error;

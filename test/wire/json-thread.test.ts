@@ -6,14 +6,13 @@ import { promisify } from 'node:util';
 
 import { problem, ProblemError } from '../../src/errors.js';
 import { sharedCopy } from '../../src/wire/body-memory.js';
-import type { ListDtype } from '../../src/wire/nested-lists.js';
 import { JsonThread, type ScoreTask } from '../../src/wire/json-thread.js';
 
 const MAX_BYTES = 2_097_152;
-const listDtypes: ScoreTask['listDtypes'] = new Map([
-  [undefined, new Map<string, ListDtype>([['a', 'U8']])],
-  ['ids@2', new Map<string, ListDtype>([['a', 'I64']])],
-]);
+const inputs: ScoreTask['inputs'] = new Map([
+  [undefined, [{ name: 'a', dtype: 'U8' as const }]],
+  ['ids@2', [{ name: 'a', dtype: 'I64' as const }]],
+] as const);
 /** As many as may wait, and the one that is being read. */
 const MOST_BODIES = 65;
 
@@ -22,7 +21,7 @@ function bytesOf(document: unknown): SharedArrayBuffer {
 }
 
 function read(thread: JsonThread, document: unknown, signal = new AbortController().signal) {
-  return thread.read({ bytes: bytesOf(document), listDtypes }, signal);
+  return thread.read({ bytes: bytesOf(document), inputs }, signal);
 }
 
 const refusedAs =
@@ -113,7 +112,7 @@ test('only some bodies may wait', async () => {
 test('a thread that is lost fails the body that it was reading, and the next ones are read', async () => {
   const thread = new JsonThread(MAX_BYTES);
   const lost = thread.read(
-    { bytes: bytesOf({ tensors: { a: [1] } }), listDtypes: {} as never },
+    { bytes: bytesOf({ tensors: { a: [1] } }), inputs: {} as never },
     new AbortController().signal,
   );
   const next = read(thread, { tensors: {} });
