@@ -101,7 +101,6 @@ function routeSchema(): FastifyZodOpenApiSchema {
         'unsupported_media_type',
         'invalid_feedback',
         'internal',
-        'overloaded',
       ]),
     },
   };

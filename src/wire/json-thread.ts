@@ -9,6 +9,7 @@ import { type ErrorCode, problem, type ProblemExtra } from '../errors.js';
 import type { DecodedBody, Dtype } from './tensor.js';
 
 const WORKER_URL = new URL('json-worker.js', import.meta.url);
+/** Above it, no more bodies to /score may wait. */
 const MAX_WAITING = 64;
 /** What the largest body to /feedback needs, and how much of a body to /score each further MiB is enough for. */
 const HEAP_MIB = 512;
@@ -59,7 +60,8 @@ export class JsonThread {
   read(task: FeedbackTask): Promise<JsonReceipt[]>;
   async read(task: FeedbackTask, signal = new AbortController().signal): Promise<unknown> {
     signal.throwIfAborted();
-    if (this.#waiting >= MAX_WAITING) throw problem('overloaded', `${MAX_WAITING} JSON bodies are waiting.`);
+    if (this.#waiting >= MAX_WAITING && 'inputs' in task)
+      throw problem('overloaded', `${this.#waiting} JSON bodies are waiting.`);
     this.#waiting += 1;
     const value = this.#last.then(() => {
       this.#waiting -= 1;

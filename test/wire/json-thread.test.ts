@@ -13,8 +13,7 @@ const inputs: ScoreTask['inputs'] = new Map([
   [undefined, [{ name: 'a', dtype: 'U8' as const }]],
   ['ids@2', [{ name: 'a', dtype: 'I64' as const }]],
 ] as const);
-/** As many as may wait, and the one that is being read. */
-const MOST_BODIES = 65;
+const MOST_WAITING = 64;
 
 function bytesOf(document: unknown): SharedArrayBuffer {
   return sharedCopy(Buffer.from(typeof document === 'string' ? document : JSON.stringify(document)));
@@ -101,10 +100,11 @@ test('bodies are read in turn; those that are not needed any more are not waited
   assert.deepEqual(order, ['later', 'late', 'large', 'small']);
 });
 
-test('only some bodies may wait', async () => {
+test('only some bodies to /score may wait, and all of /feedback', async () => {
   const thread = new JsonThread(MAX_BYTES);
-  const readings = Array.from({ length: MOST_BODIES }, () => read(thread, { tensors: {} }));
+  const readings = Array.from({ length: MOST_WAITING }, () => read(thread, { tensors: {} }));
   await assert.rejects(read(thread, { tensors: {} }), refusedAs('overloaded'));
+  assert.equal((await thread.read({ bytes: bytesOf({ feedback: [{}] }) })).length, 1);
   await Promise.all(readings);
   await read(thread, { tensors: {} });
 });
