@@ -130,7 +130,7 @@ function invalidField(
   );
 }
 
-/** A text that holds JSON; issues keep their paths within it. */
+/** A text that holds JSON; the issue keeps its path within it. */
 function jsonText<Schema extends z.ZodType>(schema: Schema) {
   return z.string().transform((text, context): z.infer<Schema> => {
     let value: unknown;
@@ -142,7 +142,9 @@ function jsonText<Schema extends z.ZodType>(schema: Schema) {
     }
     const parsed = schema.safeParse(value);
     if (parsed.success) return parsed.data;
-    for (const { path, message } of parsed.error.issues) context.addIssue({ code: 'custom', path, message });
+    // invalidField() shows the first, and there may be thousands.
+    const [{ path = [], message = 'not valid' } = {}] = parsed.error.issues;
+    context.addIssue({ code: 'custom', path, message });
     return z.NEVER;
   });
 }

@@ -9,6 +9,8 @@ import { type DecodedBody, DTYPE_BYTES, type Dtype, elementCount, isDtype } from
 const LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 65_536;
 const MAX_TENSORS = 64;
+/** Brackets and strings in the header, which is parsed on the event loop. See docs/adr/0025-json-off-the-event-loop.md. */
+const MAX_HEADER_TOKENS = 4096;
 const METADATA_KEY = '__metadata__';
 const OPENING_BRACE = 0x7b;
 
@@ -92,7 +94,7 @@ function readHeader(bytes: ArrayBufferLike, headerEnd: number): Header {
   const header = new Uint8Array(bytes, LENGTH_BYTES, headerEnd - LENGTH_BYTES);
   if (header[0] !== OPENING_BRACE) throw malformed('its header does not begin with "{"');
   try {
-    return parseStrictJson(utf8.decode(header)) as Header;
+    return parseStrictJson(utf8.decode(header), MAX_HEADER_TOKENS) as Header;
   } catch (error) {
     const reason = error instanceof StrictJsonError ? error.message : 'not valid UTF-8';
     throw malformed(`its header is ${reason}`, error);

@@ -11,16 +11,17 @@ export class StrictJsonError extends Error {}
 
 /**
  * Parses JSON without duplicate keys, nested at most 64 deep.
+ * @param maxTokens the most brackets and strings; each takes longer to check than to parse.
  * @throws {StrictJsonError} with a reason that can be shown to the sender.
  */
-export function parseStrictJson(text: string): unknown {
+export function parseStrictJson(text: string, maxTokens = Infinity): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     throw new StrictJsonError(`not valid JSON: ${(error as Error).message}`, { cause: error });
   }
-  checkKeysAndDepth(text);
+  checkTokens(text, maxTokens);
   return value;
 }
 
@@ -29,13 +30,16 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function checkKeysAndDepth(text: string): void {
+function checkTokens(text: string, maxTokens: number): void {
   /** The keys of each list and object that is open; those of a list stay empty. */
   const open: Set<string>[] = [];
+  let tokens = 0;
   for (const [token, string = '', colon] of text.matchAll(TOKEN)) {
     if (token === '{' || token === '[') open.push(new Set());
     else if (token === '}' || token === ']') open.pop();
     else if (colon !== undefined) addKey(open.at(-1), string);
+    tokens += 1;
+    if (tokens > maxTokens) throw new StrictJsonError(`longer than ${maxTokens} brackets and strings`);
     if (open.length > MAX_DEPTH) throw new StrictJsonError(`nested deeper than ${MAX_DEPTH}`);
   }
 }

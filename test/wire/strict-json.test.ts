@@ -34,6 +34,11 @@ test('refuses text that is not JSON or is nested too deep', () => {
   assert.doesNotThrow(() => parseStrictJson('['.repeat(64) + ']'.repeat(64)));
 });
 
+test('refuses more brackets and strings than are allowed', () => {
+  assert.doesNotThrow(() => parseStrictJson('{"a":["b",1,2]}', 6));
+  assert.throws(() => parseStrictJson('{"a":["b",1,2]}', 5), StrictJsonError);
+});
+
 test('agrees with JSON.parse about every text that is nearly JSON', () => {
   const piece = fc.constantFrom(
     '{',
