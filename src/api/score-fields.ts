@@ -7,8 +7,16 @@ import type { ServedProbe } from '../engine/types.js';
 import { problem, type ProblemError } from '../errors.js';
 
 const MAX_TEXT = 256;
+/** Characters. Checking a policy takes longer than parsing it. See docs/adr/0025-json-off-the-event-loop.md. */
+const MAX_POLICY_TEXT = 8192;
 
 const shortText = z.string().min(1).max(MAX_TEXT);
+/** Stops at the first wrong id; a list of shortText would collect an issue for each. */
+const idList = z.array(z.unknown()).transform((ids, context): string[] => {
+  const index = ids.findIndex((id) => typeof id !== 'string' || id.length === 0 || id.length > MAX_TEXT);
+  if (index === -1) return ids as string[];
+  return addFirstIssue(context, shortText.safeParse(ids[index]).error, [index]);
+});
 const callNumber = z
   .string()
   .regex(/^[1-9]\d{0,5}$/, 'must be a whole number from 1')
@@ -16,9 +24,9 @@ const callNumber = z
 
 const fieldsSchema = z.object({
   model: shortText.optional(),
-  policy: jsonText(policySchema).optional(),
+  policy: jsonText(policySchema, MAX_POLICY_TEXT).optional(),
   group: shortText.optional(),
-  sample_ids: jsonText(z.array(shortText)).optional(),
+  sample_ids: jsonText(idList).optional(),
   step: callNumber.optional(),
   total_steps: callNumber.optional(),
   capture_id: shortText.optional(),
@@ -131,20 +139,30 @@ function invalidField(
 }
 
 /** A text that holds JSON; the issue keeps its path within it. */
-function jsonText<Schema extends z.ZodType>(schema: Schema) {
-  return z.string().transform((text, context): z.infer<Schema> => {
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      context.addIssue({ code: 'custom', message: 'must be JSON' });
-      return z.NEVER;
-    }
-    const parsed = schema.safeParse(value);
-    if (parsed.success) return parsed.data;
-    // invalidField() shows the first, and there may be thousands.
-    const [{ path = [], message = 'not valid' } = {}] = parsed.error.issues;
-    context.addIssue({ code: 'custom', path, message });
-    return z.NEVER;
-  });
+function jsonText<Schema extends z.ZodType>(schema: Schema, maxLength = Infinity) {
+  return z
+    .string()
+    .max(maxLength)
+    .transform((text, context): z.infer<Schema> => {
+      let value: unknown;
+      try {
+        value = JSON.parse(text);
+      } catch {
+        context.addIssue({ code: 'custom', message: 'must be JSON' });
+        return z.NEVER;
+      }
+      const parsed = schema.safeParse(value);
+      return parsed.success ? parsed.data : addFirstIssue(context, parsed.error);
+    });
+}
+
+/** invalidField() shows only the first issue, and there may be thousands. */
+function addFirstIssue(
+  context: z.RefinementCtx,
+  error: z.ZodError | undefined,
+  at: PropertyKey[] = [],
+): never {
+  const [{ path = [], message = 'not valid' } = {}] = error?.issues ?? [];
+  context.addIssue({ code: 'custom', path: [...at, ...path], message });
+  return z.NEVER;
 }

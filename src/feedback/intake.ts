@@ -22,8 +22,8 @@ export const FEEDBACK_REFUSALS = [
 
 export type FeedbackRefusal = (typeof FEEDBACK_REFUSALS)[number];
 
-/** So many are checked or counted in one turn of the event loop, which takes a few milliseconds. */
-const RECEIPTS_PER_TURN = 100;
+/** So many are checked or counted in one turn of the event loop. See docs/adr/0025-json-off-the-event-loop.md. */
+const RECEIPTS_PER_TURN = 20;
 
 /** A receipt with the true quality of the finished image, in the metric's units; both unchecked. */
 export interface FeedbackItem {
@@ -66,6 +66,8 @@ export class FeedbackIntake {
   readonly #options: FeedbackIntakeOptions;
   readonly #now: () => number;
   readonly #recent: RecentNonces;
+  /** Resolves when all lists so far have been taken. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: FeedbackIntakeOptions) {
     this.#options = options;
@@ -73,8 +75,17 @@ export class FeedbackIntake {
     this.#recent = new RecentNonces(options.remembered);
   }
 
-  /** Takes a list of items; an error in one does not affect the others. */
-  async take(items: readonly FeedbackItem[]): Promise<FeedbackResult> {
+  /**
+   * Takes a list of items; an error in one does not affect the others. Takes one list after the other, because all lists
+   * that wait for a turn of the event loop would get the same one.
+   */
+  take(items: readonly FeedbackItem[]): Promise<FeedbackResult> {
+    const result = this.#last.then(() => this.#takeNow(items));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #takeNow(items: readonly FeedbackItem[]): Promise<FeedbackResult> {
     const { observer } = this.#options;
     const accepted: UnweightedFeedback[] = [];
     const refused: { index: number; reason: FeedbackRefusal }[] = [];

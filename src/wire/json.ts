@@ -5,7 +5,7 @@
 import { problem, type ProblemError } from '../errors.js';
 import type { JsonReceipt } from './json-thread.js';
 import { type ListDtype, NestedListError, tensorFromLists } from './nested-lists.js';
-import { bodyFromHeader, type Header, MAX_HEADER_BYTES } from './safetensors.js';
+import { bodyFromHeader, checkTensorCount, type Header, MAX_HEADER_BYTES } from './safetensors.js';
 import { isRecord, parseStrictJson, StrictJsonError } from './strict-json.js';
 import { type DecodedBody, DTYPE_BYTES, elementCount, isDtype, type TensorData } from './tensor.js';
 
@@ -28,6 +28,7 @@ export function decodeJson(bytes: ArrayBufferLike, chooseListDtype: ChooseListDt
   const { tensors, ...fields } = document;
   if (!isRecord(tensors))
     throw malformed('needs a member "tensors", an object of tensors by name', 'tensors');
+  checkTensorCount(Object.keys(tensors).length);
   const metadata = metadataTexts(fields);
   const read = Object.entries(tensors).map(([name, value]): [string, TensorData] => {
     const field = `tensors.${name}`;

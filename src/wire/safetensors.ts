@@ -43,8 +43,7 @@ export function decodeSafetensors(bytes: ArrayBufferLike): DecodedBody {
 export function bodyFromHeader(header: Header, bytes: ArrayBufferLike, dataStart: number): DecodedBody {
   const { [METADATA_KEY]: metadata, ...described } = header;
   const names = Object.keys(described);
-  if (names.length > MAX_TENSORS)
-    throw malformed(`it holds ${names.length} tensors, more than the ${MAX_TENSORS} allowed`);
+  checkTensorCount(names.length);
   const entries = names.map((name) => readEntry(name, described[name]));
   checkContiguous(entries, bytes.byteLength - dataStart);
   return {
@@ -57,6 +56,11 @@ export function bodyFromHeader(header: Header, bytes: ArrayBufferLike, dataStart
     ),
     metadata: readMetadata(metadata),
   };
+}
+
+/** @throws {ProblemError} `malformed_body` */
+export function checkTensorCount(count: number): void {
+  if (count > MAX_TENSORS) throw malformed(`it holds ${count} tensors, more than the ${MAX_TENSORS} allowed`);
 }
 
 /**
