@@ -34,6 +34,13 @@ test('refuses text that is not JSON or is nested too deep', () => {
   assert.doesNotThrow(() => parseStrictJson('['.repeat(64) + ']'.repeat(64)));
 });
 
+test('refuses quotes outside of strings in linear time', { timeout: 20_000 }, () => {
+  const quotes = '\\"'.repeat(1_000_000);
+  for (const text of [quotes, `"${quotes}`, `"${quotes}\\`]) {
+    assert.throws(() => parseStrictJson(text), StrictJsonError);
+  }
+});
+
 test('refuses more brackets and strings than are allowed', () => {
   assert.doesNotThrow(() => parseStrictJson('{"a":["b",1,2]}', 6));
   assert.throws(() => parseStrictJson('{"a":["b",1,2]}', 5), StrictJsonError);
