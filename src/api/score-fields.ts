@@ -162,7 +162,7 @@ function addFirstIssue(
   error: z.ZodError | undefined,
   at: PropertyKey[] = [],
 ): never {
-  const [{ path = [], message = 'not valid' } = {}] = error?.issues ?? [];
-  context.addIssue({ code: 'custom', path: [...at, ...path], message });
+  const issue = error?.issues[0];
+  context.addIssue({ code: 'custom', path: [...at, ...(issue?.path ?? [])], message: issue?.message });
   return z.NEVER;
 }

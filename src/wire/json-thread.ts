@@ -77,7 +77,7 @@ export class JsonThread {
     worker.ref();
     try {
       const replied = once(worker, 'message');
-      worker.postMessage(task);
+      worker.postMessage(task, []);
       const [reply] = (await replied) as [JsonReply];
       if ('value' in reply) return reply.value;
       const { code, detail, extra } = reply.refusal;

@@ -8,7 +8,7 @@ import type { FeedbackTask, JsonReply, ScoreTask } from './json-thread.js';
 /** Of a text that may repeat a part of the body. */
 const MAX_SHOWN = 1000;
 
-parentPort?.on('message', (task: FeedbackTask | ScoreTask) => parentPort?.postMessage(replyTo(task)));
+parentPort?.on('message', (task: FeedbackTask | ScoreTask) => parentPort?.postMessage(replyTo(task), []));
 
 function replyTo(task: FeedbackTask | ScoreTask): JsonReply {
   try {
