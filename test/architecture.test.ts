@@ -85,6 +85,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/server': [
     'src/running-clock.ts',
+    'src/wire',
     'src/feedback',
     'src/config',
     'src/engine/types.ts',

@@ -119,6 +119,8 @@ function addExamples(document: ReturnType<SwaggerTransformObject>, examples: Sco
 /** Adds the routes that show the document. */
 export async function registerDocs(app: FastifyInstance): Promise<void> {
   const hidden = { schema: { hide: true } };
+  // The first request would wait for it. See docs/adr/0025-json-off-the-event-loop.md.
+  app.addHook('onReady', async () => void app.swagger());
   app.get('/openapi.json', hidden, async () => app.swagger());
   app.get('/', hidden, async (_request, reply) => reply.redirect('/docs'));
   await app.register(registerPages);

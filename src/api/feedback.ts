@@ -3,21 +3,20 @@ import type { FastifyInstance } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
-import { messageOf, problem } from '../errors.js';
-import {
-  type FeedbackIntake,
-  type FeedbackItem,
-  type FeedbackResult,
-  FEEDBACK_REFUSALS,
-} from '../feedback/intake.js';
-import { inSlices, type Steps } from '../wire/slices.js';
-import { parseBytesInSteps } from '../wire/strict-json.js';
+import { type FeedbackIntake, FEEDBACK_REFUSALS } from '../feedback/intake.js';
+import { sharedCopy } from '../wire/body-memory.js';
+import { MAX_RECEIPTS } from '../wire/json.js';
+import type { JsonThread } from '../wire/json-thread.js';
 import { problemResponses } from './docs.js';
 
 const JSON_TYPE = 'application/json';
-const MAX_ITEMS = 1000;
 /** Enough for the maximum number of the longest receipts, which have 2,104 characters. */
 const MAX_BODY_BYTES = 2_359_296;
+
+interface FeedbackRouteOptions {
+  readonly intake: FeedbackIntake;
+  readonly json: JsonThread;
+}
 
 const REFUSAL_MEANINGS: Readonly<Record<(typeof FEEDBACK_REFUSALS)[number], string>> = {
   malformed: 'not a receipt',
@@ -41,17 +40,12 @@ const requestSchema = z
         }),
       )
       .min(1)
-      .max(MAX_ITEMS)
+      .max(MAX_RECEIPTS)
       .describe(
         'A sample with decisions at several steps has several receipts; send all of them in one request',
       ),
   })
   .meta({ id: 'Feedback', description: 'The true qualities of finished images.' });
-
-/** The request as a whole; the intake checks each item. */
-const looseRequestSchema = z.strictObject({
-  feedback: z.array(z.unknown()).min(1).max(MAX_ITEMS),
-});
 
 const answerSchema = z
   .object({
@@ -69,43 +63,20 @@ const answerSchema = z
   })
   .meta({ id: 'FeedbackAnswer' });
 
-/** Adds POST /feedback in a scope of its own, which parses JSON. */
-export async function registerFeedback(app: FastifyInstance, { intake }: { intake: FeedbackIntake }) {
+/** Adds POST /feedback in a scope of its own, in which bodies are bytes. */
+export async function registerFeedback(app: FastifyInstance, { intake, json }: FeedbackRouteOptions) {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     JSON_TYPE,
     { parseAs: 'buffer', bodyLimit: MAX_BODY_BYTES },
     (_request, body, done) => done(null, body),
   );
-  app.post('/feedback', {
+  app.post<{ Body?: Buffer }>('/feedback', {
     schema: routeSchema(),
     // The schema is documentation: an invalid item must not make the others fail.
     validatorCompiler: () => (value) => ({ value }),
-    // In slices, because so many receipts take longer than any request may hold the event loop.
-    handler: async (request) => inSlices(takeFeedback(intake, request.body)),
+    handler: async ({ body = Buffer.alloc(0) }) => intake.take(await json.read({ bytes: sharedCopy(body) })),
   });
-}
-
-function* takeFeedback(intake: FeedbackIntake, body: unknown): Steps<FeedbackResult> {
-  const parsed = looseRequestSchema.safeParse(yield* readJson(body as Buffer));
-  if (parsed.success)
-    return yield* intake.take(parsed.data.feedback.map((item) => (item ?? {}) as FeedbackItem));
-  const [issue] = parsed.error.issues;
-  throw problem('invalid_feedback', `The feedback is not valid: ${issue?.message}.`, {
-    field: issue?.path.join('.') || 'body',
-    expected: `{"feedback": [{"receipt", "quality"}, ...]} with 1 to ${MAX_ITEMS} items`,
-  });
-}
-
-function* readJson(body: Buffer): Steps<unknown> {
-  try {
-    return yield* parseBytesInSteps(body);
-  } catch (error) {
-    throw problem('malformed_body', `The body is ${messageOf(error)}.`, {
-      field: 'body',
-      cause: error,
-    });
-  }
 }
 
 function routeSchema(): FastifyZodOpenApiSchema {

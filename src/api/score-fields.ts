@@ -1,12 +1,22 @@
 /** Reads and checks the metadata of a request: the texts beside its tensors. */
 import * as z from 'zod';
 
-import { type Policy, policySchema } from '../decision/policy.js';
+import { type Policies, ruleFor } from '../config/policies.js';
+import { type Policy, policySchema, stepsNamed } from '../decision/policy.js';
+import type { ServedProbe } from '../engine/types.js';
 import { problem, type ProblemError } from '../errors.js';
 
 const MAX_TEXT = 256;
+/** Characters. Checking a policy takes longer than parsing it. See docs/adr/0025-json-off-the-event-loop.md. */
+const MAX_POLICY_TEXT = 8192;
 
 const shortText = z.string().min(1).max(MAX_TEXT);
+/** Stops at the first wrong id; a list of shortText would collect an issue for each. */
+const idList = z.array(z.unknown()).transform((ids, context): string[] => {
+  const index = ids.findIndex((id) => typeof id !== 'string' || id.length === 0 || id.length > MAX_TEXT);
+  if (index === -1) return ids as string[];
+  return addFirstIssue(context, shortText.safeParse(ids[index]).error, [index]);
+});
 const callNumber = z
   .string()
   .regex(/^[1-9]\d{0,5}$/, 'must be a whole number from 1')
@@ -14,9 +24,9 @@ const callNumber = z
 
 const fieldsSchema = z.object({
   model: shortText.optional(),
-  policy: jsonText(policySchema).optional(),
+  policy: jsonText(policySchema, MAX_POLICY_TEXT).optional(),
   group: shortText.optional(),
-  sample_ids: jsonText(z.array(shortText)).optional(),
+  sample_ids: jsonText(idList).optional(),
   step: callNumber.optional(),
   total_steps: callNumber.optional(),
   capture_id: shortText.optional(),
@@ -73,6 +83,33 @@ export function checkSampleIds(sampleIds: readonly string[] | undefined, samples
   });
 }
 
+/**
+ * The request's own policy, if it has one and the service allows that; else the service's policy for the probe.
+ * @throws {ProblemError} `policy_override_forbidden`, `invalid_policy`
+ */
+export function choosePolicy(policies: Policies, probe: ServedProbe, own: Policy | undefined): Policy {
+  const rule = ruleFor(policies, probe.name);
+  if (own === undefined) return rule.policy;
+  if (rule.allow_override) return withKnownSteps(own, probe);
+  throw problem('policy_override_forbidden', 'This service sets the policy; omit it from the request.', {
+    field: 'policy',
+    received: own,
+    expected: 'no policy',
+  });
+}
+
+/** In a request, an unknown step is a mistake. In the operator's policies file it is ignored, so that no request fails. */
+function withKnownSteps(policy: Policy, { manifest }: ServedProbe): Policy {
+  const known = manifest.decision_points.map(({ step }) => step);
+  const unknown = stepsNamed(policy).find((step) => !known.includes(step));
+  if (unknown === undefined) return policy;
+  throw problem('invalid_policy', `The probe has no decision point at step ${unknown}.`, {
+    field: `policy.alphas.${unknown}`,
+    received: unknown,
+    expected: known,
+  });
+}
+
 function refuseUnknown(metadata: ReadonlyMap<string, string>): void {
   const known = Object.keys(fieldsSchema.shape);
   const unknown = [...metadata.keys()].find((key) => !known.includes(key) && !IGNORED.has(key));
@@ -101,19 +138,31 @@ function invalidField(
   );
 }
 
-/** A text that holds JSON; issues keep their paths within it. */
-function jsonText<Schema extends z.ZodType>(schema: Schema) {
-  return z.string().transform((text, context): z.infer<Schema> => {
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      context.addIssue({ code: 'custom', message: 'must be JSON' });
-      return z.NEVER;
-    }
-    const parsed = schema.safeParse(value);
-    if (parsed.success) return parsed.data;
-    for (const { path, message } of parsed.error.issues) context.addIssue({ code: 'custom', path, message });
-    return z.NEVER;
-  });
+/** A text that holds JSON; the issue keeps its path within it. */
+function jsonText<Schema extends z.ZodType>(schema: Schema, maxLength = Infinity) {
+  return z
+    .string()
+    .max(maxLength)
+    .transform((text, context): z.infer<Schema> => {
+      let value: unknown;
+      try {
+        value = JSON.parse(text);
+      } catch {
+        context.addIssue({ code: 'custom', message: 'must be JSON' });
+        return z.NEVER;
+      }
+      const parsed = schema.safeParse(value);
+      return parsed.success ? parsed.data : addFirstIssue(context, parsed.error);
+    });
+}
+
+/** invalidField() shows only the first issue, and there may be thousands. */
+function addFirstIssue(
+  context: z.RefinementCtx,
+  error: z.ZodError | undefined,
+  at: PropertyKey[] = [],
+): never {
+  const issue = error?.issues[0];
+  context.addIssue({ code: 'custom', path: [...at, ...(issue?.path ?? [])], message: issue?.message });
+  return z.NEVER;
 }

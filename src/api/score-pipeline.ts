@@ -4,25 +4,24 @@
  */
 import type { Readable } from 'node:stream';
 
-import { type Policies, ruleFor } from '../config/policies.js';
-import { type Policy, stepsNamed } from '../decision/policy.js';
+import type { Policies } from '../config/policies.js';
+import type { Policy } from '../decision/policy.js';
 import type { Engine, EngineResult, ServedProbe } from '../engine/types.js';
 import { ProblemError, problem } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
 import { checkCapture, checkTensors } from '../probe/check-request.js';
 import { locateRequest } from '../probe/decision-point.js';
+import type { Manifest } from '../probe/manifest.js';
 import { BodyMemory } from '../wire/body-memory.js';
-import { decodeJson } from '../wire/json.js';
-import type { ListDtype } from '../wire/nested-lists.js';
+import type { JsonThread, ScoreTask } from '../wire/json-thread.js';
 import { announcedSamples, decodeSafetensors } from '../wire/safetensors.js';
-import { inSlices, type Steps } from '../wire/slices.js';
 import type { DecodedBody } from '../wire/tensor.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { announcedLength, receiveBody } from './receive-body.js';
 import type { RequestDeadline } from './request-deadline.js';
 import { type ScoredRequest, scoredAnswer } from './score-answer.js';
 import type { Findings, ScoreContext } from './score-context.js';
-import { checkSampleIds, readScoreFields, type ScoreFields } from './score-fields.js';
+import { checkSampleIds, choosePolicy, readScoreFields, type ScoreFields } from './score-fields.js';
 import type { Scored } from './score-schemas.js';
 
 /** Limit of the body memory that is kept for reuse; memory of larger bursts is released. */
@@ -37,6 +36,8 @@ export interface ScoreLimits extends AdmissionLimits {
 export interface ScorePipelineOptions {
   readonly engine: Engine;
   readonly limits: ScoreLimits;
+  /** Reads JSON bodies. */
+  readonly json: JsonThread;
   /** Returns the policies now in force. */
   readonly policies: () => Policies;
   /** Returns the keys that now sign receipts. */
@@ -76,7 +77,9 @@ export class ScorePipeline {
     const memory = await this.#receive(source, deadline);
     clock.endStage('receive');
     const body =
-      source.format === 'safetensors' ? decodeSafetensors(memory) : await inSlices(this.#decodeJson(memory));
+      source.format === 'safetensors'
+        ? decodeSafetensors(memory)
+        : await this.#options.json.read({ bytes: memory, inputs: this.#inputs() }, deadline.signal);
     const fields = readScoreFields(body.metadata, source.policyHeader);
     const { probe, policy, step } = this.#check(body, fields, findings);
     this.#lastProbe.set(source.connection, probe);
@@ -120,8 +123,19 @@ export class ScorePipeline {
     if (samples !== undefined) this.#admission.refuseSamples(tenant, samples);
   }
 
-  #decodeJson(memory: ArrayBufferLike): Steps<DecodedBody> {
-    return decodeJson(memory, (model, tensor) => listDtype(this.#resolve(model), tensor));
+  /** Of all probes, because only the thread will know which of them the body names. */
+  #inputs(): ScoreTask['inputs'] {
+    const { engine } = this.#options;
+    const references = engine.probes().flatMap(({ name, version }) => [name, `${name}@${version}`]);
+    const inputs = new Map<string | undefined, Manifest['inputs']>();
+    for (const reference of [undefined, ...references]) {
+      try {
+        inputs.set(reference, engine.resolve(reference).manifest.inputs);
+      } catch {
+        // #check() refuses a request for it.
+      }
+    }
+    return inputs;
   }
 
   #check(
@@ -173,32 +187,4 @@ export class ScorePipeline {
       throw error;
     }
   }
-}
-
-function choosePolicy(policies: Policies, probe: ServedProbe, own: Policy | undefined): Policy {
-  const rule = ruleFor(policies, probe.name);
-  if (own === undefined) return rule.policy;
-  if (rule.allow_override) return withKnownSteps(own, probe);
-  throw problem('policy_override_forbidden', 'This service sets the policy; omit it from the request.', {
-    field: 'policy',
-    received: own,
-    expected: 'no policy',
-  });
-}
-
-/** In a request, an unknown step is a mistake. In the operator's policies file it is ignored, so that no request fails. */
-function withKnownSteps(policy: Policy, { manifest }: ServedProbe): Policy {
-  const known = manifest.decision_points.map(({ step }) => step);
-  const unknown = stepsNamed(policy).find((step) => !known.includes(step));
-  if (unknown === undefined) return policy;
-  throw problem('invalid_policy', `The probe has no decision point at step ${unknown}.`, {
-    field: `policy.alphas.${unknown}`,
-    received: unknown,
-    expected: known,
-  });
-}
-
-function listDtype({ manifest }: ServedProbe, tensor: string): ListDtype {
-  const declared = manifest.inputs.find((input) => input.name === tensor)?.dtype;
-  return declared === 'U8' || declared === 'I64' ? declared : 'F32';
 }

@@ -74,7 +74,8 @@ const GROUPS = {
       'Maximum share of both that one caller may hold while others wait; 1: no limit',
     ),
     MAX_BODY_BYTES: whole(67_108_864, 1).describe('Maximum size of a binary body'),
-    MAX_JSON_BODY_BYTES: whole(2_097_152, 1).describe('Maximum size of a JSON body'),
+    // V8 ends the process when JSON.parse makes a list of more than 134,217,727 items, which need two bytes each.
+    MAX_JSON_BODY_BYTES: whole(2_097_152, 1, 268_435_456).describe('Maximum size of a JSON body'),
     MAX_SAMPLES_PER_REQUEST: whole(64, 1).describe('Maximum samples in one request'),
     REQUEST_TIMEOUT_MS: whole(60_000, 1).describe(
       'Maximum time from the first byte of a request to its last; slower connections are closed',

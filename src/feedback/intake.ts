@@ -5,6 +5,8 @@
  * finished only if it was kept at all of them, so its probability is the smallest propensity of its receipts. They must
  * therefore come in one request. Exploration uses the same draw at all steps, so propensities are not multiplied.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import type { KeyRing } from './keys.js';
 import { openReceipt, type Receipt } from './receipt.js';
 
@@ -19,6 +21,9 @@ export const FEEDBACK_REFUSALS = [
 ] as const;
 
 export type FeedbackRefusal = (typeof FEEDBACK_REFUSALS)[number];
+
+/** So many are checked or counted in one turn of the event loop. See docs/adr/0025-json-off-the-event-loop.md. */
+const RECEIPTS_PER_TURN = 20;
 
 /** A receipt with the true quality of the finished image, in the metric's units; both unchecked. */
 export interface FeedbackItem {
@@ -61,6 +66,8 @@ export class FeedbackIntake {
   readonly #options: FeedbackIntakeOptions;
   readonly #now: () => number;
   readonly #recent: RecentNonces;
+  /** Resolves when all lists so far have been taken. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: FeedbackIntakeOptions) {
     this.#options = options;
@@ -68,13 +75,22 @@ export class FeedbackIntake {
     this.#recent = new RecentNonces(options.remembered);
   }
 
-  /** Takes a list of items, in steps of one item each; an error in one does not affect the others. */
-  *take(items: readonly FeedbackItem[]): Generator<undefined, FeedbackResult> {
+  /**
+   * Takes a list of items; an error in one does not affect the others. Takes one list after the other, because all lists
+   * that wait for a turn of the event loop would get the same one.
+   */
+  take(items: readonly FeedbackItem[]): Promise<FeedbackResult> {
+    const result = this.#last.then(() => this.#takeNow(items));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #takeNow(items: readonly FeedbackItem[]): Promise<FeedbackResult> {
     const { observer } = this.#options;
     const accepted: UnweightedFeedback[] = [];
     const refused: { index: number; reason: FeedbackRefusal }[] = [];
     for (const [index, item] of items.entries()) {
-      yield;
+      if (index % RECEIPTS_PER_TURN === 0) await nextTurn();
       const result = this.#check(item);
       if (typeof result !== 'string') accepted.push(result);
       else {
@@ -82,9 +98,9 @@ export class FeedbackIntake {
         observer.onRefused(result);
       }
     }
-    for (const feedback of withWeights(accepted)) {
+    for (const [index, feedback] of withWeights(accepted).entries()) {
+      if (index % RECEIPTS_PER_TURN === 0) await nextTurn();
       observer.onAccepted(feedback);
-      yield;
     }
     return { accepted: accepted.length, refused };
   }

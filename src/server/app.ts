@@ -17,6 +17,7 @@ import { FeedbackIntake } from '../feedback/intake.js';
 import type { OperatorFiles } from '../config/operator-files.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
+import { JsonThread } from '../wire/json-thread.js';
 
 /** Longer than the idle timeouts of common load balancers, so that they and not the service close idle connections. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
@@ -84,7 +85,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   identifyTenants(app, { apiKeys, tenantHeader: options.tenantHeader });
 
   await collectDocument(app, options.version, examples);
-  const pipeline = new ScorePipeline({ ...options, policies, keys });
+  const json = new JsonThread(options.limits.maxJsonBodyBytes);
+  const pipeline = new ScorePipeline({ ...options, json, policies, keys });
   const intake = new FeedbackIntake({
     keys,
     observer: metrics.feedbackObserver,
@@ -92,7 +94,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     remembered: REMEMBERED_RECEIPTS,
   });
   await app.register(registerScore, { pipeline, metrics, tracing: options.tracing });
-  await app.register(registerFeedback, { intake });
+  await app.register(registerFeedback, { intake, json });
   await app.register(registerModels, { engine, policies, policiesRefusal });
   await app.register(registerHealth, { engine, isDraining });
   if (options.metricsPort === undefined) await app.register(registerMetrics, { metrics, engine, policies });

@@ -1,38 +1,62 @@
 /**
- * Reads the JSON form of a request, for people with curl: the same tensors and metadata as in the binary form, the tensors
- * as base64 or as nested lists. The rules and limits are those of the binary form.
+ * Reads JSON bodies; json-thread.ts runs it in a thread. The JSON form of a request to /score is for people with curl: the
+ * same tensors and metadata as in the binary form, the tensors as base64 or as nested lists, with the same rules and limits.
  */
-import { messageOf, problem, type ProblemError } from '../errors.js';
-import { type ListDtype, NestedListError, shown, tensorFromLists } from './nested-lists.js';
-import { bodyFromHeader, type Header, MAX_HEADER_BYTES } from './safetensors.js';
-import type { Steps } from './slices.js';
-import { isRecord, parseBytesInSteps } from './strict-json.js';
+import { problem, type ProblemError } from '../errors.js';
+import type { JsonReceipt } from './json-thread.js';
+import { type ListDtype, NestedListError, tensorFromLists } from './nested-lists.js';
+import { bodyFromHeader, checkTensorCount, type Header, MAX_HEADER_BYTES } from './safetensors.js';
+import { isRecord, parseStrictJson, StrictJsonError } from './strict-json.js';
 import { type DecodedBody, DTYPE_BYTES, elementCount, isDtype, type TensorData } from './tensor.js';
 
-const MAX_SHOWN_AXES = 8;
+/** The most receipts in one request to /feedback. */
+export const MAX_RECEIPTS = 1000;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Returns the element type in which a nested list is stored, by the request's `model` and the tensor's name. */
 export type ChooseListDtype = (model: string | undefined, tensor: string) => ListDtype;
 
 /**
  * Reads `{"tensors": {name: {"dtype", "shape", "data": base64} or nested lists, ...}, ...metadata}`.
- * Metadata that is not a string (a policy, a list of ids, a step) becomes its JSON text, as in the binary form. Works in short
- * steps, because JSON of the allowed size takes long.
+ * Metadata that is not a string (a policy, a list of ids, a step) becomes its JSON text, as in the binary form.
  * @throws {ProblemError} `malformed_body`, saying what was expected.
  */
-export function* decodeJson(bytes: ArrayBufferLike, chooseListDtype: ChooseListDtype): Steps<DecodedBody> {
-  const { tensors, ...fields } = yield* readDocument(bytes);
+export function decodeJson(bytes: ArrayBufferLike, chooseListDtype: ChooseListDtype): DecodedBody {
+  const document = parse(bytes);
+  if (!isRecord(document)) throw malformed('must be a JSON object', 'body');
+  const { tensors, ...fields } = document;
   if (!isRecord(tensors))
     throw malformed('needs a member "tensors", an object of tensors by name', 'tensors');
+  checkTensorCount(Object.keys(tensors).length);
   const metadata = metadataTexts(fields);
-  const read: [string, TensorData][] = [];
-  for (const [name, value] of Object.entries(tensors)) {
-    yield;
+  const read = Object.entries(tensors).map(([name, value]): [string, TensorData] => {
     const field = `tensors.${name}`;
-    if (!Array.isArray(value)) read.push([name, readBase64(value, field)]);
-    else read.push([name, yield* readLists(value, chooseListDtype(metadata['model'], name), field)]);
-  }
+    if (Array.isArray(value))
+      return [name, readLists(value, chooseListDtype(metadata['model'], name), field)];
+    return [name, readBase64(value, field)];
+  });
   return bodyOf(read, metadata);
+}
+
+/**
+ * Reads `{"feedback": [{"receipt", "quality"}, ...]}`. An item of another form becomes an empty one, which is refused alone.
+ * @throws {ProblemError} `malformed_body`, or `invalid_feedback` when it is not such a list.
+ */
+export function decodeFeedback(bytes: ArrayBufferLike): JsonReceipt[] {
+  const document = parse(bytes);
+  const { feedback, ...others } = isRecord(document) ? document : { others: document };
+  const isAlone = Object.keys(others).length === 0;
+  if (isAlone && Array.isArray(feedback) && feedback.length > 0 && feedback.length <= MAX_RECEIPTS) {
+    return feedback.map((item: unknown) => {
+      const { receipt, quality } = isRecord(item) ? item : {};
+      return { receipt: flat(receipt), quality: flat(quality) };
+    });
+  }
+  throw problem('invalid_feedback', 'The body is not an object with a list of receipts and nothing else.', {
+    field: isAlone ? 'feedback' : 'body',
+    expected: `{"feedback": [{"receipt", "quality"}, ...]} with 1 to ${MAX_RECEIPTS} items`,
+  });
 }
 
 /** Lays the tensors out as a binary body has them: those with large elements first, so that each is aligned. */
@@ -59,20 +83,16 @@ function bodyOf(tensors: readonly [string, TensorData][], metadata: Record<strin
   return bodyFromHeader(header, memory, 0);
 }
 
-function* readDocument(bytes: ArrayBufferLike): Steps<Record<string, unknown>> {
-  let document: unknown;
+function parse(bytes: ArrayBufferLike): unknown {
   try {
-    document = yield* parseBytesInSteps(new Uint8Array(bytes));
+    return parseStrictJson(utf8.decode(new Uint8Array(bytes)));
   } catch (error) {
-    throw malformed(`is ${messageOf(error)}`, 'body', error);
+    const reason = error instanceof StrictJsonError ? error.message : 'not valid UTF-8';
+    throw malformed(`is ${reason}`, 'body', error);
   }
-  if (!isRecord(document)) throw malformed('must be a JSON object', 'body');
-  return document;
 }
 
 function metadataTexts(fields: Record<string, unknown>): Record<string, string> {
-  if (lengthUpTo(MAX_HEADER_BYTES, fields) > MAX_HEADER_BYTES)
-    throw malformed(`has more than the ${MAX_HEADER_BYTES} allowed bytes of metadata`, 'body');
   return Object.fromEntries(
     Object.entries(fields)
       .filter(([, value]) => value !== null)
@@ -80,9 +100,9 @@ function metadataTexts(fields: Record<string, unknown>): Record<string, string> 
   );
 }
 
-function* readLists(lists: readonly unknown[], dtype: ListDtype, field: string): Steps<TensorData> {
+function readLists(lists: readonly unknown[], dtype: ListDtype, field: string): TensorData {
   try {
-    return yield* tensorFromLists(lists, dtype);
+    return tensorFromLists(lists, dtype);
   } catch (error) {
     if (!(error instanceof NestedListError)) throw error;
     throw malformed(`holds no tensor in ${field}: ${error.message}`, field, error);
@@ -92,9 +112,11 @@ function* readLists(lists: readonly unknown[], dtype: ListDtype, field: string):
 function readBase64(value: unknown, field: string): TensorData {
   if (!isRecord(value)) throw malformed(`must hold nested lists or {dtype, shape, data} in ${field}`, field);
   const { dtype, shape, data } = value;
-  if (!isDtype(dtype)) throw malformed(`gives ${field} the unsupported dtype ${shown(dtype)}`, field);
+  if (!isDtype(dtype))
+    throw malformed(`gives ${field} the unsupported dtype ${JSON.stringify(dtype)}`, field);
   const count = Array.isArray(shape) ? elementCount(shape) : undefined;
-  if (count === undefined) throw malformed(`gives ${field} an impossible shape, ${shownShape(shape)}`, field);
+  if (count === undefined)
+    throw malformed(`gives ${field} an impossible shape, ${JSON.stringify(shape)}`, field);
   if (typeof data !== 'string') throw malformed(`must hold base64 text in ${field}.data`, field);
   const bytes = Buffer.from(data, 'base64');
   const expected = count * DTYPE_BYTES[dtype];
@@ -105,21 +127,8 @@ function readBase64(value: unknown, field: string): TensorData {
   return { dtype, shape: shape as number[], data: bytes };
 }
 
-/** At most the length of a value's JSON. Stops counting above a limit, so that a huge value is never written. */
-function lengthUpTo(limit: number, value: unknown): number {
-  if (typeof value !== 'object' || value === null) return typeof value === 'string' ? value.length + 2 : 1;
-  let length = 2;
-  for (const [key, item] of Object.entries(value)) {
-    length += (Array.isArray(value) ? 0 : key.length + 3) + lengthUpTo(limit - length, item);
-    if (length > limit) break;
-  }
-  return length;
-}
-
-function shownShape(shape: unknown): string {
-  return Array.isArray(shape) && shape.length <= MAX_SHOWN_AXES
-    ? `[${shape.map(shown).join(',')}]`
-    : shown(shape);
+function flat(value: unknown): unknown {
+  return typeof value === 'object' ? undefined : value;
 }
 
 function malformed(what: string, field: string, cause?: unknown): ProblemError {

@@ -1,44 +1,21 @@
-/** Turns nested lists of numbers into a tensor, in short steps: the nesting gives the shape, and ragged lists are refused. */
-import type { Steps } from './slices.js';
+/** Turns nested lists of numbers into a tensor: the nesting gives the shape, and ragged lists are refused. */
 import type { TensorData } from './tensor.js';
 
 /** The element types in which a list of numbers can be stored. */
 export type ListDtype = 'F32' | 'U8' | 'I64';
 
 const MAX_RANK = 8;
-const STEP_NUMBERS = 2048;
-const MAX_SHOWN = 40;
 
 /** Why a list is not a tensor. */
 export class NestedListError extends Error {}
 
 /** @throws {NestedListError} when lists of one level differ in length, or an element is not a number that `dtype` holds. */
-export function* tensorFromLists(lists: readonly unknown[], dtype: ListDtype): Steps<TensorData> {
+export function tensorFromLists(lists: readonly unknown[], dtype: ListDtype): TensorData {
   const shape = shapeOf(lists);
-  const width = shape.at(-1) ?? 0;
-  const rows: (readonly unknown[])[] = [];
-  for (const row of rowsOf(lists, shape)) {
-    rows.push(row);
-    if (rows.length % STEP_NUMBERS === 0) yield;
-  }
-  const data = newArray(dtype, rows.length * width);
-  for (const [index, row] of rows.entries()) {
-    for (const [column, item] of row.entries()) {
-      const offset = index * width + column;
-      const value = checked(item, dtype);
-      if (data instanceof BigInt64Array) data[offset] = BigInt(value);
-      else data[offset] = value;
-      if (offset % STEP_NUMBERS === 0) yield;
-    }
-  }
-  return { dtype, shape, data };
-}
-
-/** JSON of a value that was received, in short. */
-export function shown(value: unknown): string {
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object' && value !== null) return 'an object';
-  return JSON.stringify(typeof value === 'string' ? value.slice(0, MAX_SHOWN) : value);
+  const values = flatten(lists, shape);
+  const misfit = values.find((value) => !fits(value, dtype));
+  if (misfit !== undefined) throw new NestedListError(`${misfit} is not a value of ${dtype}`);
+  return { dtype, shape, data: store(values, dtype) };
 }
 
 function shapeOf(lists: readonly unknown[]): number[] {
@@ -52,28 +29,21 @@ function shapeOf(lists: readonly unknown[]): number[] {
   return shape;
 }
 
-/** The lists of the innermost level, in order. */
-function* rowsOf(
-  list: readonly unknown[],
-  [length, ...inner]: readonly number[],
-): Generator<readonly unknown[]> {
+function flatten(list: readonly unknown[], [length, ...inner]: readonly number[]): number[] {
   if (list.length !== length) {
     throw new NestedListError(`the lists are ragged: one has ${list.length} items, its neighbour ${length}`);
   }
-  if (inner.length === 0) yield list;
-  else for (const item of list) yield* rowsOf(listFrom(item), inner);
+  return list.flatMap((item) => (inner.length === 0 ? numberFrom(item) : flatten(listFrom(item), inner)));
 }
 
 function listFrom(item: unknown): readonly unknown[] {
   if (Array.isArray(item)) return item;
-  throw new NestedListError(`${shown(item)} was found where a list is expected`);
+  throw new NestedListError(`${JSON.stringify(item)} was found where a list is expected`);
 }
 
-function checked(item: unknown, dtype: ListDtype): number {
-  if (typeof item !== 'number')
-    throw new NestedListError(`${shown(item)} was found where a number is expected`);
-  if (!fits(item, dtype)) throw new NestedListError(`${item} is not a value of ${dtype}`);
-  return item;
+function numberFrom(item: unknown): number {
+  if (typeof item === 'number') return item;
+  throw new NestedListError(`${JSON.stringify(item)} was found where a number is expected`);
 }
 
 function fits(value: number, dtype: ListDtype): boolean {
@@ -82,7 +52,8 @@ function fits(value: number, dtype: ListDtype): boolean {
   return Number.isSafeInteger(value);
 }
 
-function newArray(dtype: ListDtype, length: number): Float32Array | Uint8Array | BigInt64Array {
-  if (dtype === 'F32') return new Float32Array(length);
-  return dtype === 'U8' ? new Uint8Array(length) : new BigInt64Array(length);
+function store(values: readonly number[], dtype: ListDtype): ArrayBufferView {
+  if (dtype === 'F32') return Float32Array.from(values);
+  if (dtype === 'U8') return Uint8Array.from(values);
+  return BigInt64Array.from(values, BigInt);
 }

@@ -9,8 +9,8 @@ import { type DecodedBody, DTYPE_BYTES, type Dtype, elementCount, isDtype } from
 const LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 65_536;
 const MAX_TENSORS = 64;
-/** Of any list or object in the header. */
-const MAX_ENTRIES = 1024;
+/** Brackets and strings in the header, which is parsed on the event loop. See docs/adr/0025-json-off-the-event-loop.md. */
+const MAX_HEADER_TOKENS = 4096;
 const METADATA_KEY = '__metadata__';
 const OPENING_BRACE = 0x7b;
 
@@ -43,8 +43,7 @@ export function decodeSafetensors(bytes: ArrayBufferLike): DecodedBody {
 export function bodyFromHeader(header: Header, bytes: ArrayBufferLike, dataStart: number): DecodedBody {
   const { [METADATA_KEY]: metadata, ...described } = header;
   const names = Object.keys(described);
-  if (names.length > MAX_TENSORS)
-    throw malformed(`it holds ${names.length} tensors, more than the ${MAX_TENSORS} allowed`);
+  checkTensorCount(names.length);
   const entries = names.map((name) => readEntry(name, described[name]));
   checkContiguous(entries, bytes.byteLength - dataStart);
   return {
@@ -57,6 +56,11 @@ export function bodyFromHeader(header: Header, bytes: ArrayBufferLike, dataStart
     ),
     metadata: readMetadata(metadata),
   };
+}
+
+/** @throws {ProblemError} `malformed_body` */
+export function checkTensorCount(count: number): void {
+  if (count > MAX_TENSORS) throw malformed(`it holds ${count} tensors, more than the ${MAX_TENSORS} allowed`);
 }
 
 /**
@@ -94,7 +98,7 @@ function readHeader(bytes: ArrayBufferLike, headerEnd: number): Header {
   const header = new Uint8Array(bytes, LENGTH_BYTES, headerEnd - LENGTH_BYTES);
   if (header[0] !== OPENING_BRACE) throw malformed('its header does not begin with "{"');
   try {
-    return parseStrictJson(utf8.decode(header), MAX_ENTRIES) as Header;
+    return parseStrictJson(utf8.decode(header), MAX_HEADER_TOKENS) as Header;
   } catch (error) {
     const reason = error instanceof StrictJsonError ? error.message : 'not valid UTF-8';
     throw malformed(`its header is ${reason}`, error);

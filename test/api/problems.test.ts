@@ -104,6 +104,18 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'policy.k',
   ],
   [
+    'a policy that is too long',
+    withMetadata({ policy: `{"name":"top_k","k":2${' '.repeat(8192)}}` }),
+    'invalid_policy',
+    'policy',
+  ],
+  [
+    'an empty id among others',
+    withMetadata({ sample_ids: '["a","","b",""]' }),
+    'invalid_metadata',
+    'sample_ids.1',
+  ],
+  [
     'a policy for a step that the probe does not know',
     withMetadata({ policy: '{"name":"max_false_drop","alphas":{"5":0.1,"6":0.1}}' }),
     'invalid_policy',

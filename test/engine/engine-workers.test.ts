@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 import type { Engine, BatchRun } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
-import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, startEngine } from '../support/engine.js';
+import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, SILENT_LOG, startEngine } from '../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
 import { decodedBody, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
 

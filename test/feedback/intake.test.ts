@@ -11,7 +11,6 @@ import {
 import { KeyRing, randomKeys } from '../../src/feedback/keys.js';
 import { newNonce, type Receipt, signReceipt } from '../../src/feedback/receipt.js';
 import { receiptOf } from '../support/receipt.js';
-import { finish } from '../../src/wire/slices.js';
 
 const keys = new KeyRing([{ id: 'k', secret: Buffer.alloc(32, 1) }]);
 const NOW = 1_800_000_000_000;
@@ -43,7 +42,7 @@ function intake(remembered = 1000) {
   return { subject, accepted, refused };
 }
 
-test('each bad receipt is refused and the others count', () => {
+test('each bad receipt is refused and the others count', async () => {
   const { subject, accepted, refused } = intake();
   const good = receipt();
   const foreign = signReceipt(randomKeys(), validReceipt());
@@ -72,7 +71,7 @@ test('each bad receipt is refused and the others count', () => {
     [8, 'invalid_quality'],
     [9, 'invalid_quality'],
   ] as const;
-  assert.deepEqual(finish(subject.take(items)), {
+  assert.deepEqual(await subject.take(items), {
     accepted: 2,
     refused: reasons.map(([index, reason]) => ({ index, reason })),
   });
@@ -89,20 +88,21 @@ test('each bad receipt is refused and the others count', () => {
   );
 });
 
-test('a receipt that was refused for its quality can come again with a valid one', () => {
+test('a receipt that was refused for its quality can come again with a valid one', async () => {
   const { subject } = intake();
   const item = receipt();
-  assert.equal(finish(subject.take([{ receipt: item, quality: null }])).accepted, 0);
-  assert.equal(finish(subject.take([{ receipt: item, quality: 0.5 }])).accepted, 1);
+  assert.equal((await subject.take([{ receipt: item, quality: null }])).accepted, 0);
+  assert.equal((await subject.take([{ receipt: item, quality: 0.5 }])).accepted, 1);
 });
 
-test('only the latest receipts are remembered', () => {
+test('only the latest receipts are remembered', async () => {
   const { subject } = intake(2);
   const [first, second, third] = [receipt(), receipt(), receipt()];
-  const take = (item: string) => finish(subject.take([{ receipt: item, quality: 0.5 }])).accepted;
-  assert.deepEqual([first, second, third].map(take), [1, 1, 1]);
-  assert.deepEqual([third, second].map(take), [0, 0]);
-  assert.equal(take(first), 1);
+  const take = async (...items: string[]) =>
+    (await subject.take(items.map((item) => ({ receipt: item, quality: 0.5 })))).accepted;
+  assert.equal(await take(first, second, third), 3);
+  assert.equal(await take(third, second), 0);
+  assert.equal(await take(first), 1);
 });
 
 test('nonces are removed in the order in which they came', () => {
@@ -115,33 +115,33 @@ test('nonces are removed in the order in which they came', () => {
 });
 
 /** The weights of receipts that come in one request. */
-function weights(...receipts: string[]): (number | undefined)[] {
+async function weights(...receipts: string[]): Promise<(number | undefined)[]> {
   const { subject, accepted } = intake();
-  finish(subject.take(receipts.map((item) => ({ receipt: item, quality: 0.5 }))));
+  await subject.take(receipts.map((item) => ({ receipt: item, quality: 0.5 })));
   return accepted.map(({ weight }) => weight);
 }
 
-test('the weight of a sample is one over the probability that it was finished', () => {
-  assert.deepEqual(weights(receipt(), receipt(explored)), [1, 50]);
-  assert.deepEqual(weights(receipt({ wouldDrop: true, override: 'shadow', lowestPropensity: 1 })), [1]);
+test('the weight of a sample is one over the probability that it was finished', async () => {
+  assert.deepEqual(await weights(receipt(), receipt(explored)), [1, 50]);
+  assert.deepEqual(await weights(receipt({ wouldDrop: true, override: 'shadow', lowestPropensity: 1 })), [1]);
 });
 
-test('a sample that exploration kept at one step has the same weight at its other steps', () => {
+test('a sample that exploration kept at one step has the same weight at its other steps', async () => {
   const early = receipt({ step: 3, sample: 's' });
   const late = receipt({ step: 5, sample: 's', ...explored });
   const other = receipt({ step: 3, sample: 't' });
-  assert.deepEqual(weights(early, late, other), [50, 50, 1]);
+  assert.deepEqual(await weights(early, late, other), [50, 50, 1]);
 });
 
-test('samples of different probes, and samples without an id, are weighted separately', () => {
+test('samples of different probes, and samples without an id, are weighted separately', async () => {
   const saved = receipt({ sample: 's', ...explored });
-  assert.deepEqual(weights(saved, receipt({ sample: 's', version: 2 })), [50, 1]);
-  assert.deepEqual(weights(receipt(explored), receipt()), [50, 1]);
+  assert.deepEqual(await weights(saved, receipt({ sample: 's', version: 2 })), [50, 1]);
+  assert.deepEqual(await weights(receipt(explored), receipt()), [50, 1]);
 });
 
-test('without exploration there are no weights', () => {
-  assert.deepEqual(weights(receipt({ lowestPropensity: 0 })), [undefined]);
+test('without exploration there are no weights', async () => {
+  assert.deepEqual(await weights(receipt({ lowestPropensity: 0 })), [undefined]);
   const early = receipt({ step: 3, sample: 's', lowestPropensity: 0.02 });
   const late = receipt({ step: 5, sample: 's', lowestPropensity: 0 });
-  assert.deepEqual(weights(early, late), [undefined, undefined]);
+  assert.deepEqual(await weights(early, late), [undefined, undefined]);
 });

@@ -12,7 +12,6 @@ import { FeedbackIntake, type AcceptedFeedback } from '../../src/feedback/intake
 import { KeyRing } from '../../src/feedback/keys.js';
 import { uniformNumbers } from '../../demo/world/random.js';
 import { testManifest } from '../support/app.js';
-import { finish } from '../../src/wire/slices.js';
 
 const RATE = 0.5;
 const STEPS = [5, 10] as const;
@@ -72,7 +71,7 @@ function receiptsOf(served: ServedProbe, { id, scores }: Sample) {
   };
 }
 
-test('the false-drop rate of each step is that of all samples, although the other step drops too', () => {
+test('the false-drop rate of each step is that of all samples, although the other step drops too', async () => {
   const served = probe();
   const accepted: AcceptedFeedback[] = [];
   const observer = {
@@ -87,7 +86,7 @@ test('the false-drop rate of each step is that of all samples, although the othe
     const { wouldDrop, receipts } = receiptsOf(served, sample);
     for (const [index, isLost] of wouldDrop.entries()) lost[index] = (lost[index] ?? 0) + Number(isLost);
     uncertain += Number(wouldDrop.some(Boolean));
-    finish(intake.take(receipts.map((receipt) => ({ receipt, quality: sample.quality }))));
+    await intake.take(receipts.map((receipt) => ({ receipt, quality: sample.quality })));
   }
   const tolerance = (ERRORS * Math.sqrt(uncertain * (1 / RATE - 1))) / good.length;
   assert.ok(Math.max(...lost) < uncertain, 'each step drops samples that the other keeps');

@@ -8,7 +8,6 @@ import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { ProblemError } from '../../src/errors.js';
 import { decodeJson } from '../../src/wire/json.js';
 import type { ListDtype } from '../../src/wire/nested-lists.js';
-import { finish } from '../../src/wire/slices.js';
 import { decodeSafetensors } from '../../src/wire/safetensors.js';
 import { type DecodedBody, DTYPE_BYTES, type TensorData } from '../../src/wire/tensor.js';
 import { anyMetadata, anyTensors, emptyTensors } from '../support/tensors.js';
@@ -17,8 +16,7 @@ const LIST_DTYPES: Record<string, ListDtype> = { token_mask: 'U8', token_ids: 'I
 
 function decode(document: unknown) {
   const text = typeof document === 'string' ? document : JSON.stringify(document);
-  const { buffer } = new TextEncoder().encode(text);
-  return finish(decodeJson(buffer, (_model, tensor) => LIST_DTYPES[tensor] ?? 'F32'));
+  return decodeJson(new TextEncoder().encode(text).buffer, (_model, tensor) => LIST_DTYPES[tensor] ?? 'F32');
 }
 
 /** The document of a request, its tensors as base64. */

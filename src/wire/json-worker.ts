@@ -1,0 +1,27 @@
+/** The thread of json-thread.ts. An unexpected error ends it. */
+import { parentPort } from 'node:worker_threads';
+
+import { ProblemError } from '../errors.js';
+import { type ChooseListDtype, decodeFeedback, decodeJson } from './json.js';
+import type { FeedbackTask, JsonReply, ScoreTask } from './json-thread.js';
+
+/** Of a text that may repeat a part of the body. */
+const MAX_SHOWN = 1000;
+
+parentPort?.on('message', (task: FeedbackTask | ScoreTask) => parentPort?.postMessage(replyTo(task), []));
+
+function replyTo(task: FeedbackTask | ScoreTask): JsonReply {
+  try {
+    if (!('inputs' in task)) return { value: decodeFeedback(task.bytes) };
+    const chooseListDtype: ChooseListDtype = (model, tensor) => {
+      const dtype = task.inputs.get(model)?.find(({ name }) => name === tensor)?.dtype;
+      return dtype === 'U8' || dtype === 'I64' ? dtype : 'F32';
+    };
+    return { value: decodeJson(task.bytes, chooseListDtype) };
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error;
+    const { code, detail, field = 'body', expected } = error;
+    const extra = { field: field.slice(0, MAX_SHOWN), expected };
+    return { refusal: { code, detail: detail.slice(0, MAX_SHOWN), extra } };
+  }
+}
