@@ -76,6 +76,10 @@ async function start(): Promise<RunningService> {
     onReload: (file, outcome) => metrics.countFileReload(file, outcome),
   });
   const tracing = isTracingEnabled(process.env) ? await startTracing(version) : undefined;
+  let onTest = (): void => {};
+  const testing = new Promise<void>((resolve) => {
+    onTest = resolve;
+  });
   const starting = createEngine({
     ...settings,
     clock,
@@ -83,8 +87,10 @@ async function start(): Promise<RunningService> {
     observer: metrics.engineObserver,
     onRun: tracing && ((run) => tracing.recordRun(run)),
     onHang: shutdown.onHang,
+    onTest,
   });
-  // The server's libraries are loaded while another process tests the probes.
+  // The server's libraries are loaded while another process tests the probes. Before that, they would delay the reading of the probes.
+  await Promise.race([starting, testing]);
   const [engine, { createApp, createMetricsApp }, { readExamples }] = await Promise.all([
     starting,
     import('./server/app.js'),

@@ -68,6 +68,7 @@ export async function createEngine(
     worker,
     maxBatchSamples: options.maxBatchSamples,
     runLimitMs: warmUpTimeoutMs,
+    onTest: options.onTest,
     proofTimeoutMs: options.proofTimeoutMs ?? Infinity,
     proofMemoryBytes: options.proofMemoryBytes ?? Infinity,
     clock: options.clock,
