@@ -207,8 +207,6 @@ export interface EngineOptions {
   readonly proofMemoryBytes?: number;
   /** Called when a second run hangs while the first still does. The process should then be replaced. */
   readonly onHang?: (reason: string) => void;
-  /** Called when the test of a probe begins in another process: this one has time meanwhile. */
-  readonly onTest?: (() => void) | undefined;
   /** Called after each run that held requests with an origin, before they are answered. */
   readonly onRun?: ((run: BatchRun) => void) | undefined;
   /** How often the model repository is scanned for changes, ms. 0 or omitted: only by reload(). */

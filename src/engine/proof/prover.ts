@@ -132,6 +132,9 @@ export class Prover implements ProbeTest {
       execArgv: [],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
+    // It ends with this process and must not keep it alive.
+    child.unref();
+    child.channel?.unref();
     // A process that cannot be started cannot be reached either.
     child.on('error', () => {});
     if (this.#isServing) giveWay(child);
