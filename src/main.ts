@@ -19,7 +19,6 @@ import { EXIT_FAILURE, LOG_FLUSH_MS, type RunningService, Shutdown } from './ser
 import { listenOnUnixSocket } from './server/unix-socket.js';
 import { createLog } from './telemetry/log.js';
 import { LogOutput } from './telemetry/log-output.js';
-import { createMetrics } from './telemetry/metrics.js';
 import { isTracingEnabled, type Tracing } from './telemetry/tracing.js';
 
 const EXIT_USAGE = 2;
@@ -66,7 +65,14 @@ function settingsOrExit(args: readonly string[]): Settings {
 
 async function start(): Promise<RunningService> {
   // Imported here, because this loads ONNX Runtime, which reads the environment.
-  const { createEngine } = await import('./engine/engine.js');
+  const { createEngine, startProver } = await import('./engine/engine.js');
+  let onTest = (): void => {};
+  const testing = new Promise<void>((resolve) => {
+    onTest = resolve;
+  });
+  const prover = startProver({ ...settings, clock, onTest });
+  // Imported here, because the process that tests the probes starts meanwhile.
+  const { createMetrics } = await import('./telemetry/metrics.js');
   const version = packageVersion();
   const metrics = createMetrics();
   metrics.setServiceInfo({ ...settings, version, nodeVersion: process.version });
@@ -76,15 +82,19 @@ async function start(): Promise<RunningService> {
     onReload: (file, outcome) => metrics.countFileReload(file, outcome),
   });
   const tracing = isTracingEnabled(process.env) ? await startTracing(version) : undefined;
-  const starting = createEngine({
-    ...settings,
-    clock,
-    log: log.child({ component: 'engine' }),
-    observer: metrics.engineObserver,
-    onRun: tracing && ((run) => tracing.recordRun(run)),
-    onHang: shutdown.onHang,
-  });
-  // The server's libraries are loaded while another process tests the probes.
+  const starting = createEngine(
+    {
+      ...settings,
+      clock,
+      log: log.child({ component: 'engine' }),
+      observer: metrics.engineObserver,
+      onRun: tracing && ((run) => tracing.recordRun(run)),
+      onHang: shutdown.onHang,
+    },
+    prover,
+  );
+  // The server's libraries are loaded while another process tests the probes. Before that, they would delay the reading of the probes.
+  await Promise.race([starting, testing]);
   const [engine, { createApp, createMetricsApp }, { readExamples }] = await Promise.all([
     starting,
     import('./server/app.js'),

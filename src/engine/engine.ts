@@ -6,7 +6,7 @@ import { Batcher } from './batching/batcher.js';
 import { RequestQueue } from './batching/queue.js';
 import { ScoreRequest } from './batching/score-request.js';
 import { WorkerPool } from './pool/pool.js';
-import { type ProbeTest, Prover, type ProverOptions } from './proof/prover.js';
+import { type ProbeTest, Prover } from './proof/prover.js';
 import { ProbeRegistry } from './repository/registry.js';
 import { Repository } from './repository/repository.js';
 import type { Engine, EngineOptions } from './types.js';
@@ -19,35 +19,45 @@ const WORKER_URL = new URL('worker/worker.js', import.meta.url);
 /** A run gains little from more threads than this. */
 const MAX_WIDE_THREADS = 4;
 
+/** The options of the process that tests probes: those of the engine, as far as they concern it. */
+export type ProofOptions = Omit<EngineOptions, 'modelsDir' | 'log' | 'observer'> & {
+  /** Called when the test of a probe begins: this process has time meanwhile. */
+  readonly onTest?: () => void;
+};
+
+/** Starts the process that tests probes. The earlier it is called, the earlier the engine can score. */
+export function startProver(options: ProofOptions): ProbeTest {
+  const { workerUrl, settings, warmUpTimeoutMs } = workersOf(options);
+  return new Prover({
+    workerUrl,
+    worker: settings,
+    maxBatchSamples: options.maxBatchSamples,
+    runLimitMs: warmUpTimeoutMs,
+    onTest: options.onTest,
+    proofTimeoutMs: options.proofTimeoutMs ?? Infinity,
+    proofMemoryBytes: options.proofMemoryBytes ?? Infinity,
+    clock: options.clock,
+  });
+}
+
 /**
  * Starts the workers and loads every probe of the repository. Resolves when the engine can score, or when readiness() says
  * why it cannot.
- * @param makeProver only tests set it.
+ * @param prover of the same options.
  * @throws {Error} when the models' folder cannot be read, or when a device that was set by name cannot be used.
  */
 export async function createEngine(
   options: EngineOptions,
-  makeProver: (options: ProverOptions) => ProbeTest = (settings) => new Prover(settings),
+  prover: ProbeTest = startProver(options),
 ): Promise<Engine> {
   const { log, observer, modelsDir, modelsPollMs = 0 } = options;
-  const cores = availableParallelism();
-  const workers = options.workers ?? cores;
-  const intraOpThreads = options.intraOpThreads ?? Math.max(1, Math.floor(cores / workers));
-  const wideThreads = Math.min(cores, MAX_WIDE_THREADS);
-  const workerUrl = options.workerUrl ?? WORKER_URL;
-  const worker = { device: options.device, intraOpThreads };
-  const warmUpTimeoutMs = Math.max(
-    options.inferenceTimeoutMs ?? 0,
-    options.warmUpTimeoutMs ?? WARM_UP_TIMEOUT_MS,
-  );
+  const { workers, wideThreads, ...workerOptions } = workersOf(options);
   const registry = new ProbeRegistry(options.defaultModel);
   const requestQueue = new RequestQueue(options);
   const pool = new WorkerPool({
-    workerUrl,
-    settings: worker,
+    ...workerOptions,
     clock: options.clock,
     inferenceTimeoutMs: options.inferenceTimeoutMs,
-    warmUpTimeoutMs,
     log,
     onIdle: () => batcher.startRuns(),
     onDown: () => {
@@ -64,15 +74,6 @@ export async function createEngine(
     onRun: options.onRun,
   });
   const untilUnused = (key: number): Promise<void> => batcher.untilUnused(key);
-  const prover = makeProver({
-    workerUrl,
-    worker,
-    maxBatchSamples: options.maxBatchSamples,
-    runLimitMs: warmUpTimeoutMs,
-    proofTimeoutMs: options.proofTimeoutMs ?? Infinity,
-    proofMemoryBytes: options.proofMemoryBytes ?? Infinity,
-    clock: options.clock,
-  });
   const repository = new Repository({ modelsDir, pool, prover, registry, untilUnused, log, observer });
   try {
     // The right number of workers depends on the device, which is known when the first one has loaded a probe.
@@ -81,10 +82,9 @@ export async function createEngine(
     const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
     // One worker is enough on CUDA: the device runs one batch after the other. The others join while the first one serves.
     const joined = [pool.grow(options.workers ?? (provider === 'cuda' ? 1 : workers))];
-    // An operator who sets the threads of a run gets exactly that many.
-    if (provider === 'cpu' && options.intraOpThreads === undefined && wideThreads > intraOpThreads)
-      joined.push(pool.addWide(wideThreads));
+    if (provider === 'cpu' && wideThreads !== undefined) joined.push(pool.addWide(wideThreads));
     void Promise.all(joined).then(() => log.info({}, 'every worker has started'));
+    const { intraOpThreads } = workerOptions.settings;
     log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
     await repository.close();
@@ -136,6 +136,22 @@ export async function createEngine(
       }
     },
     close: () => (closing ??= drain()),
+  };
+}
+
+function workersOf(options: ProofOptions) {
+  const cores = availableParallelism();
+  const workers = options.workers ?? cores;
+  const intraOpThreads = options.intraOpThreads ?? Math.max(1, Math.floor(cores / workers));
+  const wideThreads = Math.min(cores, MAX_WIDE_THREADS);
+  // An operator who sets the threads of a run gets exactly that many.
+  const hasWide = options.intraOpThreads === undefined && wideThreads > intraOpThreads;
+  return {
+    workers,
+    wideThreads: hasWide ? wideThreads : undefined,
+    workerUrl: options.workerUrl ?? WORKER_URL,
+    settings: { device: options.device, intraOpThreads },
+    warmUpTimeoutMs: Math.max(options.inferenceTimeoutMs ?? 0, options.warmUpTimeoutMs ?? WARM_UP_TIMEOUT_MS),
   };
 }
 

@@ -1,8 +1,8 @@
 /** Engines for tests: real threads and sessions, with everything that the observer receives recorded. */
 import type { TestContext } from 'node:test';
 
-import { createEngine } from '../../src/engine/engine.js';
-import { type ProbeTest, Prover, type ProverOptions } from '../../src/engine/proof/prover.js';
+import { createEngine, type ProofOptions } from '../../src/engine/engine.js';
+import type { ProbeTest } from '../../src/engine/proof/prover.js';
 import { planBatches } from '../../src/engine/warm-up/batch-plan.js';
 import { measuredTokens, measureProbe } from '../../src/engine/warm-up/warm-up.js';
 import { WorkerThread } from '../../src/engine/worker/worker-thread.js';
@@ -31,6 +31,8 @@ export interface ObservedEngine {
 export const FATAL_TIMESTEP = 779.25;
 export const FRAGILE_WORKER_URL = new URL('fragile-worker.js', import.meta.url);
 
+const WORKER_URL = new URL('../../src/engine/worker/worker.js', import.meta.url);
+
 export const SILENT_LOG: EngineLog = { info: () => {}, warn: () => {}, error: () => {} };
 
 /** An engine with one CPU worker by default; it is closed after the test. */
@@ -38,7 +40,7 @@ export async function startEngine(
   t: TestContext,
   modelsDir: string,
   options: Partial<EngineOptions> = {},
-  makeProver: (settings: ProverOptions) => ProbeTest = threadProver,
+  makeProver: (options: ProofOptions) => ProbeTest = threadProver,
 ): Promise<ObservedEngine> {
   // As in main.ts: ONNX Runtime sends telemetry unless this is set before it is loaded.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
@@ -56,17 +58,17 @@ export async function startEngine(
     observer: listener(heard),
     ...options,
   };
-  const engine = await createEngine(all, makeProver);
+  const engine = await createEngine(all, makeProver(all));
   t.after(() => engine.close());
   return { engine, heard };
 }
 
 /** Tests probes in a thread of this process, which starts sooner than another process. */
-export function threadProver(options: ProverOptions): ProbeTest {
-  const { workerUrl, worker, clock, maxBatchSamples } = options;
+export function threadProver(options: ProofOptions): ProbeTest {
+  const { workerUrl = WORKER_URL, device, intraOpThreads = 1, clock, maxBatchSamples } = options;
   return {
     prove: async (files) => {
-      const thread = new WorkerThread(workerUrl, worker, clock);
+      const thread = new WorkerThread(workerUrl, { device, intraOpThreads }, clock);
       try {
         const measurements = await measureProbe(
           { thread, runLimitMs: Infinity, key: 1, files },
@@ -79,11 +81,6 @@ export function threadProver(options: ProverOptions): ProbeTest {
     },
     release: () => {},
   };
-}
-
-/** Tests probes as the service does. */
-export function processProver(settings: ProverOptions): ProbeTest {
-  return new Prover(settings);
 }
 
 function listener(heard: Heard): EngineObserver {

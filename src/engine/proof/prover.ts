@@ -28,6 +28,8 @@ export interface ProverOptions extends Omit<ProofSettings, 'workerUrl'> {
   readonly proofTimeoutMs: number;
   /** The resident memory of the process. */
   readonly proofMemoryBytes: number;
+  /** Called when the process has received a probe. */
+  readonly onTest?: (() => void) | undefined;
 }
 
 /** What a probe must pass before it is loaded. */
@@ -109,6 +111,7 @@ export class Prover implements ProbeTest {
     child.on('message', settle).on('exit', onExit);
     child.send(files, (error) => {
       if (error) refuse(`the process that tests it cannot be reached: ${error.message}`);
+      else this.#options.onTest?.();
     });
     try {
       return await replied;
@@ -129,6 +132,9 @@ export class Prover implements ProbeTest {
       execArgv: [],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
+    // It ends with this process and must not keep it alive.
+    child.unref();
+    child.channel?.unref();
     // A process that cannot be started cannot be reached either.
     child.on('error', () => {});
     if (this.#isServing) giveWay(child);

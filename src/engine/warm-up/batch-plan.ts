@@ -10,7 +10,7 @@ const OVERHEAD_MS = 0.4;
 const WHOLE_REQUEST_FACTOR = 2;
 /** No batch is planned that takes longer, ms, since all requests in it wait for its end. */
 const MAX_RUN_MS = 20;
-const MAX_ROUNDS = 5;
+const MAX_ROUNDS = 4;
 /** No further round begins after this time in runs, ms. */
 const MAX_MEASURING_MS = 125;
 /** The weight of one run in the running mean of the speed factor. */

@@ -77,9 +77,9 @@ async function loadAndTest(warmUp: WarmUp): Promise<SessionInfo> {
 
 /** Runs a batch of copies of the selftest's first sample and returns how long it took, ms. */
 async function timedRun(warmUp: WarmUp, samples: number): Promise<number> {
-  const slice = sliceOf(warmUp.files.selftest, 0, 1);
-  const slices = Array.from({ length: samples }, (): SampleSlice => slice);
-  const { ms } = await run(warmUp, slices);
+  const sample = sliceOf(warmUp.files.selftest, 0, 1);
+  const copies = Array.from({ length: samples }, () => sample);
+  const { ms } = await run(warmUp, copies);
   return ms;
 }
 

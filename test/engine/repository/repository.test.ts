@@ -7,7 +7,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import type { Engine } from '../../../src/engine/types.js';
 import type { DecodedBody } from '../../../src/wire/tensor.js';
-import { processProver, SILENT_LOG, startEngine } from '../../support/engine.js';
+import { startProver } from '../../../src/engine/engine.js';
+import { SILENT_LOG, startEngine } from '../../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
 import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../../support/samples.js';
 
@@ -218,7 +219,7 @@ test('a version whose first run hangs is refused, and costs no worker', async (t
     warmUpTimeoutMs: 1000,
     onHang: (reason: string): void => void hangs.push(reason),
   };
-  const { engine } = await startEngine(t, models, options, processProver);
+  const { engine } = await startEngine(t, models, options, startProver);
   const late = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep: 2000 }));
   await writeProbe(models, {
     version: 2,

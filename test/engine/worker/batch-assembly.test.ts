@@ -199,7 +199,7 @@ test('a slice that the graph does not take is a fault of this slice alone', asyn
     good,
     tensors,
     { ...good, ids: ids('BOOL', Uint8Array.of(0, 1)) },
-    { ...good, timestep: { ...good['timestep'], shape: [2, 2], data: new Float32Array(4) } },
+    { ...good, timestep: { ...good.timestep, shape: [2, 2], data: new Float32Array(4) } },
     good,
   ].map(asReceived);
   const inputs: ManifestInput[] = [...INPUTS, { name: 'ids', dtype: 'I64', shape: ['batch'] }];
