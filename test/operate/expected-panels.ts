@@ -73,6 +73,9 @@ function servicePanels(figures: ExpectedFigures): Record<string, SeriesValues> {
       not_found: perSecond(COUNTS.unknownAddresses),
     },
     'Left the queue without inference': { aborted: 0, deadline: 0, predicted: 0 },
+    // The label of a caller appears with its first request, so its first increase is not seen.
+    'Scored samples by caller': ANY_VALUES,
+    'Over their share by caller': { '127.0.0.1': 0, other: 0 },
     'Time to answer': ANY_VALUES,
     'Slowest hundredth by stage': ANY_VALUES,
     'Time in receive': { '+Inf': scored + refused },
