@@ -16,7 +16,7 @@ type WatchedEngine = Pick<Engine, 'queueDepth' | 'queueRefusal' | 'predictedLate
 
 /** How long a sender may be too slow, ms. */
 const SLOW_BODY_MS = 5000;
-/** Ticks are counted, not time, so that after a pause of the process nobody counts as slow. */
+/** Ticks are counted instead of time, so that no sender counts as slow after a pause of the process. */
 const TICKS = 5;
 const MS_PER_SECOND = 1000;
 
