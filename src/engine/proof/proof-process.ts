@@ -31,8 +31,9 @@ const KEY = 1;
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as ProofSettings;
 const thread = new WorkerThread(new URL(settings.workerUrl), settings.worker, new RunningClock());
-// The service has ended. Only SIGKILL ends a process with a busy thread.
-process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.once('disconnect', endNow);
+// The service may have ended while this process was starting.
+if (!process.connected) endNow();
 preferAsVictim();
 
 process.on('message', (files: KeyedProbe['files']) => {
@@ -49,6 +50,11 @@ async function prove(files: KeyedProbe['files']): Promise<ProofReply> {
     const isDevice = error instanceof CommandFailedError;
     return isDevice ? { unavailableDevice: error.message } : { refusal: messageOf(error) };
   }
+}
+
+/** The service has ended. Only SIGKILL ends a process with a busy thread. */
+function endNow(): void {
+  process.kill(process.pid, 'SIGKILL');
 }
 
 /** When the machine runs out of memory, Linux ends this process first. */

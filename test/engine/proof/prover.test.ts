@@ -1,7 +1,10 @@
 /** A probe is tested in another process, which is killed at its limits; what it has measured is used. */
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import { Prover, type ProverOptions } from '../../../src/engine/proof/prover.js';
 import { type ProbeFiles, readProbeFolder } from '../../../src/probe/folder.js';
@@ -91,4 +94,18 @@ test('a probe whose test is ended, under way or still waiting, is worth another 
   prover.release();
   await Promise.all(ended);
   await prover.prove(sound);
+});
+
+test('a process whose service ends while it starts ends too', async () => {
+  const program = fileURLToPath(new URL('../../../src/engine/proof/proof-process.js', import.meta.url));
+  const worker = new URL('../../../src/engine/worker/worker.js', import.meta.url).href;
+  const settings = { workerUrl: worker, worker: { device: 'cpu', intraOpThreads: 1 }, runLimitMs: 1000 };
+  const child = fork(program, [JSON.stringify(settings)], {
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+  const ended = once(child, 'exit');
+  child.disconnect();
+  const [, signal] = (await ended) as [unknown, unknown];
+  assert.equal(signal, 'SIGKILL');
 });
