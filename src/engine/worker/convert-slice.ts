@@ -59,13 +59,15 @@ export function convertSlice(
       continue;
     }
     const floats = floatsOf(slice, tensor);
-    const fault = floats && checkFloats(slice, layout, floats, mask);
-    if (fault) return { fault };
-    if (tensor.dtype === dtype) values.push(bytesOf(slice, tensor));
-    else {
-      const { buffer, byteOffset, byteLength } = toGraphFloats(floats, layout.input);
-      values.push(new Uint8Array(buffer, byteOffset, byteLength));
+    if (!floats && tensor.dtype === dtype) {
+      values.push(bytesOf(slice, tensor));
+      continue;
     }
+    const graphFloats = toGraphFloats(floats, layout.input);
+    const fault = floats && checkFloats(slice, layout, { floats, graphFloats }, mask);
+    if (fault) return { fault };
+    const { buffer, byteOffset, byteLength } = graphFloats;
+    values.push(new Uint8Array(buffer, byteOffset, byteLength));
   }
   return { samples, tokens, ...findRealTokens(mask, tokens), values, isAttentionUnchecked };
 }
@@ -74,7 +76,7 @@ export function convertSlice(
 export function attentionFault(slice: SampleSlice, layouts: readonly InputLayout[]): Fault | undefined {
   const layout = layouts.find(({ input }) => input.name === 'attention');
   const floats = layout && floatsOf(slice, tensorOf(slice, 'attention'));
-  return floats && checkFloats(slice, layout, floats, maskOf(slice));
+  return floats && checkFloats(slice, layout, { floats, graphFloats: floats }, maskOf(slice));
 }
 
 function tensorOf({ tensors }: SampleSlice, name: string): TensorSlice {
@@ -154,28 +156,33 @@ function toGraphFloats(floats: Floats | undefined, { name, dtype }: ManifestInpu
   throw new Error(`${name} must be ${dtype}`);
 }
 
+/** One input's values as they were sent, and as the graph takes them. */
+interface InputFloats {
+  readonly floats: Floats;
+  readonly graphFloats: Floats;
+}
+
 function checkFloats(
   slice: SampleSlice,
   layout: InputLayout,
-  floats: Floats,
+  values: InputFloats,
   mask: Uint8Array,
 ): Fault | undefined {
   const { input } = layout;
-  if (input.name !== 'attention') return checkFinite(slice, layout, floats, mask);
+  if (input.name !== 'attention') return checkFinite(slice, layout, values, mask);
   const { first, samples } = slice;
   const tokens = mask.length / samples;
   const [, layers = 0, , height = 0, width = 0] = input.shape.map(Number);
-  return checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
+  return checkAttention(values.floats, mask, { first, samples, layers, tokens, height, width });
 }
 
 /** Unmasked values must be finite, also after conversion to the F16 that the graph may take. */
 function checkFinite(
   { first, samples }: SampleSlice,
   { input, hasTokens, blocks }: InputLayout,
-  floats: Floats,
+  { floats, graphFloats }: InputFloats,
   mask: Uint8Array,
 ): Fault | undefined {
-  const graphFloats = toGraphFloats(floats, input);
   const tokens = mask.length / samples;
   const rowsPerSample = hasTokens ? tokens * blocks : 1;
   const rowLength = floats.length / (samples * rowsPerSample);
