@@ -12,7 +12,7 @@ import type { EngineLog } from '../types.js';
 import { type MeasuredProbe, warmUpProbe } from '../warm-up/warm-up.js';
 import type { SessionInfo, WorkerSettings } from '../worker/protocol.js';
 import { RunTimeoutError, WorkerThread } from '../worker/worker-thread.js';
-import { PooledWorker } from './pooled-worker.js';
+import { PooledWorker, type WorkerStart } from './pooled-worker.js';
 
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
@@ -46,7 +46,6 @@ export class WorkerPool {
   readonly #ending = new Set<WorkerThread>();
   readonly #hung = new Set<WorkerThread>();
   #size = 0;
-  #wideThreads: number | undefined;
   readonly #closing = new AbortController();
   #lastTurn: Promise<unknown> = Promise.resolve();
 
@@ -78,14 +77,12 @@ export class WorkerPool {
   async grow(size: number): Promise<void> {
     const added = size - this.#size;
     this.#size = size;
-    const start = { failures: 0, isWide: false };
-    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start(start))));
+    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start({ failures: 0 }))));
   }
 
   /** Adds a worker for lone requests, whose runs have so many threads. */
-  async addWide(threads: number): Promise<void> {
-    this.#wideThreads = threads;
-    await this.#inTurn(() => this.#start({ failures: 0, isWide: true }));
+  async addWide(wideThreads: number): Promise<void> {
+    await this.#inTurn(() => this.#start({ failures: 0, wideThreads }));
   }
 
   /**
@@ -130,12 +127,11 @@ export class WorkerPool {
     return turn;
   }
 
-  async #start(start: { readonly failures: number; readonly isWide: boolean }): Promise<void> {
+  async #start(start: WorkerStart): Promise<void> {
     if (this.#closing.signal.aborted) return;
     const { workerUrl, clock, inferenceTimeoutMs, onIdle } = this.#options;
-    const { intraOpThreads, ...others } = this.#options.settings;
-    const threads = start.isWide ? (this.#wideThreads ?? intraOpThreads) : intraOpThreads;
-    const settings = { ...others, intraOpThreads: threads };
+    const { device, intraOpThreads } = this.#options.settings;
+    const settings = { device, intraOpThreads: start.wideThreads ?? intraOpThreads };
     const thread = new WorkerThread(workerUrl, settings, clock, (error) => this.#replace(worker, error));
     const worker = new PooledWorker(thread, start, inferenceTimeoutMs);
     this.#workers.push(worker);
@@ -169,7 +165,7 @@ export class WorkerPool {
     if (signal.aborted || !this.#workers.includes(worker)) return;
     this.#workers = this.#workers.filter((other) => other !== worker);
     const { log, onDown, onHang, onRestart } = this.#options;
-    const { thread, failures, isWide } = worker;
+    const { thread, failures, wideThreads } = worker;
     const isHung = error instanceof RunTimeoutError;
     const ending = isHung ? this.#hung : this.#ending;
     ending.add(thread);
@@ -184,7 +180,7 @@ export class WorkerPool {
       await pause;
       if (signal.aborted) return;
       onRestart();
-      await this.#start({ failures: failures + 1, isWide });
+      await this.#start({ failures: failures + 1, wideThreads });
     });
     onDown();
     if (this.#hung.size > MAX_HUNG) onHang(reason);

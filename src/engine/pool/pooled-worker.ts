@@ -3,25 +3,33 @@ import type { RunResult } from '../worker/protocol.js';
 import type { SampleSlice } from '../worker/sample-slice.js';
 import type { WorkerThread } from '../worker/worker-thread.js';
 
+/** How a worker starts. */
+export interface WorkerStart {
+  /** See PooledWorker. */
+  readonly failures: number;
+  /** See PooledWorker. */
+  readonly wideThreads?: number | undefined;
+}
+
 export class PooledWorker {
   readonly thread: WorkerThread;
-  /** Whether its runs have more threads than those of the others. */
-  readonly isWide: boolean;
+  /** The threads of its runs when they have more than those of the others. */
+  readonly wideThreads: number | undefined;
   readonly #runLimitMs: number | undefined;
   /** How many workers were lost in a row, this one's predecessors, without a run that succeeded. */
   failures: number;
   holdsEveryProbe = false;
   #tasks = 0;
 
-  constructor(
-    thread: WorkerThread,
-    { failures, isWide }: { readonly failures: number; readonly isWide: boolean },
-    runLimitMs: number | undefined,
-  ) {
+  constructor(thread: WorkerThread, { failures, wideThreads }: WorkerStart, runLimitMs: number | undefined) {
     this.thread = thread;
-    this.isWide = isWide;
+    this.wideThreads = wideThreads;
     this.failures = failures;
     this.#runLimitMs = runLimitMs;
+  }
+
+  get isWide(): boolean {
+    return this.wideThreads !== undefined;
   }
 
   /** Whether it can take a run at once. */
