@@ -5,16 +5,12 @@
 
 const MEAN_GAIN = 1 / 8;
 const DEVIATION_GAIN = 1 / 4;
+/** How many deviations beyond the mean the margin covers. */
+const DEVIATIONS = 4;
 
 export class PredictionMargin {
-  readonly #deviations: number;
   #mean = 0;
   #deviation = 0;
-
-  /** @param deviations beyond the mean that the margin covers: more of them make it wider. */
-  constructor(deviations = 4) {
-    this.#deviations = deviations;
-  }
 
   /** Records how much later than predicted something happened, in any one unit; negative when it was earlier. */
   learn(lateness: number): void {
@@ -24,6 +20,6 @@ export class PredictionMargin {
 
   /** What to add to a prediction so that it is rarely too early, in the unit of what was learned; at least 0. */
   get margin(): number {
-    return Math.max(0, this.#mean + this.#deviations * this.#deviation);
+    return Math.max(0, this.#mean + DEVIATIONS * this.#deviation);
   }
 }

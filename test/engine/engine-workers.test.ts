@@ -1,6 +1,8 @@
 /** Worker threads die, hang and end, and every request is answered. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -220,4 +222,24 @@ test('many runs on several workers end without a crash', async (t) => {
     assert.equal(scored.length, 100);
     await engine.close();
   }
+});
+
+/** The niceness of every thread of this process; the process's own thread comes first. */
+function nicenessOfThreads(): number[] {
+  const own = String(process.pid);
+  const ids = readdirSync('/proc/self/task').filter((id) => id !== own);
+  return [own, ...ids].map((id) => {
+    const stat = readFileSync(`/proc/self/task/${id}/stat`, 'utf8');
+    // The name before it may hold spaces. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+  });
+}
+
+test('runs have a lower priority than the event loop', { skip: process.platform !== 'linux' }, async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  await startEngine(t, models, { intraOpThreads: 2 });
+  const [ofLoop = NaN, ...others] = nicenessOfThreads();
+  const lower = others.filter((niceness) => niceness === ofLoop + constants.priority.PRIORITY_BELOW_NORMAL);
+  assert.equal(lower.length, 2, 'the worker and the second thread of its session');
 });

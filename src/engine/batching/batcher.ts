@@ -150,7 +150,7 @@ export class Batcher {
       if (result && 'fault' in result) this.#fail(request, problemOf(result.fault));
       else if (result) request.accept(part, result.scores, batch, ms);
       if (!request.isSettled) continue;
-      this.#predictor.recordScored(request);
+      this.#predictor.recordEnded(request);
       this.#forget(request);
     }
   }
@@ -165,6 +165,8 @@ export class Batcher {
   #skip(request: ScoreRequest, reason: SkipReason, error: Error): void {
     if (request.isSettled) return;
     this.#options.observer.entrySkipped(reason);
+    const isMissed = reason === 'deadline' || reason === 'predicted';
+    if (isMissed && this.#open.has(request)) this.#predictor.recordEnded(request);
     this.#fail(request, error);
   }
 

@@ -1,6 +1,6 @@
 /**
  * Predicts how long requests will take, by the cost models of the probes and by the work that waits and runs. The batcher
- * and admission control turn requests away that would be late. See docs/adr/0004-predict-latency-with-two-deviations.md.
+ * and admission control turn requests away that would be late. See docs/adr/0004-predict-latency.md.
  */
 import { PredictionMargin } from '../../prediction-margin.js';
 import type { ExpectedRequest } from '../types.js';
@@ -9,9 +9,6 @@ import type { Batch, ScoreRequest } from './score-request.js';
 
 /** The weight of the latest request in the mean cost. */
 const MEAN_GAIN = 1 / 16;
-
-/** How cautious the prediction for a request is of which only the headers have come. */
-const DEVIATIONS = 2;
 
 /**
  * How late scores are is measured as a share of the predicted time and of this time more, ms. So long predictions, which
@@ -23,7 +20,7 @@ export class LatencyPredictor {
   readonly #requestQueue: RequestQueue;
   /** The batches that workers are running. */
   readonly #running: ReadonlyMap<Batch, unknown>;
-  readonly #margin = new PredictionMargin(DEVIATIONS);
+  readonly #margin = new PredictionMargin();
   /** The running mean of what requests cost, ms: the prediction for a request whose size is not known yet. */
   #meanCostMs = 0;
 
@@ -60,8 +57,11 @@ export class LatencyPredictor {
     this.#meanCostMs += MEAN_GAIN * (request.costMs - this.#meanCostMs);
   }
 
-  /** Records that a request has its scores, and learns from how far the prediction was off. */
-  recordScored({ arrivedAt, predictedMs }: ScoreRequest): void {
+  /**
+   * Records that an admitted request has its scores or has missed its deadline, and learns from how far the prediction was
+   * off. Without those that miss, the predictions would stay too optimistic for them.
+   */
+  recordEnded({ arrivedAt, predictedMs }: ScoreRequest): void {
     this.#margin.learn((performance.now() - arrivedAt - predictedMs) / (predictedMs + SHORT_MS));
   }
 

@@ -2,6 +2,9 @@
  * The program of a worker thread: executes commands one after the other, holds one session per key, replies to each command.
  * It ends by itself after a `close` command. It must never be terminated during a run, which would abort the process.
  */
+import { readlinkSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
+import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { messageOf } from '../../errors.js';
@@ -21,6 +24,7 @@ const port = parentPort;
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
 const memory = new BatchMemory();
+giveWay();
 
 // One command at a time: a session's run yields to the event loop before it blocks, and the next command must wait.
 let lastCommand = Promise.resolve();
@@ -62,6 +66,16 @@ async function execute(command: Command): Promise<SessionInfo | RunResult | unde
     case 'close':
       for (const key of graphs.keys()) await unload(key);
       return undefined;
+  }
+}
+
+/** Under overload the event loop must answer in time, so runs have a lower priority. Threads of a session inherit it. */
+function giveWay(): void {
+  try {
+    const threadId = Number(basename(readlinkSync('/proc/thread-self')));
+    setPriority(threadId, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // Only Linux has priorities of threads.
   }
 }
 

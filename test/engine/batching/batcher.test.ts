@@ -136,6 +136,22 @@ test('a request whose deadline passes in the queue is answered then, and counted
   assert.deepEqual(heard.skipped, ['deadline']);
 });
 
+test('a request that misses its deadline makes the predictions for later ones more cautious', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { hang: { above: 1000, turns: 1_000_000 } });
+  const { engine } = await startEngine(t, models);
+  const probe = engine.resolve('tiny');
+  const predict = (): number => engine.predictedLatencyMs({ tenant: '', receiving: [], probe });
+  const long = randomSamples(TINY_SIZE, 3, 1).map((sample) => ({ ...sample, timestep: 2000 }));
+  const blocker = engine.score(probe, decodedBody(tensorsOf(long)));
+  const before = predict();
+  const late = engine.score(probe, bodyOf(2), { deadline: performance.now() + 50 });
+  await assert.rejects(late, { code: 'deadline', detail: /passed/ });
+  const after = predict();
+  assert.ok(after > before + 10, `${before} ms before, ${after} ms after`);
+  await blocker;
+});
+
 test('a request that is predicted to miss its deadline is answered at once, and counted', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: 5 * SLOW });

@@ -75,7 +75,7 @@ test('late scores widen the margin, and scores in time narrow it', () => {
   admit(predictor, late);
   const end = performance.now() + 30;
   while (performance.now() < end);
-  predictor.recordScored(late);
+  predictor.recordEnded(late);
   // The tenant is sending one more.
   const meanCost = MS_PER_RUN + MS_PER_TOKEN;
   const afterLate = expected(predictor, 1, 1);
@@ -83,7 +83,7 @@ test('late scores widen the margin, and scores in time narrow it', () => {
   for (let count = 0; count < 50; count += 1) {
     const prompt = requestOf(1, probe, 1);
     admit(predictor, prompt);
-    predictor.recordScored(prompt);
+    predictor.recordEnded(prompt);
   }
   const afterPrompt = expected(predictor, 1, 1);
   assert.ok(afterPrompt < (afterLate - 2 * meanCost) / 4 + 2 * meanCost, String(afterPrompt));
@@ -122,6 +122,6 @@ test('a request whose tokens are all masked does not disturb the predictions', (
   requestQueue.add(requestOf(1, probe, 0));
   const next = requestOf(1, probe, 3);
   admit(predictor, next);
-  predictor.recordScored(next);
+  predictor.recordEnded(next);
   assert.ok(Number.isFinite(expected(predictor, 1)), String(expected(predictor, 1)));
 });
