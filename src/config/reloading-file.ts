@@ -6,10 +6,8 @@
  */
 import { readFile } from 'node:fs/promises';
 
-import type * as z from 'zod';
-
 import { messageOf } from '../errors.js';
-import { parseStrictJson } from '../wire/strict-json.js';
+import { decodeText } from './json-file.js';
 
 const DEFAULT_INTERVAL_MS = 2000;
 
@@ -52,7 +50,7 @@ export class ReloadingFile<Content> {
   /** @throws {Error} when the file cannot be read or used: at the start there is no previous version. */
   static async open<Content>(options: ReloadingFileOptions<Content>): Promise<ReloadingFile<Content>> {
     try {
-      const text = await readFile(options.path, 'utf8');
+      const text = decodeText(await readFile(options.path));
       return new ReloadingFile(options, text, options.parse(text));
     } catch (error) {
       throw new Error(`${options.path} cannot be used: ${messageOf(error)}`, { cause: error });
@@ -86,7 +84,7 @@ export class ReloadingFile<Content> {
 
   async #read(): Promise<ReadResult> {
     try {
-      return { text: await readFile(this.#options.path, 'utf8') };
+      return { text: decodeText(await readFile(this.#options.path)) };
     } catch (error) {
       return { failure: `cannot be read: ${messageOf(error)}` };
     }
@@ -111,15 +109,4 @@ export class ReloadingFile<Content> {
     this.#refusal = reason;
     this.#options.onRefuse?.(reason);
   }
-}
-
-/**
- * Reads the text of a JSON file by a schema.
- * @throws {Error} with the place and the mistake.
- */
-export function parseJsonFile<Content>(schema: z.ZodType<Content>, text: string): Content {
-  const parsed = schema.safeParse(parseStrictJson(text));
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
 }

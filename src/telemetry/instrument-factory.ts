@@ -3,6 +3,13 @@ import { Counter, Gauge, Histogram, type HistogramConfiguration, type Registry }
 
 const PREFIX = 'diffusion_probe_';
 
+/** Bounds of buckets that reach as far as the values may: each bound beyond the given ones is twice the one before it. */
+export function bucketsUpTo(bounds: readonly number[], largest: number): number[] {
+  const all = [...bounds];
+  for (let last = all.at(-1) ?? 1; last < largest; last *= 2) all.push(last * 2);
+  return all;
+}
+
 /** Makers of instruments by name (without the prefix), help and labels. */
 export function instrumentFactory(registry: Registry) {
   const registers = [registry];

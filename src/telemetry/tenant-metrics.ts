@@ -17,9 +17,13 @@ export interface TenantEvent {
   readonly samples: number;
 }
 
-export type CountTenant = (event: TenantEvent) => void;
+export interface TenantCounter {
+  readonly count: (event: TenantEvent) => void;
+  /** Starts the counters of an API key at zero, once. */
+  readonly startKey: (id: string) => void;
+}
 
-export function tenantCounter({ tenantRequests, tenantSamples, tenantLimited }: Instruments): CountTenant {
+export function tenantCounter({ tenantRequests, tenantSamples, tenantLimited }: Instruments): TenantCounter {
   const named = new Set<string>();
   const startAtZero = (tenant: string): void => {
     named.add(tenant);
@@ -29,7 +33,10 @@ export function tenantCounter({ tenantRequests, tenantSamples, tenantLimited }: 
   };
   startAtZero(OTHER);
   let others = 0;
-  return ({ tenant: name, isKey, outcome, reason, samples }) => {
+  const startKey = (id: string): void => {
+    if (!named.has(id)) startAtZero(id);
+  };
+  const count: TenantCounter['count'] = ({ tenant: name, isKey, outcome, reason, samples }) => {
     if (!named.has(name) && (isKey || others < MAX_NAMED)) {
       startAtZero(name);
       others += Number(!isKey);
@@ -39,4 +46,5 @@ export function tenantCounter({ tenantRequests, tenantSamples, tenantLimited }: 
     tenantSamples.inc({ tenant }, samples);
     if (reason === 'tenant_limit') tenantLimited.inc({ tenant });
   };
+  return { count, startKey };
 }
