@@ -28,7 +28,7 @@ export type Instruments = ReturnType<typeof createInstruments>;
 
 /** Registers the metrics. */
 export function createInstruments(registry: Registry, limits: Partial<HistogramLimits>) {
-  const { counter, gauge, histogram, gaugeOnScrape } = instrumentFactory(registry);
+  const { counter, lateCounter, gauge, histogram, gaugeOnScrape } = instrumentFactory(registry);
   const version = ['model', 'version'] as const;
   const point = [...version, 'step'] as const;
   const probe = [...version, 'provider'] as const;
@@ -48,14 +48,14 @@ export function createInstruments(registry: Registry, limits: Partial<HistogramL
     samples: counter('samples_total', 'Samples in requests to /score, when their number is known', ...result),
     decisions: counter('decisions_total', 'Decisions on samples', ...decision),
     failedOpen: counter('failed_open_total', 'Requests answered with "keep everything"', 'reason'),
-    tenantRequests: counter(
+    tenantRequests: lateCounter(
       'tenant_requests_total',
       'Requests to /score by caller and outcome; callers beyond the first 100 are other',
       'tenant',
       'outcome',
     ),
-    tenantSamples: counter('tenant_samples_total', 'Samples that were scored, by caller', 'tenant'),
-    tenantLimited: counter(
+    tenantSamples: lateCounter('tenant_samples_total', 'Samples that were scored, by caller', 'tenant'),
+    tenantLimited: lateCounter(
       'tenant_limited_total',
       'Requests without scores because their caller’s share of the queue was used up while others waited',
       'tenant',
@@ -99,7 +99,7 @@ export function createInstruments(registry: Registry, limits: Partial<HistogramL
     ),
     workerRestarts: counter('worker_restarts_total', 'Inference threads that were replaced'),
     loadedProbes: counter('loaded_probes_total', 'Probes that were loaded', ...probe),
-    refusedProbes: counter('refused_probes_total', 'Probes that were refused at load', ...version),
+    refusedProbes: lateCounter('refused_probes_total', 'Probes that were refused at load', ...version),
     modelInfo: gauge('model_info', 'Probes that are loaded', ...version, 'sha256'),
     providerInfo: gauge('execution_provider_info', 'The execution provider in use for each probe', ...probe),
     deviceInfo: gauge('device_info', 'The device that the settings name', 'device'),

@@ -27,9 +27,9 @@ export function tenantCounter({ tenantRequests, tenantSamples, tenantLimited }: 
   const named = new Set<string>();
   const startAtZero = (tenant: string): void => {
     named.add(tenant);
-    for (const outcome of OUTCOMES) tenantRequests.inc({ tenant, outcome }, 0);
-    tenantSamples.inc({ tenant }, 0);
-    tenantLimited.inc({ tenant }, 0);
+    for (const outcome of OUTCOMES) tenantRequests.add({ tenant, outcome }, 0);
+    tenantSamples.add({ tenant }, 0);
+    tenantLimited.add({ tenant }, 0);
   };
   startAtZero(OTHER);
   let others = 0;
@@ -42,9 +42,9 @@ export function tenantCounter({ tenantRequests, tenantSamples, tenantLimited }: 
       others += Number(!isKey);
     }
     const tenant = named.has(name) ? name : OTHER;
-    tenantRequests.inc({ tenant, outcome });
-    tenantSamples.inc({ tenant }, samples);
-    if (reason === 'tenant_limit') tenantLimited.inc({ tenant });
+    tenantRequests.add({ tenant, outcome });
+    tenantSamples.add({ tenant }, samples);
+    if (reason === 'tenant_limit') tenantLimited.add({ tenant });
   };
   return { count, startKey };
 }

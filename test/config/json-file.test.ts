@@ -92,7 +92,7 @@ test('a value that the schema refuses is reported with its place', () => {
   const text = LINES.join('\r\n').replace('"k": 2', '"k": "two"');
   assert.match(
     messageOf(() => parsePolicies(text)),
-    /^default\.policy\.k: .* \(line 3, column 37\)$/,
+    /^default\.policy\.k: .* \(line 3, column 39\)$/,
   );
   const missing = TEXT.replace(', "k": 2', '');
   assert.match(

@@ -120,3 +120,24 @@ test("the first decision of a request's own policy starts its other decisions at
     /decisions_total\{[^}]*policy="top_k",decision="drop",reason="not_top_k",override="none"\} 0\n/,
   );
 });
+
+test('a caller or a refused version that nobody could know is scraped at zero first, and no count is lost', async () => {
+  const metrics = createMetrics();
+  const event = { isKey: false, outcome: 'scored', reason: 'none', samples: 2 } as const;
+  const count = () => {
+    metrics.countTenant({ ...event, tenant: '10.0.0.1' });
+    metrics.engineObserver.probeRefused({ name: 'new', version: 3, reason: '' });
+  };
+  const figures = async (): Promise<(string | undefined)[]> => {
+    const text = await metrics.exposition([]);
+    return [
+      /tenant_samples_total\{tenant="10.0.0.1"\} (\d+)/,
+      /refused_probes_total\{model="new",version="3"\} (\d+)/,
+    ].map((pattern) => pattern.exec(text)?.[1]);
+  };
+  count();
+  count();
+  assert.deepEqual(await figures(), ['0', '0']);
+  count();
+  assert.deepEqual(await figures(), ['6', '3']);
+});
