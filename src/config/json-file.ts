@@ -1,7 +1,4 @@
-/**
- * Reads the operator's JSON files: with or without a byte-order mark, with any line ends. A mistake is reported with its line
- * and column.
- */
+/** Reads the text of the operator's JSON files. A mistake is reported with its line and column. */
 import type * as z from 'zod';
 
 import { messageOf } from '../errors.js';
@@ -9,7 +6,7 @@ import { parseStrictJson } from '../wire/strict-json.js';
 
 const MAX_DEPTH = 64;
 const SPACE = /[ \t\n\r]*/y;
-const STRING = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\u0000-\u001f]*)*"/y;
+const STRING = /"[^"\\]*(?:\\[^][^"\\]*)*"/y;
 const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)(?!\w)/y;
 const LINE_END = /\r\n|\r|\n/;
 
@@ -22,20 +19,6 @@ class Mistake extends Error {
   constructor(offset: number, message: string) {
     super(message);
     this.offset = offset;
-  }
-}
-
-/**
- * The text of a file: UTF-8, or UTF-16 with a byte-order mark. A byte-order mark is not part of the text.
- * @throws {Error} when the bytes are neither.
- */
-export function decodeText(bytes: Uint8Array): string {
-  const [first, second] = bytes;
-  const encoding = first === 0xff && second === 0xfe ? 'utf-16le' : 'utf-8';
-  try {
-    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
-  } catch {
-    throw new Error('the file is not UTF-8 text');
   }
 }
 
@@ -64,13 +47,9 @@ function parse<Content>(
   describe: (issue: z.core.$ZodIssue) => string,
   isSecret: boolean,
 ): Content {
-  let document: unknown;
-  try {
-    document = parseStrictJson(text);
-  } catch (error) {
-    // The message of JSON.parse has a part of the text and often no place.
-    throw new Error(describeFault(text, isSecret, messageOf(error)));
-  }
+  const { document, reason } = read(text);
+  // Without a cause: the message of JSON.parse has a part of the text, and the log shows causes.
+  if (reason !== undefined) throw new Error(describeFault(text, isSecret, reason));
   const parsed = schema.safeParse(document);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -80,12 +59,17 @@ function parse<Content>(
   throw new Error(`${issue.path.join('.') || 'the file'}: ${describe(issue)} (${position(text, offset)})`);
 }
 
-function describeFault(text: string, isSecret: boolean, otherwise: string): string {
+function read(text: string): { readonly document?: unknown; readonly reason?: string } {
   try {
-    new JsonPlaces(text, isSecret);
+    return { document: parseStrictJson(text) };
   } catch (error) {
-    if (error instanceof Mistake) return `not valid JSON: ${error.message} (${position(text, error.offset)})`;
+    return { reason: messageOf(error) };
   }
+}
+
+function describeFault(text: string, isSecret: boolean, otherwise: string): string {
+  const mistake = JsonPlaces.mistakeIn(text, isSecret);
+  if (mistake) return `not valid JSON: ${mistake.message} (${position(text, mistake.offset)})`;
   return isSecret ? 'not valid JSON' : otherwise;
 }
 
@@ -108,6 +92,15 @@ class JsonPlaces {
     this.#isSecret = isSecret;
     this.#value([]);
     if (this.#at < text.length) this.#expected('the end of the file');
+  }
+
+  static mistakeIn(text: string, isSecret: boolean): Mistake | undefined {
+    try {
+      return void new JsonPlaces(text, isSecret);
+    } catch (error) {
+      if (error instanceof Mistake) return error;
+      throw error;
+    }
   }
 
   /** The offset of the value at a path; of the innermost object or list around it when there is none. */
@@ -168,7 +161,15 @@ class JsonPlaces {
   }
 
   #string(expected: string): string {
-    return JSON.parse(this.#take(STRING) ?? this.#expected(expected)) as string;
+    const start = this.#at;
+    const token = this.#take(STRING);
+    try {
+      if (token !== undefined) return JSON.parse(token) as string;
+    } catch {
+      // A wrong escape or a line end in it.
+    }
+    this.#at = start;
+    return this.#expected(expected);
   }
 
   #take(pattern: RegExp): string | undefined {

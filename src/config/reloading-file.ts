@@ -7,7 +7,6 @@
 import { readFile } from 'node:fs/promises';
 
 import { messageOf } from '../errors.js';
-import { decodeText } from './json-file.js';
 
 const DEFAULT_INTERVAL_MS = 2000;
 
@@ -108,5 +107,19 @@ export class ReloadingFile<Content> {
     if (reason === this.#refusal) return;
     this.#refusal = reason;
     this.#options.onRefuse?.(reason);
+  }
+}
+
+/**
+ * The text of a file: UTF-8, or UTF-16 with a byte-order mark. A byte-order mark is not part of the text.
+ * @throws {Error} when the bytes are neither.
+ */
+export function decodeText(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const encoding = first === 0xff && second === 0xfe ? 'utf-16le' : 'utf-8';
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error('the file is not UTF-8 text');
   }
 }

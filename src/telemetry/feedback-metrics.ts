@@ -32,9 +32,9 @@ export interface PolicyAtPoint {
 export interface FeedbackMetrics {
   readonly observer: FeedbackObserver;
   /** Starts the label sets of a policy at a decision point at zero, once. */
-  startAtZero(point: PolicyAtPoint): void;
+  readonly startAtZero: (point: PolicyAtPoint) => void;
   /** @param read returns the operator's policies now in force. */
-  watchPolicies(read: () => Policies): void;
+  readonly watchPolicies: (read: () => Policies) => void;
 }
 
 type Instruments = ReturnType<typeof createInstruments>;

@@ -8,10 +8,11 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import * as z from 'zod';
 
-import { decodeText, parseJsonFile, parseSecretJsonFile } from '../../src/config/json-file.js';
+import { parseJsonFile, parseSecretJsonFile } from '../../src/config/json-file.js';
 import { parseApiKeys, parseReceiptKeys } from '../../src/config/key-files.js';
 import { openOperatorFiles } from '../../src/config/operator-files.js';
 import { parsePolicies, policyFor } from '../../src/config/policies.js';
+import { decodeText } from '../../src/config/reloading-file.js';
 
 const LINES = ['{', '  "default": {', '    "policy": { "name": "top_k", "k": 2 }', '  }', '}'];
 const TEXT = LINES.join('\n');
