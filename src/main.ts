@@ -74,7 +74,7 @@ async function start(): Promise<RunningService> {
   // Imported here, because the process that tests the probes starts meanwhile.
   const { createMetrics } = await import('./telemetry/metrics.js');
   const version = packageVersion();
-  const metrics = createMetrics();
+  const metrics = createMetrics(settings);
   metrics.setServiceInfo({ ...settings, version, nodeVersion: process.version });
   const operatorFiles = await openOperatorFiles({
     ...settings,

@@ -12,7 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/wire': ['src/errors.ts'],
   'src/probe': ['src/errors.ts', 'src/wire'],
   'src/decision': ['src/probe'],
-  'src/feedback': ['src/decision'],
+  'src/feedback': ['src/decision', 'src/probe'],
   'src/config': ['src/errors.ts', 'src/wire', 'src/decision', 'src/feedback'],
   'src/engine/types.ts': ['src/running-clock.ts', 'src/wire', 'src/probe'],
   'src/engine/worker': [

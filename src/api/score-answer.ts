@@ -6,7 +6,7 @@ import { alphaAt, type Policy } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { FailOpenReason } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
-import { drawExploration } from '../feedback/exploration.js';
+import { drawExploration, experimentOf } from '../feedback/exploration.js';
 import { newNonce, signReceipt } from '../feedback/receipt.js';
 import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 
@@ -30,7 +30,8 @@ export function scoredAnswer(scored: ScoredRequest, keys: KeyRing): Scored {
   const { probe, policy, step, scores, group, sampleIds } = scored;
   const calibration = probe.manifest.calibration.find((candidate) => candidate.step === step);
   const rankOf = ranks(scores);
-  const draws = scores.map((_, index) => drawExploration(keys, group, sampleIds?.[index]));
+  const experiment = sampleIds ? experimentOf(policy, probe) : '';
+  const draws = scores.map((_, index) => drawExploration(keys, experiment, group, sampleIds?.[index]));
   const isExplored = (index: number, rate: number): boolean => (draws[index]?.draw ?? 1) < rate;
   const decisions = decide(policy, { scores, step, calibration }, isExplored);
   const receiptFor = receiptWriter(scored, keys);

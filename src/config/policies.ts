@@ -2,7 +2,7 @@
 import * as z from 'zod';
 
 import { DEFAULT_ALPHA, type Policy, policySchema } from '../decision/policy.js';
-import { parseJsonFile } from './reloading-file.js';
+import { parseJsonFile } from './json-file.js';
 
 /** The rule of one probe. */
 const ruleSchema = z.strictObject({
@@ -41,6 +41,11 @@ export function ruleFor(policies: Policies, model: string): PolicyRule {
 /** The policy of requests to a probe that do not bring their own. */
 export function policyFor(policies: Policies, model: string): Policy {
   return ruleFor(policies, model).policy;
+}
+
+/** Every policy that applies to requests without one. */
+export function policiesInForce({ default: rule = SHIPPED_RULE, models }: Policies): Policy[] {
+  return [rule, ...Object.values(models)].map(({ policy }) => policy);
 }
 
 /**

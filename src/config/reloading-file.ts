@@ -6,10 +6,7 @@
  */
 import { readFile } from 'node:fs/promises';
 
-import type * as z from 'zod';
-
 import { messageOf } from '../errors.js';
-import { parseStrictJson } from '../wire/strict-json.js';
 
 const DEFAULT_INTERVAL_MS = 2000;
 
@@ -52,7 +49,7 @@ export class ReloadingFile<Content> {
   /** @throws {Error} when the file cannot be read or used: at the start there is no previous version. */
   static async open<Content>(options: ReloadingFileOptions<Content>): Promise<ReloadingFile<Content>> {
     try {
-      const text = await readFile(options.path, 'utf8');
+      const text = decodeText(await readFile(options.path));
       return new ReloadingFile(options, text, options.parse(text));
     } catch (error) {
       throw new Error(`${options.path} cannot be used: ${messageOf(error)}`, { cause: error });
@@ -86,7 +83,7 @@ export class ReloadingFile<Content> {
 
   async #read(): Promise<ReadResult> {
     try {
-      return { text: await readFile(this.#options.path, 'utf8') };
+      return { text: decodeText(await readFile(this.#options.path)) };
     } catch (error) {
       return { failure: `cannot be read: ${messageOf(error)}` };
     }
@@ -114,12 +111,15 @@ export class ReloadingFile<Content> {
 }
 
 /**
- * Reads the text of a JSON file by a schema.
- * @throws {Error} with the place and the mistake.
+ * The text of a file: UTF-8, or UTF-16 with a byte-order mark. A byte-order mark is not part of the text.
+ * @throws {Error} when the bytes are neither.
  */
-export function parseJsonFile<Content>(schema: z.ZodType<Content>, text: string): Content {
-  const parsed = schema.safeParse(parseStrictJson(text));
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
+export function decodeText(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const encoding = first === 0xff && second === 0xfe ? 'utf-16le' : 'utf-8';
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error('the file is not UTF-8 text');
+  }
 }

@@ -108,6 +108,12 @@ export function alphaAt(policy: Policy, step: number): number | undefined {
   return policy.alphas ? policy.alphas[String(step)] : (policy.alpha ?? DEFAULT_ALPHA);
 }
 
+/** The alphas of all steps. */
+export function alphasOf(policy: Policy): number[] {
+  if (policy.name !== 'max_false_drop') return [];
+  return policy.alphas ? Object.values(policy.alphas) : [policy.alpha ?? DEFAULT_ALPHA];
+}
+
 /** The steps for which a policy gives an alpha. The policy is wrong for a probe without a decision point at each of them. */
 export function stepsNamed(policy: Policy): number[] {
   return policy.name === 'max_false_drop' ? Object.keys(policy.alphas ?? {}).map(Number) : [];

@@ -2,11 +2,13 @@
  * Takes returned receipts with the true quality of their images: checks each by itself, and weights the accepted ones.
  *
  * The weight is one over the probability that the sample was finished. A sample with decisions at several steps was
- * finished only if it was kept at all of them, so its probability is the smallest propensity of its receipts. They must
- * therefore come in one request. Exploration uses the same draw at all steps, so propensities are not multiplied.
+ * finished only if it was kept at all of them, so its receipts must come in one request. The steps of one policy share a draw
+ * of exploration, so their probability is the smallest propensity. Different policies have independent draws, so theirs are
+ * multiplied.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
+import { partsOfTag } from './exploration.js';
 import type { KeyRing } from './keys.js';
 import { openReceipt, type Receipt } from './receipt.js';
 
@@ -144,22 +146,28 @@ export class RecentNonces {
 }
 
 function withWeights(feedback: readonly UnweightedFeedback[]): AcceptedFeedback[] {
-  const smallest = new Map<string, Pick<Receipt, 'propensity' | 'lowestPropensity'>>();
-  for (const item of feedback) {
-    const { receipt } = item;
-    const other = smallest.get(sampleKey(item)) ?? receipt;
-    smallest.set(sampleKey(item), {
-      propensity: Math.min(receipt.propensity, other.propensity),
-      lowestPropensity: Math.min(receipt.lowestPropensity, other.lowestPropensity),
-    });
+  /** By sample: the smallest propensity of each of its draws. */
+  const samples = new Map<string, Map<string, number>>();
+  const neverFinished = new Set<string>();
+  for (const { receipt } of feedback) {
+    const { sample, experiment } = drawOf(receipt);
+    const draws = samples.get(sample) ?? new Map<string, number>();
+    samples.set(sample, draws);
+    draws.set(experiment, Math.min(receipt.propensity, draws.get(experiment) ?? 1));
+    if (receipt.lowestPropensity <= 0) neverFinished.add(sample);
   }
   return feedback.map((item): AcceptedFeedback => {
-    const { propensity, lowestPropensity } = smallest.get(sampleKey(item)) ?? item.receipt;
-    return { ...item, weight: lowestPropensity > 0 ? 1 / propensity : undefined };
+    const { sample } = drawOf(item.receipt);
+    const propensity = [...(samples.get(sample)?.values() ?? [])].reduce(
+      (product, next) => product * next,
+      1,
+    );
+    return { ...item, weight: neverFinished.has(sample) ? undefined : 1 / propensity };
   });
 }
 
-/** The same for all receipts of one sample. A sample without an id has one receipt, so its nonce is used. */
-function sampleKey({ receipt: { model, version, sample, nonce } }: UnweightedFeedback): string {
-  return JSON.stringify([model, version, sample ?? nonce, sample === null]);
+/** Identifies the sample of a receipt, and its draw. A sample without an id has one receipt, so its nonce is used. */
+function drawOf({ model, version, sample, nonce }: Receipt): { sample: string; experiment: string } {
+  const { pseudonym, experiment } = partsOfTag(sample ?? nonce);
+  return { sample: JSON.stringify([model, version, pseudonym, sample === null]), experiment };
 }

@@ -17,6 +17,12 @@ export interface ProbeLocation extends ProbeVersion {
   readonly folder: string;
 }
 
+/** A folder of the repository that cannot be read, so that its versions are not known. */
+export interface UnreadableFolder {
+  readonly folder: string;
+  readonly reason: string;
+}
+
 /** The order of probes in lists: by name, newest version first. */
 export function compareProbes(left: ProbeVersion, right: ProbeVersion): number {
   if (left.name === right.name) return right.version - left.version;
@@ -24,17 +30,25 @@ export function compareProbes(left: ProbeVersion, right: ProbeVersion): number {
 }
 
 /**
- * Every folder whose path is that of a probe, in the order of compareProbes. Other files and folders are ignored.
+ * Every folder whose path is that of a probe, in the order of compareProbes, and the folders that cannot be read, which hide
+ * no other. Other files and folders are ignored.
  * @throws when the models' folder itself cannot be read.
  */
-export async function findProbeLocations(modelsDir: string): Promise<ProbeLocation[]> {
+export async function findProbeLocations(
+  modelsDir: string,
+): Promise<{ locations: ProbeLocation[]; unreadable: UnreadableFolder[] }> {
   const locations: ProbeLocation[] = [];
+  const unreadable: UnreadableFolder[] = [];
   for (const name of await foldersIn(modelsDir, PROBE_NAME)) {
-    for (const version of await versionsIn(path.join(modelsDir, name))) {
-      locations.push({ folder: path.join(modelsDir, name, version), name, version: Number(version) });
+    const parent = path.join(modelsDir, name);
+    try {
+      for (const version of await versionsIn(parent))
+        locations.push({ folder: path.join(parent, version), name, version: Number(version) });
+    } catch (error) {
+      unreadable.push({ folder: parent, reason: messageOf(error) });
     }
   }
-  return locations.toSorted(compareProbes);
+  return { locations: locations.toSorted(compareProbes), unreadable };
 }
 
 /** A text that differs once any file of the folder has changed. Cheap: no file is read. */

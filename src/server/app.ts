@@ -81,6 +81,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   installProblemHandlers(app, metrics);
+  metrics.watchOperatorFiles(operatorFiles);
   installHooks(app, metrics, isDraining);
   identifyTenants(app, { apiKeys, tenantHeader: options.tenantHeader });
 
@@ -125,6 +126,9 @@ export async function createMetricsApp(options: MetricsAppOptions): Promise<Fast
 
 function installHooks(app: FastifyInstance, metrics: Metrics, isDraining: () => boolean): void {
   app.decorateRequest('arrivedAt', 0);
+  app.addHook('onRoute', ({ url, method, schema }) =>
+    metrics.expectRoute(url, [method].flat(), Object.keys(schema?.response ?? {})),
+  );
   // Hooks with callbacks: each promise would cost every request a turn of the microtask queue.
   app.addHook('onRequest', (request, reply, done) => {
     request.arrivedAt = performance.now();

@@ -31,13 +31,14 @@ export function observeEngine(instruments: Instruments): EngineObserver {
       instruments.modelInfo.set({ model, version, sha256 }, 1);
       instruments.providerInfo.set(labels, 1);
       instruments.loadedProbes.inc(labels);
-      instruments.refusedProbes.inc({ model, version }, 0);
+      instruments.refusedProbes.add({ model, version: String(version) }, 0);
     },
     // Counters stay: removing one would lower every sum over it, and the last batches of the probe still count.
     probeUnloaded: ({ name: model, version, provider, sha256 }) => {
       instruments.modelInfo.remove({ model, version, sha256 });
       instruments.providerInfo.remove({ model, version: String(version), provider });
     },
-    probeRefused: ({ name: model, version }) => instruments.refusedProbes.inc({ model, version }),
+    probeRefused: ({ name: model, version }) =>
+      instruments.refusedProbes.add({ model, version: String(version) }),
   };
 }

@@ -4,14 +4,18 @@
  */
 import type { Registry } from 'prom-client';
 
-import { alphaAt, type Policy } from '../decision/policy.js';
+import { type Policies, policiesInForce } from '../config/policies.js';
+import { alphaAt, alphasOf, type Policy } from '../decision/policy.js';
 import { type AcceptedFeedback, FEEDBACK_REFUSALS, type FeedbackObserver } from '../feedback/intake.js';
-import { instrumentFactory } from './instrument-factory.js';
+import { bucketsUpTo, instrumentFactory } from './instrument-factory.js';
 
-/** From a second to a day. */
+/** From a second to a day, and on to the lifetime of receipts. */
 const DELAY_BUCKETS = [1, 2, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400];
-/** Requests can give any alpha. Alphas beyond this number share one label, so that the number of series stays bounded. */
-const MAX_ALPHAS = 32;
+/**
+ * Requests can give any alpha. Beyond this number they share one label, so that the number of series stays bounded. The
+ * alphas of the operator's policies always have their own: alerts join on it.
+ */
+const MAX_FOREIGN_ALPHAS = 32;
 const OTHER_ALPHA = 'other';
 const ARMS = ['kept', 'explored'] as const;
 const VERDICTS = ['keep', 'drop'] as const;
@@ -28,15 +32,18 @@ export interface PolicyAtPoint {
 export interface FeedbackMetrics {
   readonly observer: FeedbackObserver;
   /** Starts the label sets of a policy at a decision point at zero, once. */
-  startAtZero(point: PolicyAtPoint): void;
+  readonly startAtZero: (point: PolicyAtPoint) => void;
+  /** @param read returns the operator's policies now in force. */
+  readonly watchPolicies: (read: () => Policies) => void;
 }
 
 type Instruments = ReturnType<typeof createInstruments>;
 
-/** Registers the metrics of feedback. */
-export function createFeedbackMetrics(registry: Registry): FeedbackMetrics {
-  const instruments = createInstruments(registry);
-  const alphaLabel = boundedLabels(MAX_ALPHAS, OTHER_ALPHA);
+/** Registers the metrics of feedback. @param lifetimeSeconds the longest delay of feedback. */
+export function createFeedbackMetrics(registry: Registry, lifetimeSeconds = 0): FeedbackMetrics {
+  const instruments = createInstruments(registry, lifetimeSeconds);
+  const alphas = new AlphaLabels();
+  const alphaLabel = (alpha: number | null): string => alphas.labelOf(alpha);
   const started = new Set<string>();
   for (const reason of FEEDBACK_REFUSALS) instruments.refused.inc({ reason }, 0);
   return {
@@ -54,10 +61,11 @@ export function createFeedbackMetrics(registry: Registry): FeedbackMetrics {
       startAtZero(instruments, labels);
       if (alpha !== undefined && label !== OTHER_ALPHA) instruments.alpha.set(labels, alpha);
     },
+    watchPolicies: (read) => alphas.watch(read),
   };
 }
 
-function createInstruments(registry: Registry) {
+function createInstruments(registry: Registry, lifetimeSeconds: number) {
   const { counter, gauge, histogram } = instrumentFactory(registry);
   const version = ['model', 'version'] as const;
   const point = [...version, 'step'] as const;
@@ -68,7 +76,7 @@ function createInstruments(registry: Registry) {
     delay: histogram(
       'feedback_delay_seconds',
       'Time from the decision to its feedback',
-      DELAY_BUCKETS,
+      bucketsUpTo(DELAY_BUCKETS, lifetimeSeconds),
       ...version,
       'arm',
     ),
@@ -148,15 +156,35 @@ function count(instruments: Instruments, feedback: AcceptedFeedback, alpha: stri
   wsq.inc(labels, weight * score * quality);
 }
 
-/** The label of an alpha, empty for none. After `limit` different alphas, each new one gets the label `other`. */
-function boundedLabels(limit: number, other: string): (alpha: number | null) => string {
-  const known = new Set<string>();
-  return (alpha) => {
+/** The label of each alpha. */
+class AlphaLabels {
+  /** Every alpha that an operator's policy has had. */
+  readonly #own = new Set<number>();
+  readonly #foreign = new Set<number>();
+  #policies: Policies | undefined;
+  #readPolicies: (() => Policies) | undefined;
+
+  watch(readPolicies: () => Policies): void {
+    this.#readPolicies = readPolicies;
+  }
+
+  /** Empty for none. */
+  labelOf(alpha: number | null): string {
     if (alpha === null) return '';
-    const label = String(alpha);
-    if (known.has(label)) return label;
-    if (known.size >= limit) return other;
-    known.add(label);
-    return label;
-  };
+    this.#addOwn();
+    if (this.#own.has(alpha) || this.#foreign.has(alpha)) return String(alpha);
+    if (this.#foreign.size >= MAX_FOREIGN_ALPHAS) return OTHER_ALPHA;
+    this.#foreign.add(alpha);
+    return String(alpha);
+  }
+
+  #addOwn(): void {
+    const policies = this.#readPolicies?.();
+    if (policies === this.#policies || !policies) return;
+    this.#policies = policies;
+    for (const alpha of policiesInForce(policies).flatMap(alphasOf)) {
+      this.#own.add(alpha);
+      this.#foreign.delete(alpha);
+    }
+  }
 }

@@ -2,15 +2,24 @@
 import type { Registry } from 'prom-client';
 
 import type { Engine } from '../engine/types.js';
-import { instrumentFactory } from './instrument-factory.js';
+import { bucketsUpTo, instrumentFactory } from './instrument-factory.js';
 
 /** Seconds. 5, 10, 25 and 50 ms are exact bounds because latency objectives use them. */
 const DURATION_BUCKETS = [
   0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1,
-  0.25, 0.5, 1,
+  0.25, 0.5, 1, 2.5, 5, 10,
 ];
 const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64];
 const SCORE_BUCKETS = Array.from({ length: 21 }, (_, index) => index / 20);
+
+/** How large the values of the histograms may become. */
+export interface HistogramLimits {
+  readonly requestTimeoutMs: number;
+  readonly inferenceTimeoutMs: number;
+  /** Undefined when the size of batches is measured. */
+  readonly maxBatchSamples?: number | undefined;
+  readonly receiptLifetimeSeconds: number;
+}
 
 /** What is read at each scrape. */
 export type EngineState = Pick<Engine, 'queueDepth' | 'readiness'>;
@@ -18,13 +27,16 @@ export type EngineState = Pick<Engine, 'queueDepth' | 'readiness'>;
 export type Instruments = ReturnType<typeof createInstruments>;
 
 /** Registers the metrics. */
-export function createInstruments(registry: Registry) {
-  const { counter, gauge, histogram, gaugeOnScrape } = instrumentFactory(registry);
+export function createInstruments(registry: Registry, limits: Partial<HistogramLimits>) {
+  const { counter, lateCounter, gauge, histogram, gaugeOnScrape } = instrumentFactory(registry);
   const version = ['model', 'version'] as const;
   const point = [...version, 'step'] as const;
   const probe = [...version, 'provider'] as const;
   const result = [...probe, 'outcome', 'reason'] as const;
   const decision = [...point, 'policy', 'decision', 'reason', 'override'] as const;
+  const { requestTimeoutMs = 0, inferenceTimeoutMs = 0, maxBatchSamples = 0 } = limits;
+  const batchBuckets = bucketsUpTo(DURATION_BUCKETS, inferenceTimeoutMs / 1000);
+  const stageBuckets = bucketsUpTo(DURATION_BUCKETS, Math.max(requestTimeoutMs, inferenceTimeoutMs) / 1000);
   return {
     requests: counter('requests_total', 'HTTP requests', 'route', 'method', 'status'),
     problems: counter('problems_total', 'Requests answered with a problem document, by error code', 'code'),
@@ -36,14 +48,14 @@ export function createInstruments(registry: Registry) {
     samples: counter('samples_total', 'Samples in requests to /score, when their number is known', ...result),
     decisions: counter('decisions_total', 'Decisions on samples', ...decision),
     failedOpen: counter('failed_open_total', 'Requests answered with "keep everything"', 'reason'),
-    tenantRequests: counter(
+    tenantRequests: lateCounter(
       'tenant_requests_total',
       'Requests to /score by caller and outcome; callers beyond the first 100 are other',
       'tenant',
       'outcome',
     ),
-    tenantSamples: counter('tenant_samples_total', 'Samples that were scored, by caller', 'tenant'),
-    tenantLimited: counter(
+    tenantSamples: lateCounter('tenant_samples_total', 'Samples that were scored, by caller', 'tenant'),
+    tenantLimited: lateCounter(
       'tenant_limited_total',
       'Requests without scores because their caller’s share of the queue was used up while others waited',
       'tenant',
@@ -62,17 +74,17 @@ export function createInstruments(registry: Registry) {
     stageDuration: histogram(
       'stage_duration_seconds',
       'Time per stage of a request to /score',
-      DURATION_BUCKETS,
+      stageBuckets,
       ...probe,
       'stage',
     ),
-    batchSize: histogram('batch_size', 'Samples per batch', BATCH_BUCKETS, ...probe),
-    batchDuration: histogram(
-      'batch_duration_seconds',
-      'Time of inference per batch',
-      DURATION_BUCKETS,
+    batchSize: histogram(
+      'batch_size',
+      'Samples per batch',
+      bucketsUpTo(BATCH_BUCKETS, maxBatchSamples),
       ...probe,
     ),
+    batchDuration: histogram('batch_duration_seconds', 'Time of inference per batch', batchBuckets, ...probe),
     score: histogram('score', 'Scores, the metric’s range mapped to [0, 1]', SCORE_BUCKETS, ...point),
     scoreTenths: counter(
       'score_tenths_total',
@@ -87,7 +99,7 @@ export function createInstruments(registry: Registry) {
     ),
     workerRestarts: counter('worker_restarts_total', 'Inference threads that were replaced'),
     loadedProbes: counter('loaded_probes_total', 'Probes that were loaded', ...probe),
-    refusedProbes: counter('refused_probes_total', 'Probes that were refused at load', ...version),
+    refusedProbes: lateCounter('refused_probes_total', 'Probes that were refused at load', ...version),
     modelInfo: gauge('model_info', 'Probes that are loaded', ...version, 'sha256'),
     providerInfo: gauge('execution_provider_info', 'The execution provider in use for each probe', ...probe),
     deviceInfo: gauge('device_info', 'The device that the settings name', 'device'),

@@ -9,6 +9,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import {
   OPERATOR_FILES,
   type OperatorFile,
+  type OperatorFiles,
   RELOAD_OUTCOMES,
   type ReloadOutcome,
 } from '../config/operator-files.js';
@@ -16,11 +17,17 @@ import type { ServedProbe, SkipReason } from '../engine/types.js';
 import { type ErrorCode, ERRORS, FAIL_OPEN_REASONS } from '../errors.js';
 import { observeEngine } from './engine-metrics.js';
 import { createFeedbackMetrics } from './feedback-metrics.js';
-import { createInstruments, type EngineState, type Instruments } from './instruments.js';
+import {
+  createInstruments,
+  type EngineState,
+  type HistogramLimits,
+  type Instruments,
+} from './instruments.js';
 import {
   countScored,
   countUnscored,
   type ExpectedProbe,
+  policyStarter,
   probeLabels,
   type ScoredEvent,
   startDecisionsAtZero,
@@ -31,6 +38,14 @@ import { tenantCounter } from './tenant-metrics.js';
 import type { StageInterval } from './tracing.js';
 
 const SLICE_MS = 4;
+/** Callers can send any method that Node knows; the others share one label. */
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+const OTHER_METHOD = 'other';
+const UNKNOWN_ROUTE = 'unknown';
+/** Any route can answer with these: no key, the client has left, an error of the service. */
+const COMMON_STATUSES = ['401', '499', '500'];
+const UNKNOWN_STATUSES = ['400', '404', '405'];
+const ASSET_STATUSES = ['200', '302', '304', '404'];
 const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline', 'predicted', 'displaced'];
 
 /** Facts that do not change while the service runs. */
@@ -46,11 +61,14 @@ export interface ServiceInfo {
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /** Makes the metrics of one service. Label sets that are known beforehand start at zero. */
-export function createMetrics() {
+export function createMetrics(limits: Partial<HistogramLimits> = {}) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const instruments = createInstruments(registry);
-  const feedback = createFeedbackMetrics(registry);
+  const instruments = createInstruments(registry, limits);
+  const feedback = createFeedbackMetrics(registry, limits.receiptLifetimeSeconds);
+  const startPolicy = policyStarter(instruments, feedback);
+  const tenants = tenantCounter(instruments);
+  let apiKeys: OperatorFiles['apiKeys'] = () => undefined;
   startAtZero(instruments);
   return {
     registry,
@@ -64,9 +82,15 @@ export function createMetrics() {
     },
     /** Reads the queue's depth and the readiness at each scrape. */
     watchEngine: (engine: EngineState): void => instruments.watchEngine(engine),
+    /** The operator's own alphas and API keys always have their own labels, whatever callers bring. */
+    watchOperatorFiles: (files: Pick<OperatorFiles, 'policies' | 'apiKeys'>): void => {
+      feedback.watchPolicies(files.policies);
+      apiKeys = files.apiKeys;
+    },
     /** The answer of `/metrics`. New label sets of these probes start at zero. */
     exposition: async (probes: readonly ExpectedProbe[]): Promise<string> => {
-      for (const probe of probes) startDecisionsAtZero(instruments, feedback, probe);
+      for (const probe of probes) startDecisionsAtZero(instruments, startPolicy, probe);
+      for (const id of apiKeys()?.ids() ?? []) tenants.startKey(id);
       const texts: string[] = [];
       let from = performance.now();
       for (const { name } of registry.getMetricsAsArray()) {
@@ -78,12 +102,23 @@ export function createMetrics() {
       }
       return `${texts.join('\n\n')}\n`;
     },
+    /** Starts the counters of a route at zero. @param statuses the ones that its schema lists; none for an asset. */
+    expectRoute: (route: string, methods: readonly string[], statuses: readonly string[]): void => {
+      const expected = new Set([...(statuses.length > 0 ? statuses : ASSET_STATUSES), ...COMMON_STATUSES]);
+      for (const method of methods) {
+        for (const status of expected) instruments.requests.inc({ route, method, status }, 0);
+      }
+    },
     countRequest: (route: string, method: string, status: number): void =>
-      instruments.requests.inc({ route, method, status }),
+      instruments.requests.inc({
+        route,
+        method: METHODS.includes(method) ? method : OTHER_METHOD,
+        status: String(status),
+      }),
     countProblem: (code: ErrorCode): void => instruments.problems.inc({ code }),
-    countScored: (event: ScoredEvent): void => countScored(instruments, feedback, event),
+    countScored: (event: ScoredEvent): void => countScored(instruments, startPolicy, event),
     countUnscored: (event: UnscoredEvent): void => countUnscored(instruments, event),
-    countTenant: tenantCounter(instruments),
+    countTenant: tenants.count,
     /** @param probe undefined when the request failed before its probe was known. */
     observeStages: (probe: ServedProbe | undefined, intervals: readonly StageInterval[]): void => {
       const { model, version, provider } = probeLabels(probe);
@@ -101,8 +136,12 @@ export function createMetrics() {
 }
 
 function startAtZero(instruments: Instruments): void {
-  const { problems, failedOpen, skippedEntries, fileReloads, fileRefused } = instruments;
+  const { requests, problems, failedOpen, skippedEntries, fileReloads, fileRefused } = instruments;
   startRequestsAtZero(instruments, probeLabels(undefined));
+  for (const method of [...METHODS, OTHER_METHOD]) {
+    for (const status of [...UNKNOWN_STATUSES, ...COMMON_STATUSES])
+      requests.inc({ route: UNKNOWN_ROUTE, method, status }, 0);
+  }
   for (const code of Object.keys(ERRORS)) problems.inc({ code }, 0);
   for (const reason of FAIL_OPEN_REASONS) failedOpen.inc({ reason }, 0);
   for (const reason of SKIP_REASONS) skippedEntries.inc({ reason }, 0);

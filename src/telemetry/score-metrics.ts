@@ -4,7 +4,7 @@ import type { ServedProbe } from '../engine/types.js';
 import { type ErrorCode, ERRORS, FAIL_OPEN_REASONS, isFailOpenReason } from '../errors.js';
 import type { Manifest } from '../probe/manifest.js';
 import { possibleDecisions } from './possible-decisions.js';
-import type { FeedbackMetrics } from './feedback-metrics.js';
+import type { FeedbackMetrics, PolicyAtPoint } from './feedback-metrics.js';
 import type { Instruments } from './instruments.js';
 import { STAGES } from './tracing.js';
 
@@ -83,18 +83,39 @@ export function startRequestsAtZero(
   batchDuration.startAtZero(labels);
 }
 
+/** Starts the decisions and the feedback of a policy at a decision point at zero, once. */
+export type StartPolicy = (point: PolicyAtPoint) => void;
+
+export function policyStarter({ decisions }: Instruments, feedback: FeedbackMetrics): StartPolicy {
+  const started = new Set<string>();
+  return (point) => {
+    feedback.startAtZero(point);
+    const { model, version, step, policy } = point;
+    const key = JSON.stringify([
+      model,
+      version,
+      step,
+      policy.name,
+      policy.mode,
+      policy.min_keep === undefined,
+    ]);
+    if (started.has(key)) return;
+    started.add(key);
+    for (const outcome of possibleDecisions(policy))
+      decisions.inc({ model, version, step, policy: policy.name, ...outcome }, 0);
+  };
+}
+
 /** Starts all decisions of a probe by a policy at zero: PromQL's `increase` misses the first count of a new label set. */
 export function startDecisionsAtZero(
-  { decisions, stepsSaved, stepsLost, waitSeconds, scoreTenths, score }: Instruments,
-  feedback: FeedbackMetrics,
+  { stepsSaved, stepsLost, waitSeconds, scoreTenths, score }: Instruments,
+  startPolicy: StartPolicy,
   { name: model, version, manifest, policy }: ExpectedProbe,
 ): void {
   for (const counter of [stepsSaved, stepsLost, waitSeconds]) counter.inc({ model, version }, 0);
   for (const { step } of manifest.decision_points) {
-    feedback.startAtZero({ model, version, step, policy });
+    startPolicy({ model, version, step, policy });
     score.startAtZero({ model, version, step });
-    for (const outcome of possibleDecisions(policy))
-      decisions.inc({ model, version, step, policy: policy.name, ...outcome }, 0);
   }
   for (const { step } of manifest.calibration) {
     for (let tenth = 1; tenth <= TENTHS; tenth += 1) scoreTenths.inc({ model, version, step, tenth }, 0);
@@ -103,7 +124,7 @@ export function startDecisionsAtZero(
 
 export function countScored(
   { scoreRequests, samples, decisions, score: scores, scoreTenths, stepsSaved, stepsLost }: Instruments,
-  feedback: FeedbackMetrics,
+  startPolicy: StartPolicy,
   { probe, policy, step, results }: ScoredEvent,
 ): void {
   const { name: model, version, manifest } = probe;
@@ -111,7 +132,7 @@ export function countScored(
   const result = { ...probeLabels(probe), outcome: 'scored', reason: NONE };
   scoreRequests.inc(result);
   samples.inc(result, results.length);
-  feedback.startAtZero({ model, version, step, policy });
+  startPolicy({ model, version, step, policy });
   const point = { model, version, step };
   scores.startAtZero(point);
   for (const { score, percentile, decision, reason, override } of results) {

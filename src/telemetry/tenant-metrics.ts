@@ -17,26 +17,34 @@ export interface TenantEvent {
   readonly samples: number;
 }
 
-export type CountTenant = (event: TenantEvent) => void;
+export interface TenantCounter {
+  readonly count: (event: TenantEvent) => void;
+  /** Starts the counters of an API key at zero, once. */
+  readonly startKey: (id: string) => void;
+}
 
-export function tenantCounter({ tenantRequests, tenantSamples, tenantLimited }: Instruments): CountTenant {
+export function tenantCounter({ tenantRequests, tenantSamples, tenantLimited }: Instruments): TenantCounter {
   const named = new Set<string>();
   const startAtZero = (tenant: string): void => {
     named.add(tenant);
-    for (const outcome of OUTCOMES) tenantRequests.inc({ tenant, outcome }, 0);
-    tenantSamples.inc({ tenant }, 0);
-    tenantLimited.inc({ tenant }, 0);
+    for (const outcome of OUTCOMES) tenantRequests.add({ tenant, outcome }, 0);
+    tenantSamples.add({ tenant }, 0);
+    tenantLimited.add({ tenant }, 0);
   };
   startAtZero(OTHER);
   let others = 0;
-  return ({ tenant: name, isKey, outcome, reason, samples }) => {
+  const startKey = (id: string): void => {
+    if (!named.has(id)) startAtZero(id);
+  };
+  const count: TenantCounter['count'] = ({ tenant: name, isKey, outcome, reason, samples }) => {
     if (!named.has(name) && (isKey || others < MAX_NAMED)) {
       startAtZero(name);
       others += Number(!isKey);
     }
     const tenant = named.has(name) ? name : OTHER;
-    tenantRequests.inc({ tenant, outcome });
-    tenantSamples.inc({ tenant }, samples);
-    if (reason === 'tenant_limit') tenantLimited.inc({ tenant });
+    tenantRequests.add({ tenant, outcome });
+    tenantSamples.add({ tenant }, samples);
+    if (reason === 'tenant_limit') tenantLimited.add({ tenant });
   };
+  return { count, startKey };
 }

@@ -77,6 +77,7 @@ test('whose share is used up gets 429 with Retry-After, or failed_open with a de
   assert.deepEqual([open.statusCode, open.json<FailedOpen>().reason], [200, 'tenant_limit']);
   assert.equal((await app.inject(request({ headers: { 'x-tenant': 'polite' } }))).statusCode, 200);
   assert.deepEqual(seen, ['polite']);
+  assert.match(await metrics.exposition([]), /tenant_limited_total\{tenant="flood"\} 0\n/, 'new: at zero');
   const text = await metrics.exposition([]);
   assert.match(text, /tenant_limited_total\{tenant="flood"\} 2\n/);
   assert.match(text, /tenant_limited_total\{tenant="polite"\} 0\n/);
@@ -91,6 +92,7 @@ test('the metrics name the first hundred callers, and every API key', async (t) 
   for (let caller = 0; caller < 300; caller += 1)
     metrics.countTenant({ ...event, tenant: `caller-${caller}`, isKey: false });
   for (let key = 0; key < 5; key += 1) metrics.countTenant({ ...event, tenant: `key-${key}`, isKey: true });
+  await metrics.exposition([]);
   const text = await metrics.exposition([]);
   assert.equal(text.match(/^diffusion_probe_tenant_samples_total\{/gm)?.length, 100 + 5 + 1);
   assert.match(text, /tenant_samples_total\{tenant="other"\} 200\n/);

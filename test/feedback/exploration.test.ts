@@ -1,11 +1,11 @@
-/** Exploration draws are uniform, and the same for a sample at every step and replica. */
+/** Exploration draws are uniform, the same for a sample at every step and replica, and others for another policy or probe. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import fc from 'fast-check';
 
 import { KeyRing } from '../../src/feedback/keys.js';
-import { drawExploration } from '../../src/feedback/exploration.js';
+import { drawExploration, experimentOf, partsOfTag } from '../../src/feedback/exploration.js';
 
 const ringOf = (fill: number) => new KeyRing([{ id: `k${fill}`, secret: Buffer.alloc(32, fill) }]);
 const ring = ringOf(1);
@@ -14,8 +14,11 @@ const name = fc.string({ minLength: 1, maxLength: 20 });
 test('a sample has the same draw with the same keys, and another with other keys', () => {
   fc.assert(
     fc.property(fc.option(name, { nil: undefined }), name, (group, id) => {
-      assert.deepEqual(drawExploration(ringOf(1), group, id), drawExploration(ring, group, id));
-      assert.notEqual(drawExploration(ringOf(2), group, id).draw, drawExploration(ring, group, id).draw);
+      assert.deepEqual(drawExploration(ringOf(1), 'e', group, id), drawExploration(ring, 'e', group, id));
+      assert.notEqual(
+        drawExploration(ringOf(2), 'e', group, id).draw,
+        drawExploration(ring, 'e', group, id).draw,
+      );
     }),
   );
 });
@@ -26,23 +29,26 @@ test('different samples have different tags, and group and id are not simply joi
     fc.property(group, name, group, name, (oneGroup, oneId, otherGroup, otherId) => {
       fc.pre(oneGroup !== otherGroup || oneId !== otherId);
       assert.notEqual(
-        drawExploration(ring, oneGroup, oneId).sampleTag,
-        drawExploration(ring, otherGroup, otherId).sampleTag,
+        drawExploration(ring, 'e', oneGroup, oneId).sampleTag,
+        drawExploration(ring, 'e', otherGroup, otherId).sampleTag,
       );
     }),
   );
-  assert.notEqual(drawExploration(ring, 'ab', 'c').sampleTag, drawExploration(ring, 'a', 'bc').sampleTag);
+  assert.notEqual(
+    drawExploration(ring, 'e', 'ab', 'c').sampleTag,
+    drawExploration(ring, 'e', 'a', 'bc').sampleTag,
+  );
 });
 
 test('a sample without an id gets a new draw each time, and no tag', () => {
-  const draws = [1, 2].map(() => drawExploration(ring, 'group', undefined));
+  const draws = [1, 2].map(() => drawExploration(ring, 'e', 'group', undefined));
   assert.notEqual(draws[0]?.draw, draws[1]?.draw);
   assert.ok(draws.every(({ sampleTag }) => sampleTag === null));
 });
 
 for (const [what, drawAt] of [
-  ['with ids', (index: number) => drawExploration(ring, 'group', `sample ${index}`)],
-  ['without ids', () => drawExploration(ring, undefined, undefined)],
+  ['with ids', (index: number) => drawExploration(ring, 'e', 'group', `sample ${index}`)],
+  ['without ids', () => drawExploration(ring, 'e', undefined, undefined)],
 ] as const) {
   test(`draws are uniform ${what}`, () => {
     const count = 20_000;
@@ -55,3 +61,38 @@ for (const [what, drawAt] of [
     }
   });
 }
+
+test('another policy or probe explores other samples, independently', () => {
+  const policy = { name: 'threshold', value: 0.5, explore: { rate: 0.5 } } as const;
+  const probe = { name: 'tiny', version: 1 };
+  const experiments = [
+    experimentOf(policy, probe),
+    experimentOf({ ...policy, value: 0.4 }, probe),
+    experimentOf(policy, { ...probe, version: 2 }),
+    experimentOf(policy, { ...probe, name: 'other' }),
+  ];
+  assert.equal(new Set(experiments).size, experiments.length);
+  assert.equal(experimentOf({ ...policy, explore: { rate: 0.5 } }, { ...probe }), experiments[0]);
+  const count = 4000;
+  const explored = experiments.map((experiment) =>
+    Array.from(
+      { length: count },
+      (_, index) => drawExploration(ring, experiment, 'g', `s${index}`).draw < 0.5,
+    ),
+  );
+  for (const other of explored.slice(1)) {
+    const both = other.filter((isExplored, index) => isExplored && explored[0]?.[index]).length / count;
+    assert.ok(Math.abs(both - 0.25) < 5 * Math.sqrt((0.25 * 0.75) / count), `${both} in both`);
+  }
+});
+
+test('a tag names the sample by the same pseudonym under every policy', () => {
+  const tagOf = (experiment: string) =>
+    partsOfTag(drawExploration(ring, experiment, 'g', 'id').sampleTag ?? assert.fail());
+  assert.equal(tagOf('one').pseudonym, tagOf('two').pseudonym);
+  assert.deepEqual([tagOf('one').experiment, tagOf('two').experiment], ['one', 'two']);
+  assert.deepEqual(partsOfTag('of-an-earlier-version'), {
+    pseudonym: 'of-an-earlier-version',
+    experiment: '',
+  });
+});

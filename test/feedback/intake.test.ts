@@ -145,3 +145,13 @@ test('without exploration there are no weights', async () => {
   const late = receipt({ step: 5, sample: 's', lowestPropensity: 0 });
   assert.deepEqual(await weights(early, late), [undefined, undefined]);
 });
+
+test('draws of different policies are independent, so their probabilities are multiplied', async () => {
+  const early = receipt({ step: 3, sample: 's.one', ...explored });
+  const late = receipt({ step: 5, sample: 's.two', ...explored });
+  const later = receipt({ step: 8, sample: 's.two' });
+  assert.deepEqual(
+    (await weights(early, late, later)).map((weight) => Math.round(weight ?? NaN)),
+    [2500, 2500, 2500],
+  );
+});

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Registry } from 'prom-client';
 
 import type { AcceptedFeedback } from '../../src/feedback/intake.js';
+import type { Policies } from '../../src/config/policies.js';
 import { createFeedbackMetrics } from '../../src/telemetry/feedback-metrics.js';
 import { receiptOf } from '../support/receipt.js';
 
@@ -107,4 +108,25 @@ test('the number of series stays bounded when requests give many alphas', async 
   const text = await registry.getSingleMetricAsString('diffusion_probe_feedback_weight_total');
   assert.equal(new Set([...text.matchAll(/alpha="([^"]*)"/g)].map(([, alpha]) => alpha)).size, 33);
   assert.equal(await value('weight_total', 'alpha="other"'), 500 - 32);
+});
+
+test("the operator's alphas keep their labels when requests have given many, also after a change of the policies", async () => {
+  const { observer, value, startAtZero, watchPolicies, registry } = subject();
+  const rule = (alpha: number) => ({
+    policy: { name: 'max_false_drop', alpha } as const,
+    allow_override: true,
+  });
+  let policies: Policies = { default: rule(0.07), models: { other: rule(0.11) } };
+  watchPolicies(() => policies);
+  const feedbackAt = (alpha: number) => observer.onAccepted(feedback({ receipt: { alpha } }));
+  for (let index = 1; index <= 40; index += 1) feedbackAt((200 + index) / 1000);
+  for (const alpha of [0.07, 0.11]) feedbackAt(alpha);
+  policies = { default: rule(0.13), models: {} };
+  for (const alpha of [0.13, 0.07]) feedbackAt(alpha);
+  startAtZero({ model: 'tiny', version: 1, step: 5, policy: policies.default?.policy ?? assert.fail() });
+  assert.equal(await value('weight_total', 'alpha="0.07"'), 2);
+  assert.equal(await value('weight_total', 'alpha="0.11"'), 1);
+  assert.equal(await value('weight_total', 'alpha="0.13"'), 1);
+  assert.equal(await value('weight_total', 'alpha="other"'), 40 - 32);
+  assert.match(await registry.metrics(), /policy_alpha\{[^}]*alpha="0.13"\} 0\.13/);
 });

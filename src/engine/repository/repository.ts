@@ -6,11 +6,17 @@
  * Changes are found by scans: file events get lost on network file systems and where a volume swaps a link. A changed folder
  * is loaded when two scans see it alike, so that one that is still being written is not refused.
  */
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
 import { readProbeFolder } from '../../probe/folder.js';
-import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
+import {
+  findProbeLocations,
+  folderFingerprint,
+  type ProbeLocation,
+  type UnreadableFolder,
+} from '../../probe/locations.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { ProbeTest } from '../proof/prover.js';
@@ -41,6 +47,8 @@ export class Repository {
   readonly #options: RepositoryOptions;
   readonly #folders = new Map<string, Folder>();
   readonly #stop = new AbortController();
+  /** Why folders could not be read at the last scan. */
+  #unreadable: ReadonlyMap<string, string> = new Map();
   #lastKey = 0;
   #scanning: Promise<unknown> = Promise.resolve();
   #nextReload: Promise<ProbeChange[]> | undefined;
@@ -54,7 +62,7 @@ export class Repository {
    * @throws when the folder cannot be read, or the device cannot be used.
    */
   async loadAll(): Promise<void> {
-    const locations = await findProbeLocations(this.#options.modelsDir);
+    const locations = await this.#find();
     // A probe is loaded into the workers while the next one is tested.
     const loads = locations.map(async (location) =>
       this.#tryFolder(this.#folderOf(location), await folderFingerprint(location.folder), true),
@@ -107,7 +115,7 @@ export class Repository {
 
   async #scan(isForced: boolean): Promise<ProbeChange[]> {
     const changes: ProbeChange[] = [];
-    const locations = await findProbeLocations(this.#options.modelsDir);
+    const locations = await this.#find();
     for (const location of locations) {
       if (this.#stop.signal.aborted) return changes;
       const folder = this.#folderOf(location);
@@ -121,9 +129,25 @@ export class Repository {
     return [...changes, ...this.#removeMissing(locations, isForced)];
   }
 
+  /** Logs each folder that cannot be read, once per reason. */
+  async #find(): Promise<ProbeLocation[]> {
+    const { locations, unreadable } = await findProbeLocations(this.#options.modelsDir);
+    for (const { folder, reason } of unreadable.filter((each) => this.#isNews(each)))
+      this.#options.log.error({ folder, reason }, 'a folder of the model repository cannot be read');
+    this.#unreadable = new Map(unreadable.map(({ folder, reason }) => [folder, reason]));
+    return locations;
+  }
+
+  #isNews({ folder, reason }: UnreadableFolder): boolean {
+    return this.#unreadable.get(folder) !== reason;
+  }
+
   #removeMissing(locations: readonly ProbeLocation[], isForced: boolean): ProbeChange[] {
     const present = new Set(locations.map(({ folder }) => folder));
-    const missing = [...this.#folders.values()].filter(({ location }) => !present.has(location.folder));
+    // The versions of a folder that cannot be read now may still be there.
+    const missing = [...this.#folders.values()].filter(
+      ({ location: { folder } }) => !present.has(folder) && !this.#unreadable.has(path.dirname(folder)),
+    );
     return missing.flatMap((folder): ProbeChange[] => {
       // A folder is missing for a moment while it is replaced as a whole.
       const isSettled = isForced || folder.seen === undefined;

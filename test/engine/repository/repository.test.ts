@@ -1,6 +1,6 @@
 /** Tests that changes of the model repository are applied while the engine runs, and that no request is lost. */
 import assert from 'node:assert/strict';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -230,4 +230,39 @@ test('a version whose first run hangs is refused, and costs no worker', async (t
   assert.deepEqual(await engine.reload(), [{ name: 'tiny', version: 2, change: 'refused', reason }]);
   assert.deepEqual([hangs, engine.readiness()], [[], { ready: true }]);
   assert.equal(await biasOf(engine), 1);
+});
+
+test('a folder that cannot be read hides no other, at the start, on reload and in polls, and keeps its versions', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { bias: 1 });
+  await symlink('loop', path.join(models, 'loop'));
+  await symlink('nothing', path.join(models, 'dangling'));
+  await symlink('3', path.join(models, 'tiny', '3'));
+  const errors: object[] = [];
+  const log = {
+    ...SILENT_LOG,
+    error: (fields: object, message: string) => {
+      if (message.startsWith('a folder')) errors.push(fields);
+    },
+  };
+  const { engine } = await startEngine(t, models, { modelsPollMs: POLL_MS, log });
+  assert.equal(errors.length, 1, 'at the start');
+  assert.equal(await biasOf(engine), 1);
+
+  await writeProbe(models, { name: 'another', bias: 2 });
+  await rename(path.join(models, 'tiny'), path.join(models, '.tiny'));
+  await symlink('tiny', path.join(models, 'tiny'));
+  await engine.reload();
+  assert.deepEqual(states(engine), ['another@1 serving', 'tiny@3 refused', 'tiny@1 serving']);
+  await pause(5 * POLL_MS);
+  assert.equal(await biasOf(engine, 'tiny'), 1);
+  assert.deepEqual(
+    errors.map((fields) => ('folder' in fields ? path.basename(String(fields.folder)) : '')),
+    ['loop', 'tiny'],
+    'each is logged once',
+  );
+
+  await rm(path.join(models, 'tiny'));
+  await until(() => states(engine).length === 1);
+  assert.deepEqual(states(engine), ['another@1 serving']);
 });
