@@ -4,7 +4,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
 
 import { KeyRing, MIN_SECRET_BYTES } from '../feedback/keys.js';
-import { parseJsonFile } from './reloading-file.js';
+import { parseSecretJsonFile } from './reloading-file.js';
 
 const keyId = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'must be 1 to 32 letters, digits, "_" or "-"');
 
@@ -26,7 +26,7 @@ const apiKey = z.strictObject({
 
 /**
  * Reads a file of the keys that sign receipts: `{"keys": [{"id": "2026-11", "secret": "<32 bytes or more as base64>"}]}`.
- * @throws {Error} with the place and the mistake, without any secret.
+ * @throws {Error} with the place and the mistake, without any part of the text.
  */
 export function parseReceiptKeys(text: string): KeyRing {
   return new KeyRing(parseKeys(receiptKey, text));
@@ -35,7 +35,7 @@ export function parseReceiptKeys(text: string): KeyRing {
 /**
  * Reads a file of API keys: `{"keys": [{"id": "backend-a", "sha256": "<of the key, as hex>"}]}`. The keys themselves must
  * be random, because the hash of a guessable key can be reversed.
- * @throws {Error} with the place and the mistake.
+ * @throws {Error} with the place and the mistake, without any part of the text.
  */
 export function parseApiKeys(text: string): ApiKeys {
   return new ApiKeys(parseKeys(apiKey, text));
@@ -46,7 +46,7 @@ function parseKeys<Key extends { id: string }>(key: z.ZodType<Key>, text: string
     .array(key)
     .min(1)
     .refine((list) => new Set(list.map(({ id }) => id)).size === list.length, 'must have different ids');
-  return parseJsonFile(z.strictObject({ keys }), text).keys;
+  return parseSecretJsonFile(z.strictObject({ keys }), text).keys;
 }
 
 /** The API keys, known only by their hashes. */

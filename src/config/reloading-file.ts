@@ -9,7 +9,7 @@ import { readFile } from 'node:fs/promises';
 import type * as z from 'zod';
 
 import { messageOf } from '../errors.js';
-import { parseStrictJson } from '../wire/strict-json.js';
+import { parseStrictJson, StrictJsonError } from '../wire/strict-json.js';
 
 const DEFAULT_INTERVAL_MS = 2000;
 
@@ -118,8 +118,33 @@ export class ReloadingFile<Content> {
  * @throws {Error} with the place and the mistake.
  */
 export function parseJsonFile<Content>(schema: z.ZodType<Content>, text: string): Content {
-  const parsed = schema.safeParse(parseStrictJson(text));
+  return parseBySchema(schema, parseStrictJson(text));
+}
+
+/**
+ * Reads the text of a JSON file that holds secrets, any part of which may be at a wrong place.
+ * @param schema without records and with messages that show no value.
+ * @throws {Error} with the place and the mistake, without any part of the text.
+ */
+export function parseSecretJsonFile<Content>(schema: z.ZodType<Content>, text: string): Content {
+  let value: unknown;
+  try {
+    value = parseStrictJson(text);
+  } catch (error) {
+    throw new Error(error instanceof StrictJsonError ? error.mistake : 'it cannot be read');
+  }
+  return parseBySchema(schema, value, (issue) =>
+    issue.code === 'unrecognized_keys' ? 'it has an unknown member' : issue.message,
+  );
+}
+
+function parseBySchema<Content>(
+  schema: z.ZodType<Content>,
+  value: unknown,
+  mistakeOf = (issue: z.core.$ZodIssue): string => issue.message,
+): Content {
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
+  throw new Error(`${issue?.path.join('.') || 'the file'}: ${issue && mistakeOf(issue)}`);
 }

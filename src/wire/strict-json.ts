@@ -2,6 +2,8 @@
  * Parses JSON more strictly than JSON.parse: a key that occurs twice in one object is an error. JSON.parse keeps the last
  * one silently, so that two readers of one text could see different requests.
  */
+import { quoted } from '../disclosure.js';
+
 const MAX_DEPTH = 64;
 /**
  * The brackets and the strings of a text; a colon after a string makes it a key. A string without an end reaches to the end
@@ -9,8 +11,16 @@ const MAX_DEPTH = 64;
  */
 const TOKEN = /[{}[\]]|"([^"\\]*(?:\\[^][^"\\]*)*)(?:"(\s*:)?|\\?$)/g;
 
-/** Why a text is refused, and where. */
-export class StrictJsonError extends Error {}
+/** Why a text is refused. */
+export class StrictJsonError extends Error {
+  /** The message without any part of the text. */
+  readonly mistake: string;
+
+  constructor(message: string, mistake = message) {
+    super(message);
+    this.mistake = mistake;
+  }
+}
 
 /**
  * Parses JSON without duplicate keys, nested at most 64 deep.
@@ -24,7 +34,7 @@ export function parseStrictJson(text: string, maxTokens = Infinity): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (error instanceof StrictJsonError) throw error;
-    throw new StrictJsonError(`not valid JSON: ${(error as Error).message}`, { cause: error });
+    throw new StrictJsonError(`not valid JSON: ${(error as Error).message}`, 'not valid JSON');
   }
 }
 
@@ -50,6 +60,9 @@ function checkTokens(text: string, maxTokens: number): void {
 /** @param raw the text between the quotes. */
 function addKey(keys: Set<string> | undefined, raw: string): void {
   const key = raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
-  if (keys?.has(key)) throw new StrictJsonError(`the key ${JSON.stringify(key)} occurs twice in one object`);
+  if (keys?.has(key)) {
+    const ending = 'occurs twice in one object';
+    throw new StrictJsonError(`the key ${quoted(key)} ${ending}`, `a key ${ending}`);
+  }
   keys?.add(key);
 }
