@@ -174,12 +174,12 @@ test('the log holds nothing of any request, and every problem has at most 4 KiB'
   }
   const named = await send(origin, { body: binary({ [PRIVATE]: 'x' }) });
   assert.ok(named.body.includes(PRIVATE), 'the caller gets the name of the field');
+  await stop();
   const refused = lines.filter(({ msg }) => msg === 'request refused');
   assert.ok(refused.length > 90);
   for (const line of refused) assert.ok(!('detail' in line) && !('err' in line), JSON.stringify(line));
   const { code, field, bytes } = refused.at(-1) ?? {};
   assert.deepEqual([code, field, bytes], ['invalid_metadata', 'other', binary({ [PRIVATE]: 'x' }).length]);
-  await stop();
 });
 
 test('the log holds nothing of requests that fail or are not HTTP', async (t) => {
@@ -211,6 +211,8 @@ test('the log holds nothing of requests that fail or are not HTTP', async (t) =>
   assert.ok(!shown.includes(String(UNKNOWN_ROW)) && !shown.includes('77311'));
 });
 
+const SECRET = Buffer.alloc(32, 1).toString('base64');
+
 /** What an operator may have written by mistake. The secret is at each place of the file. */
 const SLIPS = [
   PRIVATE,
@@ -223,7 +225,7 @@ const SLIPS = [
   JSON.stringify({ keys: { [PRIVATE]: PRIVATE } }),
   JSON.stringify({ keys: [PRIVATE] }),
   JSON.stringify({ keys: [{ [PRIVATE]: 1 }] }),
-  JSON.stringify({ keys: [{ id: 'a', [PRIVATE]: 1 }] }),
+  JSON.stringify({ keys: [{ id: 'a', secret: SECRET, [PRIVATE]: 1 }] }),
   JSON.stringify({ keys: [{ id: `${PRIVATE}==`, secret: 'x', sha256: 'x' }] }),
   JSON.stringify({ keys: [{ id: 'a', secret: PRIVATE, sha256: PRIVATE }] }),
   JSON.stringify({ keys: [{ id: [PRIVATE], secret: [PRIVATE], sha256: { [PRIVATE]: 1 } }] }),
@@ -233,8 +235,7 @@ test('a mistake in a key file is logged without any part of the file', async (t)
   const folder = await temporaryModels(t);
   const [feedbackKeysFile, apiKeysFile] = ['keys', 'api-keys'].map((name) => path.join(folder, name));
   assert.ok(feedbackKeysFile && apiKeysFile);
-  const secret = Buffer.alloc(32, 1).toString('base64');
-  await writeFile(feedbackKeysFile, JSON.stringify({ keys: [{ id: 'a', secret }] }));
+  await writeFile(feedbackKeysFile, JSON.stringify({ keys: [{ id: 'a', secret: SECRET }] }));
   await writeFile(apiKeysFile, JSON.stringify({ keys: [{ id: 'a', sha256: 'a'.repeat(64) }] }));
   let shown = '';
   let refusals = 0;
@@ -256,7 +257,7 @@ test('a mistake in a key file is logged without any part of the file', async (t)
   assert.equal(opened.keys().currentId, 'a');
   assert.match(shown, /"reason":"keys\.0: it has an unknown member"/);
   assert.ok(!shown.includes(PRIVATE), shown);
-  assert.ok(!shown.includes(secret));
+  assert.ok(!shown.includes(SECRET));
 });
 
 test('a start with a key file that is not valid shows nothing of the file', async (t) => {
