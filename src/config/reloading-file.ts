@@ -131,6 +131,7 @@ export function parseSecretJsonFile<Content>(schema: z.ZodType<Content>, text: s
   try {
     value = parseStrictJson(text);
   } catch (error) {
+    // oxlint-disable-next-line preserve-caught-error -- its message quotes the text
     throw new Error(error instanceof StrictJsonError ? error.mistake : 'it cannot be read');
   }
   return parseBySchema(schema, value, (issue) =>

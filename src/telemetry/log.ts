@@ -8,7 +8,6 @@ export function createLog(
   level: string,
   destination: { write(line: string): void } = process.stdout,
 ): Logger {
-  const write = (line: string): void => void destination.write(boundedLine(line));
   return pino(
     {
       level,
@@ -30,7 +29,7 @@ export function createLog(
         },
       },
     },
-    { write },
+    { write: (line: string) => destination.write(boundedLine(line)) },
   );
 }
 
