@@ -11,6 +11,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { encodeSafetensors, type TensorData } from '../../clients/typescript/src/safetensors.js';
+import { parseApiKeys, parseReceiptKeys } from '../../src/config/key-files.js';
 import { openOperatorFiles } from '../../src/config/operator-files.js';
 import { MAX_SHOWN_BYTES } from '../../src/disclosure.js';
 import { createLog } from '../../src/telemetry/log.js';
@@ -245,6 +246,12 @@ test('a mistake in a key file is logged without any part of the file', async (t)
   const opened = await openOperatorFiles({ feedbackKeysFile, apiKeysFile, log, onReload, intervalMs: 5 });
   t.after(() => opened.close());
   for (const slip of SLIPS) {
+    for (const parse of [parseReceiptKeys, parseApiKeys])
+      assert.throws(
+        () => parse(slip),
+        ({ message }: Error) => !message.includes(PRIVATE),
+        slip,
+      );
     for (const file of [feedbackKeysFile, apiKeysFile]) {
       const before = refusals();
       await writeFile(file, slip);
@@ -254,7 +261,7 @@ test('a mistake in a key file is logged without any part of the file', async (t)
   }
   assert.ok(refusals() >= 6, `${refusals()} refusals`);
   assert.equal(opened.keys().currentId, 'a');
-  assert.match(shown, /"reason":"keys\.0: it has an unknown member"/);
+  assert.match(shown, /"reason":"keys\.0: it has an unknown member/);
   assert.ok(!shown.includes(PRIVATE), shown);
   assert.ok(!shown.includes(SECRET));
 });
