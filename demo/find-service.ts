@@ -67,8 +67,8 @@ async function readUrl(child: ServiceProcess): Promise<string> {
   let reason = '';
   try {
     for await (const line of createInterface({ input: child.stdout })) {
-      const { msg, url, err } = readLogLine(line);
-      if (err?.message !== undefined) reason = `: ${err.message}`;
+      const { msg, url, reason: failure } = readLogLine(line);
+      if (failure !== undefined) reason = `: ${failure}`;
       if (msg !== 'listening' || url === undefined) continue;
       // The rest of the log is discarded: a full pipe would block the service.
       child.stdout.resume();
@@ -80,7 +80,7 @@ async function readUrl(child: ServiceProcess): Promise<string> {
   throw new Error(`the service did not start${reason}`);
 }
 
-function readLogLine(line: string): { msg?: string; url?: string; err?: { message?: string } } {
+function readLogLine(line: string): { msg?: string; url?: string; reason?: string } {
   try {
     return JSON.parse(line) as object;
   } catch {

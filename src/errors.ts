@@ -3,6 +3,8 @@
  * The API answers a ProblemError with an RFC 9457 problem document.
  */
 
+import { cut } from './disclosure.js';
+
 interface ErrorKind {
   readonly status: number;
   readonly title: string;
@@ -81,17 +83,19 @@ const RETRY_AFTER_SECONDS = 1;
 
 /** The optional members of a problem. */
 export interface ProblemExtra {
-  /** The tensor, metadata field, header or parameter at fault. */
+  /** The tensor, metadata field, header or parameter at fault. A longer text than 100 characters is cut. */
   readonly field?: string;
+  /** A longer text than 100 characters is cut. */
   readonly received?: unknown;
   readonly expected?: unknown;
-  /** The original error, only for the log. */
+  /** The original error. The log shows where it was thrown, but not its message. */
   readonly cause?: unknown;
 }
 
 /**
- * A failure with a code of the table. Everything except `cause` may be shown to the caller. Only `internal` has a stack
- * trace. See docs/adr/0007-cheap-refusals.md.
+ * A failure with a code of the table. Everything except `cause` may be shown to the caller. The detail of one that is a
+ * FailOpenReason is in the log too, so it holds nothing of a request. Only `internal` has a stack trace. See
+ * docs/adr/0007-cheap-refusals.md.
  */
 export class ProblemError extends Error {
   readonly code: ErrorCode;
@@ -114,8 +118,9 @@ export class ProblemError extends Error {
     this.status = ERRORS[code].status;
     this.title = ERRORS[code].title;
     this.detail = detail;
-    if (extra.field !== undefined) this.field = extra.field;
-    if (extra.received !== undefined) this.received = extra.received;
+    if (extra.field !== undefined) this.field = cut(extra.field);
+    const { received } = extra;
+    if (received !== undefined) this.received = typeof received === 'string' ? cut(received) : received;
     if (extra.expected !== undefined) this.expected = extra.expected;
     if (RETRY_STATUSES.has(this.status)) this.retryAfterSeconds = RETRY_AFTER_SECONDS;
   }

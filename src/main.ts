@@ -13,6 +13,7 @@ import { helpText, welcomeText } from './config/help.js';
 import { openOperatorFiles } from './config/operator-files.js';
 import { describeSettings, readSettings, type Settings } from './config/settings.js';
 import type { Engine } from './engine/engine.js';
+import { messageOf } from './errors.js';
 import { RunningClock } from './running-clock.js';
 import type { createMetricsApp, MetricsAppOptions } from './server/app.js';
 import { EXIT_FAILURE, LOG_FLUSH_MS, type RunningService, Shutdown } from './server/shutdown.js';
@@ -43,7 +44,7 @@ try {
   await shutdown.close(service, settings);
   log.info('stopped');
 } catch (error) {
-  log.fatal({ err: error }, 'failed');
+  log.fatal({ reason: messageOf(error), err: error }, 'failed');
   process.exitCode = EXIT_FAILURE;
 }
 // A blocked write would keep the process alive, and exit() would wait for it.

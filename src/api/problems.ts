@@ -5,7 +5,8 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import * as z from 'zod';
 
-import { ERRORS, type ErrorCode, ProblemError, problem } from '../errors.js';
+import { boundedJson, cut, fieldKind } from '../disclosure.js';
+import { ERRORS, type ErrorCode, isFailOpenReason, ProblemError, problem } from '../errors.js';
 import { ClientGoneError } from './request-deadline.js';
 
 export const PROBLEM_TYPE = 'application/problem+json';
@@ -28,11 +29,14 @@ export const problemSchema = z
     code: z
       .enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]])
       .describe('The kind of problem, for programs'),
-    field: z.string().optional().describe('The tensor, metadata field, header or parameter at fault'),
-    received: z.unknown().optional().describe('The value that was received'),
+    field: z
+      .string()
+      .optional()
+      .describe('The tensor, metadata field, header or parameter at fault; at most 100 characters'),
+    received: z.unknown().optional().describe('The value that was received, or its beginning'),
     expected: z.unknown().optional().describe('The value that was expected'),
   })
-  .meta({ id: 'Problem', description: 'A problem document as in RFC 9457.' });
+  .meta({ id: 'Problem', description: 'A problem document as in RFC 9457, of at most 4096 bytes.' });
 
 export type ProblemDocument = z.infer<typeof problemSchema>;
 
@@ -55,13 +59,14 @@ export function problemDocument(error: ProblemError): ProblemDocument {
   };
 }
 
-/** The problem for anything that was thrown. An unknown error becomes `internal`, and only the log shows its message. */
+/** The problem for anything that was thrown. An unknown error becomes `internal`, and only the log shows where it was thrown. */
 export function toProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
   const { code = '', statusCode = 500, message = '' } = error as Partial<FastifyError>;
   const known = FASTIFY_CODES[code];
-  if (known) return problem(known, message, { cause: error });
-  if (statusCode >= 400 && statusCode < 500) return problem('malformed_request', message, { cause: error });
+  if (known) return problem(known, cut(message), { cause: error });
+  if (statusCode >= 400 && statusCode < 500)
+    return problem('malformed_request', cut(message), { cause: error });
   return problem('internal', 'The service failed unexpectedly.', { cause: error });
 }
 
@@ -90,7 +95,7 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
     return;
   }
   const document = problemDocument(brokenRequest(error.code));
-  const body = JSON.stringify(document);
+  const body = boundedJson(document);
   const head = [
     `HTTP/1.1 ${document.status} ${STATUS_CODES[document.status]}`,
     `content-type: ${PROBLEM_TYPE}`,
@@ -107,6 +112,19 @@ function brokenRequest(code: string | undefined): ProblemError {
   return problem('malformed_request', 'The bytes are not an HTTP/1.1 request.');
 }
 
+/** What the log may show of a failure. The detail of a refusal quotes the request. */
+export function loggedFields(error: ProblemError, { headers }: FastifyRequest): object {
+  const { code, field, detail, cause } = error;
+  const bytes = Number(headers['content-length'] ?? NaN);
+  return {
+    code,
+    ...(field !== undefined && { field: fieldKind(field) }),
+    ...(Number.isSafeInteger(bytes) && { bytes }),
+    ...(isFailOpenReason(code) && { detail }),
+    ...(code === 'internal' && { err: cause ?? error }),
+  };
+}
+
 function sendProblem(
   error: ProblemError,
   request: FastifyRequest,
@@ -114,9 +132,8 @@ function sendProblem(
   observer: ProblemObserver,
 ) {
   observer.countProblem(error.code);
-  const fields = { code: error.code, field: error.field, detail: error.detail };
-  if (error.status >= 500) request.log.error({ ...fields, err: error.cause ?? error }, 'request failed');
-  else request.log.info(fields, 'request refused');
+  if (error.status >= 500) request.log.error(loggedFields(error, request), 'request failed');
+  else request.log.info(loggedFields(error, request), 'request refused');
   // The rest of the body may never come.
   if (error.code === 'request_timeout') reply.header('connection', 'close');
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds);
@@ -124,16 +141,17 @@ function sendProblem(
   return reply
     .code(error.status)
     .type(PROBLEM_TYPE)
-    .serializer((document: unknown) => JSON.stringify(document))
+    .serializer((document: object) => boundedJson(document))
     .send(problemDocument(error));
 }
 
 function addressProblem(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ProblemError {
   const [url = '/'] = request.url.split('?');
   const allowed = METHODS.filter((method) => app.hasRoute({ method, url }));
-  if (allowed.length === 0) return problem('not_found', `There is nothing at ${url}.`, { received: url });
+  if (allowed.length === 0)
+    return problem('not_found', `There is nothing at ${cut(url)}.`, { received: url });
   reply.header('allow', allowed.join(', '));
-  return problem('method_not_allowed', `${url} does not take ${request.method}.`, {
+  return problem('method_not_allowed', `${cut(url)} does not take ${request.method}.`, {
     received: request.method,
     expected: allowed,
   });

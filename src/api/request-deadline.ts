@@ -40,7 +40,8 @@ export class RequestDeadline {
   ) {
     this.#response = response;
     if (deadlineMs !== undefined) {
-      const onDeadline = (): void => this.#end(problem('deadline', `No answer within ${deadlineMs} ms.`));
+      const onDeadline = (): void =>
+        this.#end(problem('deadline', 'The deadline passed before there was an answer.'));
       this.answerBy = startedAt + deadlineMs - reservedMs(deadlineMs, timerLateness);
       this.#timer = startTimer(this.answerBy, onDeadline, timerLateness);
     }

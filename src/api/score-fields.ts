@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { type Policies, ruleFor } from '../config/policies.js';
 import { type Policy, policySchema, stepsNamed } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
+import { quoted } from '../disclosure.js';
 import { problem, type ProblemError } from '../errors.js';
 
 const MAX_TEXT = 256;
@@ -114,7 +115,7 @@ function refuseUnknown(metadata: ReadonlyMap<string, string>): void {
   const known = Object.keys(fieldsSchema.shape);
   const unknown = [...metadata.keys()].find((key) => !known.includes(key) && !IGNORED.has(key));
   if (unknown === undefined) return;
-  throw problem('invalid_metadata', `There is no metadata field named "${unknown}".`, {
+  throw problem('invalid_metadata', `There is no metadata field named ${quoted(unknown)}.`, {
     field: unknown,
     received: unknown,
     expected: known,
@@ -163,6 +164,10 @@ function addFirstIssue(
   at: PropertyKey[] = [],
 ): never {
   const issue = error?.issues[0];
-  context.addIssue({ code: 'custom', path: [...at, ...(issue?.path ?? [])], message: issue?.message });
+  const message =
+    issue?.code === 'unrecognized_keys'
+      ? `it has an unknown member, ${quoted(issue.keys[0])}`
+      : issue?.message;
+  context.addIssue({ code: 'custom', path: [...at, ...(issue?.path ?? [])], message });
   return z.NEVER;
 }

@@ -8,7 +8,7 @@ import { type ErrorCode, ERRORS, isFailOpenReason, problem } from '../errors.js'
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
 import { problemResponses, responseHeader } from './docs.js';
-import { toProblem } from './problems.js';
+import { loggedFields, toProblem } from './problems.js';
 import { closeIfMuchIsUnread } from './receive-body.js';
 import { ClientGoneError, readDeadline, RequestDeadline } from './request-deadline.js';
 import { failedOpenAnswer } from './score-answer.js';
@@ -101,10 +101,10 @@ function failOpen(
   { probe, policy }: Findings,
 ): FailedOpen {
   if (outcome !== 'failed_open' || reason === 'none' || !isFailOpenReason(reason)) throw error;
-  const { cause, detail } = toProblem(error);
-  if (reason === 'internal') request.log.error({ code: reason, err: cause ?? error }, 'failed open');
+  const fields = loggedFields(toProblem(error), request);
+  if (reason === 'internal') request.log.error(fields, 'failed open');
   // At level debug, because there are many under overload, and the metrics count them.
-  else request.log.debug({ code: reason, detail }, 'failed open');
+  else request.log.debug(fields, 'failed open');
   return failedOpenAnswer(reason, probe, policy);
 }
 

@@ -1,7 +1,7 @@
 /**
  * Draws for exploration. The draw is an HMAC of the sample's id and of a hash of the policy and the probe. So a sample has the
  * same draw at every step of a run and at every replica with the same keys, another policy or probe explores other samples,
- * and a caller cannot choose an id with a favourable draw. See docs/adr/P-exploration-by-policy.md.
+ * and a caller cannot choose an id with a favourable draw. See docs/adr/0027-exploration-by-policy.md.
  */
 import { hash, randomInt } from 'node:crypto';
 

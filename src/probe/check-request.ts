@@ -2,6 +2,7 @@
  * Checks a request's tensors against the inputs that the probe declares: names, element types, shapes, number of samples.
  * Of the values it reads only the timesteps; the engine's workers check the others.
  */
+import { cut, quoted } from '../disclosure.js';
 import { problem } from '../errors.js';
 import { type DecodedBody, DTYPE_BYTES, type Dtype, type TensorSlice } from '../wire/tensor.js';
 import type { Manifest, ManifestInput } from './manifest.js';
@@ -55,7 +56,7 @@ function refuseUnknown(body: DecodedBody, inputs: readonly ManifestInput[]): voi
   const names = inputs.map((input) => input.name);
   const unknown = [...body.tensors.keys()].find((name) => !names.includes(name));
   if (unknown === undefined) return;
-  throw problem('unknown_tensor', `The probe does not take a tensor named "${unknown}".`, {
+  throw problem('unknown_tensor', `The probe does not take a tensor named ${quoted(unknown)}.`, {
     field: unknown,
     received: unknown,
     expected: names,
@@ -96,7 +97,8 @@ function checkShape(input: ManifestInput, tensor: TensorSlice, axes: Map<string,
       return axes.get(axis) === size;
     });
   if (fits) return;
-  throw problem('wrong_shape', `The tensor "${input.name}" has the shape [${tensor.shape.join(', ')}].`, {
+  const shape = cut(`[${tensor.shape.join(', ')}]`);
+  throw problem('wrong_shape', `The tensor "${input.name}" has the shape ${shape}.`, {
     field: input.name,
     received: tensor.shape,
     expected: input.shape.map((axis) => (typeof axis === 'number' ? axis : (axes.get(axis) ?? axis))),

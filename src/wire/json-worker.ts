@@ -5,9 +5,6 @@ import { ProblemError } from '../errors.js';
 import { type ChooseListDtype, decodeFeedback, decodeJson } from './json.js';
 import type { FeedbackTask, JsonReply, ScoreTask } from './json-thread.js';
 
-/** Of a text that may repeat a part of the body. */
-const MAX_SHOWN = 1000;
-
 parentPort?.on('message', (task: FeedbackTask | ScoreTask) => parentPort?.postMessage(replyTo(task), []));
 
 function replyTo(task: FeedbackTask | ScoreTask): JsonReply {
@@ -21,7 +18,6 @@ function replyTo(task: FeedbackTask | ScoreTask): JsonReply {
   } catch (error) {
     if (!(error instanceof ProblemError)) throw error;
     const { code, detail, field = 'body', expected } = error;
-    const extra = { field: field.slice(0, MAX_SHOWN), expected };
-    return { refusal: { code, detail: detail.slice(0, MAX_SHOWN), extra } };
+    return { refusal: { code, detail, extra: { field, expected } } };
   }
 }

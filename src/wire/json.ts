@@ -2,6 +2,7 @@
  * Reads JSON bodies; json-thread.ts runs it in a thread. The JSON form of a request to /score is for people with curl: the
  * same tensors and metadata as in the binary form, the tensors as base64 or as nested lists, with the same rules and limits.
  */
+import { cut, quoted } from '../disclosure.js';
 import { problem, type ProblemError } from '../errors.js';
 import type { JsonReceipt } from './json-thread.js';
 import { type ListDtype, NestedListError, tensorFromLists } from './nested-lists.js';
@@ -31,7 +32,7 @@ export function decodeJson(bytes: ArrayBufferLike, chooseListDtype: ChooseListDt
   checkTensorCount(Object.keys(tensors).length);
   const metadata = metadataTexts(fields);
   const read = Object.entries(tensors).map(([name, value]): [string, TensorData] => {
-    const field = `tensors.${name}`;
+    const field = `tensors.${cut(name)}`;
     if (Array.isArray(value))
       return [name, readLists(value, chooseListDtype(metadata['model'], name), field)];
     return [name, readBase64(value, field)];
@@ -112,11 +113,9 @@ function readLists(lists: readonly unknown[], dtype: ListDtype, field: string): 
 function readBase64(value: unknown, field: string): TensorData {
   if (!isRecord(value)) throw malformed(`must hold nested lists or {dtype, shape, data} in ${field}`, field);
   const { dtype, shape, data } = value;
-  if (!isDtype(dtype))
-    throw malformed(`gives ${field} the unsupported dtype ${JSON.stringify(dtype)}`, field);
+  if (!isDtype(dtype)) throw malformed(`gives ${field} the unsupported dtype ${quoted(dtype)}`, field);
   const count = Array.isArray(shape) ? elementCount(shape) : undefined;
-  if (count === undefined)
-    throw malformed(`gives ${field} an impossible shape, ${JSON.stringify(shape)}`, field);
+  if (count === undefined) throw malformed(`gives ${field} an impossible shape, ${quoted(shape)}`, field);
   if (typeof data !== 'string') throw malformed(`must hold base64 text in ${field}.data`, field);
   const bytes = Buffer.from(data, 'base64');
   const expected = count * DTYPE_BYTES[dtype];

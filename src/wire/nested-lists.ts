@@ -1,4 +1,5 @@
 /** Turns nested lists of numbers into a tensor: the nesting gives the shape, and ragged lists are refused. */
+import { quoted } from '../disclosure.js';
 import type { TensorData } from './tensor.js';
 
 /** The element types in which a list of numbers can be stored. */
@@ -38,12 +39,12 @@ function flatten(list: readonly unknown[], [length, ...inner]: readonly number[]
 
 function listFrom(item: unknown): readonly unknown[] {
   if (Array.isArray(item)) return item;
-  throw new NestedListError(`${JSON.stringify(item)} was found where a list is expected`);
+  throw new NestedListError(`${quoted(item)} was found where a list is expected`);
 }
 
 function numberFrom(item: unknown): number {
   if (typeof item === 'number') return item;
-  throw new NestedListError(`${JSON.stringify(item)} was found where a number is expected`);
+  throw new NestedListError(`${quoted(item)} was found where a number is expected`);
 }
 
 function fits(value: number, dtype: ListDtype): boolean {

@@ -2,6 +2,7 @@
  * Reads bodies in safetensors layout, https://github.com/huggingface/safetensors#format. It applies every rule of the
  * reference reader, with lower limits, because a request is far smaller than a checkpoint.
  */
+import { quoted } from '../disclosure.js';
 import { problem, type ProblemError } from '../errors.js';
 import { isRecord, parseStrictJson, StrictJsonError } from './strict-json.js';
 import { type DecodedBody, DTYPE_BYTES, type Dtype, elementCount, isDtype } from './tensor.js';
@@ -106,24 +107,25 @@ function readHeader(bytes: ArrayBufferLike, headerEnd: number): Header {
 }
 
 function readEntry(name: string, description: unknown): Entry {
-  if (!isRecord(description)) throw malformed(`the header's entry "${name}" is not an object`);
+  if (!isRecord(description)) throw malformed(`the header's entry ${quoted(name)} is not an object`);
   const { dtype, shape, data_offsets: offsets, ...unknown } = description;
   const [extra] = Object.keys(unknown);
-  if (extra !== undefined) throw malformed(`the header's entry "${name}" has an unknown member "${extra}"`);
+  if (extra !== undefined)
+    throw malformed(`the header's entry ${quoted(name)} has an unknown member ${quoted(extra)}`);
   if (!isDtype(dtype))
-    throw malformed(`the tensor "${name}" has the dtype ${JSON.stringify(dtype)}, which is not supported`);
-  if (!Array.isArray(shape)) throw malformed(`the tensor "${name}" has no list as its shape`);
+    throw malformed(`the tensor ${quoted(name)} has the dtype ${quoted(dtype)}, which is not supported`);
+  if (!Array.isArray(shape)) throw malformed(`the tensor ${quoted(name)} has no list as its shape`);
   if (!isRange(offsets))
-    throw malformed(`the tensor "${name}" has no data_offsets [begin, end] with begin ≤ end`);
+    throw malformed(`the tensor ${quoted(name)} has no data_offsets [begin, end] with begin ≤ end`);
   const count = elementCount(shape);
   const size = count === undefined ? undefined : count * DTYPE_BYTES[dtype];
   if (size === undefined || !Number.isSafeInteger(size)) {
-    throw malformed(`the tensor "${name}" has the shape ${JSON.stringify(shape)}, which is not possible`);
+    throw malformed(`the tensor ${quoted(name)} has the shape ${quoted(shape)}, which is not possible`);
   }
   const [begin, end] = offsets;
   if (end - begin !== size) {
     throw malformed(
-      `the tensor "${name}" needs ${size} bytes by its shape and dtype, but data_offsets give it ${end - begin}`,
+      `the tensor ${quoted(name)} needs ${size} bytes by its shape and dtype, but data_offsets give it ${end - begin}`,
     );
   }
   return { name, dtype, shape: shape as number[], begin, end };
@@ -135,7 +137,7 @@ function checkContiguous(entries: readonly Entry[], dataBytes: number): void {
   for (const entry of entries.toSorted((left, right) => left.begin - right.begin || left.end - right.end)) {
     if (entry.begin !== position) {
       throw malformed(
-        `the tensor "${entry.name}" begins at byte ${entry.begin}, but the one before it ends at ${position}`,
+        `the tensor ${quoted(entry.name)} begins at byte ${entry.begin}, but the one before it ends at ${position}`,
       );
     }
     position = entry.end;
@@ -150,7 +152,7 @@ function readMetadata(metadata: unknown): Map<string, string> {
   return new Map(
     Object.entries(metadata).map(([key, value]) => {
       if (typeof value !== 'string')
-        throw malformed(`the entry "${key}" of its ${METADATA_KEY} is not a string`);
+        throw malformed(`the entry ${quoted(key)} of its ${METADATA_KEY} is not a string`);
       return [key, value];
     }),
   );

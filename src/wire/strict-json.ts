@@ -2,6 +2,8 @@
  * Parses JSON more strictly than JSON.parse: a key that occurs twice in one object is an error. JSON.parse keeps the last
  * one silently, so that two readers of one text could see different requests.
  */
+import { quoted } from '../disclosure.js';
+
 const MAX_DEPTH = 64;
 /**
  * The brackets and the strings of a text; a colon after a string makes it a key. A string without an end reaches to the end
@@ -9,7 +11,7 @@ const MAX_DEPTH = 64;
  */
 const TOKEN = /[{}[\]]|"([^"\\]*(?:\\[^][^"\\]*)*)(?:"(\s*:)?|\\?$)/g;
 
-/** Why a text is refused, and where. */
+/** Why a text is refused. */
 export class StrictJsonError extends Error {}
 
 /**
@@ -24,7 +26,8 @@ export function parseStrictJson(text: string, maxTokens = Infinity): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (error instanceof StrictJsonError) throw error;
-    throw new StrictJsonError(`not valid JSON: ${(error as Error).message}`, { cause: error });
+    // Without a cause: its message quotes the text, and the log shows causes.
+    throw new StrictJsonError(`not valid JSON: ${(error as Error).message}`);
   }
 }
 
@@ -50,6 +53,6 @@ function checkTokens(text: string, maxTokens: number): void {
 /** @param raw the text between the quotes. */
 function addKey(keys: Set<string> | undefined, raw: string): void {
   const key = raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
-  if (keys?.has(key)) throw new StrictJsonError(`the key ${JSON.stringify(key)} occurs twice in one object`);
+  if (keys?.has(key)) throw new StrictJsonError(`the key ${quoted(key)} occurs twice in one object`);
   keys?.add(key);
 }

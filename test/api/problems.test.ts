@@ -9,6 +9,7 @@ import type { AppOptions } from '../../src/server/app.js';
 import { ERRORS, type ErrorCode, problem } from '../../src/errors.js';
 import { fakeEngine, LIMITS, operatorFiles, startApp } from '../support/app.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
+import { PRIVATE } from '../support/private-text.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
 
 const BINARY = { 'content-type': 'application/octet-stream' };
@@ -186,7 +187,7 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
   ],
   [
     'an engine that fails in an unknown way',
-    { options: { engine: fakeEngine({ score: () => Promise.reject(new Error('secret')) }) } },
+    { options: { engine: fakeEngine({ score: () => Promise.reject(new Error(PRIVATE)) }) } },
     'internal',
   ],
 ];
@@ -204,7 +205,7 @@ for (const [what, sent, code, field] of CASES) {
     assert.ok(typeof document['detail'] === 'string' && document['detail'].length > 0);
     if (field !== undefined) assert.equal(document['field'], field);
     if (ERRORS[code].status === 503) assert.match(String(response.headers['retry-after']), /^\d+$/);
-    assert.ok(!response.body.includes('secret'));
+    assert.ok(!response.body.includes(PRIVATE));
   });
 }
 

@@ -23,6 +23,7 @@ import {
   tinyManifest,
   writeProbe,
 } from './probe-folder.js';
+import { watchLog } from './private-text.js';
 import { randomSamples } from './samples.js';
 
 export interface TestApp {
@@ -109,10 +110,11 @@ export async function startApp(
 ): Promise<TestApp> {
   const metrics = options.metrics ?? createMetrics();
   metrics.watchEngine(engine);
+  const write = watchLog(t);
   const app = await createApp({
     engine,
     metrics,
-    log: createLog('silent'),
+    log: createLog('trace', { write }),
     limits: LIMITS,
     operatorFiles: operatorFiles(),
     requestTimeoutMs: 60_000,

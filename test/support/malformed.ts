@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 
 import { type TensorData, encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
+import { PRIVATE } from './private-text.js';
 import { TINY_SIZE } from './probe-folder.js';
 import { randomSamples, scoreBody, tensorsOf } from './samples.js';
 
@@ -85,7 +86,7 @@ export function malformed(maxSamples: number): fc.Arbitrary<Malformed> {
     'extra tensor': fc.string({ minLength: 1, maxLength: 20 }).map((name) => {
       const extra = { dtype: 'F32', shape: [SAMPLES], data: new Float32Array(SAMPLES) } as const;
       const tensors = tensorsOf(randomSamples(TINY_SIZE, TOKENS, SAMPLES));
-      return Buffer.from(encodeSafetensors({ ...tensors, [`_${name}`]: extra }));
+      return Buffer.from(encodeSafetensors({ ...tensors, [`_${PRIVATE}${name}`]: extra }));
     }),
     'not finite': attentionWith(fc.constantFrom(...NOT_NUMBERS)),
     'no probability': attentionWith(fc.constantFrom(...NO_PROBABILITIES)),

@@ -1,6 +1,7 @@
 /**
  * Tiny ONNX probes for tests, with a score that a test can compute itself:
  * score = mean of the attention over unmasked tokens + timestep / 1000 + sum of each extra signal / 1000.
+ * The extra signal `row_ids` is replaced by the rows of a table of zeros; a run with an id that the table lacks fails.
  */
 import type { ManifestInput } from '../../src/probe/manifest.js';
 import { type Field, bytes, concatenate, integer, message, text } from './protobuf.js';
@@ -10,6 +11,8 @@ const OPSET = 17;
 const ELEMENT_TYPE = { F32: 1, U8: 2, I64: 7, BOOL: 9, F16: 10 };
 const ATTRIBUTE = { INT: 2, TENSOR: 4, GRAPH: 5, INTS: 7 };
 const WORK_WIDTH = 1024;
+const TABLE_ROWS = 100;
+const ROW_IDS = 'row_ids';
 
 /** A timestep for which the graph's sums overflow, so that the score is NaN. */
 export const NAN_TIMESTEP = 3e38;
@@ -79,6 +82,7 @@ export function tinyOnnx({ inputs, work = 0, bias = 0, hang }: TinyModel): Uint8
     constantFloat('thousandth', 0.001),
     constantFloat('bias', bias),
     constantFloat('zero', 0),
+    ...(extras.some(({ name }) => name === ROW_IDS) ? [zeros('table', TABLE_ROWS)] : []),
     ...inputs.map((input) => message(11, ...valueInfo(input))),
     message(12, ...valueInfo({ name: 'score', dtype: 'F32', shape: ['batch'] })),
   ];
@@ -104,7 +108,7 @@ function extraNodes({ name, shape }: ManifestInput, index: number): Field[] {
           ),
         ];
   return [
-    cast(name, `${name}_float`),
+    name === ROW_IDS ? node('Gather', ['table', name], `${name}_float`) : cast(name, `${name}_float`),
     ...sum,
     node('Mul', [`${name}_sum`, 'thousandth'], `${name}_scaled`),
     node('Add', [`sum_${index}`, `${name}_scaled`], `sum_${index + 1}`),
@@ -212,6 +216,11 @@ function constantInt64(name: string, values: readonly number[]): Field {
 
 function constantFloat(name: string, value: number): Field {
   return message(5, integer(2, ELEMENT_TYPE.F32), text(8, name), rawFloat(value));
+}
+
+function zeros(name: string, length: number): Field {
+  const raw = new Uint8Array(length * Float32Array.BYTES_PER_ELEMENT);
+  return message(5, integer(1, length), integer(2, ELEMENT_TYPE.F32), text(8, name), bytes(9, raw));
 }
 
 function tensorInt64(values: readonly number[]): Field {

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 
+import { watchLog } from './private-text.js';
 import { type ProbeFolderOptions, temporaryModels, writeProbe } from './probe-folder.js';
 
 const MAIN = new URL('../../src/main.js', import.meta.url).pathname;
@@ -42,13 +43,15 @@ export async function startService(
   environment: Record<string, string>,
 ): Promise<ServiceProcess> {
   const child = runProcess(t, environment);
-  child.stderr?.pipe(process.stderr);
+  const check = watchLog(t);
+  child.stderr?.on('data', (chunk: Buffer) => check(String(chunk))).pipe(process.stderr);
   const lines: Record<string, unknown>[] = [];
   // Unlike 'exit', this event comes after all output.
   const ended = once(child, 'close') as Promise<ExitStatus>;
   const origin = await new Promise<string>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`the service ended with ${code}`)));
     createInterface({ input: child.stdout ?? assert.fail() }).on('line', (line) => {
+      check(line);
       const entry = JSON.parse(line) as Record<string, unknown>;
       lines.push(entry);
       if (entry['msg'] === 'listening') resolve(String(entry['url']));

@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 
 import { isTracingEnabled } from '../../src/telemetry/tracing.js';
 import { temporaryModels, TINY_SIZE, writeProbe } from '../support/probe-folder.js';
+import { PRIVATE } from '../support/private-text.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
 import { startService } from '../support/process.js';
 
@@ -106,7 +107,9 @@ test('a request becomes a span of the caller’s trace, with a span for each sta
     OTEL_EXPORTER_OTLP_HEADERS: 'x-team=images',
     OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
   });
-  const body = scoreBody(randomSamples(TINY_SIZE, 3, 2), { sample_ids: '["secret-a","secret-b"]' });
+  const body = scoreBody(randomSamples(TINY_SIZE, 3, 2), {
+    sample_ids: JSON.stringify([`${PRIVATE}-a`, `${PRIVATE}-b`]),
+  });
   const before = Date.now();
   assert.equal(await score(origin, { traceparent: `00-${TRACE}-${CALLER}-01` }, body), 200);
   assert.equal(await score(origin, { 'x-deadline-ms': '0' }, body), 200);
@@ -137,7 +140,7 @@ test('a request becomes a span of the caller’s trace, with a span for each sta
   assert.notEqual(failedOpen.traceId, TRACE);
   assert.equal(valueOf(failedOpen.attributes, 'diffusion_probe.reason'), 'deadline');
   assert.equal(failedOpen.status.code, 2);
-  assert.ok(!JSON.stringify(exports).includes('secret'), 'spans hold nothing from the body');
+  assert.ok(!JSON.stringify(exports).includes(PRIVATE), 'spans hold nothing from the body');
 });
 
 test('a batch run is a span with links to the sampled requests whose samples it held, and from them', async (t) => {

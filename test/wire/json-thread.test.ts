@@ -73,7 +73,8 @@ test('a refusal repeats only the beginning of what it refuses', async () => {
   const tensors = { ['name'.repeat(10_000)]: { dtype: 'U8', shape, data: '' } };
   await assert.rejects(read(new JsonThread(MAX_BYTES), { tensors }), (error) => {
     assert.ok(error instanceof ProblemError);
-    assert.deepEqual([error.code, error.field?.length, error.detail.length], ['malformed_body', 1000, 1000]);
+    assert.deepEqual([error.code, error.field?.length], ['malformed_body', 100]);
+    assert.ok(error.detail.length < 300);
     return true;
   });
 });

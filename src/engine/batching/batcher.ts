@@ -2,6 +2,7 @@
  * Forms batches and runs them. Without a delay set there is no timer: an idle worker takes what waits at once, and a busy
  * one takes what has queued up meanwhile, up to a batch. So batches grow with the load, and a lone request never waits.
  */
+import { withoutNumbers } from '../../disclosure.js';
 import { messageOf, problem, ProblemError } from '../../errors.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { PooledWorker } from '../pool/pooled-worker.js';
@@ -220,5 +221,5 @@ function runFailure(cause: unknown): Error {
     return problem('unready', 'The worker that held this request ended unexpectedly.', { cause });
   if (cause instanceof RunTimeoutError)
     return problem('unready', 'The inference did not end in time.', { cause });
-  return problem('internal', `The probe could not be run: ${messageOf(cause)}`, { cause });
+  return problem('internal', `The probe could not be run: ${withoutNumbers(messageOf(cause))}`, { cause });
 }

@@ -11,7 +11,7 @@ import type { RunningClock } from '../../running-clock.js';
 import type { EngineLog } from '../types.js';
 import { type MeasuredProbe, warmUpProbe } from '../warm-up/warm-up.js';
 import type { SessionInfo, WorkerSettings } from '../worker/protocol.js';
-import { RunTimeoutError, WorkerThread } from '../worker/worker-thread.js';
+import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
 import { PooledWorker, type WorkerStart } from './pooled-worker.js';
 
 const FIRST_PAUSE_MS = 100;
@@ -172,9 +172,11 @@ export class WorkerPool {
     // A hung thread ends if its run ends after all. See docs/adr/0020-replace-a-hung-worker.md.
     void thread.close().then(() => ending.delete(thread));
     if (isHung) thread.unref();
-    const reason = messageOf(error);
+    const cause = error instanceof WorkerDiedError ? error.cause : undefined;
+    // The message of what a thread has thrown may quote a request.
+    const reason = cause === undefined ? messageOf(error) : 'an error has ended it';
     const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures);
-    log.error({ reason, pauseMs }, 'a worker thread was lost and will be replaced');
+    log.error({ reason, err: cause, pauseMs }, 'a worker thread was lost and will be replaced');
     const pause = delay(pauseMs, undefined, { signal }).catch(() => {});
     void this.#inTurn(async () => {
       await pause;

@@ -1,4 +1,5 @@
 /** Lists the probes: what each name resolves to, which versions are loaded, and why folders were refused. */
+import { quoted } from '../../disclosure.js';
 import { problem } from '../../errors.js';
 import { compareProbes, type ProbeVersion } from '../../probe/locations.js';
 import type { BatchingStatus, ProbeStatus, ServedProbe } from '../types.js';
@@ -74,7 +75,7 @@ export class ProbeRegistry {
     const wanted = reference ?? this.#default();
     const probe = this.#lookUp(wanted);
     if (probe) return probe;
-    throw problem('model_not_found', `There is no probe "${wanted}"${this.#whyNot(wanted)}.`, {
+    throw problem('model_not_found', `There is no probe ${quoted(wanted)}${this.#whyNot(wanted)}.`, {
       field: 'model',
       received: wanted,
       expected: this.#names(),

@@ -49,7 +49,7 @@ export class WorkerThread {
     this.#onLost = onLost;
     this.#worker = new Worker(url, { workerData: settings });
     this.#worker.on('message', (reply: Reply) => this.#onReply(reply));
-    this.#worker.on('error', (error) => this.#lose(new WorkerDiedError(messageOf(error))));
+    this.#worker.on('error', (error) => this.#lose(new WorkerDiedError(messageOf(error), { cause: error })));
     this.#ended = new Promise((resolve) => {
       this.#worker.once('exit', (code) => {
         this.#lose(new WorkerDiedError(`the worker thread ended with code ${code}`));
