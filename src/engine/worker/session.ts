@@ -12,11 +12,8 @@ import type { Device } from '../types.js';
 /** CUDA was requested by name and cannot be used, although the probe itself is sound. */
 export class DeviceUnavailableError extends Error {}
 
-/**
- * The threads of a run spin this long between its operators. Threads that spin longer take the cores of other workers, and
- * threads that sleep at once are late for the next operator. See docs/adr/0026-narrow-workers-and-a-wide-one.md.
- */
-const BRIEF_SPINNING = { intra_op: { allow_spinning: '1', spin_duration_us: '20' } };
+/** Threads that spin while they wait take the cores of other workers. See docs/adr/0026-narrow-workers-and-a-wide-one.md. */
+const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
 
 export interface ProbeSession {
   readonly info: SessionInfo;
@@ -90,7 +87,7 @@ function create(
     graphOptimizationLevel: 'all',
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    extra: { session: BRIEF_SPINNING },
+    extra: { session: NO_SPINNING },
   });
 }
 
