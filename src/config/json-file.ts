@@ -1,33 +1,20 @@
 /** Reads the text of the operator's JSON files. A mistake is reported with its line and column. */
+import { findNodeAtLocation, type JSONPath, parseTree, printParseErrorCode, visit } from 'jsonc-parser';
 import type * as z from 'zod';
 
 import { messageOf } from '../errors.js';
 import { parseStrictJson } from '../wire/strict-json.js';
 
-const MAX_DEPTH = 64;
-const SPACE = /[ \t\n\r]*/y;
-const STRING = /"[^"\\]*(?:\\[^][^"\\]*)*"/y;
-const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)(?!\w)/y;
+const STRICT = { disallowComments: true, allowTrailingComma: false };
 const LINE_END = /\r\n|\r|\n/;
-
-type Path = readonly PropertyKey[];
-
-/** A mistake in a text, and the offset at which it is. */
-class Mistake extends Error {
-  readonly offset: number;
-
-  constructor(offset: number, message: string) {
-    super(message);
-    this.offset = offset;
-  }
-}
+const WORD_START = /(?<=[a-z])(?=[A-Z])/;
 
 /**
  * Reads the text of a JSON file by a schema.
  * @throws {Error} with the mistake, its place in the document, and its line and column.
  */
 export function parseJsonFile<Content>(schema: z.ZodType<Content>, text: string): Content {
-  return parse(schema, text, ({ message }) => message, false);
+  return parse(schema, text, false);
 }
 
 /**
@@ -36,29 +23,28 @@ export function parseJsonFile<Content>(schema: z.ZodType<Content>, text: string)
  * @throws {Error} as parseJsonFile, without any part of the text.
  */
 export function parseSecretJsonFile<Content>(schema: z.ZodType<Content>, text: string): Content {
-  const describe = ({ code, message }: z.core.$ZodIssue): string =>
-    code === 'unrecognized_keys' ? 'it has an unknown member' : message;
-  return parse(schema, text, describe, true);
+  return parse(schema, text, true);
 }
 
-function parse<Content>(
-  schema: z.ZodType<Content>,
-  text: string,
-  describe: (issue: z.core.$ZodIssue) => string,
-  isSecret: boolean,
-): Content {
-  const { document, reason } = read(text);
-  // Without a cause: the message of JSON.parse has a part of the text, and the log shows causes.
-  if (reason !== undefined) throw new Error(describeFault(text, isSecret, reason));
-  const parsed = schema.safeParse(document);
+function parse<Content>(schema: z.ZodType<Content>, text: string, isSecret: boolean): Content {
+  const parsed = schema.safeParse(parseText(text, isSecret));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   if (!issue) throw new Error('the file is not valid');
-  const keys = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
-  const offset = new JsonPlaces(text).offsetOf([...issue.path, ...keys]);
-  throw new Error(`${issue.path.join('.') || 'the file'}: ${describe(issue)} (${position(text, offset)})`);
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+  const message = isSecret && unknown.length > 0 ? 'it has an unknown member' : issue.message;
+  const offset = offsetOf(text, [...issue.path, ...unknown] as JSONPath);
+  throw new Error(`${issue.path.join('.') || 'the file'}: ${message} (${position(text, offset)})`);
 }
 
+function parseText(text: string, isSecret: boolean): unknown {
+  const { document, reason } = read(text);
+  if (reason === undefined) return document;
+  const mistake = syntaxMistake(text) ?? (isSecret ? 'nested too deep' : reason);
+  throw new Error(`not valid JSON: ${mistake}`);
+}
+
+/** The reason may quote the text. */
 function read(text: string): { readonly document?: unknown; readonly reason?: string } {
   try {
     return { document: parseStrictJson(text) };
@@ -67,123 +53,41 @@ function read(text: string): { readonly document?: unknown; readonly reason?: st
   }
 }
 
-function describeFault(text: string, isSecret: boolean, otherwise: string): string {
-  const mistake = JsonPlaces.mistakeIn(text, isSecret);
-  if (mistake) return `not valid JSON: ${mistake.message} (${position(text, mistake.offset)})`;
-  return isSecret ? 'not valid JSON' : otherwise;
+/** Names no part of the text. */
+function syntaxMistake(text: string): string | undefined {
+  let mistake: string | undefined;
+  const report = (what: string, offset: number): void => {
+    mistake ??= `${what} (${position(text, offset)})`;
+  };
+  const names: Set<string>[] = [];
+  visit(
+    text,
+    {
+      onError: (code, offset) =>
+        report(printParseErrorCode(code).split(WORD_START).join(' ').toLowerCase(), offset),
+      onObjectBegin: () => void names.push(new Set()),
+      onObjectEnd: () => void names.pop(),
+      onObjectProperty: (name, offset) => {
+        if (names.at(-1)?.has(name)) report('a name occurs twice in one object', offset);
+        names.at(-1)?.add(name);
+      },
+    },
+    STRICT,
+  );
+  return mistake;
+}
+
+/** The offset of the value at a path; of the innermost object or list around it when there is none. */
+function offsetOf(text: string, path: JSONPath): number {
+  const tree = parseTree(text, [], STRICT);
+  if (!tree) return 0;
+  const node = findNodeAtLocation(tree, [...path]);
+  if (node || path.length === 0) return (node ?? tree).offset;
+  return offsetOf(text, path.slice(0, -1));
 }
 
 /** Counted from 1, in the way of editors; a column is a UTF-16 code unit. */
 function position(text: string, offset: number): string {
   const lines = text.slice(0, offset).split(LINE_END);
   return `line ${lines.length}, column ${(lines.at(-1) ?? '').length + 1}`;
-}
-
-/** Where each value of a JSON text is. Slower than JSON.parse, so it is only used once a mistake is known. */
-class JsonPlaces {
-  readonly #text: string;
-  readonly #isSecret: boolean;
-  readonly #offsets = new Map<string, number>();
-  #at = 0;
-
-  /** @throws {Mistake} when the text is not strict JSON. */
-  constructor(text: string, isSecret = false) {
-    this.#text = text;
-    this.#isSecret = isSecret;
-    this.#value([]);
-    if (this.#at < text.length) this.#expected('the end of the file');
-  }
-
-  static mistakeIn(text: string, isSecret: boolean): Mistake | undefined {
-    try {
-      return void new JsonPlaces(text, isSecret);
-    } catch (error) {
-      if (error instanceof Mistake) return error;
-      throw error;
-    }
-  }
-
-  /** The offset of the value at a path; of the innermost object or list around it when there is none. */
-  offsetOf(path: Path): number {
-    return this.#offsets.get(keyOf(path)) ?? (path.length === 0 ? 0 : this.offsetOf(path.slice(0, -1)));
-  }
-
-  #value(path: Path): void {
-    this.#take(SPACE);
-    if (path.length > MAX_DEPTH) throw new Mistake(this.#at, `nested deeper than ${MAX_DEPTH}`);
-    this.#offsets.set(keyOf(path), this.#at);
-    const opening = this.#text[this.#at];
-    if (opening === '{') this.#members(path);
-    else if (opening === '[') this.#items(path);
-    else if (opening === '"') this.#string('the end of this string, or a valid escape in it');
-    else if (this.#take(SCALAR) === undefined) this.#expected('a value');
-    this.#take(SPACE);
-  }
-
-  #members(path: Path): void {
-    const names = new Set<string>();
-    this.#list('}', () => {
-      const offset = this.#at;
-      const name = this.#string('a name in double quotes');
-      if (names.has(name)) {
-        const shown = this.#isSecret ? 'a name' : `the name ${JSON.stringify(name)}`;
-        throw new Mistake(offset, `${shown} occurs twice in one object`);
-      }
-      names.add(name);
-      this.#take(SPACE);
-      if (this.#text[this.#at] !== ':') this.#expected('":"');
-      this.#at += 1;
-      this.#value([...path, name]);
-    });
-  }
-
-  #items(path: Path): void {
-    let index = 0;
-    this.#list(']', () => {
-      this.#value([...path, index]);
-      index += 1;
-    });
-  }
-
-  #list(closing: string, readItem: () => void): void {
-    this.#at += 1;
-    this.#take(SPACE);
-    if (this.#text[this.#at] !== closing) {
-      for (;;) {
-        readItem();
-        if (this.#text[this.#at] !== ',') break;
-        this.#at += 1;
-        this.#take(SPACE);
-      }
-      if (this.#text[this.#at] !== closing) this.#expected(`"," or "${closing}"`);
-    }
-    this.#at += 1;
-  }
-
-  #string(expected: string): string {
-    const start = this.#at;
-    const token = this.#take(STRING);
-    try {
-      if (token !== undefined) return JSON.parse(token) as string;
-    } catch {
-      // A wrong escape or a line end in it.
-    }
-    this.#at = start;
-    return this.#expected(expected);
-  }
-
-  #take(pattern: RegExp): string | undefined {
-    pattern.lastIndex = this.#at;
-    const [found] = pattern.exec(this.#text) ?? [];
-    this.#at += found?.length ?? 0;
-    return found;
-  }
-
-  #expected(what: string): never {
-    throw new Mistake(this.#at, `expected ${what}`);
-  }
-}
-
-function keyOf(path: Path): string {
-  return JSON.stringify(path.map(String));
 }

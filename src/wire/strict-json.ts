@@ -26,7 +26,7 @@ export function parseStrictJson(text: string, maxTokens = Infinity): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (error instanceof StrictJsonError) throw error;
-    // Without a cause: its message quotes the text, and the log shows causes.
+    // oxlint-disable-next-line preserve-caught-error -- its message quotes the text, and the log shows causes
     throw new StrictJsonError(`not valid JSON: ${(error as Error).message}`);
   }
 }
