@@ -56,5 +56,5 @@ EXPOSE 8080
 # Liveness, not readiness: a replica that is full or still loading must not be restarted.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# No init process is needed: Node handles SIGTERM itself, and the service starts no child processes.
+# No init process is needed: Node handles SIGTERM itself, and waits for the process that tests probes.
 ENTRYPOINT ["node", "--enable-source-maps", "dist/src/main.js"]
