@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 
 import { createEngine, type ProofOptions } from '../../src/engine/engine.js';
 import type { ProbeTest } from '../../src/engine/proof/prover.js';
-import { planBatches } from '../../src/engine/warm-up/batch-plan.js';
+import { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import { measuredTokens, measureProbe } from '../../src/engine/warm-up/warm-up.js';
 import { WorkerThread } from '../../src/engine/worker/worker-thread.js';
 import { RunningClock } from '../../src/running-clock.js';
@@ -74,7 +74,7 @@ export function threadProver(options: ProofOptions): ProbeTest {
           { thread, runLimitMs: Infinity, key: 1, files },
           maxBatchSamples,
         );
-        return planBatches(measurements, measuredTokens(files), maxBatchSamples);
+        return new BatchPlan(measurements, measuredTokens(files), maxBatchSamples);
       } finally {
         await thread.close();
       }

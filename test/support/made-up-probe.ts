@@ -1,5 +1,5 @@
 /** Makes loaded probes and requests for tests that need no worker. The costs of the probes are round numbers. */
-import { type BatchPlan, CostModel } from '../../src/engine/warm-up/batch-plan.js';
+import { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import type { LoadedProbe } from '../../src/engine/repository/registry.js';
 import type { ScoreOptions } from '../../src/engine/types.js';
 import { ScoreRequest } from '../../src/engine/batching/score-request.js';
@@ -14,14 +14,8 @@ const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(2, 4, 4), []);
 
 /** A probe whose batches hold at most `maxSamples` samples and `maxTokens` padded tokens. */
 export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): LoadedProbe {
-  const cost = new CostModel(MS_PER_TOKEN, MS_PER_RUN);
-  const plan: BatchPlan = {
-    bestSamples: maxSamples,
-    maxSamples,
-    maxTokens,
-    cost,
-    measurements: [],
-  };
+  const measurements = [1, 2].map((samples) => ({ samples, ms: samples * MS_PER_TOKEN + MS_PER_RUN }));
+  const plan = Object.assign(new BatchPlan(measurements, 1, maxSamples), { maxPaddedTokens: maxTokens });
   const known = {
     name: `probe-${key}`,
     version: 1,

@@ -143,7 +143,7 @@ export class Batcher {
   #accept(batch: Batch, { results, ms }: RunResult, isWide: boolean): void {
     const { probe, parts, paddedTokens, samples } = batch;
     // The cost model predicts runs of the other workers.
-    if (!isWide) probe.plan.cost.learn(paddedTokens, ms);
+    if (!isWide) probe.plan.learn(paddedTokens, ms);
     this.#options.observer.batchRun({ model: probe.name, version: probe.version, samples, ms });
     for (const [index, part] of parts.entries()) {
       const { request } = part;

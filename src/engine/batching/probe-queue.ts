@@ -4,7 +4,6 @@
  * https://doi.org/10.1145/248157.248171). See docs/adr/0023-tenants-take-turns.md.
  */
 import type { LoadedProbe } from '../repository/registry.js';
-import { samplesThatFit } from '../warm-up/batch-plan.js';
 import type { Batch, Part, ScoreRequest } from './score-request.js';
 
 /** The parts of one tenant; never empty. */
@@ -37,7 +36,7 @@ export class ProbeQueue {
   /** Whether no further sample like the next one would fit into the next batch. */
   get isFull(): boolean {
     const tokens = this.#next()?.parts[0]?.request.tokens ?? 1;
-    return this.#samples >= samplesThatFit(this.probe.plan, tokens);
+    return this.#samples >= this.probe.plan.samplesThatFit(tokens);
   }
 
   /** When the request arrived that has waited longest, on the clock of performance.now(), ms. */
@@ -49,11 +48,11 @@ export class ProbeQueue {
 
   /** How long one worker would have to run for everything that waits, by the cost model of the probe, ms. */
   get workMs(): number {
-    return this.probe.plan.cost.predict(this.#tokens, Math.ceil(this.#batches));
+    return this.probe.plan.predict(this.#tokens, Math.ceil(this.#batches));
   }
 
   get nextRunMs(): number {
-    return this.probe.plan.cost.predict(this.#tokens / Math.max(1, this.#batches));
+    return this.probe.plan.predict(this.#tokens / Math.max(1, this.#batches));
   }
 
   /**
@@ -86,7 +85,7 @@ export class ProbeQueue {
       const [part] = line.parts;
       if (!part) break;
       const longest = Math.max(tokens, part.request.tokens);
-      if (parts.length > 0 && samples + part.samples > samplesThatFit(probe.plan, longest)) break;
+      if (parts.length > 0 && samples + part.samples > probe.plan.samplesThatFit(longest)) break;
       this.#turn = line.turn;
       line.turn += tokensOf(part);
       this.#remove(line, part);
@@ -95,7 +94,7 @@ export class ProbeQueue {
       tokens = longest;
     }
     const paddedTokens = samples * tokens;
-    const predictedMs = probe.plan.cost.predict(paddedTokens);
+    const predictedMs = probe.plan.predict(paddedTokens);
     return { probe, parts, samples, paddedTokens, startedAt: performance.now(), predictedMs };
   }
 
@@ -120,8 +119,7 @@ export class ProbeQueue {
 
   /** How many full batches wait. */
   get #batches(): number {
-    const { maxTokens, maxSamples } = this.probe.plan;
-    return Math.max(this.#tokens / maxTokens, this.#samples / maxSamples);
+    return this.probe.plan.batchesOf(this.#samples, this.#tokens);
   }
 
   #next(): Line | undefined {

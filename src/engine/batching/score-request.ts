@@ -3,7 +3,6 @@ import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
 import type { LoadedProbe } from '../repository/registry.js';
 import type { EngineResult, ScoreOptions } from '../types.js';
-import { samplesThatFit, samplesThatFitWhole } from '../warm-up/batch-plan.js';
 import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sample-slice.js';
 
 /** The samples of a request that are scored in one run: all of them, unless the request is larger than a batch. */
@@ -69,7 +68,7 @@ export class ScoreRequest {
     this.bytes = body.bytes.byteLength;
     this.tokens = Math.max(1, usedTokens(body));
     this.parts = this.#cut(body);
-    this.costMs = probe.plan.cost.predict(Math.ceil(this.samples / this.parts.length) * this.tokens);
+    this.costMs = probe.plan.predict(Math.ceil(this.samples / this.parts.length) * this.tokens);
     this.#scores = new Float32Array(this.samples);
     this.answer = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -103,8 +102,8 @@ export class ScoreRequest {
   #cut(body: DecodedBody): Part[] {
     const { samples, tokens } = this;
     const { plan } = this.probe;
-    const isWhole = samples <= samplesThatFitWhole(plan, tokens);
-    const count = isWhole ? 1 : Math.ceil(samples / samplesThatFit(plan, tokens));
+    const isWhole = samples <= plan.samplesThatFitWhole(tokens);
+    const count = isWhole ? 1 : Math.ceil(samples / plan.samplesThatFit(tokens));
     const firstOf = (part: number): number => Math.floor((part * samples) / count);
     return Array.from({ length: count }, (_, part) => {
       const slice = sliceOf(body, firstOf(part), firstOf(part + 1) - firstOf(part));

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { ProbeFiles } from '../../probe/folder.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { RunningClock } from '../../running-clock.js';
-import { type BatchPlan, planBatches } from '../warm-up/batch-plan.js';
+import { BatchPlan } from '../warm-up/batch-plan.js';
 import { type KeyedProbe, measuredTokens } from '../warm-up/warm-up.js';
 import { CommandFailedError } from '../worker/worker-thread.js';
 import type { ProofReply, ProofSettings } from './proof-process.js';
@@ -79,7 +79,7 @@ export class Prover implements ProbeTest {
     const reply = released.aborted ? undefined : await this.#replyTo(files);
     if (!reply || released.aborted) throw new ProbePostponedError('its test was ended');
     if ('measurements' in reply)
-      return planBatches(reply.measurements, measuredTokens(files), this.#options.maxBatchSamples);
+      return new BatchPlan(reply.measurements, measuredTokens(files), this.#options.maxBatchSamples);
     if ('unavailableDevice' in reply) throw new CommandFailedError(reply.unavailableDevice, true);
     this.#kill();
     throw new ProbeRefusedError(reply.refusal);

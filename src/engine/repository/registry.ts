@@ -2,7 +2,7 @@
 import { quoted } from '../../disclosure.js';
 import { problem } from '../../errors.js';
 import { compareProbes, type ProbeVersion } from '../../probe/locations.js';
-import type { BatchingStatus, ProbeStatus, ServedProbe } from '../types.js';
+import type { ProbeStatus, ServedProbe } from '../types.js';
 import type { BatchPlan } from '../warm-up/batch-plan.js';
 
 /** A served probe as the engine knows it. */
@@ -139,20 +139,10 @@ export class ProbeRegistry {
       provider,
       ...(fallback !== undefined && { fallback }),
       sha256,
-      batching: batchingOf(plan),
+      batching: plan,
       manifest,
     };
   }
-}
-
-function batchingOf({ bestSamples, maxTokens, cost }: BatchPlan): BatchingStatus {
-  return {
-    bestSamples,
-    maxPaddedTokens: Number.isFinite(maxTokens) ? maxTokens : undefined,
-    msPerPaddedToken: cost.slopeMs,
-    msPerRun: cost.baseMs,
-    pace: cost.pace,
-  };
 }
 
 function isSame(left: ProbeVersion, right: ProbeVersion): boolean {

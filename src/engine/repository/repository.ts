@@ -204,7 +204,7 @@ export class Repository {
     const replaced = registry.add({ ...probe, ...(fallback !== undefined && { fallback }) });
     if (replaced) void this.#unload(replaced);
     observer.probeLoaded({ name, version, provider, sha256 });
-    const { bestSamples, cost, measurements } = plan;
+    const { bestSamples, msPerPaddedToken, msPerRun, measurements } = plan;
     log.info(
       {
         name,
@@ -212,8 +212,8 @@ export class Repository {
         provider,
         sha256,
         best_batch_samples: bestSamples,
-        ms_per_padded_token: cost.slopeMs,
-        ms_per_run: cost.baseMs,
+        ms_per_padded_token: msPerPaddedToken,
+        ms_per_run: msPerRun,
         measurements,
       },
       'a probe was loaded',

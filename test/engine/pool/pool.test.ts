@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
-import { type BatchPlan, CostModel } from '../../../src/engine/warm-up/batch-plan.js';
+import { BatchPlan } from '../../../src/engine/warm-up/batch-plan.js';
 import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
 import { readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbeRefusedError } from '../../../src/probe/refused.js';
@@ -43,13 +43,7 @@ async function poolOf(
   return pool;
 }
 
-const PLAN: BatchPlan = {
-  bestSamples: 2,
-  maxSamples: 2,
-  maxTokens: Infinity,
-  cost: new CostModel(1, 0),
-  measurements: [],
-};
+const PLAN = new BatchPlan([{ samples: 2, ms: 6 }], 3, 2);
 
 async function probeOf(
   t: TestContext,
