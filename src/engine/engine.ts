@@ -6,10 +6,10 @@ import { Batcher } from './batching/batcher.js';
 import { RequestQueue } from './batching/queue.js';
 import { ScoreRequest } from './batching/score-request.js';
 import { WorkerPool } from './pool/pool.js';
-import { type ProbeTest, Prover } from './proof/prover.js';
+import { Prover } from './proof/prover.js';
 import { ProbeRegistry } from './repository/registry.js';
-import { Repository } from './repository/repository.js';
-import type { Engine, EngineOptions } from './types.js';
+import { type ProbeTest, Repository } from './repository/repository.js';
+import type { Engine, EngineOptions, ServedProbe } from './types.js';
 
 export type * from './types.js';
 
@@ -73,7 +73,7 @@ export async function createEngine(
     observer,
     onRun: options.onRun,
   });
-  const untilUnused = (key: number): Promise<void> => batcher.untilUnused(key);
+  const untilUnused = (probe: ServedProbe): Promise<void> => batcher.untilUnused(probe);
   const repository = new Repository({ modelsDir, pool, prover, registry, untilUnused, log, observer });
   try {
     // The right number of workers depends on the device, which is known when the first one has loaded a probe.
@@ -121,8 +121,7 @@ export async function createEngine(
       const reason = whyUnready();
       return reason === undefined ? { ready: true } : { ready: false, reason };
     },
-    predictedLatencyMs: (request) =>
-      batcher.predictedLatencyMs(request, request.probe && registry.loaded(request.probe)?.key),
+    predictedLatencyMs: (request) => batcher.predictedLatencyMs(request),
     queueRefusal: (tenant, samples, bytes) => requestQueue.refusal(tenant, samples, bytes),
     queueDepth: () => requestQueue.depth(),
     reload: async () => {

@@ -2,7 +2,7 @@
 import type { TestContext } from 'node:test';
 
 import { createEngine, type ProofOptions } from '../../src/engine/engine.js';
-import type { ProbeTest } from '../../src/engine/proof/prover.js';
+import type { ProbeTest } from '../../src/engine/repository/repository.js';
 import { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import { measuredTokens, measureProbe } from '../../src/engine/warm-up/warm-up.js';
 import { WorkerThread } from '../../src/engine/worker/worker-thread.js';

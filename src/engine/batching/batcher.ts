@@ -6,7 +6,7 @@ import { withoutNumbers } from '../../disclosure.js';
 import { messageOf, problem, ProblemError } from '../../errors.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { PooledWorker } from '../pool/pooled-worker.js';
-import type { EngineObserver, EngineOptions, ExpectedRequest, SkipReason } from '../types.js';
+import type { EngineObserver, EngineOptions, ExpectedRequest, ServedProbe, SkipReason } from '../types.js';
 import { problemOf, type RunResult } from '../worker/protocol.js';
 import { RunTimeoutError, WorkerDiedError } from '../worker/worker-thread.js';
 import { LatencyPredictor } from './latency-predictor.js';
@@ -62,12 +62,12 @@ export class Batcher {
     this.startRuns();
   }
 
-  /** See Engine. @param key of the probe that the request is likely to be for. */
-  predictedLatencyMs(request: ExpectedRequest, key: number | undefined): number {
+  /** See Engine. */
+  predictedLatencyMs(request: ExpectedRequest): number {
     const { pool, requestQueue } = this.#options;
     // A late request of a tenant that asks for little costs others little, and a flood makes predictions worse.
     if (pool.idle() || requestQueue.isBelowShare(request.tenant)) return 0;
-    return this.#predictor.predictedLatencyMs(pool.live, request, key);
+    return this.#predictor.predictedLatencyMs(pool.live, request);
   }
 
   /** Gives each idle worker a batch of what waits. */
@@ -83,9 +83,9 @@ export class Batcher {
     }
   }
 
-  /** Resolves when every request for the probe with this key is settled. */
-  async untilUnused(key: number): Promise<void> {
-    const open = [...this.#open.keys()].filter(({ probe }) => probe.key === key);
+  /** Resolves when every request for the probe is settled. */
+  async untilUnused(probe: ServedProbe): Promise<void> {
+    const open = [...this.#open.keys()].filter((request) => request.probe === probe);
     await Promise.allSettled(open.map(({ answer }) => answer));
   }
 

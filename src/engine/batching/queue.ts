@@ -3,7 +3,7 @@
  * tenants. See docs/adr/0023-tenants-take-turns.md.
  */
 import { problem, type ProblemError } from '../../errors.js';
-import type { QueueDepth, QueueRefusal } from '../types.js';
+import type { QueueDepth, QueueRefusal, ServedProbe } from '../types.js';
 import { ProbeQueue } from './probe-queue.js';
 import type { Batch, Part, ScoreRequest } from './score-request.js';
 
@@ -18,8 +18,8 @@ const NOTHING: QueueDepth = { samples: 0, bytes: 0 };
 
 export class RequestQueue {
   readonly #limits: QueueLimits;
-  /** By the probe's key. None is empty. */
-  readonly #byProbe = new Map<number, ProbeQueue>();
+  /** None is empty. */
+  readonly #byProbe = new Map<ServedProbe, ProbeQueue>();
   /** What each tenant that waits holds, over all probes. */
   readonly #byTenant = new Map<string, QueueDepth>();
   #depth = NOTHING;
@@ -62,8 +62,8 @@ export class RequestQueue {
     const refusal = this.refusal(tenant, samples, bytes);
     if (refusal !== undefined) throw queueProblem(refusal, this.#depth);
     const displaced = this.#makeRoom(samples, bytes);
-    const queue = this.#byProbe.get(probe.key) ?? new ProbeQueue(probe, this.#turn);
-    this.#byProbe.set(probe.key, queue);
+    const queue = this.#byProbe.get(probe) ?? new ProbeQueue(probe, this.#turn);
+    this.#byProbe.set(probe, queue);
     queue.add(request);
     this.#count(parts, 1);
     return displaced;
@@ -91,13 +91,13 @@ export class RequestQueue {
   /**
    * How long one worker would have to run before a new request which takes `ms` by itself: see ProbeQueue, and of each other
    * probe at most as much.
-   * @param key of its probe; when undefined, the probe with the most work ahead counts.
+   * @param probe when undefined, the one with the most work ahead counts.
    */
-  workAheadMs(tenant: string, ms: number, key: number | undefined): number {
+  workAheadMs(tenant: string, ms: number, probe: ServedProbe | undefined): number {
     let own: ProbeQueue | undefined;
     let ownMs = 0;
     for (const queue of this.#byProbe.values()) {
-      const queueMs = key === undefined || queue.probe.key === key ? queue.workAheadMs(tenant, ms) : 0;
+      const queueMs = probe === undefined || queue.probe === probe ? queue.workAheadMs(tenant, ms) : 0;
       if (queueMs > ownMs) [own, ownMs] = [queue, queueMs];
     }
     let aheadMs = ownMs;
@@ -114,7 +114,7 @@ export class RequestQueue {
 
   /** Removes what waits of a request. */
   remove(request: ScoreRequest): void {
-    const queue = this.#byProbe.get(request.probe.key);
+    const queue = this.#byProbe.get(request.probe);
     if (queue) this.#onRemoved(queue, queue.remove(request));
   }
 
@@ -154,7 +154,7 @@ export class RequestQueue {
 
   #onRemoved(queue: ProbeQueue, parts: readonly Part[]): void {
     this.#count(parts, -1);
-    if (queue.isEmpty) this.#byProbe.delete(queue.probe.key);
+    if (queue.isEmpty) this.#byProbe.delete(queue.probe);
   }
 
   /** Counts parts that come or go. The bytes of a request count until its last part goes. */

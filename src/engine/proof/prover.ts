@@ -32,21 +32,7 @@ export interface ProverOptions extends Omit<ProofSettings, 'workerUrl'> {
   readonly onTest?: (() => void) | undefined;
 }
 
-/** What a probe must pass before it is loaded. */
-export interface ProbeTest {
-  /**
-   * Opens, tests and measures a probe.
-   * @returns the plan that was measured.
-   * @throws {ProbeRefusedError} when the probe is at fault.
-   * @throws {ProbePostponedError} when the test was ended by release().
-   * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
-   */
-  prove(files: ProbeFiles): Promise<BatchPlan>;
-  /** Ends what a test needs, until the next one. */
-  release(): void;
-}
-
-export class Prover implements ProbeTest {
+export class Prover {
   readonly #options: ProverOptions;
   #child: ChildProcess | undefined;
   #isServing = false;
@@ -59,7 +45,13 @@ export class Prover implements ProbeTest {
     this.#child = this.#fork();
   }
 
-  /** One probe after the other, so that none disturbs the measurements of another. */
+  /**
+   * Opens, tests and measures a probe, one after the other, so that none disturbs the measurements of another.
+   * @returns the plan that was measured.
+   * @throws {ProbeRefusedError} when the probe is at fault.
+   * @throws {ProbePostponedError} when the test was ended by release().
+   * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
+   */
   prove(files: ProbeFiles): Promise<BatchPlan> {
     const { signal } = this.#released;
     const proof = this.#lastProof.then(() => this.#prove(files, signal));
