@@ -45,7 +45,7 @@ export interface ProbeStatus extends ProbeVersion {
 }
 
 export interface ScoreOptions {
-  /** Aborted when the answer is not needed any more; with a deadline, also when it passes. */
+  /** Of this request alone. Aborted when the answer is not needed any more; with a deadline, also when it passes. */
   readonly signal?: AbortSignal;
   /** When the answer becomes useless, on the clock of performance.now(), ms. */
   readonly deadline?: number;
@@ -205,6 +205,8 @@ export interface EngineOptions {
   /** The limits of the process that tests a probe before it is loaded: for one probe, ms, and its memory; none when omitted. */
   readonly proofTimeoutMs?: number;
   readonly proofMemoryBytes?: number;
+  /** Called when the test of a probe begins: this process has time meanwhile. */
+  readonly onTest?: () => void;
   /** Called when a second run hangs while the first still does. The process should then be replaced. */
   readonly onHang?: (reason: string) => void;
   /** Called after each run that held requests with an origin, before they are answered. */
@@ -217,4 +219,15 @@ export interface EngineOptions {
   readonly observer: EngineObserver;
   /** The module that workers run; only tests set it. */
   readonly workerUrl?: URL;
+}
+
+/** What the process that tests probes needs to know. */
+export type ProofOptions = Omit<EngineOptions, 'modelsDir' | 'log' | 'observer'>;
+
+/** The engine's options with the defaults that depend on the machine. */
+export interface ResolvedOptions extends EngineOptions {
+  readonly workers: number;
+  readonly intraOpThreads: number;
+  readonly warmUpTimeoutMs: number;
+  readonly workerUrl: URL;
 }

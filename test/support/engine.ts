@@ -1,13 +1,20 @@
 /** Engines for tests: real threads and sessions, with everything that the observer receives recorded. */
 import type { TestContext } from 'node:test';
 
-import { createEngine, type ProofOptions } from '../../src/engine/engine.js';
+import { createEngine } from '../../src/engine/engine.js';
 import type { ProbeTest } from '../../src/engine/repository/repository.js';
 import { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import { measuredTokens, measureProbe } from '../../src/engine/warm-up/warm-up.js';
 import { WorkerThread } from '../../src/engine/worker/worker-thread.js';
 import { RunningClock } from '../../src/running-clock.js';
-import type { Engine, EngineLog, EngineObserver, EngineOptions, SkipReason } from '../../src/engine/types.js';
+import type {
+  Engine,
+  EngineLog,
+  EngineObserver,
+  EngineOptions,
+  ProofOptions,
+  SkipReason,
+} from '../../src/engine/types.js';
 
 /** The observer's calls, in order. */
 export interface Heard {

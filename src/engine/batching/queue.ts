@@ -3,16 +3,11 @@
  * tenants. See docs/adr/0023-tenants-take-turns.md.
  */
 import { problem, type ProblemError } from '../../errors.js';
-import type { QueueDepth, QueueRefusal, ServedProbe } from '../types.js';
+import type { EngineOptions, QueueDepth, QueueRefusal, ServedProbe } from '../types.js';
 import { ProbeQueue } from './probe-queue.js';
 import type { Batch, Part, ScoreRequest } from './score-request.js';
 
-export interface QueueLimits {
-  readonly maxQueueSamples: number;
-  readonly maxQueueBytes: number;
-  /** The most of both limits that one tenant may hold while others wait, 0 to 1; 1 when omitted. */
-  readonly tenantQueueShare?: number;
-}
+type QueueLimits = Pick<EngineOptions, 'maxQueueSamples' | 'maxQueueBytes' | 'tenantQueueShare'>;
 
 const NOTHING: QueueDepth = { samples: 0, bytes: 0 };
 

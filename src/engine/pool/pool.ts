@@ -7,35 +7,45 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
 import { ProbePostponedError } from '../../probe/refused.js';
-import type { RunningClock } from '../../running-clock.js';
-import type { EngineLog } from '../types.js';
+import type { ResolvedOptions } from '../types.js';
 import { type MeasuredProbe, warmUpProbe } from '../warm-up/warm-up.js';
-import type { SessionInfo, WorkerSettings } from '../worker/protocol.js';
+import type { RunResult, SessionInfo } from '../worker/protocol.js';
+import type { SampleSlice } from '../worker/sample-slice.js';
 import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
-import { PooledWorker, type WorkerStart } from './pooled-worker.js';
 
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
 /** More threads that hang would leave too little of the cores and the memory. */
 const MAX_HUNG = 1;
 
-export interface WorkerPoolOptions {
-  readonly workerUrl: URL;
-  readonly settings: WorkerSettings;
-  readonly clock: RunningClock;
-  /** See EngineOptions. */
-  readonly inferenceTimeoutMs?: number | undefined;
-  /** The limit of one run in a warm-up, ms. */
-  readonly warmUpTimeoutMs: number;
-  readonly log: EngineLog;
-  /** Called when a worker becomes idle, except by the end of a run. */
-  readonly onIdle: () => void;
-  /** Called when a worker is lost. */
-  readonly onDown: () => void;
+type PoolOptionNames =
+  | 'device'
+  | 'intraOpThreads'
+  | 'workerUrl'
+  | 'clock'
+  | 'inferenceTimeoutMs'
+  | 'warmUpTimeoutMs'
+  | 'log'
+  | 'onHang';
+
+export interface WorkerPoolOptions extends Pick<ResolvedOptions, PoolOptionNames> {
+  /** Called when a worker becomes idle, except by the end of a run, and when one is lost. */
+  readonly onChange: () => void;
   /** Called when the replacement of a lost worker starts. */
   readonly onRestart: () => void;
-  /** Called when so many threads hang that the process should be replaced. */
-  readonly onHang: (reason: string) => void;
+}
+
+/** A worker from the start of its thread until the thread is lost. */
+export interface PooledWorker {
+  readonly thread: WorkerThread;
+  /** The threads of its runs when they have more than those of the others. */
+  readonly wideThreads: number | undefined;
+  /** How many workers were lost in a row, this one's predecessors, without a run that succeeded. */
+  failures: number;
+  /** It takes runs once it holds every probe. */
+  holdsEveryProbe: boolean;
+  /** The runs and loads that have not ended. */
+  tasks: number;
 }
 
 export class WorkerPool {
@@ -59,7 +69,7 @@ export class WorkerPool {
 
   /** Workers that take runs, now or after what they are doing. */
   get live(): number {
-    return this.#workers.filter((worker) => !worker.isWide && worker.holdsEveryProbe).length;
+    return this.#workers.filter((worker) => !worker.wideThreads && worker.holdsEveryProbe).length;
   }
 
   /** Threads that were given up because a run hangs in them. */
@@ -69,20 +79,35 @@ export class WorkerPool {
 
   /** A worker that can take a run at once; for the only request, the wide one if it can. */
   idle(isLone = false): PooledWorker | undefined {
-    const wide = isLone ? this.#workers.find((worker) => worker.isWide && worker.isIdle) : undefined;
-    return wide ?? this.#workers.find((worker) => !worker.isWide && worker.isIdle);
+    const idle = (isWide: boolean): PooledWorker | undefined =>
+      this.#workers.find(
+        ({ wideThreads, holdsEveryProbe, tasks }) =>
+          (wideThreads !== undefined) === isWide && holdsEveryProbe && tasks === 0,
+      );
+    return (isLone ? idle(true) : undefined) ?? idle(false);
+  }
+
+  /**
+   * Runs one batch in a worker.
+   * @throws {WorkerDiedError | RunTimeoutError | CommandFailedError}
+   */
+  async run(worker: PooledWorker, key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
+    const { inferenceTimeoutMs } = this.#options;
+    const result = await busyWith(worker, worker.thread.run(key, slices, inferenceTimeoutMs));
+    worker.failures = 0;
+    return result;
   }
 
   /** Adds workers until there are `size`; resolves when each is idle or its first start has failed. */
   async grow(size: number): Promise<void> {
     const added = size - this.#size;
     this.#size = size;
-    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start({ failures: 0 }))));
+    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start())));
   }
 
   /** Adds a worker for lone requests, whose runs have so many threads. */
   async addWide(wideThreads: number): Promise<void> {
-    await this.#inTurn(() => this.#start({ failures: 0, wideThreads }));
+    await this.#inTurn(() => this.#start(wideThreads));
   }
 
   /**
@@ -127,18 +152,17 @@ export class WorkerPool {
     return turn;
   }
 
-  async #start(start: WorkerStart): Promise<void> {
+  async #start(wideThreads?: number, failures = 0): Promise<void> {
     if (this.#closing.signal.aborted) return;
-    const { workerUrl, clock, inferenceTimeoutMs, onIdle } = this.#options;
-    const { device, intraOpThreads } = this.#options.settings;
-    const settings = { device, intraOpThreads: start.wideThreads ?? intraOpThreads };
+    const { workerUrl, clock, device, intraOpThreads } = this.#options;
+    const settings = { device, intraOpThreads: wideThreads ?? intraOpThreads };
     const thread = new WorkerThread(workerUrl, settings, clock, (error) => this.#replace(worker, error));
-    const worker = new PooledWorker(thread, start, inferenceTimeoutMs);
+    const worker: PooledWorker = { thread, wideThreads, failures, holdsEveryProbe: false, tasks: 0 };
     this.#workers.push(worker);
     try {
       for (const probe of this.#probes.values()) await this.#warmUp(worker, probe);
       worker.holdsEveryProbe = true;
-      onIdle();
+      this.#options.onChange();
     } catch (error) {
       this.#replace(worker, error);
     }
@@ -146,12 +170,12 @@ export class WorkerPool {
 
   async #load(worker: PooledWorker, probe: MeasuredProbe): Promise<SessionInfo> {
     try {
-      return await worker.busyWith(this.#warmUp(worker, probe));
+      return await busyWith(worker, this.#warmUp(worker, probe));
     } catch (error) {
       unload(worker.thread, probe.key);
       throw error;
     } finally {
-      this.#options.onIdle();
+      this.#options.onChange();
     }
   }
 
@@ -164,7 +188,7 @@ export class WorkerPool {
     const { signal } = this.#closing;
     if (signal.aborted || !this.#workers.includes(worker)) return;
     this.#workers = this.#workers.filter((other) => other !== worker);
-    const { log, onDown, onHang, onRestart } = this.#options;
+    const { log, onChange, onHang, onRestart } = this.#options;
     const { thread, failures, wideThreads } = worker;
     const isHung = error instanceof RunTimeoutError;
     const ending = isHung ? this.#hung : this.#ending;
@@ -182,10 +206,20 @@ export class WorkerPool {
       await pause;
       if (signal.aborted) return;
       onRestart();
-      await this.#start({ failures: failures + 1, wideThreads });
+      await this.#start(wideThreads, failures + 1);
     });
-    onDown();
-    if (this.#hung.size > MAX_HUNG) onHang(reason);
+    onChange();
+    if (this.#hung.size > MAX_HUNG) onHang?.(reason);
+  }
+}
+
+/** A worker takes no run until the task has ended. */
+async function busyWith<Result>(worker: PooledWorker, task: Promise<Result>): Promise<Result> {
+  worker.tasks += 1;
+  try {
+    return await task;
+  } finally {
+    worker.tasks -= 1;
   }
 }
 

@@ -15,9 +15,8 @@ import { CommandFailedError, WorkerThread } from '../worker/worker-thread.js';
 export interface ProofSettings {
   readonly workerUrl: string;
   readonly worker: WorkerSettings;
-  /** The limit of one run, ms. */
-  readonly runLimitMs: number;
-  /** The operator's limit of a batch. When omitted, the best size is measured. */
+  /** See EngineOptions. */
+  readonly warmUpTimeoutMs: number;
   readonly maxBatchSamples?: number | undefined;
 }
 
@@ -41,7 +40,7 @@ process.on('message', (files: KeyedProbe['files']) => {
 });
 
 async function prove(files: KeyedProbe['files']): Promise<ProofReply> {
-  const { runLimitMs, maxBatchSamples } = settings;
+  const { warmUpTimeoutMs: runLimitMs, maxBatchSamples } = settings;
   try {
     const measurements = await measureProbe({ thread, runLimitMs, key: KEY, files }, maxBatchSamples);
     await thread.unload(KEY);

@@ -9,9 +9,10 @@ import { fileURLToPath } from 'node:url';
 
 import type { ProbeFiles } from '../../probe/folder.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
-import type { RunningClock } from '../../running-clock.js';
+import type { ResolvedOptions } from '../types.js';
 import { BatchPlan } from '../warm-up/batch-plan.js';
 import { type KeyedProbe, measuredTokens } from '../warm-up/warm-up.js';
+import type { WorkerSettings } from '../worker/protocol.js';
 import { CommandFailedError } from '../worker/worker-thread.js';
 import type { ProofReply, ProofSettings } from './proof-process.js';
 
@@ -21,26 +22,25 @@ const MEMORY_CHECK_MS = 50;
 const CONTAINER_SHARE = 0.5;
 const BYTES_PER_KB = 1024;
 
-export interface ProverOptions extends Omit<ProofSettings, 'workerUrl'> {
-  readonly workerUrl: URL;
-  readonly clock: RunningClock;
-  /** The time for one probe, ms. */
-  readonly proofTimeoutMs: number;
-  /** The resident memory of the process. */
-  readonly proofMemoryBytes: number;
-  /** Called when the process has received a probe. */
-  readonly onTest?: (() => void) | undefined;
-}
+type ProverOptionNames =
+  | keyof WorkerSettings
+  | 'workerUrl'
+  | 'warmUpTimeoutMs'
+  | 'maxBatchSamples'
+  | 'proofTimeoutMs'
+  | 'proofMemoryBytes'
+  | 'clock'
+  | 'onTest';
 
 export class Prover {
-  readonly #options: ProverOptions;
+  readonly #options: Pick<ResolvedOptions, ProverOptionNames>;
   #child: ChildProcess | undefined;
   #isServing = false;
   #lastProof: Promise<unknown> = Promise.resolve();
   #released = new AbortController();
 
   /** Starts the process, since a service starts with probes to test. */
-  constructor(options: ProverOptions) {
+  constructor(options: Pick<ResolvedOptions, ProverOptionNames>) {
     this.#options = options;
     this.#child = this.#fork();
   }
@@ -79,7 +79,7 @@ export class Prover {
 
   /** The reply of the process, or the refusal when it ends or reaches a limit before. */
   async #replyTo({ manifest, model, selftest }: ProbeFiles): Promise<ProofReply> {
-    const { clock, proofTimeoutMs, proofMemoryBytes } = this.#options;
+    const { clock, proofTimeoutMs = Infinity, proofMemoryBytes = Infinity } = this.#options;
     const child = this.#child?.connected ? this.#child : this.#fork();
     this.#child = child;
     // Shared memory cannot be sent to a process.
@@ -115,8 +115,9 @@ export class Prover {
   }
 
   #fork(): ChildProcess {
-    const { workerUrl, worker, runLimitMs, maxBatchSamples } = this.#options;
-    const settings: ProofSettings = { workerUrl: workerUrl.href, worker, runLimitMs, maxBatchSamples };
+    const { workerUrl, device, intraOpThreads, warmUpTimeoutMs, maxBatchSamples } = this.#options;
+    const worker = { device, intraOpThreads };
+    const settings: ProofSettings = { workerUrl: workerUrl.href, worker, warmUpTimeoutMs, maxBatchSamples };
     const child = fork(PROGRAM, [JSON.stringify(settings)], {
       // JSON would lose maps, bytes and Infinity.
       serialization: 'advanced',

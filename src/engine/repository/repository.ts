@@ -15,18 +15,15 @@ import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../..
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { Prover } from '../proof/prover.js';
-import type { EngineLog, EngineObserver, ProbeChange } from '../types.js';
+import type { EngineOptions, ProbeChange } from '../types.js';
 import type { LoadedProbe, ProbeRegistry, Version } from './registry.js';
 
-export interface RepositoryOptions {
-  readonly modelsDir: string;
+export interface RepositoryOptions extends Pick<EngineOptions, 'modelsDir' | 'log' | 'observer'> {
   readonly pool: WorkerPool;
   readonly prover: ProbeTest;
   readonly registry: ProbeRegistry;
   /** Resolves when no request for the probe waits or runs. */
   readonly untilUnused: (probe: LoadedProbe) => Promise<void>;
-  readonly log: EngineLog;
-  readonly observer: EngineObserver;
 }
 
 /** What a probe must pass before it is loaded. */

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { Prover, type ProverOptions } from '../../../src/engine/proof/prover.js';
+import { Prover } from '../../../src/engine/proof/prover.js';
 import { type ProbeFiles, readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../../src/probe/refused.js';
 import { RunningClock } from '../../../src/running-clock.js';
@@ -20,11 +20,12 @@ import { randomSamples, scoreBody } from '../../support/samples.js';
 
 const WORKER_URL = new URL('../../../src/engine/worker/worker.js', import.meta.url);
 
-function proverOf(t: TestContext, options: Partial<ProverOptions> = {}): Prover {
+function proverOf(t: TestContext, options: Partial<ConstructorParameters<typeof Prover>[0]> = {}): Prover {
   const prover = new Prover({
     workerUrl: WORKER_URL,
-    worker: { device: 'cpu', intraOpThreads: 1 },
-    runLimitMs: 60_000,
+    device: 'cpu',
+    intraOpThreads: 1,
+    warmUpTimeoutMs: 60_000,
     proofTimeoutMs: 60_000,
     proofMemoryBytes: Infinity,
     clock: new RunningClock(),
@@ -65,7 +66,7 @@ test('an operator’s batch size is kept, with no limit of tokens', async (t) =>
 });
 
 for (const [limit, options, reason] of [
-  ['one run', { runLimitMs: 500 }, 'selftest: a run has taken longer than 500 ms'],
+  ['one run', { warmUpTimeoutMs: 500 }, 'selftest: a run has taken longer than 500 ms'],
   ['the whole test', { proofTimeoutMs: 3000 }, 'its test took more than 3000 ms'],
   ['memory', { proofMemoryBytes: 1_000_000 }, 'its test took more than 1000000 bytes of memory'],
 ] as const) {
@@ -99,7 +100,7 @@ test('a probe whose test is ended, under way or still waiting, is worth another 
 test('a process whose service ends while it starts ends too', async () => {
   const program = fileURLToPath(new URL('../../../src/engine/proof/proof-process.js', import.meta.url));
   const worker = new URL('../../../src/engine/worker/worker.js', import.meta.url).href;
-  const settings = { workerUrl: worker, worker: { device: 'cpu', intraOpThreads: 1 }, runLimitMs: 1000 };
+  const settings = { workerUrl: worker, worker: { device: 'cpu', intraOpThreads: 1 }, warmUpTimeoutMs: 1000 };
   const child = fork(program, [JSON.stringify(settings)], {
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
