@@ -8,6 +8,7 @@ import { measuredTokens, measureProbe } from '../../src/engine/warm-up/warm-up.j
 import { WorkerThread } from '../../src/engine/worker/worker-thread.js';
 import { RunningClock } from '../../src/running-clock.js';
 import type {
+  BatchRun,
   Engine,
   EngineLog,
   EngineObserver,
@@ -18,6 +19,8 @@ import type {
 
 /** The observer's calls, in order. */
 export interface Heard {
+  readonly runs: BatchRun[];
+  /** The runs that succeeded. */
   readonly batches: { model: string; version: number; samples: number; ms: number }[];
   readonly skipped: SkipReason[];
   readonly loaded: string[];
@@ -51,7 +54,15 @@ export async function startEngine(
 ): Promise<ObservedEngine> {
   // As in main.ts: ONNX Runtime sends telemetry unless this is set before it is loaded.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
-  const heard: Heard = { batches: [], skipped: [], loaded: [], refused: [], unloaded: [], restarts: 0 };
+  const heard: Heard = {
+    runs: [],
+    batches: [],
+    skipped: [],
+    loaded: [],
+    refused: [],
+    unloaded: [],
+    restarts: 0,
+  };
   const all: EngineOptions = {
     modelsDir,
     device: 'cpu',
@@ -92,7 +103,11 @@ export function threadProver(options: ProofOptions): ProbeTest {
 
 function listener(heard: Heard): EngineObserver {
   return {
-    batchRun: (run) => heard.batches.push(run),
+    batchRun: (run) => {
+      heard.runs.push(run);
+      const { probe, samples, ms } = run;
+      if (ms !== undefined) heard.batches.push({ model: probe.name, version: probe.version, samples, ms });
+    },
     entrySkipped: (reason) => heard.skipped.push(reason),
     workerRestarted: () => {
       heard.restarts += 1;

@@ -15,7 +15,7 @@ import type { Batch, ScoreRequest } from './score-request.js';
 export const NO_WORKER = 'no worker can take work';
 const US_PER_MS = 1000;
 
-export interface BatcherOptions extends Pick<EngineOptions, 'maxQueueDelayUs' | 'observer' | 'onRun'> {
+export interface BatcherOptions extends Pick<EngineOptions, 'maxQueueDelayUs' | 'observer'> {
   readonly requestQueue: RequestQueue;
   readonly pool: Pick<WorkerPool, 'idle' | 'live' | 'run'>;
 }
@@ -123,20 +123,22 @@ export class Batcher {
 
   async #run(worker: PooledWorker, batch: Batch): Promise<void> {
     const slices = batch.parts.map(({ slice }) => slice);
-    const run = this.#options.pool.run(worker, batch.probe.key, slices);
-    const outcome = await run.catch(runFailure);
+    const outcome = await this.#options.pool.run(worker, batch.probe.key, slices).catch(runFailure);
     this.#running.delete(batch);
-    this.#reportRun(batch, outcome instanceof Error);
+    const { probe, samples, paddedTokens, startedAt: from } = batch;
+    const ms = outcome instanceof Error ? undefined : outcome.ms;
+    const origins = batch.parts.flatMap(({ request }) => request.origin ?? []);
+    const run = { probe, samples, paddedTokens, from, to: performance.now(), ms, origins };
+    this.#options.observer.batchRun(run);
     if (outcome instanceof Error) for (const { request } of batch.parts) this.#fail(request, outcome);
     else this.#accept(batch, outcome, worker.wideThreads !== undefined);
     this.startRuns();
   }
 
   #accept(batch: Batch, { results, ms }: RunResult, isWide: boolean): void {
-    const { probe, parts, paddedTokens, samples } = batch;
+    const { probe, parts, paddedTokens } = batch;
     // The cost model predicts runs of the other workers.
     if (!isWide) probe.plan.learn(paddedTokens, ms);
-    this.#options.observer.batchRun({ model: probe.name, version: probe.version, samples, ms });
     for (const [index, part] of parts.entries()) {
       const { request } = part;
       const result = results[index];
@@ -146,13 +148,6 @@ export class Batcher {
       this.#predictor.recordEnded(request);
       this.#open.delete(request);
     }
-  }
-
-  #reportRun({ probe, samples, paddedTokens, parts, startedAt: from }: Batch, isFault: boolean): void {
-    const { onRun } = this.#options;
-    const origins = onRun ? parts.flatMap(({ request }) => request.origin ?? []) : [];
-    if (origins.length === 0) return;
-    onRun?.({ probe, samples, paddedTokens, from, to: performance.now(), isFault, origins });
   }
 
   #skipAborted(request: ScoreRequest, { reason }: { readonly reason: unknown }): void {

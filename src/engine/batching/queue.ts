@@ -5,19 +5,19 @@
 import { problem, type ProblemError } from '../../errors.js';
 import type { EngineOptions, QueueDepth, QueueRefusal, ServedProbe } from '../types.js';
 import { ProbeQueue } from './probe-queue.js';
-import type { Batch, Part, ScoreRequest } from './score-request.js';
+import { type Batch, type Part, PartCount, type ScoreRequest } from './score-request.js';
 
 type QueueLimits = Pick<EngineOptions, 'maxQueueSamples' | 'maxQueueBytes' | 'tenantQueueShare'>;
 
-const NOTHING: QueueDepth = { samples: 0, bytes: 0 };
+const NOTHING: Readonly<PartCount> = new PartCount();
 
 export class RequestQueue {
   readonly #limits: QueueLimits;
   /** None is empty. */
   readonly #byProbe = new Map<ServedProbe, ProbeQueue>();
   /** What each tenant that waits holds, over all probes. */
-  readonly #byTenant = new Map<string, QueueDepth>();
-  #depth = NOTHING;
+  readonly #byTenant = new Map<string, PartCount>();
+  readonly #held = new PartCount();
   /** The turn of the probe that was served last; see ProbeQueue. */
   #turn = 0;
 
@@ -27,7 +27,8 @@ export class RequestQueue {
 
   /** What waits in all. */
   depth(): QueueDepth {
-    return this.#depth;
+    const { samples, bytes } = this.#held;
+    return { samples, bytes };
   }
 
   /**
@@ -37,11 +38,11 @@ export class RequestQueue {
   refusal(tenant: string, samples: number, bytes: number): QueueRefusal | undefined {
     const own = this.#byTenant.get(tenant) ?? NOTHING;
     const wanted = this.#shareOf(own, samples, bytes);
-    const othersWait = this.#depth.samples > own.samples;
+    const othersWait = this.#held.samples > own.samples;
     const { tenantQueueShare = 1 } = this.#limits;
     if (othersWait && own.samples > 0 && wanted > tenantQueueShare) return 'tenant_limit';
-    const excess = this.#shareOf(this.#depth, samples, bytes) - 1;
-    if (excess <= 0 || this.#depth.samples === 0) return undefined;
+    const excess = this.#shareOf(this.#held, samples, bytes) - 1;
+    if (excess <= 0 || this.#held.samples === 0) return undefined;
     const { share: largest } = this.#largestTenant();
     if (largest >= wanted + excess) return undefined;
     return othersWait && this.#shareOf(own) === largest ? 'tenant_limit' : 'overloaded';
@@ -55,7 +56,7 @@ export class RequestQueue {
   add(request: ScoreRequest): ScoreRequest[] {
     const { probe, tenant, samples, bytes, parts } = request;
     const refusal = this.refusal(tenant, samples, bytes);
-    if (refusal !== undefined) throw queueProblem(refusal, this.#depth);
+    if (refusal !== undefined) throw queueProblem(refusal, this.#held);
     const displaced = this.#makeRoom(samples, bytes);
     const queue = this.#byProbe.get(probe) ?? new ProbeQueue(probe, this.#turn);
     this.#byProbe.set(probe, queue);
@@ -104,7 +105,7 @@ export class RequestQueue {
   /** Whether a tenant has fewer samples here than the tenants that wait have on average. */
   isBelowShare(tenant: string): boolean {
     const { samples } = this.#byTenant.get(tenant) ?? NOTHING;
-    return samples * this.#byTenant.size < this.#depth.samples;
+    return samples * this.#byTenant.size < this.#held.samples;
   }
 
   /** Removes what waits of a request. */
@@ -120,7 +121,7 @@ export class RequestQueue {
   /** Removes the latest requests of the tenants that hold the most until a request fits. */
   #makeRoom(samples: number, bytes: number): ScoreRequest[] {
     const displaced: ScoreRequest[] = [];
-    while (this.#depth.samples > 0 && this.#shareOf(this.#depth, samples, bytes) > 1) {
+    while (this.#held.samples > 0 && this.#shareOf(this.#held, samples, bytes) > 1) {
       const { tenant } = this.#largestTenant();
       const latest = [...this.#byProbe.values()]
         .flatMap((queue) => queue.latestOf(tenant) ?? [])
@@ -152,16 +153,13 @@ export class RequestQueue {
     if (queue.isEmpty) this.#byProbe.delete(queue.probe);
   }
 
-  /** Counts parts that come or go. The bytes of a request count until its last part goes. */
+  /** Counts parts that come or go. */
   #count(parts: readonly Part[], sign: 1 | -1): void {
     for (const part of parts) {
-      const { tenant, bytes, parts: all } = part.request;
-      const sum = (held: QueueDepth): QueueDepth => ({
-        samples: held.samples + sign * part.samples,
-        bytes: held.bytes + (part === all.at(-1) ? sign * bytes : 0),
-      });
-      this.#depth = sum(this.#depth);
-      const held = sum(this.#byTenant.get(tenant) ?? NOTHING);
+      const { tenant } = part.request;
+      const held = this.#byTenant.get(tenant) ?? new PartCount();
+      held.count(part, sign);
+      this.#held.count(part, sign);
       if (held.samples === 0) this.#byTenant.delete(tenant);
       else this.#byTenant.set(tenant, held);
     }

@@ -9,6 +9,9 @@ import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sa
 export interface Part {
   readonly request: ScoreRequest;
   readonly samples: number;
+  readonly tokens: number;
+  /** Of the whole request at its last part, which leaves the queue last. */
+  readonly bytes: number;
   /** Plain data for the worker. */
   readonly slice: SampleSlice;
 }
@@ -24,6 +27,20 @@ export interface Batch {
   readonly startedAt: number;
   /** How long its run is expected to take, ms. */
   readonly predictedMs: number;
+}
+
+/** What waits in a queue. */
+export class PartCount {
+  samples = 0;
+  tokens = 0;
+  bytes = 0;
+
+  /** @param sign -1 when the part leaves. */
+  count({ samples, tokens, bytes }: Part, sign: 1 | -1): void {
+    this.samples += sign * samples;
+    this.tokens += sign * tokens;
+    this.bytes += sign * bytes;
+  }
 }
 
 export class ScoreRequest {
@@ -107,7 +124,8 @@ export class ScoreRequest {
     const firstOf = (part: number): number => Math.floor((part * samples) / count);
     return Array.from({ length: count }, (_, part) => {
       const slice = sliceOf(body, firstOf(part), firstOf(part + 1) - firstOf(part));
-      return { request: this, samples: slice.samples, slice };
+      const bytes = part === count - 1 ? this.bytes : 0;
+      return { request: this, samples: slice.samples, tokens: slice.samples * tokens, bytes, slice };
     });
   }
 }
