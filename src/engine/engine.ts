@@ -35,27 +35,24 @@ export async function createEngine(
   prover: ProbeTest = startProver(options),
 ): Promise<Engine> {
   const resolved = withDefaults(options);
-  const { log, observer, workers, intraOpThreads, wideThreads } = resolved;
+  const { log, workers, intraOpThreads, wideThreads } = resolved;
   const registry = new ProbeRegistry(options.defaultModel);
   const requestQueue = new RequestQueue(options);
-  const pool = new WorkerPool({
-    ...resolved,
-    onChange: () => batcher.onWorkersChange(),
-    onRestart: () => observer.workerRestarted(),
-  });
+  const pool = new WorkerPool({ ...resolved, onChange: () => batcher.onWorkersChange() });
   const batcher = new Batcher({ ...options, requestQueue, pool });
   const untilUnused = (probe: ServedProbe): Promise<void> => batcher.untilAnswered(probe);
   const repository = new Repository({ ...options, pool, prover, registry, untilUnused });
   try {
     // The right number of workers depends on the device, which is known when the first one has loaded a probe.
-    await pool.grow(1);
+    await pool.add(1);
     await repository.loadAll();
     const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
     // One worker is enough on CUDA: the device runs one batch after the other. The others join while the first one serves.
-    const joined = [pool.grow(options.workers ?? (provider === 'cuda' ? 1 : workers))];
-    if (provider === 'cpu' && wideThreads !== undefined) joined.push(pool.addWide(wideThreads));
+    const size = options.workers ?? (provider === 'cuda' ? 1 : workers);
+    const joined = [pool.add(size - 1)];
+    if (provider === 'cpu' && wideThreads !== undefined) joined.push(pool.add(1, wideThreads));
     void Promise.all(joined).then(() => log.info({}, 'every worker has started'));
-    log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine has started');
+    log.info({ workers: size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
     await repository.close();
     await pool.close();

@@ -209,8 +209,8 @@ export interface EngineOptions {
 /** What the process that tests probes needs to know. */
 export type ProofOptions = Omit<EngineOptions, 'modelsDir' | 'log' | 'observer'>;
 
-/** The engine's options with the defaults that depend on the machine. */
-export interface ResolvedOptions extends EngineOptions {
+/** Its options with the defaults that depend on the machine. */
+export interface ResolvedOptions extends ProofOptions {
   readonly workers: number;
   readonly intraOpThreads: number;
   readonly warmUpTimeoutMs: number;

@@ -54,31 +54,37 @@ export async function startEngine(
 ): Promise<ObservedEngine> {
   // As in main.ts: ONNX Runtime sends telemetry unless this is set before it is loaded.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
-  const heard: Heard = {
-    runs: [],
-    batches: [],
-    skipped: [],
-    loaded: [],
-    refused: [],
-    unloaded: [],
-    restarts: 0,
-  };
+  const heard = nothingHeard();
   const all: EngineOptions = {
     modelsDir,
-    device: 'cpu',
-    workers: 1,
-    intraOpThreads: 1,
+    ...workerOptions(heard),
     maxBatchSamples: 8,
-    maxQueueSamples: 64,
-    maxQueueBytes: 16 * 1024 * 1024,
-    log: SILENT_LOG,
-    clock: new RunningClock(),
-    observer: listener(heard),
+    warmUpTimeoutMs: 10_000,
     ...options,
   };
   const engine = await createEngine(all, makeProver(all));
   t.after(() => engine.close());
   return { engine, heard };
+}
+
+/** What a pool or a prover of one CPU worker needs. */
+export function workerOptions(heard = nothingHeard()) {
+  return {
+    device: 'cpu',
+    workers: 1,
+    intraOpThreads: 1,
+    workerUrl: WORKER_URL,
+    warmUpTimeoutMs: 60_000,
+    maxQueueSamples: 64,
+    maxQueueBytes: 16 * 1024 * 1024,
+    clock: new RunningClock(),
+    log: SILENT_LOG,
+    observer: listener(heard),
+  } as const;
+}
+
+function nothingHeard(): Heard {
+  return { runs: [], batches: [], skipped: [], loaded: [], refused: [], unloaded: [], restarts: 0 };
 }
 
 /** Tests probes in a thread of this process, which starts sooner than another process. */

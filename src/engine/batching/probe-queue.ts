@@ -122,10 +122,7 @@ export class ProbeQueue {
   }
 
   #next(): Line | undefined {
-    let next: Line | undefined;
-    for (const line of this.#lines.values())
-      if (!next || (line.turn - next.turn || arrivalOf(line) - arrivalOf(next)) < 0) next = line;
-    return next;
+    return nextInTurn(this.#lines.values(), arrivalOf);
   }
 
   #remove(line: Line, part: Part): void {
@@ -142,4 +139,14 @@ export class ProbeQueue {
 
 function arrivalOf({ parts: [first] }: Line): number {
   return first?.request.arrivedAt ?? Infinity;
+}
+
+/** The one whose turn is first; of several, the one that has waited longest. */
+export function nextInTurn<Waiting extends { readonly turn: number }>(
+  all: Iterable<Waiting>,
+  arrival: (one: Waiting) => number,
+): Waiting | undefined {
+  let next: Waiting | undefined;
+  for (const one of all) if (!next || (one.turn - next.turn || arrival(one) - arrival(next)) < 0) next = one;
+  return next;
 }

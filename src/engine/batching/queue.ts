@@ -4,7 +4,7 @@
  */
 import { problem, type ProblemError } from '../../errors.js';
 import type { EngineOptions, QueueDepth, QueueRefusal, ServedProbe } from '../types.js';
-import { ProbeQueue } from './probe-queue.js';
+import { nextInTurn, ProbeQueue } from './probe-queue.js';
 import { type Batch, type Part, PartCount, type ScoreRequest } from './score-request.js';
 
 type QueueLimits = Pick<EngineOptions, 'maxQueueSamples' | 'maxQueueBytes' | 'tenantQueueShare'>;
@@ -78,10 +78,7 @@ export class RequestQueue {
 
   /** The queue that take() would take from. */
   next(): ProbeQueue | undefined {
-    let next: ProbeQueue | undefined;
-    for (const queue of this.#byProbe.values())
-      if (!next || (queue.turn - next.turn || queue.oldestArrival - next.oldestArrival) < 0) next = queue;
-    return next;
+    return nextInTurn(this.#byProbe.values(), ({ oldestArrival }) => oldestArrival);
   }
 
   /**

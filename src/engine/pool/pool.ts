@@ -7,8 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
 import { ProbePostponedError } from '../../probe/refused.js';
-import type { ResolvedOptions } from '../types.js';
-import { type MeasuredProbe, warmUpProbe } from '../warm-up/warm-up.js';
+import type { EngineOptions, ResolvedOptions } from '../types.js';
+import type { BatchPlan } from '../warm-up/batch-plan.js';
+import { type WarmUp, warmUpProbe } from '../warm-up/warm-up.js';
 import type { RunResult, SessionInfo } from '../worker/protocol.js';
 import type { SampleSlice } from '../worker/sample-slice.js';
 import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
@@ -18,21 +19,14 @@ const MAX_PAUSE_MS = 10_000;
 /** More threads that hang would leave too little of the cores and the memory. */
 const MAX_HUNG = 1;
 
-type PoolOptionNames =
-  | 'device'
-  | 'intraOpThreads'
-  | 'workerUrl'
-  | 'clock'
-  | 'inferenceTimeoutMs'
-  | 'warmUpTimeoutMs'
-  | 'log'
-  | 'onHang';
-
-export interface WorkerPoolOptions extends Pick<ResolvedOptions, PoolOptionNames> {
+export interface WorkerPoolOptions extends ResolvedOptions, Pick<EngineOptions, 'log' | 'observer'> {
   /** Called when a worker becomes idle, except by the end of a run, and when one is lost. */
   readonly onChange: () => void;
-  /** Called when the replacement of a lost worker starts. */
-  readonly onRestart: () => void;
+}
+
+/** A probe that was measured; every thread uses the same plan. */
+export interface MeasuredProbe extends Pick<WarmUp, 'key' | 'files'> {
+  readonly plan: BatchPlan;
 }
 
 /** A worker from the start of its thread until the thread is lost. */
@@ -52,19 +46,13 @@ export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #probes = new Map<number, MeasuredProbe>();
   #workers: PooledWorker[] = [];
-  /** Threads that were replaced and have not ended: those that finish a command, and those in which a run hangs. */
-  readonly #ending = new Set<WorkerThread>();
-  readonly #hung = new Set<WorkerThread>();
-  #size = 0;
+  /** Threads that were replaced and have not ended, and whether a run hangs in them. The others finish a command. */
+  readonly #replaced = new Map<WorkerThread, { readonly isHung: boolean }>();
   readonly #closing = new AbortController();
   #lastTurn: Promise<unknown> = Promise.resolve();
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
-  }
-
-  get size(): number {
-    return this.#size;
   }
 
   /** Workers that take runs, now or after what they are doing. */
@@ -74,7 +62,7 @@ export class WorkerPool {
 
   /** Threads that were given up because a run hangs in them. */
   get hung(): number {
-    return this.#hung.size;
+    return [...this.#replaced.values()].filter(({ isHung }) => isHung).length;
   }
 
   /** A worker that can take a run at once; for the only request, the wide one if it can. */
@@ -98,16 +86,12 @@ export class WorkerPool {
     return result;
   }
 
-  /** Adds workers until there are `size`; resolves when each is idle or its first start has failed. */
-  async grow(size: number): Promise<void> {
-    const added = size - this.#size;
-    this.#size = size;
-    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start())));
-  }
-
-  /** Adds a worker for lone requests, whose runs have so many threads. */
-  async addWide(wideThreads: number): Promise<void> {
-    await this.#inTurn(() => this.#start(wideThreads));
+  /**
+   * Adds workers; resolves when each is idle or its first start has failed.
+   * @param wideThreads of their runs, if the workers are for lone requests.
+   */
+  async add(count: number, wideThreads?: number): Promise<void> {
+    await this.#inTurn(() => Promise.all(Array.from({ length: count }, () => this.#start(wideThreads))));
   }
 
   /**
@@ -141,7 +125,8 @@ export class WorkerPool {
   /** Lets every thread finish and end, except those that hang. */
   async close(): Promise<void> {
     this.#closing.abort();
-    const threads = [...this.#workers.map(({ thread }) => thread), ...this.#ending];
+    const ending = [...this.#replaced].filter(([, { isHung }]) => !isHung).map(([thread]) => thread);
+    const threads = [...this.#workers.map(({ thread }) => thread), ...ending];
     await Promise.all(threads.map((thread) => thread.close()));
   }
 
@@ -188,13 +173,12 @@ export class WorkerPool {
     const { signal } = this.#closing;
     if (signal.aborted || !this.#workers.includes(worker)) return;
     this.#workers = this.#workers.filter((other) => other !== worker);
-    const { log, onChange, onHang, onRestart } = this.#options;
+    const { log, observer, onChange, onHang } = this.#options;
     const { thread, failures, wideThreads } = worker;
     const isHung = error instanceof RunTimeoutError;
-    const ending = isHung ? this.#hung : this.#ending;
-    ending.add(thread);
+    this.#replaced.set(thread, { isHung });
     // A hung thread ends if its run ends after all. See docs/adr/0020-replace-a-hung-worker.md.
-    void thread.close().then(() => ending.delete(thread));
+    void thread.close().then(() => this.#replaced.delete(thread));
     if (isHung) thread.unref();
     const cause = error instanceof WorkerDiedError ? error.cause : undefined;
     // The message of what a thread has thrown may quote a request.
@@ -205,11 +189,11 @@ export class WorkerPool {
     void this.#inTurn(async () => {
       await pause;
       if (signal.aborted) return;
-      onRestart();
+      observer.workerRestarted();
       await this.#start(wideThreads, failures + 1);
     });
     onChange();
-    if (this.#hung.size > MAX_HUNG) onHang?.(reason);
+    if (this.hung > MAX_HUNG) onHang?.(reason);
   }
 }
 

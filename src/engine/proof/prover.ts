@@ -11,8 +11,7 @@ import type { ProbeFiles } from '../../probe/folder.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { ResolvedOptions } from '../types.js';
 import { BatchPlan } from '../warm-up/batch-plan.js';
-import { type KeyedProbe, measuredTokens } from '../warm-up/warm-up.js';
-import type { WorkerSettings } from '../worker/protocol.js';
+import { measuredTokens, type ProbeContent } from '../warm-up/warm-up.js';
 import { CommandFailedError } from '../worker/worker-thread.js';
 import type { ProofReply, ProofSettings } from './proof-process.js';
 
@@ -22,25 +21,15 @@ const MEMORY_CHECK_MS = 50;
 const CONTAINER_SHARE = 0.5;
 const BYTES_PER_KB = 1024;
 
-type ProverOptionNames =
-  | keyof WorkerSettings
-  | 'workerUrl'
-  | 'warmUpTimeoutMs'
-  | 'maxBatchSamples'
-  | 'proofTimeoutMs'
-  | 'proofMemoryBytes'
-  | 'clock'
-  | 'onTest';
-
 export class Prover {
-  readonly #options: Pick<ResolvedOptions, ProverOptionNames>;
+  readonly #options: ResolvedOptions;
   #child: ChildProcess | undefined;
   #isServing = false;
   #lastProof: Promise<unknown> = Promise.resolve();
   #released = new AbortController();
 
   /** Starts the process, since a service starts with probes to test. */
-  constructor(options: Pick<ResolvedOptions, ProverOptionNames>) {
+  constructor(options: ResolvedOptions) {
     this.#options = options;
     this.#child = this.#fork();
   }
@@ -84,7 +73,7 @@ export class Prover {
     this.#child = child;
     // Shared memory cannot be sent to a process.
     const bytes = new Uint8Array(selftest.bytes).slice().buffer;
-    const files: KeyedProbe['files'] = { manifest, model, selftest: { ...selftest, bytes } };
+    const files: ProbeContent = { manifest, model, selftest: { ...selftest, bytes } };
     const memoryBytes = memoryLimit(proofMemoryBytes);
     let settle = (_reply: ProofReply): void => {};
     const replied = new Promise<ProofReply>((resolve) => {

@@ -12,19 +12,14 @@ import {
 } from '../worker/worker-thread.js';
 import { type BatchPlan, measureBatches, type Measurement } from './batch-plan.js';
 
-/** What is loaded: a probe, and the key of its session in every thread. */
-export interface KeyedProbe {
+/** What is loaded of a probe. */
+export type ProbeContent = Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
+
+/** Where a probe is loaded. The runs of a warm-up are cold and may take longer than others. */
+export interface WarmUp {
+  /** Of the probe's session in every thread. */
   readonly key: number;
-  readonly files: Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
-}
-
-/** A probe that was measured; every thread uses the same plan. */
-export interface MeasuredProbe extends KeyedProbe {
-  readonly plan: BatchPlan;
-}
-
-/** Where it is loaded. The runs of a warm-up are cold and may take longer than others. */
-export interface WarmUp extends KeyedProbe {
+  readonly files: ProbeContent;
   readonly thread: WorkerThread;
   readonly runLimitMs: number;
 }
@@ -46,7 +41,7 @@ export async function measureProbe(warmUp: WarmUp, maxBatchSamples?: number): Pr
 }
 
 /** The tokens of each sample in the measured batches. */
-export function measuredTokens({ selftest }: KeyedProbe['files']): number {
+export function measuredTokens({ selftest }: ProbeContent): number {
   return usedTokens(sliceOf(selftest, 0, 1));
 }
 

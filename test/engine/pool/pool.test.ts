@@ -3,15 +3,18 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { type PooledWorker, WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
+import {
+  type MeasuredProbe,
+  type PooledWorker,
+  WorkerPool,
+  type WorkerPoolOptions,
+} from '../../../src/engine/pool/pool.js';
 import { BatchPlan } from '../../../src/engine/warm-up/batch-plan.js';
-import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
 import { readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbeRefusedError } from '../../../src/probe/refused.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { RunResult } from '../../../src/engine/worker/protocol.js';
-import { RunningClock } from '../../../src/running-clock.js';
-import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, SILENT_LOG } from '../../support/engine.js';
+import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, workerOptions } from '../../support/engine.js';
 import {
   type ProbeFolderOptions,
   TINY_SIZE,
@@ -25,20 +28,11 @@ async function poolOf(
   threads: number,
   options: Partial<WorkerPoolOptions> = {},
 ): Promise<WorkerPool> {
-  const defaults: WorkerPoolOptions = {
-    workerUrl: new URL('../../../src/engine/worker/worker.js', import.meta.url),
-    device: 'cpu',
-    intraOpThreads: 1,
-    clock: new RunningClock(),
-    warmUpTimeoutMs: 60_000,
-    log: SILENT_LOG,
-    onChange: () => {},
-    onRestart: () => {},
-  };
+  const defaults: WorkerPoolOptions = { ...workerOptions(), onChange: () => {} };
   // An option may be a getter.
   const pool = new WorkerPool(Object.defineProperties(defaults, Object.getOwnPropertyDescriptors(options)));
   t.after(() => pool.close());
-  await pool.grow(threads);
+  await pool.add(threads);
   return pool;
 }
 
@@ -85,8 +79,8 @@ test('a probe is loaded into threads that exist already and into later ones', as
   const pool = await poolOf(t, 2);
   await pool.install(await probeOf(t, 1));
   await pool.install(await probeOf(t, 2, { bias: 1 }));
-  await pool.grow(3);
-  assert.deepEqual([pool.size, pool.live, pool.hung], [3, 3, 0]);
+  await pool.add(1);
+  assert.deepEqual([pool.live, pool.hung], [3, 0]);
   for (const key of [1, 2]) {
     // Each run takes the first idle thread, so three runs at once are on three threads.
     const runs = Array.from({ length: 3 }, () => runOn(pool, pool.idle(), key));
@@ -102,7 +96,7 @@ test('a refused probe leaves no session', async (t) => {
   assert.equal(pool.live, 2);
   await assert.rejects(runOn(pool, pool.idle(), 1), /no probe is loaded under 1/);
   await pool.install(await probeOf(t, 2));
-  await pool.grow(3);
+  await pool.add(1);
   assert.equal(pool.live, 3);
 });
 
@@ -115,7 +109,7 @@ test('a worker that cannot load a probe which works in another is replaced', asy
       starts += 1;
       return starts === 2 ? ('cuda' as const) : ('cpu' as const);
     },
-    onRestart: () => restarts.push(pool.live),
+    observer: { ...workerOptions().observer, workerRestarted: () => restarts.push(pool.live) },
   });
   await pool.install(await probeOf(t, 1));
   assert.equal(pool.live, 1);
@@ -138,14 +132,14 @@ test('a probe that is uninstalled is gone, also from workers that start later', 
   await pool.install(await probeOf(t, 1));
   pool.uninstall(1);
   await pool.install(await probeOf(t, 2));
-  await pool.grow(2);
+  await pool.add(1);
   const runs = [runBatch(pool, pool.idle(), 1), runBatch(pool, pool.idle(), 1)];
   await Promise.all(runs.map((run) => assert.rejects(run, /no probe is loaded under 1/)));
 });
 
 test('only a lone request goes to the wide worker, and its replacement is wide too', async (t) => {
   const pool = await poolOf(t, 1, { workerUrl: FRAGILE_WORKER_URL });
-  await pool.addWide(2);
+  await pool.add(1, 2);
   await pool.install(await probeOf(t, 1));
   assert.deepEqual([isWide(pool.idle(true)), isWide(pool.idle())], [true, false]);
   assert.equal(pool.live, 1);

@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { Prover } from '../../../src/engine/proof/prover.js';
 import { type ProbeFiles, readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../../src/probe/refused.js';
-import { RunningClock } from '../../../src/running-clock.js';
+import type { ResolvedOptions } from '../../../src/engine/types.js';
+import { workerOptions } from '../../support/engine.js';
 import {
   type ProbeFolderOptions,
   TINY_SIZE,
@@ -18,19 +19,8 @@ import {
 } from '../../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../../support/samples.js';
 
-const WORKER_URL = new URL('../../../src/engine/worker/worker.js', import.meta.url);
-
-function proverOf(t: TestContext, options: Partial<ConstructorParameters<typeof Prover>[0]> = {}): Prover {
-  const prover = new Prover({
-    workerUrl: WORKER_URL,
-    device: 'cpu',
-    intraOpThreads: 1,
-    warmUpTimeoutMs: 60_000,
-    proofTimeoutMs: 60_000,
-    proofMemoryBytes: Infinity,
-    clock: new RunningClock(),
-    ...options,
-  });
+function proverOf(t: TestContext, options: Partial<ResolvedOptions> = {}): Prover {
+  const prover = new Prover({ ...workerOptions(), ...options });
   t.after(() => prover.release());
   return prover;
 }
