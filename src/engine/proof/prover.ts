@@ -8,7 +8,7 @@ import { constants, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import type { ProbeFiles } from '../../probe/folder.js';
-import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
+import { ProbeRefusedError } from '../../probe/refused.js';
 import type { ResolvedOptions } from '../types.js';
 import { BatchPlan } from '../warm-up/batch-plan.js';
 import { measuredTokens, type ProbeContent } from '../warm-up/warm-up.js';
@@ -26,7 +26,6 @@ export class Prover {
   #child: ChildProcess | undefined;
   #isServing = false;
   #lastProof: Promise<unknown> = Promise.resolve();
-  #released = new AbortController();
 
   /** Starts the process, since a service starts with probes to test. */
   constructor(options: ResolvedOptions) {
@@ -36,14 +35,13 @@ export class Prover {
 
   /**
    * Opens, tests and measures a probe, one after the other, so that none disturbs the measurements of another.
+   * @param stop keeps a test that waits from beginning. release() ends the one that has begun.
    * @returns the plan that was measured.
-   * @throws {ProbeRefusedError} when the probe is at fault.
-   * @throws {ProbePostponedError} when the test was ended by release().
+   * @throws {ProbeRefusedError} when the probe is at fault, or its test was ended.
    * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
    */
-  prove(files: ProbeFiles): Promise<BatchPlan> {
-    const { signal } = this.#released;
-    const proof = this.#lastProof.then(() => this.#prove(files, signal));
+  prove(files: ProbeFiles, stop: AbortSignal): Promise<BatchPlan> {
+    const proof = this.#lastProof.then(() => this.#prove(files, stop));
     this.#lastProof = proof.catch(() => {});
     return proof;
   }
@@ -52,13 +50,11 @@ export class Prover {
   release(): void {
     this.#isServing = true;
     this.#kill();
-    this.#released.abort();
-    this.#released = new AbortController();
   }
 
-  async #prove(files: ProbeFiles, released: AbortSignal): Promise<BatchPlan> {
-    const reply = released.aborted ? undefined : await this.#replyTo(files);
-    if (!reply || released.aborted) throw new ProbePostponedError('its test was ended');
+  async #prove(files: ProbeFiles, stop: AbortSignal): Promise<BatchPlan> {
+    stop.throwIfAborted();
+    const reply = await this.#replyTo(files);
     if ('measurements' in reply)
       return new BatchPlan(reply.measurements, measuredTokens(files), this.#options.maxBatchSamples);
     if ('unavailableDevice' in reply) throw new CommandFailedError(reply.unavailableDevice, true);

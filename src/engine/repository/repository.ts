@@ -120,6 +120,7 @@ export class Repository {
     try {
       return await this.#load(version);
     } catch (error) {
+      // close() has ended its test, which says nothing about the probe.
       if (this.#stop.signal.aborted) return [];
       // An unusable device is not the fault of the probe.
       if (occasion === 'start' && !(error instanceof ProbeRefusedError)) throw error;
@@ -160,11 +161,9 @@ export class Repository {
       target.reason = undefined;
       return [];
     }
-    // close() ends only the tests that have begun.
-    this.#stop.signal.throwIfAborted();
     this.#lastKey += 1;
     const key = this.#lastKey;
-    const plan = await prover.prove(files);
+    const plan = await prover.prove(files, this.#stop.signal);
     const { provider, fallback } = await pool.install({ key, files, plan });
     target.probe = { key, name, version, provider, fallback, sha256, manifestSha256, manifest, plan };
     target.reason = undefined;
