@@ -44,16 +44,11 @@ export class Batcher {
     const leftMs = request.deadline - performance.now();
     if (pool.live === 0) throw unready(NO_WORKER);
     if (signal?.aborted) return this.#skipAborted(request, signal);
-    if (leftMs <= 0)
-      return this.#skip(
-        request,
-        'deadline',
-        problem('deadline', 'The deadline passed before there was a score.'),
-      );
+    if (leftMs <= 0) return this.#skipLate(request, 'deadline');
     // With an idle worker no other work is ahead, so the request is not turned away.
     const isIdle = pool.idle() !== undefined;
-    const predictedMs = this.#predictor.latencyMs(request, isIdle ? Infinity : pool.live);
-    if (!isIdle && predictedMs > leftMs) return this.#skipLate(request);
+    const predictedMs = isIdle ? request.costMs : this.#predictor.latencyMs(request, pool.live);
+    if (!isIdle && predictedMs > leftMs) return this.#skipLate(request, 'predicted');
     this.#predictor.recordAdmitted(request, predictedMs);
     for (const displaced of requestQueue.add(request))
       this.#skip(displaced, 'displaced', queueProblem('tenant_limit', requestQueue.depth()));
@@ -82,7 +77,7 @@ export class Batcher {
     const { requestQueue, pool } = this.#options;
     const idle = (): PooledWorker | undefined => pool.idle(this.#open.size === 1);
     for (let worker = idle(); worker; worker = idle()) {
-      for (const late of this.#predictor.predictedLate()) this.#skipLate(late);
+      for (const late of this.#predictor.predictedLate()) this.#skipLate(late, 'predicted');
       if (this.#waitsForMore()) return;
       const batch = requestQueue.take();
       if (!batch) return;
@@ -156,9 +151,12 @@ export class Batcher {
     this.#skip(request, isLate ? 'deadline' : 'aborted', error);
   }
 
-  #skipLate(request: ScoreRequest): void {
-    const detail = 'The deadline would pass before there is a score: too much work is ahead.';
-    this.#skip(request, 'predicted', problem('deadline', detail));
+  #skipLate(request: ScoreRequest, reason: 'deadline' | 'predicted'): void {
+    const detail =
+      reason === 'deadline'
+        ? 'The deadline passed before there was a score.'
+        : 'The deadline would pass before there is a score: too much work is ahead.';
+    this.#skip(request, reason, problem('deadline', detail));
   }
 
   #skip(request: ScoreRequest, reason: SkipReason, error: Error): void {

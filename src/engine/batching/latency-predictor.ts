@@ -42,7 +42,7 @@ export class LatencyPredictor {
     return ms + this.#margin.margin * (ms + SHORT_MS);
   }
 
-  /** How long a request that has come in full will take, without a margin, ms. @param workers Infinity when one is idle. */
+  /** How long a request that has come in full will take when no worker is idle, without a margin, ms. */
   latencyMs(request: ScoreRequest, workers: number): number {
     const { costMs, tenant, probe } = request;
     return this.#waitMs(workers, tenant, costMs, probe) + costMs;
