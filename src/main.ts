@@ -88,8 +88,13 @@ async function start(): Promise<RunningService> {
       ...settings,
       clock,
       log: log.child({ component: 'engine' }),
-      observer: metrics.engineObserver,
-      onRun: tracing && ((run) => tracing.recordRun(run)),
+      observer: {
+        ...metrics.engineObserver,
+        batchRun: (run) => {
+          metrics.engineObserver.batchRun(run);
+          tracing?.recordRun(run);
+        },
+      },
       onHang: shutdown.onHang,
     },
     prover,

@@ -26,7 +26,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/engine/warm-up': ['src/probe', 'src/engine/worker'],
   'src/engine/pool': [
     'src/errors.ts',
-    'src/running-clock.ts',
     'src/probe',
     'src/engine/types.ts',
     'src/engine/worker',
@@ -36,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/errors.ts',
     'src/running-clock.ts',
     'src/probe',
+    'src/engine/types.ts',
     'src/engine/worker',
     'src/engine/warm-up',
   ],
@@ -54,7 +54,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/wire',
     'src/engine/types.ts',
     'src/engine/worker',
-    'src/engine/warm-up',
     'src/engine/pool',
     'src/engine/repository',
     'src/prediction-margin.ts',

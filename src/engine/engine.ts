@@ -2,14 +2,14 @@
 import { availableParallelism } from 'node:os';
 
 import { messageOf, problem } from '../errors.js';
-import { Batcher } from './batching/batcher.js';
+import { Batcher, NO_WORKER, unready } from './batching/batcher.js';
 import { RequestQueue } from './batching/queue.js';
 import { ScoreRequest } from './batching/score-request.js';
 import { WorkerPool } from './pool/pool.js';
-import { type ProbeTest, Prover } from './proof/prover.js';
+import { Prover } from './proof/prover.js';
 import { ProbeRegistry } from './repository/registry.js';
-import { Repository } from './repository/repository.js';
-import type { Engine, EngineOptions } from './types.js';
+import { type ProbeTest, Repository } from './repository/repository.js';
+import type { Engine, EngineOptions, ProofOptions, ServedProbe } from './types.js';
 
 export type * from './types.js';
 
@@ -19,25 +19,9 @@ const WORKER_URL = new URL('worker/worker.js', import.meta.url);
 /** A run gains little from more threads than this. */
 const MAX_WIDE_THREADS = 4;
 
-/** The options of the process that tests probes: those of the engine, as far as they concern it. */
-export type ProofOptions = Omit<EngineOptions, 'modelsDir' | 'log' | 'observer'> & {
-  /** Called when the test of a probe begins: this process has time meanwhile. */
-  readonly onTest?: () => void;
-};
-
 /** Starts the process that tests probes. The earlier it is called, the earlier the engine can score. */
 export function startProver(options: ProofOptions): ProbeTest {
-  const { workerUrl, settings, warmUpTimeoutMs } = workersOf(options);
-  return new Prover({
-    workerUrl,
-    worker: settings,
-    maxBatchSamples: options.maxBatchSamples,
-    runLimitMs: warmUpTimeoutMs,
-    onTest: options.onTest,
-    proofTimeoutMs: options.proofTimeoutMs ?? Infinity,
-    proofMemoryBytes: options.proofMemoryBytes ?? Infinity,
-    clock: options.clock,
-  });
+  return new Prover(withDefaults(options));
 }
 
 /**
@@ -50,48 +34,31 @@ export async function createEngine(
   options: EngineOptions,
   prover: ProbeTest = startProver(options),
 ): Promise<Engine> {
-  const { log, observer, modelsDir, modelsPollMs = 0 } = options;
-  const { workers, wideThreads, ...workerOptions } = workersOf(options);
+  const resolved = withDefaults(options);
+  const { log, workers, intraOpThreads, wideThreads } = resolved;
   const registry = new ProbeRegistry(options.defaultModel);
   const requestQueue = new RequestQueue(options);
-  const pool = new WorkerPool({
-    ...workerOptions,
-    clock: options.clock,
-    inferenceTimeoutMs: options.inferenceTimeoutMs,
-    log,
-    onIdle: () => batcher.startRuns(),
-    onDown: () => {
-      if (pool.live === 0) batcher.rejectWaiting(() => unready('no worker can take work'));
-    },
-    onRestart: () => observer.workerRestarted(),
-    onHang: (reason) => options.onHang?.(reason),
-  });
-  const batcher = new Batcher({
-    requestQueue,
-    pool,
-    maxQueueDelayUs: options.maxQueueDelayUs ?? 0,
-    observer,
-    onRun: options.onRun,
-  });
-  const untilUnused = (key: number): Promise<void> => batcher.untilUnused(key);
-  const repository = new Repository({ modelsDir, pool, prover, registry, untilUnused, log, observer });
+  const pool = new WorkerPool({ ...resolved, onChange: () => batcher.onWorkersChange() });
+  const batcher = new Batcher({ ...options, requestQueue, pool });
+  const untilUnused = (probe: ServedProbe): Promise<void> => batcher.untilAnswered(probe);
+  const repository = new Repository({ ...options, pool, prover, registry, untilUnused });
   try {
     // The right number of workers depends on the device, which is known when the first one has loaded a probe.
-    await pool.grow(1);
+    await pool.add(1);
     await repository.loadAll();
     const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
     // One worker is enough on CUDA: the device runs one batch after the other. The others join while the first one serves.
-    const joined = [pool.grow(options.workers ?? (provider === 'cuda' ? 1 : workers))];
-    if (provider === 'cpu' && wideThreads !== undefined) joined.push(pool.addWide(wideThreads));
+    const size = options.workers ?? (provider === 'cuda' ? 1 : workers);
+    const joined = [pool.add(size - 1)];
+    if (provider === 'cpu' && wideThreads !== undefined) joined.push(pool.add(1, wideThreads));
     void Promise.all(joined).then(() => log.info({}, 'every worker has started'));
-    const { intraOpThreads } = workerOptions.settings;
-    log.info({ workers: pool.size, intraOpThreads, provider }, 'the engine has started');
+    log.info({ workers: size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
     await repository.close();
     await pool.close();
     throw error;
   }
-  if (modelsPollMs > 0) void repository.poll(modelsPollMs);
+  if (options.modelsPollMs) void repository.poll(options.modelsPollMs);
 
   let closing: Promise<number> | undefined;
   const drain = async (): Promise<number> => {
@@ -103,14 +70,13 @@ export async function createEngine(
   };
   const whyUnready = (): string | undefined => {
     if (closing) return 'shutting down';
-    return pool.live === 0 ? 'no worker can take work' : registry.whyUnready();
+    return pool.live === 0 ? NO_WORKER : registry.whyUnready();
   };
   return {
     probes: () => registry.list(),
     resolve: (reference) => registry.resolve(reference),
     score: async (probe, body, scoreOptions = {}) => {
       if (closing) throw unready('it is shutting down');
-      if (pool.live === 0) throw unready('no worker can take work');
       const loaded = registry.loaded(probe);
       if (!loaded) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
       const request = new ScoreRequest(loaded, body, scoreOptions);
@@ -121,8 +87,7 @@ export async function createEngine(
       const reason = whyUnready();
       return reason === undefined ? { ready: true } : { ready: false, reason };
     },
-    predictedLatencyMs: (request) =>
-      batcher.predictedLatencyMs(request, request.probe && registry.loaded(request.probe)?.key),
+    predictedLatencyMs: (request) => batcher.predictedLatencyMs(request),
     queueRefusal: (tenant, samples, bytes) => requestQueue.refusal(tenant, samples, bytes),
     queueDepth: () => requestQueue.depth(),
     reload: async () => {
@@ -139,7 +104,7 @@ export async function createEngine(
   };
 }
 
-function workersOf(options: ProofOptions) {
+function withDefaults<Options extends ProofOptions>(options: Options) {
   const cores = availableParallelism();
   const workers = options.workers ?? cores;
   const intraOpThreads = options.intraOpThreads ?? Math.max(1, Math.floor(cores / workers));
@@ -147,14 +112,11 @@ function workersOf(options: ProofOptions) {
   // An operator who sets the threads of a run gets exactly that many.
   const hasWide = options.intraOpThreads === undefined && wideThreads > intraOpThreads;
   return {
+    ...options,
     workers,
+    intraOpThreads,
     wideThreads: hasWide ? wideThreads : undefined,
     workerUrl: options.workerUrl ?? WORKER_URL,
-    settings: { device: options.device, intraOpThreads },
     warmUpTimeoutMs: Math.max(options.inferenceTimeoutMs ?? 0, options.warmUpTimeoutMs ?? WARM_UP_TIMEOUT_MS),
   };
-}
-
-function unready(reason: string): Error {
-  return problem('unready', `The engine cannot score now: ${reason}.`);
 }

@@ -45,17 +45,17 @@ export interface ProbeStatus extends ProbeVersion {
 }
 
 export interface ScoreOptions {
-  /** Aborted when the answer is not needed any more; with a deadline, also when it passes. */
+  /** Of this request alone. Aborted when the answer is not needed any more; with a deadline, also when it passes. */
   readonly signal?: AbortSignal;
   /** When the answer becomes useless, on the clock of performance.now(), ms. */
   readonly deadline?: number;
   /** Who sends the request: tenants take turns, and share the queue. One unnamed tenant when omitted. */
   readonly tenant?: string;
-  /** Identifies the request in the runs that EngineOptions.onRun reports. */
+  /** Identifies the request in BatchRun. */
   readonly origin?: object;
 }
 
-/** One run of a worker, as EngineOptions.onRun reports it. */
+/** One run of a worker. */
 export interface BatchRun {
   readonly probe: ServedProbe;
   readonly samples: number;
@@ -64,7 +64,8 @@ export interface BatchRun {
   /** On the clock of performance.now(), ms. */
   readonly from: number;
   readonly to: number;
-  readonly isFault: boolean;
+  /** Checks, assembly and inference, ms; undefined when it has failed. */
+  readonly ms: number | undefined;
   /** The origins of the requests whose samples it held. */
   readonly origins: readonly object[];
 }
@@ -78,11 +79,6 @@ export interface EngineResult {
   readonly inferenceMs: number;
   /** Samples in the largest batch that held its samples. */
   readonly batchSamples: number;
-}
-
-export interface Readiness {
-  readonly ready: boolean;
-  readonly reason?: string;
 }
 
 export interface QueueDepth {
@@ -124,7 +120,7 @@ export interface Engine {
    * signal's reason.
    */
   score(probe: ServedProbe, body: DecodedBody, options?: ScoreOptions): Promise<EngineResult>;
-  readiness(): Readiness;
+  readiness(): { readonly ready: boolean; readonly reason?: string };
   /** The samples and bytes that wait for a batch; those in a run are not counted. */
   queueDepth(): QueueDepth;
   /** Why the queue would not accept a request of so many samples and bytes now. */
@@ -152,23 +148,14 @@ export interface Engine {
  */
 export type SkipReason = 'aborted' | 'deadline' | 'predicted' | 'displaced';
 
-export interface LoadedVersion extends ProbeVersion {
-  readonly provider: Provider;
-  readonly sha256: string;
-}
-
-/** Hooks for metrics. They are called often, so they must be cheap, and they must not throw. */
+/** Hooks for metrics and traces. They are called often, so they must be cheap, and they must not throw. */
 export interface EngineObserver {
-  batchRun(run: {
-    readonly model: string;
-    readonly version: number;
-    readonly samples: number;
-    readonly ms: number;
-  }): void;
+  /** Called before the requests of the run are answered. */
+  batchRun(run: BatchRun): void;
   entrySkipped(reason: SkipReason): void;
   workerRestarted(): void;
-  probeLoaded(probe: LoadedVersion): void;
-  probeUnloaded(probe: LoadedVersion): void;
+  probeLoaded(probe: Required<Pick<ProbeStatus, 'name' | 'version' | 'provider' | 'sha256'>>): void;
+  probeUnloaded: EngineObserver['probeLoaded'];
   probeRefused(probe: ProbeVersion & { readonly reason: string }): void;
 }
 
@@ -205,10 +192,10 @@ export interface EngineOptions {
   /** The limits of the process that tests a probe before it is loaded: for one probe, ms, and its memory; none when omitted. */
   readonly proofTimeoutMs?: number;
   readonly proofMemoryBytes?: number;
+  /** Called when the test of a probe begins: this process has time meanwhile. */
+  readonly onTest?: () => void;
   /** Called when a second run hangs while the first still does. The process should then be replaced. */
   readonly onHang?: (reason: string) => void;
-  /** Called after each run that held requests with an origin, before they are answered. */
-  readonly onRun?: ((run: BatchRun) => void) | undefined;
   /** How often the model repository is scanned for changes, ms. 0 or omitted: only by reload(). */
   readonly modelsPollMs?: number;
   /** The probe for requests that name none, `name` or `name@version`. When omitted: see ProbeRegistry. */
@@ -217,4 +204,15 @@ export interface EngineOptions {
   readonly observer: EngineObserver;
   /** The module that workers run; only tests set it. */
   readonly workerUrl?: URL;
+}
+
+/** What the process that tests probes needs to know. */
+export type ProofOptions = Omit<EngineOptions, 'modelsDir' | 'log' | 'observer'>;
+
+/** Its options with the defaults that depend on the machine. */
+export interface ResolvedOptions extends ProofOptions {
+  readonly workers: number;
+  readonly intraOpThreads: number;
+  readonly warmUpTimeoutMs: number;
+  readonly workerUrl: URL;
 }

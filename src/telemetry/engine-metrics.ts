@@ -12,8 +12,9 @@ export function observeEngine(instruments: Instruments): EngineObserver {
     provider: providers.get(`${model}@${version}`) ?? '',
   });
   return {
-    batchRun: ({ model, version, samples, ms }) => {
-      const labels = labelsOf(model, version);
+    batchRun: ({ probe: { name, version }, samples, ms }) => {
+      if (ms === undefined) return;
+      const labels = labelsOf(name, version);
       instruments.batchSize.observe(labels, samples);
       instruments.batchDuration.observe(labels, ms / 1000);
     },

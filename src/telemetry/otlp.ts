@@ -101,6 +101,7 @@ class TracedRequest implements RequestTrace {
 /** A batch run serves several requests, so it has a trace of its own, with links to each of theirs and back. */
 function recordRun(tracer: Tracer, run: BatchRun): void {
   const requests = run.origins.filter((origin) => origin instanceof TracedRequest);
+  if (requests.length === 0) return;
   const { name, version, provider } = run.probe;
   const span = tracer.startSpan(
     'batch run',
@@ -117,7 +118,7 @@ function recordRun(tracer: Tracer, run: BatchRun): void {
     },
     ROOT_CONTEXT,
   );
-  if (run.isFault) span.setStatus({ code: SpanStatusCode.ERROR });
+  if (run.ms === undefined) span.setStatus({ code: SpanStatusCode.ERROR });
   for (const request of requests) request.addRun({ context: span.spanContext() });
   span.end(epochMs(run.to));
 }

@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import type { Engine, BatchRun } from '../../src/engine/types.js';
+import type { Engine } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, SILENT_LOG, startEngine } from '../support/engine.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
@@ -42,14 +42,10 @@ test('a worker that dies fails only its own requests and is replaced', async (t)
   assert.equal(scores.length, 2);
 });
 
-test('onRun reports each run with its requests, also a failed one', async (t) => {
+test('the observer hears each run with its requests, also a failed one', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
-  const runs: BatchRun[] = [];
-  const { engine } = await startEngine(t, models, {
-    workerUrl: FRAGILE_WORKER_URL,
-    onRun: (run) => runs.push(run),
-  });
+  const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
   const probe = engine.resolve('tiny');
   const [first, second, fatal] = [{ first: 1 }, { second: 2 }, { fatal: 3 }];
   await engine.score(probe, bodyOf(1));
@@ -58,15 +54,16 @@ test('onRun reports each run with its requests, also a failed one', async (t) =>
   await engine.score(probe, bodyOf(1), { origin: second });
   await assert.rejects(engine.score(probe, bodyOf(1, FATAL_TIMESTEP), { origin: fatal }));
   assert.deepEqual(
-    runs.map(({ samples, isFault, origins }) => [samples, isFault, ...origins]),
+    heard.runs.map(({ samples, ms, origins }) => [samples, ms === undefined, ...origins]),
     [
+      [1, false],
       [4, false, first],
       [5, false, first],
       [1, false, second],
       [1, true, fatal],
     ],
   );
-  assert.ok(runs.every(({ from, to }) => from < to));
+  assert.ok(heard.runs.every(({ from, to }) => from < to));
 });
 
 test('a probe that kills the worker it is loaded into is refused, and the next one is loaded', async (t) => {

@@ -1,16 +1,26 @@
 /** Engines for tests: real threads and sessions, with everything that the observer receives recorded. */
 import type { TestContext } from 'node:test';
 
-import { createEngine, type ProofOptions } from '../../src/engine/engine.js';
-import type { ProbeTest } from '../../src/engine/proof/prover.js';
-import { planBatches } from '../../src/engine/warm-up/batch-plan.js';
+import { createEngine } from '../../src/engine/engine.js';
+import type { ProbeTest } from '../../src/engine/repository/repository.js';
+import { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import { measuredTokens, measureProbe } from '../../src/engine/warm-up/warm-up.js';
 import { WorkerThread } from '../../src/engine/worker/worker-thread.js';
 import { RunningClock } from '../../src/running-clock.js';
-import type { Engine, EngineLog, EngineObserver, EngineOptions, SkipReason } from '../../src/engine/types.js';
+import type {
+  BatchRun,
+  Engine,
+  EngineLog,
+  EngineObserver,
+  EngineOptions,
+  ProofOptions,
+  SkipReason,
+} from '../../src/engine/types.js';
 
 /** The observer's calls, in order. */
 export interface Heard {
+  readonly runs: BatchRun[];
+  /** The runs that succeeded. */
   readonly batches: { model: string; version: number; samples: number; ms: number }[];
   readonly skipped: SkipReason[];
   readonly loaded: string[];
@@ -44,23 +54,37 @@ export async function startEngine(
 ): Promise<ObservedEngine> {
   // As in main.ts: ONNX Runtime sends telemetry unless this is set before it is loaded.
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
-  const heard: Heard = { batches: [], skipped: [], loaded: [], refused: [], unloaded: [], restarts: 0 };
+  const heard = nothingHeard();
   const all: EngineOptions = {
     modelsDir,
-    device: 'cpu',
-    workers: 1,
-    intraOpThreads: 1,
+    ...workerOptions(heard),
     maxBatchSamples: 8,
-    maxQueueSamples: 64,
-    maxQueueBytes: 16 * 1024 * 1024,
-    log: SILENT_LOG,
-    clock: new RunningClock(),
-    observer: listener(heard),
+    warmUpTimeoutMs: 10_000,
     ...options,
   };
   const engine = await createEngine(all, makeProver(all));
   t.after(() => engine.close());
   return { engine, heard };
+}
+
+/** What a pool or a prover of one CPU worker needs. */
+export function workerOptions(heard = nothingHeard()) {
+  return {
+    device: 'cpu',
+    workers: 1,
+    intraOpThreads: 1,
+    workerUrl: WORKER_URL,
+    warmUpTimeoutMs: 60_000,
+    maxQueueSamples: 64,
+    maxQueueBytes: 16 * 1024 * 1024,
+    clock: new RunningClock(),
+    log: SILENT_LOG,
+    observer: listener(heard),
+  } as const;
+}
+
+function nothingHeard(): Heard {
+  return { runs: [], batches: [], skipped: [], loaded: [], refused: [], unloaded: [], restarts: 0 };
 }
 
 /** Tests probes in a thread of this process, which starts sooner than another process. */
@@ -74,7 +98,7 @@ export function threadProver(options: ProofOptions): ProbeTest {
           { thread, runLimitMs: Infinity, key: 1, files },
           maxBatchSamples,
         );
-        return planBatches(measurements, measuredTokens(files), maxBatchSamples);
+        return new BatchPlan(measurements, measuredTokens(files), maxBatchSamples);
       } finally {
         await thread.close();
       }
@@ -85,7 +109,11 @@ export function threadProver(options: ProofOptions): ProbeTest {
 
 function listener(heard: Heard): EngineObserver {
   return {
-    batchRun: (run) => heard.batches.push(run),
+    batchRun: (run) => {
+      heard.runs.push(run);
+      const { probe, samples, ms } = run;
+      if (ms !== undefined) heard.batches.push({ model: probe.name, version: probe.version, samples, ms });
+    },
     entrySkipped: (reason) => heard.skipped.push(reason),
     workerRestarted: () => {
       heard.restarts += 1;

@@ -1,5 +1,5 @@
 /** Makes loaded probes and requests for tests that need no worker. The costs of the probes are round numbers. */
-import { type BatchPlan, CostModel } from '../../src/engine/warm-up/batch-plan.js';
+import { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
 import type { LoadedProbe } from '../../src/engine/repository/registry.js';
 import type { ScoreOptions } from '../../src/engine/types.js';
 import { ScoreRequest } from '../../src/engine/batching/score-request.js';
@@ -12,16 +12,12 @@ export const MS_PER_RUN = 10;
 
 const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(2, 4, 4), []);
 
-/** A probe whose batches hold at most `maxSamples` samples and `maxTokens` padded tokens. */
+const made = new Map<string, LoadedProbe>();
+
+/** A probe whose batches hold at most `maxSamples` samples and `maxTokens` padded tokens; the same one for the same figures. */
 export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): LoadedProbe {
-  const cost = new CostModel(MS_PER_TOKEN, MS_PER_RUN);
-  const plan: BatchPlan = {
-    bestSamples: maxSamples,
-    maxSamples,
-    maxTokens,
-    cost,
-    measurements: [],
-  };
+  const measurements = [1, 2].map((samples) => ({ samples, ms: samples * MS_PER_TOKEN + MS_PER_RUN }));
+  const plan = Object.assign(new BatchPlan(measurements, 1, maxSamples), { maxPaddedTokens: maxTokens });
   const known = {
     name: `probe-${key}`,
     version: 1,
@@ -29,7 +25,10 @@ export function probeWith(key: number, maxSamples: number, maxTokens = Infinity)
     sha256: '',
     manifestSha256: '',
   } as const;
-  return { key, ...known, manifest, plan };
+  const name = [key, maxSamples, maxTokens].join();
+  const probe = made.get(name) ?? { key, ...known, manifest, plan };
+  made.set(name, probe);
+  return probe;
 }
 
 /** A request whose samples have `tokens` tokens each, and one more that is masked. */

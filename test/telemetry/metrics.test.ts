@@ -31,7 +31,9 @@ test('a version that changes its provider shows the new one, and its counters st
   const metrics = createMetrics();
   const load = { name: 'tiny', version: 1, sha256: 'a' } as const;
   metrics.engineObserver.probeLoaded({ ...load, provider: 'cuda' });
-  metrics.engineObserver.batchRun({ model: 'tiny', version: 1, samples: 4, ms: 1 });
+  const probe = fakeEngine().resolve('tiny');
+  const run = { probe, samples: 4, paddedTokens: 12, from: 0, to: 2, ms: 1, origins: [] };
+  metrics.engineObserver.batchRun(run);
   metrics.engineObserver.probeLoaded({ ...load, provider: 'cpu' });
   const text = await metrics.exposition([]);
   assert.doesNotMatch(text, /execution_provider_info\{[^}]*provider="cuda"/);

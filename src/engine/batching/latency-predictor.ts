@@ -3,7 +3,7 @@
  * and admission control turn requests away that would be late. See docs/adr/0004-predict-latency.md.
  */
 import { PredictionMargin } from '../../prediction-margin.js';
-import type { ExpectedRequest } from '../types.js';
+import type { ExpectedRequest, ServedProbe } from '../types.js';
 import type { RequestQueue } from './queue.js';
 import type { Batch, ScoreRequest } from './score-request.js';
 
@@ -32,24 +32,20 @@ export class LatencyPredictor {
   /**
    * How long a request of which only the headers have come will take, with a margin, ms. Each request that is being received
    * counts as one of mean cost, as far as it has come. So neither a slow sender nor an announcement turns others away.
-   * @param workers that take work. @param key of its probe, when it is known.
+   * @param workers that take work.
    */
-  predictedLatencyMs(
-    workers: number,
-    { tenant, receiving }: ExpectedRequest,
-    key: number | undefined,
-  ): number {
+  predictedLatencyMs(workers: number, { tenant, receiving, probe }: ExpectedRequest): number {
     const own = receiving.find((sender) => sender.tenant === tenant)?.requests ?? 0;
     const ahead = receiving.reduce((sum, { requests }) => sum + Math.min(requests, own + 1), 0);
     const receivingMs = ((ahead + 1) * this.#meanCostMs) / Math.max(1, workers);
-    const ms = this.#waitMs(workers, tenant, this.#meanCostMs, key) + receivingMs;
+    const ms = this.#waitMs(workers, tenant, this.#meanCostMs, probe) + receivingMs;
     return ms + this.#margin.margin * (ms + SHORT_MS);
   }
 
-  /** How long a request that has come in full will take, without a margin, ms. @param workers Infinity when one is idle. */
+  /** How long a request that has come in full will take when no worker is idle, without a margin, ms. */
   latencyMs(request: ScoreRequest, workers: number): number {
     const { costMs, tenant, probe } = request;
-    return this.#waitMs(workers, tenant, costMs, probe.key) + costMs;
+    return this.#waitMs(workers, tenant, costMs, probe) + costMs;
   }
 
   recordAdmitted(request: ScoreRequest, predictedMs: number): void {
@@ -79,9 +75,9 @@ export class LatencyPredictor {
   }
 
   /** How long the workers will be busy with what comes before a request that takes `ownMs`, ms. */
-  #waitMs(workers: number, tenant: string, ownMs: number, key: number | undefined): number {
+  #waitMs(workers: number, tenant: string, ownMs: number, probe: ServedProbe | undefined): number {
     const now = performance.now();
-    let workMs = this.#requestQueue.workAheadMs(tenant, ownMs, key);
+    let workMs = this.#requestQueue.workAheadMs(tenant, ownMs, probe);
     for (const { startedAt, predictedMs } of this.#running.keys())
       workMs += Math.max(0, startedAt + predictedMs - now);
     return workMs / Math.max(1, workers);

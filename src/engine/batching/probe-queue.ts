@@ -4,13 +4,12 @@
  * https://doi.org/10.1145/248157.248171). See docs/adr/0023-tenants-take-turns.md.
  */
 import type { LoadedProbe } from '../repository/registry.js';
-import { samplesThatFit } from '../warm-up/batch-plan.js';
-import type { Batch, Part, ScoreRequest } from './score-request.js';
+import { type Batch, type Part, PartCount, type ScoreRequest } from './score-request.js';
 
 /** The parts of one tenant; never empty. */
 interface Line {
   readonly parts: Part[];
-  tokens: number;
+  readonly held: PartCount;
   /** The tokens that the tenant was served, counted from the queue's own turn when it joined. */
   turn: number;
 }
@@ -22,8 +21,7 @@ export class ProbeQueue {
   readonly #lines = new Map<string, Line>();
   /** The turn of the tenant that was served last. A tenant that joins begins there, so it saves up no turns while absent. */
   #turn = 0;
-  #samples = 0;
-  #tokens = 0;
+  readonly #held = new PartCount();
 
   constructor(probe: LoadedProbe, turn: number) {
     this.probe = probe;
@@ -31,13 +29,13 @@ export class ProbeQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#samples === 0;
+    return this.#held.samples === 0;
   }
 
   /** Whether no further sample like the next one would fit into the next batch. */
   get isFull(): boolean {
     const tokens = this.#next()?.parts[0]?.request.tokens ?? 1;
-    return this.#samples >= samplesThatFit(this.probe.plan, tokens);
+    return this.#held.samples >= this.probe.plan.samplesThatFit(tokens);
   }
 
   /** When the request arrived that has waited longest, on the clock of performance.now(), ms. */
@@ -49,11 +47,11 @@ export class ProbeQueue {
 
   /** How long one worker would have to run for everything that waits, by the cost model of the probe, ms. */
   get workMs(): number {
-    return this.probe.plan.cost.predict(this.#tokens, Math.ceil(this.#batches));
+    return this.probe.plan.predict(this.#held.tokens, Math.ceil(this.#batches));
   }
 
   get nextRunMs(): number {
-    return this.probe.plan.cost.predict(this.#tokens / Math.max(1, this.#batches));
+    return this.probe.plan.predict(this.#held.tokens / Math.max(1, this.#batches));
   }
 
   /**
@@ -61,15 +59,15 @@ export class ProbeQueue {
    * and of each other tenant at most as much. It is never less than the next run, which the new request may have to share.
    */
   workAheadMs(tenant: string, ms: number): number {
-    const msPerToken = this.workMs / this.#tokens;
-    const ownMs = (this.#lines.get(tenant)?.tokens ?? 0) * msPerToken;
+    const msPerToken = this.workMs / this.#held.tokens;
+    const ownMs = (this.#lines.get(tenant)?.held.tokens ?? 0) * msPerToken;
     let aheadMs = 0;
-    for (const { tokens } of this.#lines.values()) aheadMs += Math.min(tokens * msPerToken, ownMs + ms);
+    for (const { held } of this.#lines.values()) aheadMs += Math.min(held.tokens * msPerToken, ownMs + ms);
     return Math.max(aheadMs, this.nextRunMs - ms);
   }
 
   add({ tenant, parts }: ScoreRequest): void {
-    const line = this.#lines.get(tenant) ?? { parts: [], tokens: 0, turn: this.#turn };
+    const line = this.#lines.get(tenant) ?? { parts: [], held: new PartCount(), turn: this.#turn };
     this.#lines.set(tenant, line);
     for (const part of parts) {
       line.parts.push(part);
@@ -86,16 +84,16 @@ export class ProbeQueue {
       const [part] = line.parts;
       if (!part) break;
       const longest = Math.max(tokens, part.request.tokens);
-      if (parts.length > 0 && samples + part.samples > samplesThatFit(probe.plan, longest)) break;
+      if (parts.length > 0 && samples + part.samples > probe.plan.samplesThatFit(longest)) break;
       this.#turn = line.turn;
-      line.turn += tokensOf(part);
+      line.turn += part.tokens;
       this.#remove(line, part);
       parts.push(part);
       samples += part.samples;
       tokens = longest;
     }
     const paddedTokens = samples * tokens;
-    const predictedMs = probe.plan.cost.predict(paddedTokens);
+    const predictedMs = probe.plan.predict(paddedTokens);
     return { probe, parts, samples, paddedTokens, startedAt: performance.now(), predictedMs };
   }
 
@@ -120,15 +118,11 @@ export class ProbeQueue {
 
   /** How many full batches wait. */
   get #batches(): number {
-    const { maxTokens, maxSamples } = this.probe.plan;
-    return Math.max(this.#tokens / maxTokens, this.#samples / maxSamples);
+    return this.probe.plan.batchesOf(this.#held.samples, this.#held.tokens);
   }
 
   #next(): Line | undefined {
-    let next: Line | undefined;
-    for (const line of this.#lines.values())
-      if (!next || (line.turn - next.turn || arrivalOf(line) - arrivalOf(next)) < 0) next = line;
-    return next;
+    return nextInTurn(this.#lines.values(), arrivalOf);
   }
 
   #remove(line: Line, part: Part): void {
@@ -138,16 +132,21 @@ export class ProbeQueue {
   }
 
   #count(line: Line, part: Part, sign: 1 | -1): void {
-    line.tokens += sign * tokensOf(part);
-    this.#tokens += sign * tokensOf(part);
-    this.#samples += sign * part.samples;
+    line.held.count(part, sign);
+    this.#held.count(part, sign);
   }
-}
-
-function tokensOf({ samples, request }: Part): number {
-  return samples * request.tokens;
 }
 
 function arrivalOf({ parts: [first] }: Line): number {
   return first?.request.arrivedAt ?? Infinity;
+}
+
+/** The one whose turn is first; of several, the one that has waited longest. */
+export function nextInTurn<Waiting extends { readonly turn: number }>(
+  all: Iterable<Waiting>,
+  arrival: (one: Waiting) => number,
+): Waiting | undefined {
+  let next: Waiting | undefined;
+  for (const one of all) if (!next || (one.turn - next.turn || arrival(one) - arrival(next)) < 0) next = one;
+  return next;
 }

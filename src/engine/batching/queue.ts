@@ -3,26 +3,21 @@
  * tenants. See docs/adr/0023-tenants-take-turns.md.
  */
 import { problem, type ProblemError } from '../../errors.js';
-import type { QueueDepth, QueueRefusal } from '../types.js';
-import { ProbeQueue } from './probe-queue.js';
-import type { Batch, Part, ScoreRequest } from './score-request.js';
+import type { EngineOptions, QueueDepth, QueueRefusal, ServedProbe } from '../types.js';
+import { nextInTurn, ProbeQueue } from './probe-queue.js';
+import { type Batch, type Part, PartCount, type ScoreRequest } from './score-request.js';
 
-export interface QueueLimits {
-  readonly maxQueueSamples: number;
-  readonly maxQueueBytes: number;
-  /** The most of both limits that one tenant may hold while others wait, 0 to 1; 1 when omitted. */
-  readonly tenantQueueShare?: number;
-}
+type QueueLimits = Pick<EngineOptions, 'maxQueueSamples' | 'maxQueueBytes' | 'tenantQueueShare'>;
 
-const NOTHING: QueueDepth = { samples: 0, bytes: 0 };
+const NOTHING: Readonly<PartCount> = new PartCount();
 
 export class RequestQueue {
   readonly #limits: QueueLimits;
-  /** By the probe's key. None is empty. */
-  readonly #byProbe = new Map<number, ProbeQueue>();
+  /** None is empty. */
+  readonly #byProbe = new Map<ServedProbe, ProbeQueue>();
   /** What each tenant that waits holds, over all probes. */
-  readonly #byTenant = new Map<string, QueueDepth>();
-  #depth = NOTHING;
+  readonly #byTenant = new Map<string, PartCount>();
+  readonly #held = new PartCount();
   /** The turn of the probe that was served last; see ProbeQueue. */
   #turn = 0;
 
@@ -32,7 +27,8 @@ export class RequestQueue {
 
   /** What waits in all. */
   depth(): QueueDepth {
-    return this.#depth;
+    const { samples, bytes } = this.#held;
+    return { samples, bytes };
   }
 
   /**
@@ -42,11 +38,11 @@ export class RequestQueue {
   refusal(tenant: string, samples: number, bytes: number): QueueRefusal | undefined {
     const own = this.#byTenant.get(tenant) ?? NOTHING;
     const wanted = this.#shareOf(own, samples, bytes);
-    const othersWait = this.#depth.samples > own.samples;
+    const othersWait = this.#held.samples > own.samples;
     const { tenantQueueShare = 1 } = this.#limits;
     if (othersWait && own.samples > 0 && wanted > tenantQueueShare) return 'tenant_limit';
-    const excess = this.#shareOf(this.#depth, samples, bytes) - 1;
-    if (excess <= 0 || this.#depth.samples === 0) return undefined;
+    const excess = this.#shareOf(this.#held, samples, bytes) - 1;
+    if (excess <= 0 || this.#held.samples === 0) return undefined;
     const { share: largest } = this.#largestTenant();
     if (largest >= wanted + excess) return undefined;
     return othersWait && this.#shareOf(own) === largest ? 'tenant_limit' : 'overloaded';
@@ -60,10 +56,10 @@ export class RequestQueue {
   add(request: ScoreRequest): ScoreRequest[] {
     const { probe, tenant, samples, bytes, parts } = request;
     const refusal = this.refusal(tenant, samples, bytes);
-    if (refusal !== undefined) throw queueProblem(refusal, this.#depth);
+    if (refusal !== undefined) throw queueProblem(refusal, this.#held);
     const displaced = this.#makeRoom(samples, bytes);
-    const queue = this.#byProbe.get(probe.key) ?? new ProbeQueue(probe, this.#turn);
-    this.#byProbe.set(probe.key, queue);
+    const queue = this.#byProbe.get(probe) ?? new ProbeQueue(probe, this.#turn);
+    this.#byProbe.set(probe, queue);
     queue.add(request);
     this.#count(parts, 1);
     return displaced;
@@ -82,22 +78,19 @@ export class RequestQueue {
 
   /** The queue that take() would take from. */
   next(): ProbeQueue | undefined {
-    let next: ProbeQueue | undefined;
-    for (const queue of this.#byProbe.values())
-      if (!next || (queue.turn - next.turn || queue.oldestArrival - next.oldestArrival) < 0) next = queue;
-    return next;
+    return nextInTurn(this.#byProbe.values(), ({ oldestArrival }) => oldestArrival);
   }
 
   /**
    * How long one worker would have to run before a new request which takes `ms` by itself: see ProbeQueue, and of each other
    * probe at most as much.
-   * @param key of its probe; when undefined, the probe with the most work ahead counts.
+   * @param probe when undefined, the one with the most work ahead counts.
    */
-  workAheadMs(tenant: string, ms: number, key: number | undefined): number {
+  workAheadMs(tenant: string, ms: number, probe: ServedProbe | undefined): number {
     let own: ProbeQueue | undefined;
     let ownMs = 0;
     for (const queue of this.#byProbe.values()) {
-      const queueMs = key === undefined || queue.probe.key === key ? queue.workAheadMs(tenant, ms) : 0;
+      const queueMs = probe === undefined || queue.probe === probe ? queue.workAheadMs(tenant, ms) : 0;
       if (queueMs > ownMs) [own, ownMs] = [queue, queueMs];
     }
     let aheadMs = ownMs;
@@ -109,12 +102,12 @@ export class RequestQueue {
   /** Whether a tenant has fewer samples here than the tenants that wait have on average. */
   isBelowShare(tenant: string): boolean {
     const { samples } = this.#byTenant.get(tenant) ?? NOTHING;
-    return samples * this.#byTenant.size < this.#depth.samples;
+    return samples * this.#byTenant.size < this.#held.samples;
   }
 
   /** Removes what waits of a request. */
   remove(request: ScoreRequest): void {
-    const queue = this.#byProbe.get(request.probe.key);
+    const queue = this.#byProbe.get(request.probe);
     if (queue) this.#onRemoved(queue, queue.remove(request));
   }
 
@@ -125,7 +118,7 @@ export class RequestQueue {
   /** Removes the latest requests of the tenants that hold the most until a request fits. */
   #makeRoom(samples: number, bytes: number): ScoreRequest[] {
     const displaced: ScoreRequest[] = [];
-    while (this.#depth.samples > 0 && this.#shareOf(this.#depth, samples, bytes) > 1) {
+    while (this.#held.samples > 0 && this.#shareOf(this.#held, samples, bytes) > 1) {
       const { tenant } = this.#largestTenant();
       const latest = [...this.#byProbe.values()]
         .flatMap((queue) => queue.latestOf(tenant) ?? [])
@@ -154,19 +147,16 @@ export class RequestQueue {
 
   #onRemoved(queue: ProbeQueue, parts: readonly Part[]): void {
     this.#count(parts, -1);
-    if (queue.isEmpty) this.#byProbe.delete(queue.probe.key);
+    if (queue.isEmpty) this.#byProbe.delete(queue.probe);
   }
 
-  /** Counts parts that come or go. The bytes of a request count until its last part goes. */
+  /** Counts parts that come or go. */
   #count(parts: readonly Part[], sign: 1 | -1): void {
     for (const part of parts) {
-      const { tenant, bytes, parts: all } = part.request;
-      const sum = (held: QueueDepth): QueueDepth => ({
-        samples: held.samples + sign * part.samples,
-        bytes: held.bytes + (part === all.at(-1) ? sign * bytes : 0),
-      });
-      this.#depth = sum(this.#depth);
-      const held = sum(this.#byTenant.get(tenant) ?? NOTHING);
+      const { tenant } = part.request;
+      const held = this.#byTenant.get(tenant) ?? new PartCount();
+      held.count(part, sign);
+      this.#held.count(part, sign);
       if (held.samples === 0) this.#byTenant.delete(tenant);
       else this.#byTenant.set(tenant, held);
     }

@@ -3,13 +3,15 @@ import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
 import type { LoadedProbe } from '../repository/registry.js';
 import type { EngineResult, ScoreOptions } from '../types.js';
-import { samplesThatFit, samplesThatFitWhole } from '../warm-up/batch-plan.js';
 import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sample-slice.js';
 
 /** The samples of a request that are scored in one run: all of them, unless the request is larger than a batch. */
 export interface Part {
   readonly request: ScoreRequest;
   readonly samples: number;
+  readonly tokens: number;
+  /** Of the whole request at its last part, which leaves the queue last. */
+  readonly bytes: number;
   /** Plain data for the worker. */
   readonly slice: SampleSlice;
 }
@@ -25,6 +27,20 @@ export interface Batch {
   readonly startedAt: number;
   /** How long its run is expected to take, ms. */
   readonly predictedMs: number;
+}
+
+/** What waits in a queue. */
+export class PartCount {
+  samples = 0;
+  tokens = 0;
+  bytes = 0;
+
+  /** @param sign -1 when the part leaves. */
+  count({ samples, tokens, bytes }: Part, sign: 1 | -1): void {
+    this.samples += sign * samples;
+    this.tokens += sign * tokens;
+    this.bytes += sign * bytes;
+  }
 }
 
 export class ScoreRequest {
@@ -69,7 +85,7 @@ export class ScoreRequest {
     this.bytes = body.bytes.byteLength;
     this.tokens = Math.max(1, usedTokens(body));
     this.parts = this.#cut(body);
-    this.costMs = probe.plan.cost.predict(Math.ceil(this.samples / this.parts.length) * this.tokens);
+    this.costMs = probe.plan.predict(Math.ceil(this.samples / this.parts.length) * this.tokens);
     this.#scores = new Float32Array(this.samples);
     this.answer = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -103,12 +119,13 @@ export class ScoreRequest {
   #cut(body: DecodedBody): Part[] {
     const { samples, tokens } = this;
     const { plan } = this.probe;
-    const isWhole = samples <= samplesThatFitWhole(plan, tokens);
-    const count = isWhole ? 1 : Math.ceil(samples / samplesThatFit(plan, tokens));
+    const isWhole = samples <= plan.samplesThatFitWhole(tokens);
+    const count = isWhole ? 1 : Math.ceil(samples / plan.samplesThatFit(tokens));
     const firstOf = (part: number): number => Math.floor((part * samples) / count);
     return Array.from({ length: count }, (_, part) => {
       const slice = sliceOf(body, firstOf(part), firstOf(part + 1) - firstOf(part));
-      return { request: this, samples: slice.samples, slice };
+      const bytes = part === count - 1 ? this.bytes : 0;
+      return { request: this, samples: slice.samples, tokens: slice.samples * tokens, bytes, slice };
     });
   }
 }

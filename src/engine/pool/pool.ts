@@ -7,45 +7,47 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
 import { ProbePostponedError } from '../../probe/refused.js';
-import type { RunningClock } from '../../running-clock.js';
-import type { EngineLog } from '../types.js';
-import { type MeasuredProbe, warmUpProbe } from '../warm-up/warm-up.js';
-import type { SessionInfo, WorkerSettings } from '../worker/protocol.js';
+import type { EngineOptions, ResolvedOptions } from '../types.js';
+import type { BatchPlan } from '../warm-up/batch-plan.js';
+import { type WarmUp, warmUpProbe } from '../warm-up/warm-up.js';
+import type { RunResult, SessionInfo } from '../worker/protocol.js';
+import type { SampleSlice } from '../worker/sample-slice.js';
 import { RunTimeoutError, WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
-import { PooledWorker, type WorkerStart } from './pooled-worker.js';
 
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
 /** More threads that hang would leave too little of the cores and the memory. */
 const MAX_HUNG = 1;
 
-export interface WorkerPoolOptions {
-  readonly workerUrl: URL;
-  readonly settings: WorkerSettings;
-  readonly clock: RunningClock;
-  /** See EngineOptions. */
-  readonly inferenceTimeoutMs?: number | undefined;
-  /** The limit of one run in a warm-up, ms. */
-  readonly warmUpTimeoutMs: number;
-  readonly log: EngineLog;
-  /** Called when a worker becomes idle, except by the end of a run. */
-  readonly onIdle: () => void;
-  /** Called when a worker is lost. */
-  readonly onDown: () => void;
-  /** Called when the replacement of a lost worker starts. */
-  readonly onRestart: () => void;
-  /** Called when so many threads hang that the process should be replaced. */
-  readonly onHang: (reason: string) => void;
+export interface WorkerPoolOptions extends ResolvedOptions, Pick<EngineOptions, 'log' | 'observer'> {
+  /** Called when a worker becomes idle, except by the end of a run, and when one is lost. */
+  readonly onChange: () => void;
+}
+
+/** A probe that was measured; every thread uses the same plan. */
+export interface MeasuredProbe extends Pick<WarmUp, 'key' | 'files'> {
+  readonly plan: BatchPlan;
+}
+
+/** A worker from the start of its thread until the thread is lost. */
+export interface PooledWorker {
+  readonly thread: WorkerThread;
+  /** The threads of its runs when they have more than those of the others. */
+  readonly wideThreads: number | undefined;
+  /** How many workers were lost in a row, this one's predecessors, without a run that succeeded. */
+  failures: number;
+  /** It takes runs once it holds every probe. */
+  holdsEveryProbe: boolean;
+  /** The runs and loads that have not ended. */
+  tasks: number;
 }
 
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #probes = new Map<number, MeasuredProbe>();
   #workers: PooledWorker[] = [];
-  /** Threads that were replaced and have not ended: those that finish a command, and those in which a run hangs. */
-  readonly #ending = new Set<WorkerThread>();
-  readonly #hung = new Set<WorkerThread>();
-  #size = 0;
+  /** Threads that were replaced and have not ended, and whether a run hangs in them. The others finish a command. */
+  readonly #replaced = new Map<WorkerThread, { readonly isHung: boolean }>();
   readonly #closing = new AbortController();
   #lastTurn: Promise<unknown> = Promise.resolve();
 
@@ -53,36 +55,43 @@ export class WorkerPool {
     this.#options = options;
   }
 
-  get size(): number {
-    return this.#size;
-  }
-
   /** Workers that take runs, now or after what they are doing. */
   get live(): number {
-    return this.#workers.filter((worker) => !worker.isWide && worker.holdsEveryProbe).length;
+    return this.#workers.filter((worker) => !worker.wideThreads && worker.holdsEveryProbe).length;
   }
 
   /** Threads that were given up because a run hangs in them. */
   get hung(): number {
-    return this.#hung.size;
+    return [...this.#replaced.values()].filter(({ isHung }) => isHung).length;
   }
 
   /** A worker that can take a run at once; for the only request, the wide one if it can. */
   idle(isLone = false): PooledWorker | undefined {
-    const wide = isLone ? this.#workers.find((worker) => worker.isWide && worker.isIdle) : undefined;
-    return wide ?? this.#workers.find((worker) => !worker.isWide && worker.isIdle);
+    const idle = (isWide: boolean): PooledWorker | undefined =>
+      this.#workers.find(
+        ({ wideThreads, holdsEveryProbe, tasks }) =>
+          (wideThreads !== undefined) === isWide && holdsEveryProbe && tasks === 0,
+      );
+    return (isLone ? idle(true) : undefined) ?? idle(false);
   }
 
-  /** Adds workers until there are `size`; resolves when each is idle or its first start has failed. */
-  async grow(size: number): Promise<void> {
-    const added = size - this.#size;
-    this.#size = size;
-    await this.#inTurn(() => Promise.all(Array.from({ length: added }, () => this.#start({ failures: 0 }))));
+  /**
+   * Runs one batch in a worker.
+   * @throws {WorkerDiedError | RunTimeoutError | CommandFailedError}
+   */
+  async run(worker: PooledWorker, key: number, slices: readonly SampleSlice[]): Promise<RunResult> {
+    const { inferenceTimeoutMs } = this.#options;
+    const result = await busyWith(worker, worker.thread.run(key, slices, inferenceTimeoutMs));
+    worker.failures = 0;
+    return result;
   }
 
-  /** Adds a worker for lone requests, whose runs have so many threads. */
-  async addWide(wideThreads: number): Promise<void> {
-    await this.#inTurn(() => this.#start({ failures: 0, wideThreads }));
+  /**
+   * Adds workers; resolves when each is idle or its first start has failed.
+   * @param wideThreads of their runs, if the workers are for lone requests.
+   */
+  async add(count: number, wideThreads?: number): Promise<void> {
+    await this.#inTurn(() => Promise.all(Array.from({ length: count }, () => this.#start(wideThreads))));
   }
 
   /**
@@ -116,7 +125,8 @@ export class WorkerPool {
   /** Lets every thread finish and end, except those that hang. */
   async close(): Promise<void> {
     this.#closing.abort();
-    const threads = [...this.#workers.map(({ thread }) => thread), ...this.#ending];
+    const ending = [...this.#replaced].filter(([, { isHung }]) => !isHung).map(([thread]) => thread);
+    const threads = [...this.#workers.map(({ thread }) => thread), ...ending];
     await Promise.all(threads.map((thread) => thread.close()));
   }
 
@@ -127,18 +137,17 @@ export class WorkerPool {
     return turn;
   }
 
-  async #start(start: WorkerStart): Promise<void> {
+  async #start(wideThreads?: number, failures = 0): Promise<void> {
     if (this.#closing.signal.aborted) return;
-    const { workerUrl, clock, inferenceTimeoutMs, onIdle } = this.#options;
-    const { device, intraOpThreads } = this.#options.settings;
-    const settings = { device, intraOpThreads: start.wideThreads ?? intraOpThreads };
+    const { workerUrl, clock, device, intraOpThreads } = this.#options;
+    const settings = { device, intraOpThreads: wideThreads ?? intraOpThreads };
     const thread = new WorkerThread(workerUrl, settings, clock, (error) => this.#replace(worker, error));
-    const worker = new PooledWorker(thread, start, inferenceTimeoutMs);
+    const worker: PooledWorker = { thread, wideThreads, failures, holdsEveryProbe: false, tasks: 0 };
     this.#workers.push(worker);
     try {
       for (const probe of this.#probes.values()) await this.#warmUp(worker, probe);
       worker.holdsEveryProbe = true;
-      onIdle();
+      this.#options.onChange();
     } catch (error) {
       this.#replace(worker, error);
     }
@@ -146,12 +155,12 @@ export class WorkerPool {
 
   async #load(worker: PooledWorker, probe: MeasuredProbe): Promise<SessionInfo> {
     try {
-      return await worker.busyWith(this.#warmUp(worker, probe));
+      return await busyWith(worker, this.#warmUp(worker, probe));
     } catch (error) {
       unload(worker.thread, probe.key);
       throw error;
     } finally {
-      this.#options.onIdle();
+      this.#options.onChange();
     }
   }
 
@@ -164,13 +173,12 @@ export class WorkerPool {
     const { signal } = this.#closing;
     if (signal.aborted || !this.#workers.includes(worker)) return;
     this.#workers = this.#workers.filter((other) => other !== worker);
-    const { log, onDown, onHang, onRestart } = this.#options;
+    const { log, observer, onChange, onHang } = this.#options;
     const { thread, failures, wideThreads } = worker;
     const isHung = error instanceof RunTimeoutError;
-    const ending = isHung ? this.#hung : this.#ending;
-    ending.add(thread);
+    this.#replaced.set(thread, { isHung });
     // A hung thread ends if its run ends after all. See docs/adr/0020-replace-a-hung-worker.md.
-    void thread.close().then(() => ending.delete(thread));
+    void thread.close().then(() => this.#replaced.delete(thread));
     if (isHung) thread.unref();
     const cause = error instanceof WorkerDiedError ? error.cause : undefined;
     // The message of what a thread has thrown may quote a request.
@@ -181,11 +189,21 @@ export class WorkerPool {
     void this.#inTurn(async () => {
       await pause;
       if (signal.aborted) return;
-      onRestart();
-      await this.#start({ failures: failures + 1, wideThreads });
+      observer.workerRestarted();
+      await this.#start(wideThreads, failures + 1);
     });
-    onDown();
-    if (this.#hung.size > MAX_HUNG) onHang(reason);
+    onChange();
+    if (this.hung > MAX_HUNG) onHang?.(reason);
+  }
+}
+
+/** A worker takes no run until the task has ended. */
+async function busyWith<Result>(worker: PooledWorker, task: Promise<Result>): Promise<Result> {
+  worker.tasks += 1;
+  try {
+    return await task;
+  } finally {
+    worker.tasks -= 1;
   }
 }
 

@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { messageOf } from '../../errors.js';
 import { RunningClock } from '../../running-clock.js';
 import type { Measurement } from '../warm-up/batch-plan.js';
-import { type KeyedProbe, measureProbe } from '../warm-up/warm-up.js';
+import { measureProbe, type ProbeContent } from '../warm-up/warm-up.js';
 import type { WorkerSettings } from '../worker/protocol.js';
 import { CommandFailedError, WorkerThread } from '../worker/worker-thread.js';
 
@@ -15,9 +15,8 @@ import { CommandFailedError, WorkerThread } from '../worker/worker-thread.js';
 export interface ProofSettings {
   readonly workerUrl: string;
   readonly worker: WorkerSettings;
-  /** The limit of one run, ms. */
-  readonly runLimitMs: number;
-  /** The operator's limit of a batch. When omitted, the best size is measured. */
+  /** See EngineOptions. */
+  readonly warmUpTimeoutMs: number;
   readonly maxBatchSamples?: number | undefined;
 }
 
@@ -36,12 +35,12 @@ process.once('disconnect', endNow);
 if (!process.connected) endNow();
 preferAsVictim();
 
-process.on('message', (files: KeyedProbe['files']) => {
+process.on('message', (files: ProbeContent) => {
   void prove(files).then((reply) => process.send?.(reply));
 });
 
-async function prove(files: KeyedProbe['files']): Promise<ProofReply> {
-  const { runLimitMs, maxBatchSamples } = settings;
+async function prove(files: ProbeContent): Promise<ProofReply> {
+  const { warmUpTimeoutMs: runLimitMs, maxBatchSamples } = settings;
   try {
     const measurements = await measureProbe({ thread, runLimitMs, key: KEY, files }, maxBatchSamples);
     await thread.unload(KEY);

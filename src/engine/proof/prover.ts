@@ -8,10 +8,10 @@ import { constants, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import type { ProbeFiles } from '../../probe/folder.js';
-import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
-import type { RunningClock } from '../../running-clock.js';
-import { type BatchPlan, planBatches } from '../warm-up/batch-plan.js';
-import { type KeyedProbe, measuredTokens } from '../warm-up/warm-up.js';
+import { ProbeRefusedError } from '../../probe/refused.js';
+import type { ResolvedOptions } from '../types.js';
+import { BatchPlan } from '../warm-up/batch-plan.js';
+import { measuredTokens, type ProbeContent } from '../warm-up/warm-up.js';
 import { CommandFailedError } from '../worker/worker-thread.js';
 import type { ProofReply, ProofSettings } from './proof-process.js';
 
@@ -21,48 +21,27 @@ const MEMORY_CHECK_MS = 50;
 const CONTAINER_SHARE = 0.5;
 const BYTES_PER_KB = 1024;
 
-export interface ProverOptions extends Omit<ProofSettings, 'workerUrl'> {
-  readonly workerUrl: URL;
-  readonly clock: RunningClock;
-  /** The time for one probe, ms. */
-  readonly proofTimeoutMs: number;
-  /** The resident memory of the process. */
-  readonly proofMemoryBytes: number;
-  /** Called when the process has received a probe. */
-  readonly onTest?: (() => void) | undefined;
-}
-
-/** What a probe must pass before it is loaded. */
-export interface ProbeTest {
-  /**
-   * Opens, tests and measures a probe.
-   * @returns the plan that was measured.
-   * @throws {ProbeRefusedError} when the probe is at fault.
-   * @throws {ProbePostponedError} when the test was ended by release().
-   * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
-   */
-  prove(files: ProbeFiles): Promise<BatchPlan>;
-  /** Ends what a test needs, until the next one. */
-  release(): void;
-}
-
-export class Prover implements ProbeTest {
-  readonly #options: ProverOptions;
+export class Prover {
+  readonly #options: ResolvedOptions;
   #child: ChildProcess | undefined;
   #isServing = false;
   #lastProof: Promise<unknown> = Promise.resolve();
-  #released = new AbortController();
 
   /** Starts the process, since a service starts with probes to test. */
-  constructor(options: ProverOptions) {
+  constructor(options: ResolvedOptions) {
     this.#options = options;
     this.#child = this.#fork();
   }
 
-  /** One probe after the other, so that none disturbs the measurements of another. */
-  prove(files: ProbeFiles): Promise<BatchPlan> {
-    const { signal } = this.#released;
-    const proof = this.#lastProof.then(() => this.#prove(files, signal));
+  /**
+   * Opens, tests and measures a probe, one after the other, so that none disturbs the measurements of another.
+   * @param stop keeps a test that waits from beginning. release() ends the one that has begun.
+   * @returns the plan that was measured.
+   * @throws {ProbeRefusedError} when the probe is at fault, or its test was ended.
+   * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
+   */
+  prove(files: ProbeFiles, stop: AbortSignal): Promise<BatchPlan> {
+    const proof = this.#lastProof.then(() => this.#prove(files, stop));
     this.#lastProof = proof.catch(() => {});
     return proof;
   }
@@ -71,15 +50,13 @@ export class Prover implements ProbeTest {
   release(): void {
     this.#isServing = true;
     this.#kill();
-    this.#released.abort();
-    this.#released = new AbortController();
   }
 
-  async #prove(files: ProbeFiles, released: AbortSignal): Promise<BatchPlan> {
-    const reply = released.aborted ? undefined : await this.#replyTo(files);
-    if (!reply || released.aborted) throw new ProbePostponedError('its test was ended');
+  async #prove(files: ProbeFiles, stop: AbortSignal): Promise<BatchPlan> {
+    stop.throwIfAborted();
+    const reply = await this.#replyTo(files);
     if ('measurements' in reply)
-      return planBatches(reply.measurements, measuredTokens(files), this.#options.maxBatchSamples);
+      return new BatchPlan(reply.measurements, measuredTokens(files), this.#options.maxBatchSamples);
     if ('unavailableDevice' in reply) throw new CommandFailedError(reply.unavailableDevice, true);
     this.#kill();
     throw new ProbeRefusedError(reply.refusal);
@@ -87,12 +64,12 @@ export class Prover implements ProbeTest {
 
   /** The reply of the process, or the refusal when it ends or reaches a limit before. */
   async #replyTo({ manifest, model, selftest }: ProbeFiles): Promise<ProofReply> {
-    const { clock, proofTimeoutMs, proofMemoryBytes } = this.#options;
+    const { clock, proofTimeoutMs = Infinity, proofMemoryBytes = Infinity } = this.#options;
     const child = this.#child?.connected ? this.#child : this.#fork();
     this.#child = child;
     // Shared memory cannot be sent to a process.
     const bytes = new Uint8Array(selftest.bytes).slice().buffer;
-    const files: KeyedProbe['files'] = { manifest, model, selftest: { ...selftest, bytes } };
+    const files: ProbeContent = { manifest, model, selftest: { ...selftest, bytes } };
     const memoryBytes = memoryLimit(proofMemoryBytes);
     let settle = (_reply: ProofReply): void => {};
     const replied = new Promise<ProofReply>((resolve) => {
@@ -123,8 +100,9 @@ export class Prover implements ProbeTest {
   }
 
   #fork(): ChildProcess {
-    const { workerUrl, worker, runLimitMs, maxBatchSamples } = this.#options;
-    const settings: ProofSettings = { workerUrl: workerUrl.href, worker, runLimitMs, maxBatchSamples };
+    const { workerUrl, device, intraOpThreads, warmUpTimeoutMs, maxBatchSamples } = this.#options;
+    const worker = { device, intraOpThreads };
+    const settings: ProofSettings = { workerUrl: workerUrl.href, worker, warmUpTimeoutMs, maxBatchSamples };
     const child = fork(PROGRAM, [JSON.stringify(settings)], {
       // JSON would lose maps, bytes and Infinity.
       serialization: 'advanced',

@@ -1,8 +1,8 @@
-/** Lists the probes: what each name resolves to, which versions are loaded, and why folders were refused. */
+/** The table of the repository's versions: what each name resolves to, which are loaded, and why folders were refused. */
 import { quoted } from '../../disclosure.js';
 import { problem } from '../../errors.js';
-import { compareProbes, type ProbeVersion } from '../../probe/locations.js';
-import type { BatchingStatus, ProbeStatus, ServedProbe } from '../types.js';
+import { compareProbes, type ProbeLocation } from '../../probe/locations.js';
+import type { ProbeStatus, ServedProbe } from '../types.js';
 import type { BatchPlan } from '../warm-up/batch-plan.js';
 
 /** A served probe as the engine knows it. */
@@ -13,58 +13,65 @@ export interface LoadedProbe extends ServedProbe {
   readonly sha256: string;
   /** SHA-256 of probe.json, which holds the hash of every other file. */
   readonly manifestSha256: string;
-  readonly fallback?: string;
+  readonly fallback?: string | undefined;
   readonly plan: BatchPlan;
 }
 
-/** One version: the probe that is loaded, and why the present content of its folder was refused. */
-interface Entry extends ProbeVersion {
-  readonly probe?: LoadedProbe | undefined;
-  readonly reason?: string | undefined;
+/** One folder of the repository. */
+export interface Version extends ProbeLocation {
+  /** Its fingerprint at the last scan; undefined when it was missing. */
+  seen?: string | undefined;
+  /** Its fingerprint when it was last loaded or refused; undefined when it is to be tried again. */
+  tried?: string | undefined;
+  /** Why its content was refused. A probe that was loaded from it before stays. */
+  reason?: string | undefined;
+  probe?: LoadedProbe;
 }
 
 export class ProbeRegistry {
   readonly #defaultModel: string | undefined;
   /** In the order of compareProbes. */
-  #entries: readonly Entry[] = [];
+  #versions: readonly Version[] = [];
 
   constructor(defaultModel: string | undefined) {
     this.#defaultModel = defaultModel;
   }
 
-  /** Adds a probe for requests to find. @returns the probe of the same version that it replaces. */
-  add(probe: LoadedProbe): LoadedProbe | undefined {
-    const { name, version } = probe;
-    const replaced = this.find(probe);
-    this.#put({ name, version, probe });
-    return replaced;
+  /** Every version that was found, also those that were not tried yet. */
+  get versions(): readonly Version[] {
+    return this.#versions;
   }
 
-  /** Records why a folder was refused, or with undefined that it is valid. A loaded probe stays. */
-  setRefusal({ name, version }: ProbeVersion, reason: string | undefined): void {
-    this.#put({ name, version, probe: this.find({ name, version }), reason });
+  /** The version of a folder; it is added to the table if it is new. */
+  at(location: ProbeLocation): Version {
+    const known = this.#versions.find(({ folder }) => folder === location.folder);
+    if (known) return known;
+    const version = { ...location };
+    this.#versions = [...this.#versions, version].toSorted(compareProbes);
+    return version;
   }
 
-  /** Removes a version, so that requests do not find it any more. @returns the probe that was loaded. */
-  remove(version: ProbeVersion): LoadedProbe | undefined {
-    const removed = this.find(version);
-    this.#entries = this.#entries.filter((entry) => !isSame(entry, version));
-    return removed;
-  }
-
-  /** Whether the folder was refused, no matter whether a probe is loaded. */
-  isRefused(version: ProbeVersion): boolean {
-    return this.#entries.some((entry) => isSame(entry, version) && entry.reason !== undefined);
-  }
-
-  /** The loaded probe of a version. */
-  find(version: ProbeVersion): LoadedProbe | undefined {
-    return this.#entries.find((entry) => isSame(entry, version))?.probe;
+  remove(version: Version): void {
+    this.#versions = this.#versions.filter((other) => other !== version);
   }
 
   /** By name, newest version first. */
   list(): ProbeStatus[] {
-    return this.#entries.map((entry) => this.#statusOf(entry));
+    return this.#tried().map(({ name, version, reason, probe }) => {
+      const known = { name, version, ...(reason !== undefined && { reason }) };
+      if (!probe) return { ...known, state: 'refused' };
+      const { provider, fallback, sha256, manifest, plan: batching } = probe;
+      const state = this.#lookUp(name) === probe ? 'serving' : 'available';
+      return {
+        ...known,
+        state,
+        provider,
+        ...(fallback !== undefined && { fallback }),
+        sha256,
+        batching,
+        manifest,
+      };
+    });
   }
 
   /**
@@ -75,7 +82,9 @@ export class ProbeRegistry {
     const wanted = reference ?? this.#default();
     const probe = this.#lookUp(wanted);
     if (probe) return probe;
-    throw problem('model_not_found', `There is no probe ${quoted(wanted)}${this.#whyNot(wanted)}.`, {
+    const refused = this.#tried().find((version) => isMeant(version, wanted));
+    const why = refused ? `: version ${refused.version} was refused` : '';
+    throw problem('model_not_found', `There is no probe ${quoted(wanted)}${why}.`, {
       field: 'model',
       received: wanted,
       expected: this.#names(),
@@ -83,26 +92,25 @@ export class ProbeRegistry {
   }
 
   /** The same probe, if it is still loaded. */
-  loaded(probe: ServedProbe): LoadedProbe | undefined {
-    return this.#entries.find((entry) => entry.probe === probe)?.probe;
+  loaded(served: ServedProbe): LoadedProbe | undefined {
+    return this.#versions.find(({ probe }) => probe === served)?.probe;
   }
 
   /** Why the registry keeps the engine from being ready; undefined when it does not. */
   whyUnready(): string | undefined {
-    if (this.#entries.every(({ probe }) => !probe))
-      return this.#entries.length === 0 ? 'no probe was found' : 'every probe was refused';
     const name = this.#defaultModel;
+    if (this.#names().length === 0)
+      return this.#tried().length === 0 ? 'no probe was found' : 'every probe was refused';
     if (name !== undefined && !this.#lookUp(name)) return `the default probe "${name}" is not loaded`;
     return undefined;
   }
 
-  #put(entry: Entry): void {
-    const others = this.#entries.filter((other) => !isSame(other, entry));
-    this.#entries = [...others, entry].toSorted(compareProbes);
+  #tried(): Version[] {
+    return this.#versions.filter(({ probe, reason }) => probe !== undefined || reason !== undefined);
   }
 
   #lookUp(reference: string): LoadedProbe | undefined {
-    return this.#entries.find((entry) => entry.probe && isMeant(entry, reference))?.probe;
+    return this.#versions.find((version) => version.probe && isMeant(version, reference))?.probe;
   }
 
   /** The default: as set, or the only name, or the only name that is also its backbone's. */
@@ -119,46 +127,10 @@ export class ProbeRegistry {
   }
 
   #names(): string[] {
-    return [...new Set(this.#entries.filter(({ probe }) => probe).map(({ name }) => name))];
-  }
-
-  #whyNot(reference: string): string {
-    const refused = this.#entries.find((entry) => !entry.probe && isMeant(entry, reference));
-    return refused ? `: version ${refused.version} was refused` : '';
-  }
-
-  #statusOf({ name, version, probe, reason }: Entry): ProbeStatus {
-    const refusal = reason !== undefined && { reason };
-    if (!probe) return { name, version, state: 'refused', ...refusal };
-    const { provider, sha256, manifest, fallback, plan } = probe;
-    return {
-      name,
-      version,
-      state: this.#lookUp(name) === probe ? 'serving' : 'available',
-      ...refusal,
-      provider,
-      ...(fallback !== undefined && { fallback }),
-      sha256,
-      batching: batchingOf(plan),
-      manifest,
-    };
+    return [...new Set(this.#versions.filter(({ probe }) => probe).map(({ name }) => name))];
   }
 }
 
-function batchingOf({ bestSamples, maxTokens, cost }: BatchPlan): BatchingStatus {
-  return {
-    bestSamples,
-    maxPaddedTokens: Number.isFinite(maxTokens) ? maxTokens : undefined,
-    msPerPaddedToken: cost.slopeMs,
-    msPerRun: cost.baseMs,
-    pace: cost.pace,
-  };
-}
-
-function isSame(left: ProbeVersion, right: ProbeVersion): boolean {
-  return left.name === right.name && left.version === right.version;
-}
-
-function isMeant({ name, version }: ProbeVersion, reference: string): boolean {
+function isMeant({ name, version }: Version, reference: string): boolean {
   return reference === name || reference === `${name}@${version}`;
 }

@@ -11,41 +11,29 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
 import { readProbeFolder } from '../../probe/folder.js';
-import {
-  findProbeLocations,
-  folderFingerprint,
-  type ProbeLocation,
-  type UnreadableFolder,
-} from '../../probe/locations.js';
+import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { WorkerPool } from '../pool/pool.js';
-import type { ProbeTest } from '../proof/prover.js';
-import type { EngineLog, EngineObserver, ProbeChange } from '../types.js';
-import type { LoadedProbe, ProbeRegistry } from './registry.js';
+import type { Prover } from '../proof/prover.js';
+import type { EngineOptions, ProbeChange } from '../types.js';
+import type { LoadedProbe, ProbeRegistry, Version } from './registry.js';
 
-export interface RepositoryOptions {
-  readonly modelsDir: string;
+export interface RepositoryOptions extends Pick<EngineOptions, 'modelsDir' | 'log' | 'observer'> {
   readonly pool: WorkerPool;
   readonly prover: ProbeTest;
   readonly registry: ProbeRegistry;
-  /** Resolves when no request for the probe with this key waits or runs. */
-  readonly untilUnused: (key: number) => Promise<void>;
-  readonly log: EngineLog;
-  readonly observer: EngineObserver;
+  /** Resolves when no request for the probe waits or runs. */
+  readonly untilUnused: (probe: LoadedProbe) => Promise<void>;
 }
 
-/** What is known of a folder between two scans. */
-interface Folder {
-  readonly location: ProbeLocation;
-  /** Its fingerprint at the last scan; undefined when it was missing. */
-  seen: string | undefined;
-  /** Its fingerprint when it was last loaded or refused. */
-  tried?: string | undefined;
-}
+/** What a probe must pass before it is loaded. */
+export type ProbeTest = Pick<Prover, 'prove' | 'release'>;
+
+/** Only polls wait until two scans see a folder alike, and try no refused folder again that has not changed. */
+type Occasion = 'start' | 'poll' | 'reload';
 
 export class Repository {
   readonly #options: RepositoryOptions;
-  readonly #folders = new Map<string, Folder>();
   readonly #stop = new AbortController();
   /** Why folders could not be read at the last scan. */
   #unreadable: ReadonlyMap<string, string> = new Map();
@@ -62,13 +50,7 @@ export class Repository {
    * @throws when the folder cannot be read, or the device cannot be used.
    */
   async loadAll(): Promise<void> {
-    const locations = await this.#find();
-    // A probe is loaded into the workers while the next one is tested.
-    const loads = locations.map(async (location) =>
-      this.#tryFolder(this.#folderOf(location), await folderFingerprint(location.folder), true),
-    );
-    await Promise.all(loads);
-    this.#options.prover.release();
+    await this.#scan('start');
   }
 
   /** Scans for changes until close(). A scan that fails changes nothing, and is logged once per reason. */
@@ -78,8 +60,7 @@ export class Repository {
     for (;;) {
       await delay(intervalMs, undefined, { signal, ref: false }).catch(() => {});
       if (signal.aborted) return;
-      const scan = this.#inTurn(() => this.#scan(false));
-      const reason = await scan.then(() => undefined, messageOf);
+      const reason = await this.#scan('poll').then(() => undefined, messageOf);
       if (reason !== undefined && reason !== lastReason)
         this.#options.log.error({ reason }, 'the model repository cannot be read');
       lastReason = reason;
@@ -92,10 +73,7 @@ export class Repository {
    */
   reload(): Promise<ProbeChange[]> {
     // All callers until the scan begins share it.
-    this.#nextReload ??= this.#inTurn(() => {
-      this.#nextReload = undefined;
-      return this.#scan(true);
-    });
+    this.#nextReload ??= this.#scan('reload');
     return this.#nextReload;
   }
 
@@ -106,105 +84,92 @@ export class Repository {
     await this.#scanning;
   }
 
-  /** Runs one scan after the other. */
-  #inTurn<Result>(scan: () => Promise<Result>): Promise<Result> {
-    const turn = this.#scanning.then(scan);
+  /** Finds and applies changes, after the scans that have begun before. */
+  #scan(occasion: Occasion): Promise<ProbeChange[]> {
+    const turn = this.#scanning.then(async () => {
+      if (occasion === 'reload') this.#nextReload = undefined;
+      const locations = await this.#find();
+      // A probe is loaded into the workers while the next one is tested.
+      const changes = await Promise.all(locations.map((location) => this.#update(location, occasion)));
+      this.#options.prover.release();
+      return [...changes.flat(), ...this.#removeMissing(locations, occasion)];
+    });
     this.#scanning = turn.catch(() => {});
     return turn;
-  }
-
-  async #scan(isForced: boolean): Promise<ProbeChange[]> {
-    const changes: ProbeChange[] = [];
-    const locations = await this.#find();
-    for (const location of locations) {
-      if (this.#stop.signal.aborted) return changes;
-      const folder = this.#folderOf(location);
-      const fingerprint = await folderFingerprint(location.folder);
-      const isSettled = isForced || fingerprint === folder.seen;
-      folder.seen = fingerprint;
-      const isNew = fingerprint !== folder.tried || (isForced && this.#options.registry.isRefused(location));
-      if (isSettled && isNew) changes.push(...(await this.#tryFolder(folder, fingerprint, false)));
-    }
-    this.#options.prover.release();
-    return [...changes, ...this.#removeMissing(locations, isForced)];
   }
 
   /** Logs each folder that cannot be read, once per reason. */
   async #find(): Promise<ProbeLocation[]> {
     const { locations, unreadable } = await findProbeLocations(this.#options.modelsDir);
-    for (const { folder, reason } of unreadable.filter((each) => this.#isNews(each)))
-      this.#options.log.error({ folder, reason }, 'a folder of the model repository cannot be read');
+    for (const { folder, reason } of unreadable)
+      if (this.#unreadable.get(folder) !== reason)
+        this.#options.log.error({ folder, reason }, 'a folder of the model repository cannot be read');
     this.#unreadable = new Map(unreadable.map(({ folder, reason }) => [folder, reason]));
     return locations;
   }
 
-  #isNews({ folder, reason }: UnreadableFolder): boolean {
-    return this.#unreadable.get(folder) !== reason;
-  }
-
-  #removeMissing(locations: readonly ProbeLocation[], isForced: boolean): ProbeChange[] {
-    const present = new Set(locations.map(({ folder }) => folder));
-    // The versions of a folder that cannot be read now may still be there.
-    const missing = [...this.#folders.values()].filter(
-      ({ location: { folder } }) => !present.has(folder) && !this.#unreadable.has(path.dirname(folder)),
-    );
-    return missing.flatMap((folder): ProbeChange[] => {
-      // A folder is missing for a moment while it is replaced as a whole.
-      const isSettled = isForced || folder.seen === undefined;
-      folder.seen = undefined;
-      if (!isSettled) return [];
-      const { name, version } = folder.location;
-      this.#folders.delete(folder.location.folder);
-      const removed = this.#options.registry.remove({ name, version });
-      if (!removed) return [];
-      void this.#unload(removed);
-      return [{ name, version, change: 'unloaded' }];
-    });
-  }
-
-  #folderOf(location: ProbeLocation): Folder {
-    const folder = this.#folders.get(location.folder) ?? { location, seen: undefined };
-    this.#folders.set(location.folder, folder);
-    return folder;
-  }
-
-  /** @param isStart at the start, an unusable device is thrown: it is not the fault of the probe. */
-  async #tryFolder(folder: Folder, fingerprint: string, isStart: boolean): Promise<ProbeChange[]> {
-    folder.seen = fingerprint;
-    folder.tried = fingerprint;
+  /** Loads or refuses what is in a folder, if it has changed. */
+  async #update(location: ProbeLocation, occasion: Occasion): Promise<ProbeChange[]> {
+    const version = this.#options.registry.at(location);
+    const fingerprint = await folderFingerprint(location.folder);
+    const isSettled = occasion !== 'poll' || fingerprint === version.seen;
+    const isNew = fingerprint !== version.tried || (occasion === 'reload' && version.reason !== undefined);
+    version.seen = fingerprint;
+    if (!isSettled || !isNew) return [];
+    version.tried = fingerprint;
     try {
-      return await this.#load(folder.location);
+      return await this.#load(version);
     } catch (error) {
-      if (isStart && !(error instanceof ProbeRefusedError)) throw error;
-      if (error instanceof ProbePostponedError) folder.tried = undefined;
-      const { registry, log, observer } = this.#options;
-      const { name, version } = folder.location;
-      const reason = messageOf(error);
-      registry.setRefusal({ name, version }, reason);
-      observer.probeRefused({ name, version, reason });
-      log.error({ name, version, reason }, 'a probe was refused');
-      return [{ name, version, change: 'refused', reason }];
+      // close() has ended its test, which says nothing about the probe.
+      if (this.#stop.signal.aborted) return [];
+      // An unusable device is not the fault of the probe.
+      if (occasion === 'start' && !(error instanceof ProbeRefusedError)) throw error;
+      if (error instanceof ProbePostponedError) version.tried = undefined;
+      version.reason = messageOf(error);
+      const refusal = { name: version.name, version: version.version, reason: version.reason };
+      this.#options.observer.probeRefused(refusal);
+      this.#options.log.error(refusal, 'a probe was refused');
+      return [{ ...refusal, change: 'refused' }];
     }
   }
 
-  async #load(location: ProbeLocation): Promise<ProbeChange[]> {
-    const { pool, prover, registry, log, observer } = this.#options;
-    const { name, version } = location;
-    const files = await readProbeFolder(location);
+  #removeMissing(locations: readonly ProbeLocation[], occasion: Occasion): ProbeChange[] {
+    const { registry } = this.#options;
+    const present = new Set(locations.map(({ folder }) => folder));
+    const changes: ProbeChange[] = [];
+    for (const version of registry.versions) {
+      // The versions of a folder that cannot be read now may still be there.
+      if (present.has(version.folder) || this.#unreadable.has(path.dirname(version.folder))) continue;
+      // A folder is missing for a moment while it is replaced as a whole.
+      const isSettled = occasion !== 'poll' || version.seen === undefined;
+      version.seen = undefined;
+      if (!isSettled) continue;
+      registry.remove(version);
+      if (!version.probe) continue;
+      void this.#unload(version.probe);
+      changes.push({ name: version.name, version: version.version, change: 'unloaded' });
+    }
+    return changes;
+  }
+
+  async #load(target: Version): Promise<ProbeChange[]> {
+    const { pool, prover, log, observer } = this.#options;
+    const { name, version, probe: replaced } = target;
+    const files = await readProbeFolder(target);
     const { manifest, sha256, manifestSha256 } = files;
-    if (registry.find(location)?.manifestSha256 === manifestSha256) {
-      registry.setRefusal(location, undefined);
+    if (replaced?.manifestSha256 === manifestSha256) {
+      target.reason = undefined;
       return [];
     }
     this.#lastKey += 1;
     const key = this.#lastKey;
-    const plan = await prover.prove(files);
+    const plan = await prover.prove(files, this.#stop.signal);
     const { provider, fallback } = await pool.install({ key, files, plan });
-    const probe = { key, name, version, provider, sha256, manifestSha256, manifest, plan };
-    const replaced = registry.add({ ...probe, ...(fallback !== undefined && { fallback }) });
+    target.probe = { key, name, version, provider, fallback, sha256, manifestSha256, manifest, plan };
+    target.reason = undefined;
     if (replaced) void this.#unload(replaced);
     observer.probeLoaded({ name, version, provider, sha256 });
-    const { bestSamples, cost, measurements } = plan;
+    const { bestSamples, msPerPaddedToken, msPerRun, measurements } = plan;
     log.info(
       {
         name,
@@ -212,8 +177,8 @@ export class Repository {
         provider,
         sha256,
         best_batch_samples: bestSamples,
-        ms_per_padded_token: cost.slopeMs,
-        ms_per_run: cost.baseMs,
+        ms_per_padded_token: msPerPaddedToken,
+        ms_per_run: msPerRun,
         measurements,
       },
       'a probe was loaded',
@@ -224,11 +189,12 @@ export class Repository {
   }
 
   /** Takes a probe that requests do not find any more out of the workers, when its last request is answered. */
-  async #unload({ key, name, version, provider, sha256 }: LoadedProbe): Promise<void> {
+  async #unload(probe: LoadedProbe): Promise<void> {
+    const { name, version, provider, sha256 } = probe;
     const { pool, untilUnused, log, observer } = this.#options;
     observer.probeUnloaded({ name, version, provider, sha256 });
-    await untilUnused(key);
-    pool.uninstall(key);
+    await untilUnused(probe);
+    pool.uninstall(probe.key);
     log.info({ name, version, sha256 }, 'a probe was unloaded');
   }
 }

@@ -24,17 +24,6 @@ export interface Measurement {
   readonly ms: number;
 }
 
-export interface BatchPlan {
-  /** The smallest size whose time per sample is close to the best, or the operator's limit. */
-  readonly bestSamples: number;
-  /** Samples in one batch at most. */
-  readonly maxSamples: number;
-  /** Padded tokens in one batch at most: its samples times the tokens of its longest. */
-  readonly maxTokens: number;
-  readonly cost: CostModel;
-  readonly measurements: readonly Measurement[];
-}
-
 /**
  * Runs batches of 1, 2, 4 ... samples in several rounds. The fastest run of each size counts, because a disturbance only
  * makes a run slower, and the sizes alternate, because a disturbance often lasts longer than all runs of one size.
@@ -66,54 +55,33 @@ export async function measureBatches(
   return [...fastest].map(([samples, ms]) => ({ samples, ms }));
 }
 
-/** @param tokens of each measured sample. @param maxSamples as it was measured with. */
-export function planBatches(
-  measurements: readonly Measurement[],
-  tokens: number,
-  maxSamples?: number,
-): BatchPlan {
-  const plan = { cost: CostModel.fit(measurements, tokens), measurements };
-  if (maxSamples !== undefined) return { ...plan, bestSamples: maxSamples, maxSamples, maxTokens: Infinity };
-  const bestSamples = bestSize(measurements);
-  return { ...plan, bestSamples, maxSamples: MAX_BATCH, maxTokens: bestSamples * tokens };
-}
-
-/** The samples of the given tokens that fit into one batch, at least 1. */
-export function samplesThatFit({ maxSamples, maxTokens }: BatchPlan, tokens: number): number {
-  return Math.max(1, Math.min(maxSamples, Math.floor(maxTokens / tokens)));
-}
-
-/** The samples of the largest request that is not cut. */
-export function samplesThatFitWhole(plan: BatchPlan, tokens: number): number {
-  return samplesThatFit({ ...plan, maxTokens: plan.maxTokens * WHOLE_REQUEST_FACTOR }, tokens);
-}
-
-/** The sizes of batch that a thread runs once before it serves. */
-export function warmSizes({ bestSamples, maxSamples }: BatchPlan): number[] {
-  return batchSizes(Math.min(maxSamples, bestSamples * WHOLE_REQUEST_FACTOR));
-}
-
 /**
- * Predicts the time of a run as a line over the padded tokens of its batch: ms = slope · samples · tokens + base.
- * A factor for the machine's current speed follows every run.
+ * How large batches are, and how long their runs take: a line over the padded tokens of a batch, which are its samples times
+ * the tokens of its longest, times a factor for the machine's current speed that follows every run.
  */
-export class CostModel {
-  /** Per padded token, as measured at warm-up, ms. */
-  readonly slopeMs: number;
-  /** Per run, as measured at warm-up, ms. */
-  readonly baseMs: number;
+export class BatchPlan {
+  /** The smallest size whose time per sample is close to the best, or the operator's limit. */
+  readonly bestSamples: number;
+  /** Samples in one batch at most. */
+  readonly maxSamples: number;
+  /** Padded tokens in one batch at most; undefined when the operator has set the size. */
+  readonly maxPaddedTokens: number | undefined;
+  /** As measured at warm-up. */
+  readonly msPerPaddedToken: number;
+  readonly msPerRun: number;
+  readonly measurements: readonly Measurement[];
   #pace = 1;
-
-  constructor(slopeMs: number, baseMs: number) {
-    this.slopeMs = slopeMs;
-    this.baseMs = baseMs;
-  }
 
   /**
    * Fits the line by the Theil-Sen estimator, the median of the slopes between all pairs, so that a few disturbed
    * measurements do not change it. Slope and base are never negative. https://en.wikipedia.org/wiki/Theil%E2%80%93Sen_estimator
+   * @param tokens of each measured sample. @param maxSamples as it was measured with.
    */
-  static fit(measurements: readonly Measurement[], tokens: number): CostModel {
+  constructor(measurements: readonly Measurement[], tokens: number, maxSamples?: number) {
+    this.measurements = measurements;
+    this.bestSamples = maxSamples ?? bestSize(measurements);
+    this.maxSamples = maxSamples ?? MAX_BATCH;
+    this.maxPaddedTokens = maxSamples === undefined ? this.bestSamples * tokens : undefined;
     const points = measurements.map(({ samples, ms }) => ({ x: samples * tokens, y: ms }));
     const slopes = points.flatMap((from, index) =>
       points.slice(index + 1).map((to) => (to.y - from.y) / (to.x - from.x)),
@@ -121,7 +89,8 @@ export class CostModel {
     // A single point cannot separate the base from the slope; then all of its time counts as slope.
     const steepest = median(points.map(({ x, y }) => y / x));
     const slope = slopes.length === 0 ? steepest : Math.min(steepest, Math.max(0, median(slopes)));
-    return new CostModel(slope, Math.max(0, median(points.map(({ x, y }) => y - slope * x))));
+    this.msPerPaddedToken = slope;
+    this.msPerRun = Math.max(0, median(points.map(({ x, y }) => y - slope * x)));
   }
 
   /** How much slower runs are now than at warm-up: 2 means twice the time. */
@@ -129,9 +98,30 @@ export class CostModel {
     return this.#pace;
   }
 
+  /** The sizes of batch that a thread runs once before it serves. */
+  get warmSizes(): number[] {
+    return batchSizes(Math.min(this.maxSamples, this.bestSamples * WHOLE_REQUEST_FACTOR));
+  }
+
+  /** The samples of the given tokens that fit into one batch, at least 1. */
+  samplesThatFit(tokens: number, factor = 1): number {
+    const { maxSamples, maxPaddedTokens = Infinity } = this;
+    return Math.max(1, Math.min(maxSamples, Math.floor((maxPaddedTokens * factor) / tokens)));
+  }
+
+  /** The samples of the largest request that is not cut. */
+  samplesThatFitWhole(tokens: number): number {
+    return this.samplesThatFit(tokens, WHOLE_REQUEST_FACTOR);
+  }
+
+  /** How many full batches so much is, as a fraction. */
+  batchesOf(samples: number, tokens: number): number {
+    return Math.max(tokens / (this.maxPaddedTokens ?? Infinity), samples / this.maxSamples);
+  }
+
   /** The expected time of the given padded tokens in the given number of runs, ms. */
   predict(paddedTokens: number, runs = 1): number {
-    return this.#pace * (this.slopeMs * paddedTokens + this.baseMs * runs);
+    return this.#pace * (this.msPerPaddedToken * paddedTokens + this.msPerRun * runs);
   }
 
   /** Updates the speed factor with the time that a run took, ms. */

@@ -1,7 +1,8 @@
 /** The warm-up of a probe in a thread before it may serve: load, compare the graph, selftest, measure or run cold. */
 import type { ProbeFiles } from '../../probe/folder.js';
+import type { Manifest } from '../../probe/manifest.js';
 import { ProbeRefusedError } from '../../probe/refused.js';
-import type { RunResult, SessionInfo } from '../worker/protocol.js';
+import { type GraphValue, ORT_TYPES, type RunResult, type SessionInfo } from '../worker/protocol.js';
 import { sliceOf, type SampleSlice, usedTokens } from '../worker/sample-slice.js';
 import {
   CommandFailedError,
@@ -9,22 +10,16 @@ import {
   WorkerDiedError,
   type WorkerThread,
 } from '../worker/worker-thread.js';
-import { type BatchPlan, measureBatches, type Measurement, warmSizes } from './batch-plan.js';
-import { graphMismatches } from './check-graph.js';
+import { type BatchPlan, measureBatches, type Measurement } from './batch-plan.js';
 
-/** What is loaded: a probe, and the key of its session in every thread. */
-export interface KeyedProbe {
+/** What is loaded of a probe. */
+export type ProbeContent = Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
+
+/** Where a probe is loaded. The runs of a warm-up are cold and may take longer than others. */
+export interface WarmUp {
+  /** Of the probe's session in every thread. */
   readonly key: number;
-  readonly files: Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
-}
-
-/** A probe that was measured; every thread uses the same plan. */
-export interface MeasuredProbe extends KeyedProbe {
-  readonly plan: BatchPlan;
-}
-
-/** Where it is loaded. The runs of a warm-up are cold and may take longer than others. */
-export interface WarmUp extends KeyedProbe {
+  readonly files: ProbeContent;
   readonly thread: WorkerThread;
   readonly runLimitMs: number;
 }
@@ -32,7 +27,7 @@ export interface WarmUp extends KeyedProbe {
 /** Loads and tests a measured probe, and runs every size of batch once. Throws as loadAndTest does. */
 export async function warmUpProbe(warmUp: WarmUp, plan: BatchPlan): Promise<SessionInfo> {
   const session = await loadAndTest(warmUp);
-  for (const samples of warmSizes(plan)) await timedRun(warmUp, samples);
+  for (const samples of plan.warmSizes) await timedRun(warmUp, samples);
   return session;
 }
 
@@ -46,7 +41,7 @@ export async function measureProbe(warmUp: WarmUp, maxBatchSamples?: number): Pr
 }
 
 /** The tokens of each sample in the measured batches. */
-export function measuredTokens({ selftest }: KeyedProbe['files']): number {
+export function measuredTokens({ selftest }: ProbeContent): number {
   return usedTokens(sliceOf(selftest, 0, 1));
 }
 
@@ -59,9 +54,9 @@ async function loadAndTest(warmUp: WarmUp): Promise<SessionInfo> {
   const { inputs, output } = manifest;
   const loading = warmUp.thread.load({ key: warmUp.key, model, inputs, output: output.name });
   const session = await refusing('model.onnx cannot be loaded', loading);
-  const mismatches = graphMismatches(manifest, session.inputs, session.outputs);
-  if (mismatches.length > 0)
-    throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${mismatches.join('; ')}`);
+  const wrong = graphMismatches(manifest, session);
+  if (wrong.length > 0)
+    throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${wrong.join('; ')}`);
   const { scores: expected, tolerance } = manifest.selftest;
   const { results } = await run(warmUp, [sliceOf(selftest, 0, expected.length)]);
   const [result] = results;
@@ -100,4 +95,35 @@ async function refusing<Result>(what: string, command: Promise<Result>): Promise
       throw new ProbeRefusedError(`${what}: ${cause.message}`, { cause });
     throw cause;
   }
+}
+
+/** One sentence per difference between a graph and its manifest. */
+function graphMismatches({ inputs, output }: Manifest, graph: SessionInfo): string[] {
+  const undeclared = graph.inputs
+    .filter((value) => !inputs.some((input) => input.name === value.name))
+    .map((value) => `the graph needs an input "${value.name}" that probe.json does not declare`);
+  return [
+    ...inputs.flatMap((input) => mismatches(`input "${input.name}"`, input, graph.inputs)),
+    ...mismatches(`output "${output.name}"`, output, graph.outputs),
+    ...undeclared,
+  ];
+}
+
+function mismatches(
+  role: string,
+  { name, dtype, shape }: Manifest['inputs'][number] | Manifest['output'],
+  values: readonly GraphValue[],
+): string[] {
+  const value = values.find((candidate) => candidate.name === name);
+  if (!value) return [`the graph has no ${role}`];
+  const wrong: string[] = [];
+  if (value.type !== ORT_TYPES[dtype])
+    wrong.push(`the graph's ${role} is ${value.type}, not ${ORT_TYPES[dtype]}`);
+  // A fixed axis must have the same size in both; a symbolic one must be symbolic in the graph, under any name.
+  const axesAgree = shape.every((axis, index) =>
+    typeof axis === 'number' ? value.shape[index] === axis : typeof value.shape[index] === 'string',
+  );
+  if (!axesAgree || shape.length !== value.shape.length)
+    wrong.push(`the graph's ${role} has the shape [${value.shape.join(', ')}], not [${shape.join(', ')}]`);
+  return wrong;
 }

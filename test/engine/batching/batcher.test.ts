@@ -23,6 +23,19 @@ function block(engine: ObservedEngine['engine'], probe: ServedProbe): Promise<En
   return engine.score(probe, bodyOf(1));
 }
 
+/** As the service does, it aborts the request at its deadline. */
+function scoreWithin(
+  ms: number,
+  engine: ObservedEngine['engine'],
+  probe: ServedProbe,
+  body: DecodedBody,
+): Promise<EngineResult> {
+  const client = new AbortController();
+  const deadline = performance.now() + ms;
+  setTimeout(() => client.abort(problem('deadline', 'The deadline has passed.')), ms);
+  return engine.score(probe, body, { signal: client.signal, deadline });
+}
+
 test('a busy worker then takes what has queued up, in whole requests, up to the limit of a batch', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { work: SLOW });
@@ -129,7 +142,7 @@ test('a request whose deadline passes in the queue is answered then, and counted
   // The cost model does not know that this run takes so long.
   const long = randomSamples(TINY_SIZE, 3, 1).map((sample) => ({ ...sample, timestep: 2000 }));
   const blocker = engine.score(probe, decodedBody(tensorsOf(long)));
-  const late = engine.score(probe, bodyOf(2), { deadline: performance.now() + 50 });
+  const late = scoreWithin(50, engine, probe, bodyOf(2));
   await assert.rejects(late, { code: 'deadline', status: 503, detail: /passed/ });
   assert.deepEqual(engine.queueDepth(), { samples: 0, bytes: 0 });
   await blocker;
@@ -145,7 +158,7 @@ test('a request that misses its deadline makes the predictions for later ones mo
   const long = randomSamples(TINY_SIZE, 3, 1).map((sample) => ({ ...sample, timestep: 2000 }));
   const blocker = engine.score(probe, decodedBody(tensorsOf(long)));
   const before = predict();
-  const late = engine.score(probe, bodyOf(2), { deadline: performance.now() + 50 });
+  const late = scoreWithin(50, engine, probe, bodyOf(2));
   await assert.rejects(late, { code: 'deadline', detail: /passed/ });
   const after = predict();
   assert.ok(after > before + 10, `${before} ms before, ${after} ms after`);
@@ -174,7 +187,7 @@ test('an idle engine refuses no request because of a prediction', { timeout: 60_
   for (let request = 0; request < 3; request += 1) {
     // The body is made first, and the run takes longer than 10 ms: the deadline passes during the run, not before it.
     const body = bodyOf(8);
-    const outcome = engine.score(probe, body, { deadline: performance.now() + 10 });
+    const outcome = scoreWithin(10, engine, probe, body);
     await assert.rejects(outcome, { code: 'deadline', detail: /passed/ });
     while (heard.batches.length <= request) await pause(5);
   }

@@ -12,7 +12,7 @@ const NO_LIMITS = { maxQueueSamples: Infinity, maxQueueBytes: Infinity };
 /** The predicted latency of a request of the unnamed tenant, which is sending so many others. */
 function expected(predictor: LatencyPredictor, workers: number, requests = 0): number {
   const receiving = [{ tenant: '', requests }];
-  return predictor.predictedLatencyMs(workers, { tenant: '', receiving, probe: undefined }, undefined);
+  return predictor.predictedLatencyMs(workers, { tenant: '', receiving, probe: undefined });
 }
 
 function admit(predictor: LatencyPredictor, request: ScoreRequest): void {

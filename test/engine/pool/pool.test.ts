@@ -3,16 +3,18 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
-import { type BatchPlan, CostModel } from '../../../src/engine/warm-up/batch-plan.js';
-import type { MeasuredProbe } from '../../../src/engine/warm-up/warm-up.js';
+import {
+  type MeasuredProbe,
+  type PooledWorker,
+  WorkerPool,
+  type WorkerPoolOptions,
+} from '../../../src/engine/pool/pool.js';
+import { BatchPlan } from '../../../src/engine/warm-up/batch-plan.js';
 import { readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbeRefusedError } from '../../../src/probe/refused.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
-import type { PooledWorker } from '../../../src/engine/pool/pooled-worker.js';
 import type { RunResult } from '../../../src/engine/worker/protocol.js';
-import { RunningClock } from '../../../src/running-clock.js';
-import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, SILENT_LOG } from '../../support/engine.js';
+import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, workerOptions } from '../../support/engine.js';
 import {
   type ProbeFolderOptions,
   TINY_SIZE,
@@ -26,30 +28,15 @@ async function poolOf(
   threads: number,
   options: Partial<WorkerPoolOptions> = {},
 ): Promise<WorkerPool> {
-  const pool = new WorkerPool({
-    workerUrl: new URL('../../../src/engine/worker/worker.js', import.meta.url),
-    settings: { device: 'cpu', intraOpThreads: 1 },
-    clock: new RunningClock(),
-    warmUpTimeoutMs: 60_000,
-    log: SILENT_LOG,
-    onIdle: () => {},
-    onDown: () => {},
-    onRestart: () => {},
-    onHang: () => {},
-    ...options,
-  });
+  const defaults: WorkerPoolOptions = { ...workerOptions(), onChange: () => {} };
+  // An option may be a getter.
+  const pool = new WorkerPool(Object.defineProperties(defaults, Object.getOwnPropertyDescriptors(options)));
   t.after(() => pool.close());
-  await pool.grow(threads);
+  await pool.add(threads);
   return pool;
 }
 
-const PLAN: BatchPlan = {
-  bestSamples: 2,
-  maxSamples: 2,
-  maxTokens: Infinity,
-  cost: new CostModel(1, 0),
-  measurements: [],
-};
+const PLAN = new BatchPlan([{ samples: 2, ms: 6 }], 3, 2);
 
 async function probeOf(
   t: TestContext,
@@ -60,16 +47,30 @@ async function probeOf(
   return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }), plan: PLAN };
 }
 
-function runBatch(worker: PooledWorker | undefined, key: number, timestep?: number): Promise<RunResult> {
+function runBatch(
+  pool: WorkerPool,
+  worker: PooledWorker | undefined,
+  key: number,
+  timestep?: number,
+): Promise<RunResult> {
   assert.ok(worker);
   const samples = randomSamples(TINY_SIZE, 2, 3).map((sample) =>
     timestep === undefined ? sample : { ...sample, timestep },
   );
-  return worker.run(key, [sliceOf(decodedBody(tensorsOf(samples)))]);
+  return pool.run(worker, key, [sliceOf(decodedBody(tensorsOf(samples)))]);
 }
 
-async function runOn(worker: PooledWorker | undefined, key: number, timestep?: number): Promise<number> {
-  const { results } = await runBatch(worker, key, timestep);
+function isWide(worker: PooledWorker | undefined): boolean | undefined {
+  return worker && worker.wideThreads !== undefined;
+}
+
+async function runOn(
+  pool: WorkerPool,
+  worker: PooledWorker | undefined,
+  key: number,
+  timestep?: number,
+): Promise<number> {
+  const { results } = await runBatch(pool, worker, key, timestep);
   const [result] = results;
   return result && 'scores' in result ? result.scores.length : 0;
 }
@@ -78,11 +79,11 @@ test('a probe is loaded into threads that exist already and into later ones', as
   const pool = await poolOf(t, 2);
   await pool.install(await probeOf(t, 1));
   await pool.install(await probeOf(t, 2, { bias: 1 }));
-  await pool.grow(3);
-  assert.deepEqual([pool.size, pool.live, pool.hung], [3, 3, 0]);
+  await pool.add(1);
+  assert.deepEqual([pool.live, pool.hung], [3, 0]);
   for (const key of [1, 2]) {
     // Each run takes the first idle thread, so three runs at once are on three threads.
-    const runs = Array.from({ length: 3 }, () => runOn(pool.idle(), key));
+    const runs = Array.from({ length: 3 }, () => runOn(pool, pool.idle(), key));
     assert.equal(pool.idle(), undefined);
     assert.deepEqual(await Promise.all(runs), [3, 3, 3]);
   }
@@ -93,9 +94,9 @@ test('a refused probe leaves no session', async (t) => {
   const broken = await probeOf(t, 1, { edit: (manifest) => (manifest.selftest.scores = [0, 0]) });
   await assert.rejects(pool.install(broken), ProbeRefusedError);
   assert.equal(pool.live, 2);
-  await assert.rejects(runOn(pool.idle(), 1), /no probe is loaded under 1/);
+  await assert.rejects(runOn(pool, pool.idle(), 1), /no probe is loaded under 1/);
   await pool.install(await probeOf(t, 2));
-  await pool.grow(3);
+  await pool.add(1);
   assert.equal(pool.live, 3);
 });
 
@@ -103,30 +104,27 @@ test('a worker that cannot load a probe which works in another is replaced', asy
   let starts = 0;
   const restarts: number[] = [];
   const pool = await poolOf(t, 2, {
-    settings: {
-      // CUDA cannot be used here, so the second thread loads nothing.
-      get device() {
-        starts += 1;
-        return starts === 2 ? 'cuda' : 'cpu';
-      },
-      intraOpThreads: 1,
+    // CUDA cannot be used here, so the second thread loads nothing.
+    get device() {
+      starts += 1;
+      return starts === 2 ? ('cuda' as const) : ('cpu' as const);
     },
-    onRestart: () => restarts.push(pool.live),
+    observer: { ...workerOptions().observer, workerRestarted: () => restarts.push(pool.live) },
   });
   await pool.install(await probeOf(t, 1));
   assert.equal(pool.live, 1);
   while (pool.live < 2) await pause(5);
   assert.deepEqual([starts, restarts], [3, [1]]);
-  assert.deepEqual(await Promise.all([runOn(pool.idle(), 1), runOn(pool.idle(), 1)]), [3, 3]);
+  assert.deepEqual(await Promise.all([runOn(pool, pool.idle(), 1), runOn(pool, pool.idle(), 1)]), [3, 3]);
 });
 
 test('the replacement of a worker that died holds every probe, also one that is installed meanwhile', async (t) => {
   const pool = await poolOf(t, 1, { workerUrl: FRAGILE_WORKER_URL });
   await pool.install(await probeOf(t, 1));
-  await assert.rejects(runOn(pool.idle(), 1, FATAL_TIMESTEP), /the fatal timestep/);
+  await assert.rejects(runOn(pool, pool.idle(), 1, FATAL_TIMESTEP), /the fatal timestep/);
   assert.deepEqual([pool.live, pool.idle()], [0, undefined]);
   await pool.install(await probeOf(t, 2));
-  assert.deepEqual([await runOn(pool.idle(), 1), await runOn(pool.idle(), 2)], [3, 3]);
+  assert.deepEqual([await runOn(pool, pool.idle(), 1), await runOn(pool, pool.idle(), 2)], [3, 3]);
 });
 
 test('a probe that is uninstalled is gone, also from workers that start later', async (t) => {
@@ -134,22 +132,22 @@ test('a probe that is uninstalled is gone, also from workers that start later', 
   await pool.install(await probeOf(t, 1));
   pool.uninstall(1);
   await pool.install(await probeOf(t, 2));
-  await pool.grow(2);
-  const runs = [runBatch(pool.idle(), 1), runBatch(pool.idle(), 1)];
+  await pool.add(1);
+  const runs = [runBatch(pool, pool.idle(), 1), runBatch(pool, pool.idle(), 1)];
   await Promise.all(runs.map((run) => assert.rejects(run, /no probe is loaded under 1/)));
 });
 
 test('only a lone request goes to the wide worker, and its replacement is wide too', async (t) => {
   const pool = await poolOf(t, 1, { workerUrl: FRAGILE_WORKER_URL });
-  await pool.addWide(2);
+  await pool.add(1, 2);
   await pool.install(await probeOf(t, 1));
-  assert.deepEqual([pool.idle(true)?.isWide, pool.idle()?.isWide], [true, false]);
+  assert.deepEqual([isWide(pool.idle(true)), isWide(pool.idle())], [true, false]);
   assert.equal(pool.live, 1);
-  const run = runOn(pool.idle(true), 1);
-  assert.equal(pool.idle(true)?.isWide, false, 'a busy wide worker takes nothing');
+  const run = runOn(pool, pool.idle(true), 1);
+  assert.equal(isWide(pool.idle(true)), false, 'a busy wide worker takes nothing');
   assert.equal(await run, 3);
-  await assert.rejects(runOn(pool.idle(true), 1, FATAL_TIMESTEP));
-  assert.equal(pool.idle(true)?.isWide, false, 'another worker serves meanwhile');
-  while (!pool.idle(true)?.isWide) await pause(10);
-  assert.equal(await runOn(pool.idle(true), 1), 3);
+  await assert.rejects(runOn(pool, pool.idle(true), 1, FATAL_TIMESTEP));
+  assert.equal(isWide(pool.idle(true)), false, 'another worker serves meanwhile');
+  while (!isWide(pool.idle(true))) await pause(10);
+  assert.equal(await runOn(pool, pool.idle(true), 1), 3);
 });

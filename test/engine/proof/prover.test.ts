@@ -6,10 +6,12 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { Prover, type ProverOptions } from '../../../src/engine/proof/prover.js';
+import { Prover } from '../../../src/engine/proof/prover.js';
+import type { BatchPlan } from '../../../src/engine/warm-up/batch-plan.js';
 import { type ProbeFiles, readProbeFolder } from '../../../src/probe/folder.js';
-import { ProbePostponedError, ProbeRefusedError } from '../../../src/probe/refused.js';
-import { RunningClock } from '../../../src/running-clock.js';
+import { ProbeRefusedError } from '../../../src/probe/refused.js';
+import type { ResolvedOptions } from '../../../src/engine/types.js';
+import { workerOptions } from '../../support/engine.js';
 import {
   type ProbeFolderOptions,
   TINY_SIZE,
@@ -18,18 +20,8 @@ import {
 } from '../../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../../support/samples.js';
 
-const WORKER_URL = new URL('../../../src/engine/worker/worker.js', import.meta.url);
-
-function proverOf(t: TestContext, options: Partial<ProverOptions> = {}): Prover {
-  const prover = new Prover({
-    workerUrl: WORKER_URL,
-    worker: { device: 'cpu', intraOpThreads: 1 },
-    runLimitMs: 60_000,
-    proofTimeoutMs: 60_000,
-    proofMemoryBytes: Infinity,
-    clock: new RunningClock(),
-    ...options,
-  });
+function proverOf(t: TestContext, options: Partial<ResolvedOptions> = {}): Prover {
+  const prover = new Prover({ ...workerOptions(), ...options });
   t.after(() => prover.release());
   return prover;
 }
@@ -45,35 +37,39 @@ async function filesOf(t: TestContext, options: ProbeFolderOptions = {}): Promis
   return readProbeFolder({ folder, name: 'tiny', version: 1 });
 }
 
+function prove(prover: Prover, files: ProbeFiles): Promise<BatchPlan> {
+  return prover.prove(files, new AbortController().signal);
+}
+
 test('a sound probe passes with a plan that predicts, also after a broken one', async (t) => {
   const prover = proverOf(t);
   const broken = await filesOf(t, { edit: (manifest) => (manifest.selftest.scores = [0, 0]) });
   const sound = await filesOf(t, { work: 20 });
-  const refused = assert.rejects(prover.prove(broken), (error: Error) => {
+  const refused = assert.rejects(prove(prover, broken), (error: Error) => {
     assert.match(error.message, /^selftest: sample 0 scored /);
     return error instanceof ProbeRefusedError;
   });
-  const [plan] = await Promise.all([prover.prove(sound), refused]);
+  const [plan] = await Promise.all([prove(prover, sound), refused]);
   assert.equal(plan.maxSamples, 64);
   assert.ok(plan.bestSamples >= 1 && plan.measurements.length > 0);
-  assert.ok(plan.cost.predict(100) > 0 && Number.isFinite(plan.cost.predict(100)));
+  assert.ok(plan.predict(100) > 0 && Number.isFinite(plan.predict(100)));
 });
 
 test('an operator’s batch size is kept, with no limit of tokens', async (t) => {
-  const plan = await proverOf(t, { maxBatchSamples: 3 }).prove(await filesOf(t));
-  assert.deepEqual([plan.bestSamples, plan.maxSamples, plan.maxTokens], [3, 3, Infinity]);
+  const plan = await prove(proverOf(t, { maxBatchSamples: 3 }), await filesOf(t));
+  assert.deepEqual([plan.bestSamples, plan.maxSamples, plan.maxPaddedTokens], [3, 3, undefined]);
 });
 
 for (const [limit, options, reason] of [
-  ['one run', { runLimitMs: 500 }, 'selftest: a run has taken longer than 500 ms'],
+  ['one run', { warmUpTimeoutMs: 500 }, 'selftest: a run has taken longer than 500 ms'],
   ['the whole test', { proofTimeoutMs: 3000 }, 'its test took more than 3000 ms'],
   ['memory', { proofMemoryBytes: 1_000_000 }, 'its test took more than 1000000 bytes of memory'],
 ] as const) {
   test(`a probe that exceeds the limit of ${limit} is refused, and the next one is tested`, async (t) => {
     const prover = proverOf(t, options);
-    await assert.rejects(prover.prove(await filesOf(t, ENDLESS)), new ProbeRefusedError(reason));
+    await assert.rejects(prove(prover, await filesOf(t, ENDLESS)), new ProbeRefusedError(reason));
     if (limit === 'memory') return;
-    await prover.prove(await filesOf(t));
+    await prove(prover, await filesOf(t));
   });
 }
 
@@ -81,25 +77,28 @@ test('a probe that ends the process is refused', async (t) => {
   const crash = 'data:text/javascript,process.kill(process.pid,"SIGSEGV")';
   const prover = proverOf(t, { workerUrl: new URL(crash) });
   await assert.rejects(
-    prover.prove(await filesOf(t)),
+    prove(prover, await filesOf(t)),
     new ProbeRefusedError('the process that tested it ended with SIGSEGV'),
   );
 });
 
-test('a probe whose test is ended, under way or still waiting, is worth another try', async (t) => {
+test('a test that is under way can be ended, one that waits does not begin, and the next one is made', async (t) => {
   const prover = proverOf(t);
   const [endless, sound] = [await filesOf(t, ENDLESS), await filesOf(t)];
-  const ended = [endless, sound].map((files) => assert.rejects(prover.prove(files), ProbePostponedError));
+  const stop = new AbortController();
+  const underWay = assert.rejects(prover.prove(endless, stop.signal), ProbeRefusedError);
+  const waiting = assert.rejects(prover.prove(sound, stop.signal), { name: 'AbortError' });
   await pause(300);
+  stop.abort();
   prover.release();
-  await Promise.all(ended);
-  await prover.prove(sound);
+  await Promise.all([underWay, waiting]);
+  await prove(prover, sound);
 });
 
 test('a process whose service ends while it starts ends too', async () => {
   const program = fileURLToPath(new URL('../../../src/engine/proof/proof-process.js', import.meta.url));
   const worker = new URL('../../../src/engine/worker/worker.js', import.meta.url).href;
-  const settings = { workerUrl: worker, worker: { device: 'cpu', intraOpThreads: 1 }, runLimitMs: 1000 };
+  const settings = { workerUrl: worker, worker: { device: 'cpu', intraOpThreads: 1 }, warmUpTimeoutMs: 1000 };
   const child = fork(program, [JSON.stringify(settings)], {
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],

@@ -210,6 +210,20 @@ test('reloads at the same time share one scan, and close waits for it', async (t
   await assert.rejects(engine.reload(), { code: 'unready' });
 });
 
+test('an engine that closes while a probe is tested ends the test, and refuses nothing', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, { bias: 1 });
+  const { engine, heard } = await startEngine(t, models, {}, startProver);
+  const late = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep: 2000 }));
+  const endless = { hang: { above: 1000, turns: 2 ** 52 }, selftest: scoreBody(late) };
+  for (const version of [2, 3]) await writeProbe(models, { version, ...endless });
+  const changes = engine.reload();
+  await pause(500);
+  await engine.close();
+  assert.deepEqual(await changes, []);
+  assert.deepEqual(heard.refused, []);
+});
+
 test('a version whose first run hangs is refused, and costs no worker', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models, { bias: 1 });

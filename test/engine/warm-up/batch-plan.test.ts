@@ -4,18 +4,12 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import {
-  type BatchPlan,
-  CostModel,
-  measureBatches,
-  planBatches,
-  samplesThatFit,
-} from '../../../src/engine/warm-up/batch-plan.js';
+import { BatchPlan, measureBatches } from '../../../src/engine/warm-up/batch-plan.js';
 
 const TOKENS = 12;
 
 async function planOf(run: (samples: number) => Promise<number>, maxSamples?: number): Promise<BatchPlan> {
-  return planBatches(await measureBatches(run, maxSamples), TOKENS, maxSamples);
+  return new BatchPlan(await measureBatches(run, maxSamples), TOKENS, maxSamples);
 }
 
 test('the smallest size close to the best is chosen, and sizes that would exceed the time limit of a run are not tried', async () => {
@@ -26,12 +20,12 @@ test('the smallest size close to the best is chosen, and sizes that would exceed
     return samples <= 8 ? 10 + samples : 18 + (samples - 8) * 2.25;
   };
   const plan = await planOf(run);
-  assert.deepEqual([plan.bestSamples, plan.maxTokens], [8, 8 * TOKENS]);
+  assert.deepEqual([plan.bestSamples, plan.maxPaddedTokens], [8, 8 * TOKENS]);
   assert.deepEqual([...new Set(ran)], [1, 2, 4, 8]);
-  assert.equal(samplesThatFit(plan, TOKENS), 8);
-  assert.equal(samplesThatFit(plan, 2 * TOKENS), 4);
-  assert.equal(samplesThatFit(plan, TOKENS / 3), 24);
-  assert.equal(samplesThatFit(plan, 1000 * TOKENS), 1, 'a single sample always fits');
+  assert.equal(plan.samplesThatFit(TOKENS), 8);
+  assert.equal(plan.samplesThatFit(2 * TOKENS), 4);
+  assert.equal(plan.samplesThatFit(TOKENS / 3), 24);
+  assert.equal(plan.samplesThatFit(1000 * TOKENS), 1, 'a single sample always fits');
 });
 
 test('the largest batch is chosen when every larger one pays, and one sample when none does', async () => {
@@ -82,22 +76,22 @@ test('the operator’s size is used, and measured too', async () => {
     ran.add(samples);
     return samples;
   }, 6);
-  assert.deepEqual([plan.bestSamples, plan.maxSamples, plan.maxTokens], [6, 6, Infinity]);
+  assert.deepEqual([plan.bestSamples, plan.maxSamples, plan.maxPaddedTokens], [6, 6, undefined]);
   assert.deepEqual([...ran], [1, 2, 4, 6]);
 });
 
 test('the cost line fits the measurements', () => {
-  const cost = CostModel.fit(
+  const plan = new BatchPlan(
     [1, 2, 4, 8].map((samples) => ({ samples, ms: 3 + samples * TOKENS * 0.25 })),
     TOKENS,
   );
-  assert.ok(Math.abs(cost.slopeMs - 0.25) < 1e-9 && Math.abs(cost.baseMs - 3) < 1e-9);
-  assert.ok(Math.abs(cost.predict(100, 2) - (25 + 6)) < 1e-9);
+  assert.ok(Math.abs(plan.msPerPaddedToken - 0.25) < 1e-9 && Math.abs(plan.msPerRun - 3) < 1e-9);
+  assert.ok(Math.abs(plan.predict(100, 2) - (25 + 6)) < 1e-9);
 });
 
 test('a disturbed measurement does not change the line', () => {
   const times = [1.3, 2.1, 3.9, 7.3, 16.9, 374];
-  const { slopeMs, baseMs } = CostModel.fit(
+  const { msPerPaddedToken: slopeMs, msPerRun: baseMs } = new BatchPlan(
     times.map((ms, index) => ({ samples: 2 ** index, ms })),
     1,
   );
@@ -109,14 +103,17 @@ test('slope and base are never negative', () => {
   fc.assert(
     fc.property(measured, (times) => {
       const measurements = times.map((ms, index) => ({ samples: 2 ** index, ms }));
-      const { slopeMs, baseMs } = CostModel.fit(measurements, TOKENS);
+      const { msPerPaddedToken: slopeMs, msPerRun: baseMs } = new BatchPlan(measurements, TOKENS);
       assert.ok(slopeMs >= 0 && baseMs >= -1e-9 && Number.isFinite(slopeMs + baseMs));
     }),
   );
 });
 
 test('the pace follows the runs in both directions, and a single run changes it little', () => {
-  const cost = new CostModel(1, 10);
+  const cost = new BatchPlan(
+    [1, 2].map((samples) => ({ samples, ms: samples + 10 })),
+    1,
+  );
   cost.learn(10, 20_000);
   assert.ok(cost.predict(10) < 1.5 * 20);
   for (const factor of [5, 0.2]) {
