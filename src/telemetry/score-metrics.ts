@@ -140,7 +140,7 @@ export function countScored(
     scores.observe(point, (score - low) / (high - low));
     if (percentile !== null) scoreTenths.inc({ ...point, tenth: tenthOf(percentile) });
     if (decision !== 'drop') continue;
-    stepsSaved.inc({ model, version }, manifest.capture.total_steps - step);
+    stepsSaved.inc({ model, version }, manifest.total_steps - step);
     stepsLost.inc({ model, version }, step);
   }
 }

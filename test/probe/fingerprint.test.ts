@@ -1,9 +1,9 @@
-/** Tests that a capture's id does not depend on how its JSON is written. */
+/** Tests that a fingerprint does not depend on how its JSON is written. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
-import { canonicalJson, captureId } from '../../src/probe/capture-id.js';
+import { canonicalJson, fingerprintOf } from '../../src/probe/fingerprint.js';
 
 test('keys are sorted at every depth, lists keep their order, no spaces', () => {
   const value = { b: [2, { d: null, c: 'é "q"' }], a: true };
@@ -16,6 +16,6 @@ test('numbers are written alike, however they were written before', () => {
 
 test('the id is the start of the SHA-256, and the order of keys does not matter', () => {
   const hash = createHash('sha256').update('{"guidance":3,"layers":["a"]}').digest('hex');
-  assert.equal(captureId({ layers: ['a'], guidance: 3 }), hash.slice(0, 16));
-  assert.equal(captureId({ guidance: 3, layers: ['a'] }), hash.slice(0, 16));
+  assert.equal(fingerprintOf({ layers: ['a'], guidance: 3 }), hash.slice(0, 16));
+  assert.equal(fingerprintOf({ guidance: 3, layers: ['a'] }), hash.slice(0, 16));
 });
