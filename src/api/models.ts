@@ -4,7 +4,12 @@ import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
 import { policySchema } from '../decision/policy.js';
-import { type Policies, ruleFor } from '../config/policies.js';
+import {
+  DEFAULT_FOREIGN_ACTION,
+  onForeignConditionsSchema,
+  type Policies,
+  ruleFor,
+} from '../config/policies.js';
 import { captureSchema, type Manifest, manifestSchema } from '../probe/manifest.js';
 import type { BatchingStatus, Engine, ProbeStatus } from '../engine/types.js';
 import { problemResponses } from './docs.js';
@@ -51,6 +56,7 @@ const modelSchema = z
       .enum(['allowed', 'forbidden'])
       .nullable()
       .describe('Whether a request may bring its own policy'),
+    on_foreign_conditions: onForeignConditionsSchema.nullable(),
     contract: z
       .object({
         schema_version: z.literal([1, 2]),
@@ -141,6 +147,7 @@ function describeModel(probe: ProbeStatus, policies: Policies): z.input<typeof m
     sha256,
     policy: rule?.policy ?? null,
     policy_override: rule ? (rule.allow_override ? 'allowed' : 'forbidden') : null,
+    on_foreign_conditions: rule ? (rule.on_foreign_conditions ?? DEFAULT_FOREIGN_ACTION) : null,
     contract: manifest && describeContract(manifest),
   };
 }
