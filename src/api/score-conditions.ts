@@ -2,7 +2,7 @@
 import { foreignActionFor, type PolicyRule } from '../config/policies.js';
 import { cut } from '../disclosure.js';
 import { type Conditions, type ConditionsState, type Difference, differences } from '../probe/conditions.js';
-import { canonicalJson, fingerprintOf } from '../probe/fingerprint.js';
+import { fingerprintOf } from '../probe/fingerprint.js';
 import type { Manifest } from '../probe/manifest.js';
 
 /** The most differences that an answer lists. */
@@ -78,7 +78,7 @@ export class ConditionsJudge {
 }
 
 function newDocument(conditions: Conditions): KnownDocument {
-  const bytes = Buffer.byteLength(canonicalJson(conditions));
+  const bytes = Buffer.byteLength(JSON.stringify(conditions));
   return { conditions, bytes, judged: new WeakMap() };
 }
 

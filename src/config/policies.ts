@@ -67,14 +67,17 @@ export function policyFor(policies: Policies, model: string): Policy {
 /** What the rule says about a difference at a path; without a path, about conditions that are not known. */
 export function foreignActionFor(
   { on_foreign_conditions: rule = DEFAULT_FOREIGN_ACTION }: PolicyRule,
-  path?: string,
+  path = '',
 ): ForeignAction {
   if (typeof rule === 'string') return rule;
-  const [longest = EVERY_PATH] = Object.keys(rule)
-    .filter((prefix) => prefix !== EVERY_PATH && (path === prefix || path?.startsWith(`${prefix}.`)))
-    .toSorted((left, right) => right.length - left.length);
   // hasOwn, because an object has a property "constructor".
-  return (Object.hasOwn(rule, longest) ? rule[longest] : undefined) ?? DEFAULT_FOREIGN_ACTION;
+  const actionAt = (key: string): ForeignAction | undefined =>
+    Object.hasOwn(rule, key) ? rule[key] : undefined;
+  for (let end = path.length; end > 0; end = path.lastIndexOf('.', end - 1)) {
+    const action = actionAt(path.slice(0, end));
+    if (action) return action;
+  }
+  return actionAt(EVERY_PATH) ?? DEFAULT_FOREIGN_ACTION;
 }
 
 /** Every policy that applies to requests without one. */
