@@ -83,13 +83,15 @@ function newDocument(conditions: Conditions): KnownDocument {
 }
 
 function findingsOf(found: readonly Difference[], rule: PolicyRule): ConditionsFindings {
-  const foreign = found
-    .map((difference) => ({ ...difference, action: foreignActionFor(rule, difference.path) }))
-    .filter(({ action }) => action !== 'ignore');
-  return {
-    state: foreign.length === 0 ? 'same' : 'foreign',
-    foreign: foreign.slice(0, MAX_FOREIGN_CONDITIONS).map(({ path }) => cut(path)),
-    members: [...new Set(foreign.map(({ member }) => member))],
-    isKept: foreign.some(({ action }) => action === 'keep'),
-  };
+  const paths: string[] = [];
+  const members = new Set<string>();
+  let isKept = false;
+  for (const { path, member } of found) {
+    const action = foreignActionFor(rule, path);
+    if (action === 'ignore') continue;
+    if (paths.length < MAX_FOREIGN_CONDITIONS) paths.push(cut(path));
+    members.add(member);
+    isKept ||= action === 'keep';
+  }
+  return { state: members.size === 0 ? 'same' : 'foreign', foreign: paths, members: [...members], isKept };
 }

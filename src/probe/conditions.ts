@@ -60,7 +60,9 @@ export function isConditions(value: unknown): value is Conditions {
 
 function isShallow(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
-  return depth > 0 && Object.values(value).every((member) => isShallow(member, depth - 1));
+  if (depth === 0) return false;
+  for (const member of Object.values(value)) if (!isShallow(member, depth - 1)) return false;
+  return true;
 }
 
 /** Values of parsed JSON; undefined stands for a member that is missing. */
