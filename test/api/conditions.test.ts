@@ -9,7 +9,7 @@ import type { Conditions } from '../../src/probe/conditions.js';
 import { fingerprintOf } from '../../src/probe/fingerprint.js';
 import { type Manifest } from '../../src/probe/manifest.js';
 import { operatorFiles, startApp, startRealApp, fakeEngine, testManifest } from '../support/app.js';
-import { TINY_CONDITIONS, TINY_SIZE } from '../support/probe-folder.js';
+import { asSchema1, TINY_CONDITIONS, TINY_SIZE } from '../support/probe-folder.js';
 import { randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
 
 const HEADERS = { 'content-type': 'application/octet-stream' };
@@ -144,13 +144,16 @@ test('an unknown hash has the action of every path', async (t) => {
   }
 });
 
-test('an old probe, of schema_version 1, has nothing to compare with', async (t) => {
-  const fake = fakeEngine().resolve(undefined);
-  const manifest = { ...fake.manifest, schema_version: 1 as const, conditions: null, conditions_id: null };
-  const probe = { ...fake, manifest };
-  const engine = fakeEngine({ resolve: () => probe, probes: () => [{ ...probe, state: 'serving' }] });
-  const { app } = await startApp(t, engine);
-  const payload = Buffer.from(scoreBody(samples, documentOf(OTHER)));
+test('an old probe, of schema_version 1, is served as before, and there is nothing to compare with', async (t) => {
+  const toSchema1 = (manifest: Manifest): void => {
+    const old = asSchema1(manifest);
+    for (const member of Object.keys(manifest))
+      if (!(member in old)) Reflect.deleteProperty(manifest, member);
+    Object.assign(manifest, old);
+  };
+  const { app } = await startRealApp(t, {}, {}, { edit: toSchema1 });
+  const metadata = { ...documentOf(OTHER), step: '5', total_steps: '25' };
+  const payload = Buffer.from(scoreBody(samples, metadata));
   const response = await app.inject({ method: 'POST', url: '/score', headers: HEADERS, payload });
   assert.deepEqual(statesOf(response.json<Scored>()), ['unstated', []]);
   const { models } = (await app.inject('/models')).json<{ models: { contract: object }[] }>();

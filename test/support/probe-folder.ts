@@ -132,6 +132,22 @@ export function tinyManifest(
   };
 }
 
+/** The same manifest in schema_version 1, whose capture held some of the conditions. */
+export function asSchema1(manifest: Manifest): Record<string, unknown> {
+  const {
+    conditions: _conditions,
+    conditions_id: _id,
+    total_steps,
+    trajectories: _file,
+    plans: _plans,
+    ...rest
+  } = manifest;
+  const { family: _family, forward: _forward, precision: _precision, ...members } = rest.capture;
+  const capture = { ...members, scheduler: 'euler', total_steps, guidance: 3, resolution: [64, 64] };
+  const calibration = rest.calibration.map(({ confidence: _confidence, ...point }) => point);
+  return { ...rest, schema_version: 1, capture, capture_id: fingerprintOf(capture), calibration };
+}
+
 /** Scores spread evenly from 0.8 to 1.3, good from 1 on. */
 function tinyCalibration(): Manifest['calibration'][number] {
   const scores = Array.from({ length: QUANTILES }, (_, index) => 0.8 + (0.5 * index) / (QUANTILES - 1));
