@@ -14,6 +14,7 @@ const SHORTER = [1000, 250, 62, 15, 3, 0];
 const KNOWN_FIELDS: ReadonlySet<string> = new Set(
   (
     'attention token_mask timestep model policy group sample_ids step total_steps capture_id ' +
+    'conditions_id conditions ' +
     'body tensors feedback authorization content-encoding content-length x-deadline-ms'
   ).split(' '),
 );

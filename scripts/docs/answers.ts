@@ -20,8 +20,7 @@ export async function answerTexts(): Promise<{ answer: string; policies: string 
     `  -H 'content-type: ${MEDIA_TYPE}' --data-binary @${EXAMPLE}`,
     ...excerptLines(answers[index]?.results ?? []),
   ]);
-  const { outcome, model, version, provider, policy, results } = answers[0] ?? fail();
-  const shown = { outcome, model, version, provider, policy };
+  const { results, ...shown } = answers[0] ?? fail();
   const answer = [
     '```sh',
     `curl -s http://127.0.0.1:8080/score -H 'content-type: ${MEDIA_TYPE}' --data-binary @${EXAMPLE}`,

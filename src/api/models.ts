@@ -4,12 +4,18 @@ import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
 import { policySchema } from '../decision/policy.js';
-import { type Policies, ruleFor } from '../config/policies.js';
-import { manifestSchema } from '../probe/manifest.js';
+import {
+  DEFAULT_FOREIGN_ACTION,
+  onForeignConditionsSchema,
+  type Policies,
+  ruleFor,
+} from '../config/policies.js';
+import { captureSchema, type Manifest, manifestSchema } from '../probe/manifest.js';
 import type { BatchingStatus, Engine, ProbeStatus } from '../engine/types.js';
 import { problemResponses } from './docs.js';
 
-const { backbone, capture, capture_id, metric, inputs, decision_points, evaluation } = manifestSchema.shape;
+const { conditions, conditions_id, total_steps, ...members } = manifestSchema.shape;
+const { backbone, capture_id, metric, inputs, decision_points, evaluation } = members;
 
 const batchingSchema = z
   .object({
@@ -50,12 +56,29 @@ const modelSchema = z
       .enum(['allowed', 'forbidden'])
       .nullable()
       .describe('Whether a request may bring its own policy'),
+    on_foreign_conditions: onForeignConditionsSchema.nullable(),
     contract: z
-      .object({ backbone, capture, capture_id, metric, inputs, decision_points, evaluation })
+      .object({
+        schema_version: z.literal([1, 2]),
+        backbone,
+        capture: captureSchema.describe('What is read of the denoiser; it has further members'),
+        capture_id,
+        conditions: conditions.optional(),
+        conditions_id: conditions_id.optional(),
+        total_steps: total_steps.optional(),
+        metric,
+        inputs,
+        decision_points,
+        evaluation,
+      })
       .nullable()
-      .describe('The inputs of the probe and its evaluation; null when its probe.json could not be read'),
+      .describe(
+        'The inputs of the probe and its evaluation, as in its probe.json: conditions, conditions_id and total_steps since schema_version 2; null when it could not be read',
+      ),
   })
   .meta({ id: 'Model', description: 'One version of a probe.' });
+
+type Contract = NonNullable<z.input<typeof modelSchema>['contract']>;
 
 const modelsSchema = z
   .object({
@@ -124,8 +147,15 @@ function describeModel(probe: ProbeStatus, policies: Policies): z.input<typeof m
     sha256,
     policy: rule?.policy ?? null,
     policy_override: rule ? (rule.allow_override ? 'allowed' : 'forbidden') : null,
-    contract: manifest,
+    on_foreign_conditions: rule ? (rule.on_foreign_conditions ?? DEFAULT_FOREIGN_ACTION) : null,
+    contract: manifest && describeContract(manifest),
   };
+}
+
+/** The members of probe.json as they are on disk. */
+function describeContract(manifest: Manifest): Contract {
+  const { conditions: _conditions, conditions_id: _id, total_steps: _steps, ...v1 } = manifest;
+  return manifest.schema_version === 1 ? v1 : manifest;
 }
 
 function describeBatching(batching: BatchingStatus): z.input<typeof batchingSchema> {

@@ -8,6 +8,7 @@ import type { FailOpenReason } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
 import { drawExploration, experimentOf } from '../feedback/exploration.js';
 import { newNonce, signReceipt } from '../feedback/receipt.js';
+import type { ConditionsFindings } from './score-conditions.js';
 import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
 
 /** The estimates come from some hundred samples, so more digits would carry no information. */
@@ -21,19 +22,20 @@ export interface ScoredRequest {
   readonly step: number;
   /** Finite, one per sample. */
   readonly scores: readonly number[];
+  readonly conditions: ConditionsFindings;
   readonly group: string | undefined;
   readonly sampleIds: readonly string[] | undefined;
 }
 
 /** @param keys sign the receipts and make the draws of exploration. */
 export function scoredAnswer(scored: ScoredRequest, keys: KeyRing): Scored {
-  const { probe, policy, step, scores, group, sampleIds } = scored;
+  const { probe, policy, step, scores, conditions, group, sampleIds } = scored;
   const calibration = probe.manifest.calibration.find((candidate) => candidate.step === step);
   const rankOf = ranks(scores);
   const experiment = sampleIds ? experimentOf(policy, probe) : '';
   const draws = scores.map((_, index) => drawExploration(keys, experiment, group, sampleIds?.[index]));
   const isExplored = (index: number, rate: number): boolean => (draws[index]?.draw ?? 1) < rate;
-  const decisions = decide(policy, { scores, step, calibration }, isExplored);
+  const decisions = decide(policy, { scores, step, calibration }, isExplored, conditions.isKept);
   const receiptFor = receiptWriter(scored, keys);
 
   const results = decisions.map((decision, index): ScoreResult => {
@@ -54,7 +56,17 @@ export function scoredAnswer(scored: ScoredRequest, keys: KeyRing): Scored {
     };
   });
   const { name: model, version, provider } = probe;
-  return { outcome: 'scored', model, version, provider, policy, results };
+  const { state, foreign } = conditions;
+  return {
+    outcome: 'scored',
+    model,
+    version,
+    provider,
+    policy,
+    conditions: state,
+    foreign_conditions: [...foreign],
+    results,
+  };
 }
 
 function receiptWriter({ probe, policy, step }: ScoredRequest, keys: KeyRing) {

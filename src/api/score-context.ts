@@ -3,6 +3,7 @@ import type { Policy } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { DecisionPoint } from '../probe/manifest.js';
 import type { RequestTrace, Stage, StageInterval } from '../telemetry/tracing.js';
+import type { ConditionsFindings } from './score-conditions.js';
 import type { RequestDeadline } from './request-deadline.js';
 
 export interface ScoreContext {
@@ -19,6 +20,7 @@ export interface Findings {
   policy?: Policy;
   point?: DecisionPoint;
   samples?: number;
+  conditions?: ConditionsFindings;
 }
 
 /** Measures the stages of one request, for the Server-Timing header, the metrics and the traces. */

@@ -6,10 +6,15 @@ import { type Policy, policySchema, stepsNamed } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import { quoted } from '../disclosure.js';
 import { problem, type ProblemError } from '../errors.js';
+import { type Conditions, isConditions } from '../probe/conditions.js';
+import { fingerprintOf } from '../probe/fingerprint.js';
 
 const MAX_TEXT = 256;
 /** Characters. Checking a policy takes longer than parsing it. See docs/adr/0025-json-off-the-event-loop.md. */
 const MAX_POLICY_TEXT = 8192;
+
+/** Characters. */
+const MAX_CONDITIONS_TEXT = 32_768;
 
 const shortText = z.string().min(1).max(MAX_TEXT);
 /** Stops at the first wrong id; a list of shortText would collect an issue for each. */
@@ -31,6 +36,14 @@ const fieldsSchema = z.object({
   step: callNumber.optional(),
   total_steps: callNumber.optional(),
   capture_id: shortText.optional(),
+  conditions_id: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/, 'must be 16 lower-case hex digits')
+    .optional(),
+  conditions: jsonText(
+    z.custom<Conditions>(isConditions, 'must be an object that is not nested deeply'),
+    MAX_CONDITIONS_TEXT,
+  ).optional(),
 });
 
 /** Fields that safetensors libraries add by themselves. */
@@ -44,6 +57,8 @@ export interface ScoreFields {
   readonly step: number | undefined;
   readonly totalSteps: number | undefined;
   readonly captureId: string | undefined;
+  readonly conditionsId: string | undefined;
+  readonly conditions: Conditions | undefined;
 }
 
 /**
@@ -67,8 +82,23 @@ export function readScoreFields(
     step,
     total_steps: totalSteps,
     capture_id: captureId,
+    conditions_id: conditionsId,
+    conditions,
   } = parsed.data;
-  return { model, policy, group, sampleIds, step, totalSteps, captureId };
+  checkConditionsId(conditionsId, conditions);
+  return { model, policy, group, sampleIds, step, totalSteps, captureId, conditionsId, conditions };
+}
+
+/** Otherwise one caller could give the hash of another's conditions a wrong meaning. */
+function checkConditionsId(id: string | undefined, conditions: Conditions | undefined): void {
+  if (id === undefined || conditions === undefined) return;
+  const expected = fingerprintOf(conditions);
+  if (id === expected) return;
+  throw problem('invalid_metadata', 'The field "conditions_id" is not the hash of "conditions".', {
+    field: 'conditions_id',
+    received: id,
+    expected,
+  });
 }
 
 /**

@@ -4,8 +4,7 @@
  */
 import type { Readable } from 'node:stream';
 
-import type { Policies } from '../config/policies.js';
-import type { Policy } from '../decision/policy.js';
+import { type Policies, ruleFor } from '../config/policies.js';
 import type { Engine, EngineResult, ServedProbe } from '../engine/types.js';
 import { ProblemError, problem } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
@@ -20,6 +19,7 @@ import { Admission, type AdmissionLimits } from './admission.js';
 import { announcedLength, receiveBody } from './receive-body.js';
 import type { RequestDeadline } from './request-deadline.js';
 import { type ScoredRequest, scoredAnswer } from './score-answer.js';
+import { ConditionsJudge } from './score-conditions.js';
 import type { Findings, ScoreContext } from './score-context.js';
 import { checkSampleIds, choosePolicy, readScoreFields, type ScoreFields } from './score-fields.js';
 import type { Scored } from './score-schemas.js';
@@ -61,6 +61,7 @@ export class ScorePipeline {
   readonly #options: ScorePipelineOptions;
   readonly #admission: Admission;
   readonly #bodyMemory: BodyMemory;
+  readonly #conditions = new ConditionsJudge();
   /** The probe that was last used on each connection. */
   readonly #lastProbe = new WeakMap<object, ServedProbe>();
 
@@ -81,7 +82,7 @@ export class ScorePipeline {
         ? decodeSafetensors(memory)
         : await this.#options.json.read({ bytes: memory, inputs: this.#inputs() }, deadline.signal);
     const fields = readScoreFields(body.metadata, source.policyHeader);
-    const { probe, policy, step } = this.#check(body, fields, findings);
+    const { probe, policy, step, conditions } = this.#check(body, fields, findings);
     this.#lastProbe.set(source.connection, probe);
     clock.endStage('decode');
     const { scores, queueMs, inferenceMs } = await this.#score(probe, body, source.tenant, context);
@@ -91,7 +92,7 @@ export class ScorePipeline {
     // Not after a failure, because a worker may still be reading the memory.
     this.#bodyMemory.give(memory);
     const { group, sampleIds } = fields;
-    const answer = this.#decide({ probe, policy, step, scores: [...scores], group, sampleIds });
+    const answer = this.#decide({ probe, policy, step, scores: [...scores], conditions, group, sampleIds });
     clock.endStage('decision');
     return answer;
   }
@@ -142,7 +143,7 @@ export class ScorePipeline {
     body: DecodedBody,
     fields: ScoreFields,
     findings: Findings,
-  ): { probe: ServedProbe; policy: Policy; step: number } {
+  ): Pick<ScoredRequest, 'probe' | 'policy' | 'step' | 'conditions'> {
     const { limits, policies } = this.#options;
     const probe = this.#resolve(fields.model);
     findings.probe = probe;
@@ -155,7 +156,9 @@ export class ScorePipeline {
     const point = locateRequest(manifest, timesteps, fields);
     findings.point = point;
     findings.samples = samples;
-    return { probe, policy, step: point.step };
+    const conditions = this.#conditions.judge(manifest, fields, ruleFor(policies(), probe.name));
+    findings.conditions = conditions;
+    return { probe, policy, step: point.step, conditions };
   }
 
   #score(

@@ -5,6 +5,8 @@ import { OVERRIDES } from '../decision/decide.js';
 import { policySchema } from '../decision/policy.js';
 import { DECISION_REASONS } from '../decision/apply-policy.js';
 import { ERRORS, FAIL_OPEN_REASONS } from '../errors.js';
+import { CONDITIONS_STATES } from '../probe/conditions.js';
+import { MAX_FOREIGN_CONDITIONS } from './score-conditions.js';
 
 const resultSchema = z
   .object({
@@ -48,6 +50,15 @@ const scoredSchema = z
     version: z.int(),
     provider: z.enum(['cpu', 'cuda']).describe('Where the inference ran'),
     policy: policySchema,
+    conditions: z
+      .enum(CONDITIONS_STATES)
+      .describe(
+        'Whether the images are drawn as those of the probe’s calibration. `unstated`: the request or the probe gives no conditions; `unknown`: send `conditions` with the next request; `foreign`: see foreign_conditions',
+      ),
+    foreign_conditions: z
+      .array(z.string())
+      .max(MAX_FOREIGN_CONDITIONS)
+      .describe('The differences that the operator does not ignore, as dotted paths, sorted'),
     results: z.array(resultSchema).describe('One per sample, in the order of the request'),
   })
   .meta({ id: 'Scored', description: 'Every sample has a score and a decision.' });
@@ -117,6 +128,17 @@ export const jsonRequestSchema = z
       .string()
       .optional()
       .describe('The hash of the settings that the attention was captured with'),
+    conditions_id: z
+      .string()
+      .regex(/^[0-9a-f]{16}$/)
+      .optional()
+      .describe('The hash of how the images are drawn'),
+    conditions: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .describe(
+        'How the images are drawn, at most 32,768 characters of JSON; needed when an answer says `unknown`. Its hash must be conditions_id',
+      ),
   })
   .meta({ id: 'ScoreRequest', description: 'The candidates of one prompt, all at one decision point.' });
 
@@ -124,5 +146,5 @@ export const jsonRequestSchema = z
 export const binaryRequestSchema = z.instanceof(Uint8Array).meta({
   override: { type: 'string', format: 'binary' },
   description:
-    'A safetensors file: the tensors of ScoreRequest by name, and its other members as strings in `__metadata__` (policy and sample_ids as JSON).',
+    'A safetensors file: the tensors of ScoreRequest by name, and its other members as strings in `__metadata__` (policy, sample_ids and conditions as JSON).',
 });

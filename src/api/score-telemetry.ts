@@ -22,11 +22,12 @@ export function reportScore(
   results: readonly ScoreResult[],
   failure: Failure | undefined,
 ): void {
-  const { probe, policy, point, samples } = findings;
+  const { probe, policy, point, samples, conditions } = findings;
   const { outcome, reason } = failure ?? SCORED;
   const { endedAt } = clock;
   if (failure) metrics.countUnscored({ ...failure, probe, samples });
-  else if (probe && policy && point) metrics.countScored({ probe, policy, step: point.step, results });
+  else if (probe && policy && point && conditions)
+    metrics.countScored({ probe, policy, step: point.step, conditions, results });
   const { name: tenant, isKey } = request.tenant;
   metrics.countTenant({ tenant, isKey, outcome, reason, samples: results.length });
   metrics.observeStages(probe, clock.intervals());

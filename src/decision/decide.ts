@@ -1,6 +1,6 @@
 /**
- * Turns a policy's results into decisions. Shadow mode, min_keep and exploration can each keep a sample that the policy
- * would drop; no override drops a sample that the policy keeps.
+ * Turns a policy's results into decisions. Shadow mode, foreign conditions, min_keep and exploration can each keep a sample
+ * that the policy would drop; no override drops a sample that the policy keeps.
  */
 import {
   applyPolicy,
@@ -11,7 +11,7 @@ import {
 } from './apply-policy.js';
 import { explorationRate, type Policy } from './policy.js';
 
-export const OVERRIDES = ['explore', 'shadow', 'min_keep'] as const;
+export const OVERRIDES = ['explore', 'shadow', 'min_keep', 'foreign_conditions'] as const;
 
 export type Override = (typeof OVERRIDES)[number];
 
@@ -34,12 +34,14 @@ const REASONS_WITHOUT_DROPS: ReadonlySet<DecisionReason> = new Set(['score_only'
 /**
  * Decides on the samples of one group.
  * @param isExplored whether exploration at this rate keeps the sample at this index.
+ * @param isForeign whether all are kept because their images are drawn under foreign conditions.
  * @returns one decision per sample, in the same order.
  */
 export function decide(
   policy: Policy,
   samples: ScoredSamples,
   isExplored: (index: number, rate: number) => boolean,
+  isForeign = false,
 ): SampleDecision[] {
   const rate = explorationRate(policy);
   // The best of all samples, explored or not: otherwise the draw of one sample would change the decision on another.
@@ -48,6 +50,7 @@ export function decide(
 
   const overrideAt = (index: number): Override | null => {
     if (isShadow) return 'shadow';
+    if (isForeign) return 'foreign_conditions';
     if (best.has(index)) return 'min_keep';
     return isExplored(index, rate) ? 'explore' : null;
   };
@@ -62,7 +65,7 @@ export function decide(
       override,
       decision: isDropped ? 'drop' : 'keep',
       propensity: isByChance ? rate : 1,
-      lowestPropensity: isShadow || REASONS_WITHOUT_DROPS.has(reason) ? 1 : rate,
+      lowestPropensity: isShadow || isForeign || REASONS_WITHOUT_DROPS.has(reason) ? 1 : rate,
     };
   });
 }

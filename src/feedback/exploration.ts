@@ -6,7 +6,7 @@
 import { hash, randomInt } from 'node:crypto';
 
 import type { Policy } from '../decision/policy.js';
-import { canonicalJson } from '../probe/capture-id.js';
+import { canonicalJson } from '../probe/fingerprint.js';
 import type { KeyRing } from './keys.js';
 
 const DRAW_BYTES = 6;

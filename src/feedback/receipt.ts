@@ -7,7 +7,6 @@ import { randomFillSync, timingSafeEqual } from 'node:crypto';
 
 import * as z from 'zod';
 
-import { OVERRIDES } from '../decision/decide.js';
 import type { KeyRing } from './keys.js';
 
 const FORMAT = 1;
@@ -15,6 +14,11 @@ const NONCE_BYTES = 9;
 const MAC_BYTES = 16;
 /** Scores are float32 numbers, which have no more significant digits. */
 const SCORE_DIGITS = 8;
+/**
+ * The overrides that every reader of this FORMAT knows. Others are written as null, because readers of version 0.2 refuse an
+ * override that they do not know. Statistics depend only on the propensities and on `explore`.
+ */
+const WRITTEN_OVERRIDES: ReadonlySet<string> = new Set(['explore', 'shadow', 'min_keep']);
 const RECEIPT = /^([A-Za-z0-9_-]{1,32})\.([A-Za-z0-9_-]{1,2048})\.([A-Za-z0-9_-]{22})$/;
 
 /** In the order of the payload. A change of names, types or order needs a new FORMAT. */
@@ -36,7 +40,8 @@ const receiptFields = {
   alpha: z.number().nullable(),
   threshold: z.number().nullable(),
   wouldDrop: z.boolean(),
-  override: z.enum(OVERRIDES).nullable(),
+  /** A text that this version may not know, from a replica of another version. */
+  override: z.string().nullable(),
   decision: z.enum(['keep', 'drop']),
   propensity: z.number(),
   lowestPropensity: z.number(),
@@ -70,7 +75,10 @@ export function newNonce(): string {
 
 export function signReceipt(keys: KeyRing, receipt: Receipt): string {
   const score = Number(receipt.score.toPrecision(SCORE_DIGITS));
-  const fields = FIELD_NAMES.map((name) => (name === 'score' ? score : receipt[name]));
+  const override = WRITTEN_OVERRIDES.has(receipt.override ?? '') ? receipt.override : null;
+  const fields = FIELD_NAMES.map((name) =>
+    name === 'score' ? score : name === 'override' ? override : receipt[name],
+  );
   const payload = JSON.stringify([FORMAT, ...fields, ...receipt.range]);
   const signed = `${keys.currentId}.${Buffer.from(payload).toString('base64url')}`;
   return `${signed}.${macText(keys.mac(signed))}`;

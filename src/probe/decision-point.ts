@@ -29,7 +29,7 @@ export function locateRequest(
     );
   }
   checkClaim('step', claimed.step, point.step);
-  checkClaim('total_steps', claimed.totalSteps, manifest.capture.total_steps);
+  checkClaim('total_steps', claimed.totalSteps, manifest.total_steps);
   return point;
 }
 

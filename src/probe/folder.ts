@@ -9,14 +9,17 @@ import { setImmediate } from 'node:timers/promises';
 
 import type { z } from 'zod';
 
+import { quoted } from '../disclosure.js';
 import { messageOf } from '../errors.js';
 import { sharedCopy } from '../wire/body-memory.js';
 import { decodeSafetensors } from '../wire/safetensors.js';
+import { isRecord } from '../wire/strict-json.js';
 import type { DecodedBody } from '../wire/tensor.js';
 import { checkTensors } from './check-request.js';
+import { externalFiles } from './external-data.js';
 import type { ProbeLocation } from './locations.js';
 import { MODEL_FILE, manifestContradictions } from './manifest-rules.js';
-import { type Manifest, manifestSchema } from './manifest.js';
+import { type Manifest, manifestSchema, manifestV1Schema, upgraded } from './manifest.js';
 import { ProbeRefusedError } from './refused.js';
 
 const MANIFEST_FILE = 'probe.json';
@@ -49,6 +52,7 @@ export async function readProbeFolder({ folder, name, version }: ProbeLocation):
   for (const [file, sha256] of Object.entries(manifest.files)) {
     contents.set(file, await readVerified(folder, file, sha256));
   }
+  refuseExternalFiles(contentOf(contents, MODEL_FILE));
   return {
     manifest,
     // A copy in memory of its own: a structured clone of a view clones all of the memory behind it.
@@ -70,11 +74,20 @@ export function parseManifest(text: string): Manifest {
   } catch (error) {
     throw new ProbeRefusedError(`probe.json is not JSON: ${messageOf(error)}`, { cause: error });
   }
-  const { success, data, error } = manifestSchema.safeParse(document, { reportInput: true });
-  const reasons = success ? manifestContradictions(data) : error.issues.map(describeIssue);
-  if (success && reasons.length === 0) return data;
+  const { data, error } = readManifest(document);
+  const reasons = data ? manifestContradictions(data) : error.issues.map(describeIssue);
+  if (data && reasons.length === 0) return data;
   const more = reasons.length > MAX_REASONS ? `; and ${reasons.length - MAX_REASONS} more` : '';
   throw new ProbeRefusedError(`probe.json is not valid: ${reasons.slice(0, MAX_REASONS).join('; ')}${more}`);
+}
+
+function readManifest(
+  document: unknown,
+): { data: Manifest; error?: never } | { data?: never; error: z.ZodError } {
+  const isV1 = isRecord(document) && document['schema_version'] === 1;
+  if (!isV1) return manifestSchema.safeParse(document, { reportInput: true });
+  const { data, error } = manifestV1Schema.safeParse(document, { reportInput: true });
+  return data ? { data: upgraded(data) } : { error };
 }
 
 function describeIssue({ path: keys, message, input }: z.core.$ZodIssue): string {
@@ -111,6 +124,21 @@ function contentOf(contents: ReadonlyMap<string, Buffer>, file: string): Buffer 
   const content = contents.get(file);
   if (!content) throw new ProbeRefusedError(`files: ${file} is missing`);
   return content;
+}
+
+/** What a probe computes depends on the hashed files of its folder alone. */
+function refuseExternalFiles(model: Uint8Array): void {
+  let files: string[] = [];
+  try {
+    files = externalFiles(model);
+  } catch (error) {
+    throw new ProbeRefusedError(`${MODEL_FILE} cannot be loaded: ${messageOf(error)}`, { cause: error });
+  }
+  if (files.length === 0) return;
+  const names = files.slice(0, MAX_REASONS).map(quoted).join(', ');
+  throw new ProbeRefusedError(
+    `${MODEL_FILE} has weights in other files (${names}); export it with all weights inside`,
+  );
 }
 
 function decodeSelftest(content: Buffer, manifest: Manifest): DecodedBody {

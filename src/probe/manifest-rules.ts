@@ -1,5 +1,5 @@
 /** Checks that the fields of a probe.json agree with each other. Each rule returns a sentence per contradiction. */
-import { captureId } from './capture-id.js';
+import { fingerprintOf } from './fingerprint.js';
 import type { CalibrationPoint, Manifest, ManifestInput } from './manifest.js';
 
 /** The file of the ONNX graph, in every probe. */
@@ -8,7 +8,7 @@ export const MODEL_FILE = 'model.onnx';
 /** All contradictions of a manifest, each as "field: what is wrong"; empty when there are none. */
 export function manifestContradictions(manifest: Manifest): string[] {
   return [
-    ...captureRules(manifest),
+    ...fingerprintRules(manifest),
     ...metricRules(manifest),
     ...inputRules(manifest),
     ...decisionPointRules(manifest),
@@ -17,11 +17,19 @@ export function manifestContradictions(manifest: Manifest): string[] {
   ];
 }
 
-function captureRules({ capture, capture_id }: Manifest): string[] {
-  const expected = captureId(capture);
-  return capture_id === expected
-    ? []
-    : [`capture_id: "${capture_id}" is not the hash of capture, "${expected}"`];
+function fingerprintRules({ capture, capture_id, conditions, conditions_id }: Manifest): string[] {
+  const captureHash = fingerprintOf(capture);
+  const conditionsHash = conditions && fingerprintOf(conditions);
+  return [
+    ...(capture_id === captureHash
+      ? []
+      : [`capture_id: "${capture_id}" is not the hash of capture, "${captureHash}"`]),
+    ...(conditions_id === conditionsHash
+      ? []
+      : [
+          `conditions_id: ${JSON.stringify(conditions_id)} is not the hash of conditions, ${JSON.stringify(conditionsHash)}`,
+        ]),
+  ];
 }
 
 function metricRules({ metric }: Manifest): string[] {
@@ -70,11 +78,11 @@ function requiredInput(
   return errors;
 }
 
-function decisionPointRules({ decision_points: points, capture }: Manifest): string[] {
+function decisionPointRules({ decision_points: points, total_steps: totalSteps }: Manifest): string[] {
   const errors = duplicates(points.map(({ step }) => `decision_points: step ${step}`));
   for (const { step } of points) {
-    if (step > capture.total_steps) {
-      errors.push(`decision_points: step ${step} lies beyond the ${capture.total_steps} steps of capture`);
+    if (step > totalSteps) {
+      errors.push(`decision_points: step ${step} lies beyond the ${totalSteps} steps of a run`);
     }
   }
   const byTimestep = points.toSorted((left, right) => left.timestep - right.timestep);
@@ -116,8 +124,8 @@ function curveRules({ step, scores, good_scores: goodScores, p_good: pGood }: Ca
   return errors;
 }
 
-function fileRules({ files, selftest }: Manifest): string[] {
-  return [MODEL_FILE, selftest.input]
+function fileRules({ files, selftest, trajectories }: Manifest): string[] {
+  return [MODEL_FILE, selftest.input, ...(trajectories === null ? [] : [trajectories])]
     .filter((name) => files[name] === undefined)
     .map((name) => `files: the hash of ${name} is missing`);
 }

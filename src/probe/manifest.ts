@@ -15,17 +15,34 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex dig
 const count = z.int().positive();
 const step = count.describe('The step-th call of the denoiser, counted from 1');
 
+const captureMembers = {
+  layers: z
+    .array(z.string().min(1))
+    .min(1)
+    .describe('The cross-attention layers, in the order of the attention tensor'),
+  height: count,
+  width: count,
+  heads: z.string().describe('How the heads are reduced to one map'),
+  tokens: z.string().describe('Which tokens are kept'),
+  pooling: z.string().describe('How maps are resized to height × width'),
+};
+
+/** The members of a capture in every schema_version. */
+export const captureSchema = z.looseObject(captureMembers);
+
 const capture = z
   .looseObject({
-    layers: z
-      .array(z.string().min(1))
-      .min(1)
-      .describe('The cross-attention layers, in the order of the attention tensor'),
-    height: count,
-    width: count,
-    heads: z.string().describe('How the heads are reduced to one map'),
-    tokens: z.string().describe('Which tokens are kept'),
-    pooling: z.string().describe('How maps are resized to height × width'),
+    family: z.string().min(1).describe('The family of the denoiser, such as `unet` or `flux`'),
+    ...captureMembers,
+    forward: z.string().min(1).describe('Which forward of a guided step is read, such as `conditional`'),
+    precision: z.string().min(1).describe('The dtype in which the maps are computed and reduced'),
+  })
+  .describe('What is read of the denoiser. capture_id is the hash of all its members, further ones included');
+
+/** In schema_version 1 the capture also held some of the conditions. */
+const captureV1 = z
+  .looseObject({
+    ...captureMembers,
     scheduler: z.string(),
     total_steps: count,
     guidance: z.number(),
@@ -34,6 +51,8 @@ const capture = z
   .describe(
     'How the attention was captured. capture_id is the hash of all its members, further ones included',
   );
+
+const fingerprint = z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 lower-case hex digits');
 
 const metric = z
   .object({
@@ -57,7 +76,7 @@ const decisionPoint = z.object({
   tolerance: z.number().nonnegative().describe('How far the timestep of a request may be from it'),
 });
 
-const calibrationPoint = z.object({
+const calibrationPointV1 = z.object({
   step,
   captions: count,
   samples: count,
@@ -74,6 +93,17 @@ const calibrationPoint = z.object({
     .describe('The probability of being good, interpolated between scores'),
 });
 
+const calibrationPoint = calibrationPointV1.extend({
+  confidence: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .nullable()
+    .describe(
+      'The probability with which thresholds of this calibration keep their promise; null when it was not computed',
+    ),
+});
+
 const selftest = z
   .object({
     input: fileName.describe('A /score body in safetensors layout'),
@@ -82,40 +112,93 @@ const selftest = z
   })
   .describe('Scored whenever the probe is loaded');
 
-/** probe.json, schema_version 1. It does not check that the fields agree with each other. */
+const identity = {
+  name: z.string().regex(PROBE_NAME, 'must be lower-case letters, digits, ".", "_" or "-"'),
+  version: count,
+  backbone: z.string().min(1),
+};
+
+const contract = {
+  metric,
+  inputs: z.array(graphInput).min(1).describe('Every input of the ONNX graph'),
+  output: z.object({
+    name: z.string().min(1),
+    dtype: z.literal('F32'),
+    shape: z.tuple([z.literal('batch')]),
+  }),
+  decision_points: z.array(decisionPoint).min(1),
+};
+
+const evidence = {
+  evaluation: z.record(z.string(), z.unknown()).describe('The main figures of the evaluation, for people'),
+  selftest,
+  files: z.record(fileName, sha256).describe('The SHA-256 of each file of the probe'),
+};
+
+/** probe.json, schema_version 2. It does not check that the fields agree with each other. */
 export const manifestSchema = z
   .object({
-    schema_version: z.literal(1),
-    name: z.string().regex(PROBE_NAME, 'must be lower-case letters, digits, ".", "_" or "-"'),
-    version: count,
-    backbone: z.string().min(1),
+    schema_version: z.literal(2, 'must be 1 or 2'),
+    ...identity,
     capture,
-    capture_id: z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 lower-case hex digits'),
-    metric,
-    inputs: z.array(graphInput).min(1).describe('Every input of the ONNX graph'),
-    output: z.object({
-      name: z.string().min(1),
-      dtype: z.literal('F32'),
-      shape: z.tuple([z.literal('batch')]),
-    }),
-    decision_points: z.array(decisionPoint).min(1),
+    capture_id: fingerprint,
+    conditions: z
+      .record(z.string(), z.unknown())
+      .nullable()
+      .describe(
+        'How the images of the calibration were drawn, see docs/contract.md; null when that is not known',
+      ),
+    conditions_id: fingerprint.nullable().describe('The hash of conditions'),
+    total_steps: count.describe('The denoising steps of a run'),
+    ...contract,
     calibration: z.array(calibrationPoint),
-    evaluation: z.record(z.string(), z.unknown()).describe('The main figures of the evaluation, for people'),
-    selftest,
-    files: z.record(fileName, sha256).describe('The SHA-256 of each file of the probe'),
+    trajectories: fileName
+      .nullable()
+      .describe('A file with the scores at every decision point and the quality, per prompt and seed'),
+    plans: z.array(z.record(z.string(), z.unknown())).describe('Reserved; empty'),
+    ...evidence,
   })
   .describe('What a probe predicts, which inputs it takes, and how it was calibrated');
 
-/** A valid probe.json. */
-export type Manifest = z.infer<typeof manifestSchema>;
+/** probe.json, schema_version 1. */
+export const manifestV1Schema = z
+  .object({
+    schema_version: z.literal(1),
+    ...identity,
+    capture: captureV1,
+    capture_id: fingerprint,
+    ...contract,
+    calibration: z.array(calibrationPointV1),
+    ...evidence,
+  })
+  .describe('The form of version 0.2 and before, which is still read');
+
+/** A valid probe.json with the members of schema_version 2; `schema_version` and `capture` are as they are on disk. */
+export type Manifest = Omit<z.infer<typeof manifestSchema>, 'schema_version' | 'capture'> & {
+  schema_version: 1 | 2;
+  capture: z.infer<typeof captureSchema>;
+};
 export type ManifestInput = Manifest['inputs'][number];
 export type DecisionPoint = Manifest['decision_points'][number];
 export type CalibrationPoint = Manifest['calibration'][number];
 
+/** Gives a manifest of schema_version 1 the members of schema_version 2. */
+export function upgraded(manifest: z.infer<typeof manifestV1Schema>): Manifest {
+  return {
+    ...manifest,
+    conditions: null,
+    conditions_id: null,
+    total_steps: manifest.capture.total_steps,
+    calibration: manifest.calibration.map((point) => ({ ...point, confidence: null })),
+    trajectories: null,
+    plans: [],
+  };
+}
+
 /** The JSON Schema of probe.json, published as models/probe.schema.json. */
 export function manifestJsonSchema(): Record<string, unknown> {
   return {
-    ...z.toJSONSchema(manifestSchema, { io: 'input', target: 'draft-2020-12' }),
+    ...z.toJSONSchema(z.union([manifestSchema, manifestV1Schema]), { io: 'input', target: 'draft-2020-12' }),
     title: 'Diffusion Probe: probe.json',
   };
 }

@@ -47,6 +47,18 @@ export function createInstruments(registry: Registry, limits: Partial<HistogramL
     ),
     samples: counter('samples_total', 'Samples in requests to /score, when their number is known', ...result),
     decisions: counter('decisions_total', 'Decisions on samples', ...decision),
+    conditions: counter(
+      'conditions_total',
+      'Scored requests by how their conditions compare with the probe’s',
+      ...version,
+      'state',
+    ),
+    foreignConditions: counter(
+      'foreign_conditions_total',
+      'Scored requests whose conditions differ from the probe’s, by the member that differs',
+      ...version,
+      'field',
+    ),
     failedOpen: counter('failed_open_total', 'Requests answered with "keep everything"', 'reason'),
     tenantRequests: lateCounter(
       'tenant_requests_total',

@@ -34,6 +34,7 @@ export function possibleDecisions(policy: Policy): PossibleDecision[] {
     ...kept,
     { decision: 'drop', reason: drop, override: 'none' },
     keptBy('explore'),
+    keptBy('foreign_conditions'),
     ...(policy.min_keep === undefined ? [] : [keptBy('min_keep')]),
   ];
 }

@@ -2,6 +2,7 @@
 import type { Policy } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import { type ErrorCode, ERRORS, FAIL_OPEN_REASONS, isFailOpenReason } from '../errors.js';
+import { CONDITIONS_MEMBERS, CONDITIONS_STATES, type ConditionsState } from '../probe/conditions.js';
 import type { Manifest } from '../probe/manifest.js';
 import { possibleDecisions } from './possible-decisions.js';
 import type { FeedbackMetrics, PolicyAtPoint } from './feedback-metrics.js';
@@ -9,6 +10,9 @@ import type { Instruments } from './instruments.js';
 import { STAGES } from './tracing.js';
 
 const TENTHS = 10;
+/** The label of members of conditions that only a caller or a probe has named. */
+const OTHER_MEMBER = 'other';
+const KNOWN_MEMBERS: ReadonlySet<string> = new Set(CONDITIONS_MEMBERS);
 /** The label of a decision without override, and of a request without an error. */
 const NONE = 'none';
 
@@ -28,6 +32,8 @@ export interface ScoredEvent {
   readonly policy: Policy;
   /** The decision point's step. */
   readonly step: number;
+  /** How the request's conditions compare with the probe's, and the members that differ. */
+  readonly conditions: { readonly state: ConditionsState; readonly members: readonly string[] };
   readonly results: readonly {
     readonly score: number;
     /** 0 to 100; null without calibration. */
@@ -108,11 +114,14 @@ export function policyStarter({ decisions }: Instruments, feedback: FeedbackMetr
 
 /** Starts all decisions of a probe by a policy at zero: PromQL's `increase` misses the first count of a new label set. */
 export function startDecisionsAtZero(
-  { stepsSaved, stepsLost, waitSeconds, scoreTenths, score }: Instruments,
+  { stepsSaved, stepsLost, waitSeconds, scoreTenths, score, conditions, foreignConditions }: Instruments,
   startPolicy: StartPolicy,
   { name: model, version, manifest, policy }: ExpectedProbe,
 ): void {
   for (const counter of [stepsSaved, stepsLost, waitSeconds]) counter.inc({ model, version }, 0);
+  for (const state of CONDITIONS_STATES) conditions.inc({ model, version, state }, 0);
+  for (const field of [...CONDITIONS_MEMBERS, OTHER_MEMBER])
+    foreignConditions.inc({ model, version, field }, 0);
   for (const { step } of manifest.decision_points) {
     startPolicy({ model, version, step, policy });
     score.startAtZero({ model, version, step });
@@ -123,15 +132,25 @@ export function startDecisionsAtZero(
 }
 
 export function countScored(
-  { scoreRequests, samples, decisions, score: scores, scoreTenths, stepsSaved, stepsLost }: Instruments,
+  instruments: Instruments,
   startPolicy: StartPolicy,
-  { probe, policy, step, results }: ScoredEvent,
+  { probe, policy, step, conditions, results }: ScoredEvent,
 ): void {
+  const {
+    scoreRequests,
+    samples,
+    decisions,
+    score: scores,
+    scoreTenths,
+    stepsSaved,
+    stepsLost,
+  } = instruments;
   const { name: model, version, manifest } = probe;
   const [low, high] = manifest.metric.range;
   const result = { ...probeLabels(probe), outcome: 'scored', reason: NONE };
   scoreRequests.inc(result);
   samples.inc(result, results.length);
+  countConditions(instruments, { model, version }, conditions);
   startPolicy({ model, version, step, policy });
   const point = { model, version, step };
   scores.startAtZero(point);
@@ -140,9 +159,19 @@ export function countScored(
     scores.observe(point, (score - low) / (high - low));
     if (percentile !== null) scoreTenths.inc({ ...point, tenth: tenthOf(percentile) });
     if (decision !== 'drop') continue;
-    stepsSaved.inc({ model, version }, manifest.capture.total_steps - step);
+    stepsSaved.inc({ model, version }, manifest.total_steps - step);
     stepsLost.inc({ model, version }, step);
   }
+}
+
+function countConditions(
+  { conditions, foreignConditions }: Instruments,
+  probe: { model: string; version: number },
+  { state, members }: ScoredEvent['conditions'],
+): void {
+  conditions.inc({ ...probe, state });
+  const fields = new Set(members.map((member) => (KNOWN_MEMBERS.has(member) ? member : OTHER_MEMBER)));
+  for (const field of fields) foreignConditions.inc({ ...probe, field });
 }
 
 export function countUnscored(

@@ -66,10 +66,14 @@ test('/models lists the contract of a probe without its calibration, and refused
     'backbone',
     'capture',
     'capture_id',
+    'conditions',
+    'conditions_id',
     'decision_points',
     'evaluation',
     'inputs',
     'metric',
+    'schema_version',
+    'total_steps',
   ]);
 });
 

@@ -45,6 +45,8 @@ test('a binary request is scored and decided', async (t) => {
     version: 1,
     provider: 'cpu',
     policy: { name: 'top_k', k: 1, explore: { rate: 0 } },
+    conditions: 'unstated',
+    foreign_conditions: [],
   });
   for (const [index, result] of results.entries()) {
     const expected = expectedScore(samples[index] ?? assert.fail());

@@ -9,7 +9,9 @@ import type { InjectOptions } from 'fastify';
 import { KeyRing } from '../../src/feedback/keys.js';
 import { newNonce, signReceipt } from '../../src/feedback/receipt.js';
 import { fakeEngine, operatorFiles, startApp, type TestApp } from '../support/app.js';
+import { TINY_SIZE } from '../support/probe-folder.js';
 import { receiptOf } from '../support/receipt.js';
+import { randomSamples, scoreBody } from '../support/samples.js';
 
 const MOST_MS = 20;
 /** The machine may disturb some of them. */
@@ -19,6 +21,7 @@ const JSON_BYTES = 2_097_152;
 const FEEDBACK_BYTES = 2_359_296;
 const HEADER_BYTES = 65_536;
 
+const SAMPLES = randomSamples(TINY_SIZE, 3, 1);
 const KEYS = new KeyRing([{ id: 'k', secret: Buffer.alloc(32, 1) }]);
 const LIMITS = {
   maxBodyBytes: 67_108_864,
@@ -94,6 +97,10 @@ const REQUESTS: Readonly<Record<string, () => InjectOptions>> = {
     binary(headerBody(JSON.stringify({ __metadata__: { sample_ids: listOf('""', 40_000) } }))),
   'a policy of many wrong alphas': () =>
     binary(headerBody(JSON.stringify({ __metadata__: { policy: alphas(8192) } }))),
+  'conditions of many members': () =>
+    binary(Buffer.from(scoreBody(SAMPLES, { conditions: `{"scheduler":${members(32_700)}}` }))),
+  'conditions of many values': () =>
+    binary(Buffer.from(scoreBody(SAMPLES, { conditions: `{"timesteps":${listOf('{"a":[]}', 33_700)}}` }))),
   'the longest policy': () => ({
     ...binary(headerBody('{}')),
     headers: { 'content-type': 'application/octet-stream', 'x-policy': alphas(14_000) },

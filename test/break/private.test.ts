@@ -81,6 +81,9 @@ function wrongRequests(planted: string): Sent[] {
     { sample_ids: JSON.stringify(['a', [planted]]) },
     { group: planted.repeat(60) },
     { capture_id: planted },
+    { conditions_id: planted },
+    { conditions: planted },
+    { conditions_id: '0'.repeat(16), conditions: JSON.stringify({ [planted]: planted }) },
     { step: planted },
     { total_steps: planted },
   ];

@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { parsePolicies, policyFor, ruleFor, DEFAULT_POLICIES } from '../../src/config/policies.js';
+import {
+  DEFAULT_POLICIES,
+  foreignActionFor,
+  parsePolicies,
+  policyFor,
+  type PolicyRule,
+  ruleFor,
+} from '../../src/config/policies.js';
 
 const FILE = JSON.stringify({
   default: { policy: { name: 'score_only' } },
@@ -25,6 +32,28 @@ test('a probe may have the name of a property of every object', () => {
     assert.deepEqual(policyFor(parsePolicies(FILE), name), { name: 'score_only' });
 });
 
+test('of the paths that fit a difference the longest decides, at the ends of names only', () => {
+  const rule = (on_foreign_conditions: PolicyRule['on_foreign_conditions']): PolicyRule => ({
+    policy: { name: 'score_only' },
+    allow_override: true,
+    on_foreign_conditions,
+  });
+  const paths = rule({ '*': 'ignore', call: 'keep', 'call.eta': 'warn' });
+  for (const [path, action] of [
+    ['call', 'keep'],
+    ['call.eta', 'warn'],
+    ['call.eta.x', 'warn'],
+    ['call.etas', 'keep'],
+    ['caller', 'ignore'],
+    [undefined, 'ignore'],
+  ] as const)
+    assert.equal(foreignActionFor(paths, path), action, path);
+  assert.equal(foreignActionFor(rule(undefined), 'dtype'), 'warn');
+  assert.equal(foreignActionFor(rule({ call: 'keep' }), 'dtype'), 'warn');
+  assert.equal(foreignActionFor(rule({}), 'constructor'), 'warn');
+  assert.equal(foreignActionFor(rule('keep')), 'keep');
+});
+
 test('mistakes are refused with their place', () => {
   for (const [text, place] of [
     ['', /not valid JSON/],
@@ -36,6 +65,10 @@ test('mistakes are refused with their place', () => {
     [
       '{"models": {"a": {"policy": {"name": "score_only"}, "allow_override": 1}}}',
       /^models\.a\.allow_override: /,
+    ],
+    [
+      '{"default": {"policy": {"name": "score_only"}, "on_foreign_conditions": "stop"}}',
+      /^default\.on_foreign_conditions: must be keep, warn, ignore, or an object/,
     ],
     ['{"models": {"a": {"policy": {"name": "score_only"}}, "a": {}}}', /occurs twice/],
   ] as const) {

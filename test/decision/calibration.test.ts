@@ -19,7 +19,16 @@ const ascending = (minLength: number, maxLength = 40) =>
 
 function calibrated(changes: Partial<CalibrationPoint>): CalibrationPoint {
   const p_good = { score: [0, 1], probability: [0, 1] };
-  return { step: 5, captions: 1, samples: 1, scores: [0, 1], good_scores: [], p_good, ...changes };
+  return {
+    step: 5,
+    captions: 1,
+    samples: 1,
+    confidence: null,
+    scores: [0, 1],
+    good_scores: [],
+    p_good,
+    ...changes,
+  };
 }
 
 test('interpolation passes through its knots, is linear between them and constant beyond them', () => {

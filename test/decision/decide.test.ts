@@ -168,3 +168,21 @@ for (const rule of EVERY_RULE) {
     assert.equal(seen.size, rule.name === 'score_only' ? 1 : 4, 'every override occurs');
   });
 }
+
+test('foreign conditions keep every sample with certainty, after shadow mode and before the other overrides', () => {
+  fc.assert(
+    fc.property(anyPolicy, anySamples, anyDraws, (policy, samples, draws) => {
+      const results = applyPolicy(policy, samples);
+      const isExplored = (index: number, rate: number): boolean => (draws[index] ?? 0.5) < rate;
+      for (const [index, decision] of decide(policy, samples, isExplored, true).entries()) {
+        const { wouldDrop } = results[index] ?? assert.fail();
+        const expected = policy.mode === 'shadow' ? 'shadow' : 'foreign_conditions';
+        assert.equal(decision.override, wouldDrop ? expected : null);
+        assert.deepEqual(
+          [decision.decision, decision.wouldDrop, decision.propensity, decision.lowestPropensity],
+          ['keep', wouldDrop, 1, 1],
+        );
+      }
+    }),
+  );
+});

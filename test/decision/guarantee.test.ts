@@ -52,6 +52,7 @@ function calibrationOf(step: number, goodScores: readonly number[]): Calibration
     step,
     captions: 1,
     samples: 1,
+    confidence: null,
     scores: [0, 1],
     good_scores: goodScores.toSorted((left, right) => left - right),
     p_good: { score: [0], probability: [0] },

@@ -5,7 +5,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { alphaAt, explorationRate, type Policy, policySchema } from '../../src/decision/policy.js';
-import { applyPolicy as applyPolicyTo, bestFirst, ranks } from '../../src/decision/apply-policy.js';
+import {
+  applyPolicy as applyPolicyTo,
+  bestFirst,
+  DECISION_REASONS,
+  ranks,
+} from '../../src/decision/apply-policy.js';
 import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { calibration } from '../support/policies.js';
 
@@ -194,4 +199,11 @@ test('the default exploration rate is 0.02', () => {
   assert.equal(explorationRate({ name: 'top_k', k: 1 }), 0.02);
   assert.equal(explorationRate(policySchema.parse({ name: 'top_k', k: 1, explore: {} })), 0.02);
   assert.equal(explorationRate({ name: 'top_k', k: 1, explore: { rate: 0 } }), 0);
+});
+
+test('the names that are reserved for plans are refused as unknown', () => {
+  for (const reserved of [{ name: 'plan' }, { name: 'max_false_drop', confidence: 0.9 }])
+    assert.ok(!policySchema.safeParse(reserved).success);
+  for (const reason of ['in_plan', 'not_in_plan'])
+    assert.ok(!(DECISION_REASONS as readonly string[]).includes(reason));
 });

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { parseReceiptKeys } from '../../src/config/key-files.js';
+import { OVERRIDES } from '../../src/decision/decide.js';
 import { KeyRing, randomKeys } from '../../src/feedback/keys.js';
 import { openReceipt, type Receipt, signReceipt } from '../../src/feedback/receipt.js';
 
@@ -74,6 +75,43 @@ test('a receipt needs no escaping in a header or a URL, and is short', () => {
     range: [0, 1],
   };
   assert.ok(signReceipt(keys, usual).length < 260, signReceipt(keys, usual));
+});
+
+/** A receipt as another version may write it. */
+function writtenWith(change: (list: unknown[]) => unknown[]): string {
+  const [id = '', payload = ''] = signReceipt(keys, sampleReceipt).split('.');
+  const list = change(JSON.parse(Buffer.from(payload, 'base64url').toString()) as unknown[]);
+  const signed = `${id}.${Buffer.from(JSON.stringify(list)).toString('base64url')}`;
+  return `${signed}.${keys.mac(signed).toString('base64url', 0, 16)}`;
+}
+
+const OVERRIDE_AT = 12;
+
+test('a receipt of a newer replica is read, although its override is not known', () => {
+  const receipt = openReceipt(
+    keys,
+    writtenWith((list) => list.with(OVERRIDE_AT, 'new')),
+  );
+  assert.deepEqual(receipt, { ...sampleReceipt, override: 'new' });
+});
+
+test('a receipt of an older replica is read', () => {
+  // As version 0.2 wrote it: format 1, with one of its three overrides.
+  const old = writtenWith((list) => {
+    assert.deepEqual([list.length, list[0]], [19, 1]);
+    return list.with(OVERRIDE_AT, 'min_keep');
+  });
+  assert.deepEqual(openReceipt(keys, old), { ...sampleReceipt, override: 'min_keep' });
+});
+
+test('an older replica can read every receipt: its form and its overrides are those of version 0.2', () => {
+  for (const override of OVERRIDES) {
+    const receipt = { ...sampleReceipt, override, wouldDrop: true, decision: 'keep', propensity: 1 } as const;
+    const [, payload = ''] = signReceipt(keys, receipt).split('.');
+    const list = JSON.parse(Buffer.from(payload, 'base64url').toString()) as unknown[];
+    assert.deepEqual([list.length, list[0]], [19, 1]);
+    assert.ok([null, 'explore', 'shadow', 'min_keep'].includes(list[OVERRIDE_AT] as string | null), override);
+  }
 });
 
 test('a change of any single character is detected', () => {

@@ -18,6 +18,7 @@ const STEPS = [5, 10] as const;
 const SAMPLES = 12_000;
 const ERRORS = 4;
 const KEYS = new KeyRing([{ id: 'k', secret: Buffer.alloc(32, 5) }]);
+const UNSTATED = { state: 'unstated', foreign: [], members: [], isKept: false } as const;
 const POLICY: Policy = { name: 'max_false_drop', alphas: { 5: 0.2, 10: 0.2 }, explore: { rate: RATE } };
 
 /** Good scores of 0.01 to 0.99 at both steps: the threshold at an alpha of 0.2 is 0.2. */
@@ -58,7 +59,7 @@ function receiptsOf(served: ServedProbe, { id, scores }: Sample) {
   const results = STEPS.map((step) => {
     const group = { group: undefined, sampleIds: [id], scores: [scores[step] ?? NaN] };
     const [result = assert.fail()] = scoredAnswer(
-      { ...group, probe: served, policy: POLICY, step },
+      { ...group, probe: served, policy: POLICY, step, conditions: UNSTATED },
       KEYS,
     ).results;
     return result;

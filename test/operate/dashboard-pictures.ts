@@ -49,7 +49,7 @@ async function playScene({ origins, manifest, ...policies }: Replicas): Promise<
       model: `${manifest.name}@${version}`,
       sampleIds: Array.from({ length: input.attention.shape[0] ?? 0 }, (_, index) => `${sent} ${index}`),
       step,
-      totalSteps: manifest.capture.total_steps,
+      totalSteps: manifest.total_steps,
       captureId: manifest.capture_id,
     };
     return pick(clients).score({ ...input, timestep }, options);

@@ -27,7 +27,7 @@ export class ExpectedFigures {
     this.instance = new URL(origin).host;
     this.model = manifest.name;
     this.sha256 = manifest.files['model.onnx'] ?? '';
-    this.totalSteps = manifest.capture.total_steps;
+    this.totalSteps = manifest.total_steps;
     this.versions = [...COUNTS.groups.keys()];
     this.scored = sum([...COUNTS.groups.values()]);
     this.requests = this.scored + COUNTS.lateRequests + COUNTS.invalidRequests + COUNTS.unknownModels;

@@ -148,6 +148,7 @@ function decisionsPanels(figures: ExpectedFigures): Record<string, SeriesValues>
     'Drift of the scores': figures.perPoint('', drift),
     'Scores by tenth of the calibration': figures.tenths(),
     Scores: { '+Inf': decided.length },
+    'Foreign conditions': { scheduler: 0, call: 0, other: 0 },
     'Steps saved and steps lost': { saved: perSecond(saved), lost: perSecond(lost) },
     'Time that backends waited': Object.fromEntries(
       versions.map((version) => [figures.name(version), perSecond(sent.waitedSeconds.get(version) ?? NaN)]),

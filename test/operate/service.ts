@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 
 import type { Policy } from '../../src/decision/policy.js';
+import { parseManifest } from '../../src/probe/folder.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 import { startService } from '../support/process.js';
 
@@ -26,11 +27,15 @@ export interface Replicas {
 export async function startReplicas(t: TestContext, count: number, policy: Policy): Promise<Replicas> {
   const folder = await mkdtemp(path.join(tmpdir(), 'operate-'));
   const models = path.join(folder, 'models');
-  const manifest = JSON.parse(await readFile(path.join(SHIPPED, 'probe.json'), 'utf8')) as Manifest;
+  const text = await readFile(path.join(SHIPPED, 'probe.json'), 'utf8');
+  const manifest = parseManifest(text);
   for (const version of [STABLE, CANARY]) {
     const copy = path.join(models, manifest.name, String(version));
     await cp(SHIPPED, copy, { recursive: true });
-    await writeFile(path.join(copy, 'probe.json'), JSON.stringify({ ...manifest, version }));
+    await writeFile(
+      path.join(copy, 'probe.json'),
+      JSON.stringify({ ...(JSON.parse(text) as object), version }),
+    );
   }
   const policies = path.join(folder, 'policies.json');
   const restorePolicies = (): Promise<void> => writeFile(policies, JSON.stringify({ default: { policy } }));

@@ -127,7 +127,7 @@ function bodyOf(manifest: Manifest, input: ScoreInput, version: number, group: s
     group,
     sampleIds: Array.from({ length: input.attention.shape[0] ?? 0 }, (_, index) => `sample ${index}`),
     step: EXAMPLE_STEP,
-    totalSteps: manifest.capture.total_steps,
+    totalSteps: manifest.total_steps,
     captureId: manifest.capture_id,
   });
 }

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { captureId } from '../../src/probe/capture-id.js';
+import { fingerprintOf } from '../../src/probe/fingerprint.js';
 import { parseManifest } from '../../src/probe/folder.js';
 import { type Manifest } from '../../src/probe/manifest.js';
 import { ProbeRefusedError } from '../../src/probe/refused.js';
 import { tinyInputs } from '../support/onnx.js';
-import { TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
+import { asSchema1, TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
 import { randomSamples } from '../support/samples.js';
 
 function validManifest(): Manifest {
@@ -39,8 +39,24 @@ test('a capture may have further members, and all of them are hashed', () => {
   const manifest = validManifest();
   Object.assign(manifest.capture, { lora: 'none' });
   assert.throws(() => parseManifest(JSON.stringify(manifest)), /capture_id: .* is not the hash of capture/);
-  manifest.capture_id = captureId(manifest.capture);
+  manifest.capture_id = fingerprintOf(manifest.capture);
   assert.equal(parseManifest(JSON.stringify(manifest)).capture['lora'], 'none');
+});
+
+test('a manifest of schema_version 1 is read, and gets the members of schema_version 2', () => {
+  const { calibration } = validManifest();
+  const old = asSchema1(validManifest());
+  assert.deepEqual(parseManifest(JSON.stringify(old)), {
+    ...old,
+    calibration,
+    conditions: null,
+    conditions_id: null,
+    total_steps: 25,
+    trajectories: null,
+    plans: [],
+  });
+  const wrong = { ...old, capture: { ...(old['capture'] as object), guidance: 4 } };
+  assert.throws(() => parseManifest(JSON.stringify(wrong)), /capture_id: .* is not the hash of capture/);
 });
 
 test('text that is not JSON is refused', () => {
@@ -55,7 +71,7 @@ test('many mistakes are reported at once, up to a limit', () => {
 });
 
 const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
-  ['schema_version', (m) => Object.assign(m, { schema_version: 2 }), /schema_version: .*, not 2/],
+  ['schema_version', (m) => Object.assign(m, { schema_version: 3 }), /schema_version: must be 1 or 2, not 3/],
   ['name', (m) => (m.name = '../up'), /name: must be lower-case .*, not "\.\.\/up"/],
   ['version', (m) => (m.version = 0), /version: .*, not 0/],
   ['hash', (m) => (m.files['model.onnx'] = 'ABC'), /files\.model\.onnx: must be 64 lower-case hex digits/],
@@ -63,6 +79,19 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   ['selftest path', (m) => (m.selftest.input = '/etc/passwd'), /selftest\.input: must be a plain file name/],
   ['missing hash', (m) => delete m.files['model.onnx'], /files: the hash of model\.onnx is missing/],
   ['capture_id', (m) => (m.capture_id = '0'.repeat(16)), /capture_id: "0{16}" is not the hash of capture/],
+  [
+    'conditions_id',
+    (m) => (m.conditions_id = null),
+    /conditions_id: null is not the hash of conditions, "[0-9a-f]{16}"/,
+  ],
+  [
+    'conditions',
+    (m) => (m.conditions = null),
+    /conditions_id: "[0-9a-f]{16}" is not the hash of conditions, null/,
+  ],
+  ['trajectories', (m) => (m.trajectories = 'runs.json'), /files: the hash of runs\.json is missing/],
+  ['confidence', (m) => (firstCalibration(m).confidence = 1), /confidence: .*, not 1/],
+  ['total_steps', (m) => (m.total_steps = 4), /step 5 lies beyond the 4 steps of a run/],
   ['range', (m) => (m.metric.range = [1, 1]), /metric\.range: 1 is not below 1/],
   ['good_at', (m) => (m.metric.good_at = 3), /metric\.good_at: 3 lies outside the range 0 to 2/],
   ['no attention', (m) => m.inputs.shift(), /inputs: "attention" is missing/],

@@ -24,6 +24,8 @@ export interface TinyModel {
   readonly work?: number;
   /** Added to every score; 0 by default. */
   readonly bias?: number;
+  /** The file that holds the bias; it is inside the graph by default. */
+  readonly biasFile?: string;
   /** Makes runs with a large timestep take long or hang. */
   readonly hang?: Hang;
 }
@@ -49,7 +51,7 @@ export function tinyInputs(
 }
 
 /** The bytes of an ONNX file with these inputs and one output, score F32 [batch]. */
-export function tinyOnnx({ inputs, work = 0, bias = 0, hang }: TinyModel): Uint8Array<ArrayBuffer> {
+export function tinyOnnx({ inputs, work = 0, bias = 0, biasFile, hang }: TinyModel): Uint8Array<ArrayBuffer> {
   const attention = inputs.find((input) => input.name === 'attention');
   if (!attention) throw new Error('a tiny model needs attention');
   const [, layers, , height, width] = attention.shape.map(Number);
@@ -80,7 +82,7 @@ export function tinyOnnx({ inputs, work = 0, bias = 0, hang }: TinyModel): Uint8
     constantInt64('last_axis', [1]),
     constantFloat('area', area),
     constantFloat('thousandth', 0.001),
-    constantFloat('bias', bias),
+    biasFile === undefined ? constantFloat('bias', bias) : externalFloat('bias', biasFile),
     constantFloat('zero', 0),
     ...(extras.some(({ name }) => name === ROW_IDS) ? [zeros('table', TABLE_ROWS)] : []),
     ...inputs.map((input) => message(11, ...valueInfo(input))),
@@ -216,6 +218,19 @@ function constantInt64(name: string, values: readonly number[]): Field {
 
 function constantFloat(name: string, value: number): Field {
   return message(5, integer(2, ELEMENT_TYPE.F32), text(8, name), rawFloat(value));
+}
+
+/** A number that lies at the beginning of another file. */
+function externalFloat(name: string, file: string): Field {
+  const pair = (key: string, value: string): Field => message(13, text(1, key), text(2, value));
+  return message(
+    5,
+    integer(2, ELEMENT_TYPE.F32),
+    text(8, name),
+    pair('location', file),
+    pair('length', String(Float32Array.BYTES_PER_ELEMENT)),
+    integer(14, 1),
+  );
 }
 
 function zeros(name: string, length: number): Field {

@@ -5,6 +5,7 @@ export const calibration = {
   step: 5,
   captions: 99,
   samples: 99,
+  confidence: null,
   scores: [0, 1],
   good_scores: Array.from({ length: 99 }, (_, index) => (index + 1) / 100),
   p_good: { score: [0, 1], probability: [0, 1] },

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 
-import { captureId } from '../../src/probe/capture-id.js';
+import { fingerprintOf } from '../../src/probe/fingerprint.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 import { type Hang, tinyInputs, tinyOnnx } from './onnx.js';
 import { type MapSize, type TestSample, expectedScore, randomSamples, scoreBody } from './samples.js';
@@ -14,6 +14,15 @@ export const TINY_SIZE: MapSize = { layers: 2, height: 4, width: 4 };
 export const TINY_TOKENS = 3;
 export const TINY_STEP = 5;
 export const TINY_TIMESTEP = 778.7;
+
+/** How the images of the tiny probe are said to be drawn. */
+export const TINY_CONDITIONS = {
+  scheduler: { class: 'Euler', shift: 0.67 },
+  timesteps: [1000, 778.7],
+  call: { guidance_scale: 3, height: 64, width: 64 },
+  guidance: { classifier_free: 3, embedded: null },
+  dtype: 'float32',
+};
 
 const QUANTILES = 201;
 
@@ -85,29 +94,34 @@ export function tinyManifest(
   bias = 0,
 ): Manifest {
   const capture = {
+    family: 'tiny',
     layers: Array.from({ length: size.layers }, (_, layer) => `down.${layer}.cross`),
     height: size.height,
     width: size.width,
     heads: 'mean',
     tokens: 'text without begin and padding',
     pooling: 'area',
-    scheduler: 'rectified-flow euler',
-    total_steps: 25,
-    guidance: 3,
-    resolution: [64, 64] as [number, number],
+    forward: 'conditional',
+    precision: 'float32',
   };
+  const conditions = structuredClone(TINY_CONDITIONS);
   return {
-    schema_version: 1,
+    schema_version: 2,
     name,
     version,
     backbone: 'tiny',
     capture,
-    capture_id: captureId(capture),
+    capture_id: fingerprintOf(capture),
+    conditions,
+    conditions_id: fingerprintOf(conditions),
+    total_steps: 25,
     metric: { name: 'tiny-reward', range: [0, 2], good_at: 1 },
     inputs,
     output: { name: 'score', dtype: 'F32', shape: ['batch'] },
     decision_points: [{ step: TINY_STEP, timestep: TINY_TIMESTEP, tolerance: 1 }],
     calibration: [tinyCalibration()],
+    trajectories: null,
+    plans: [],
     evaluation: {},
     selftest: {
       input: 'selftest.safetensors',
@@ -118,6 +132,22 @@ export function tinyManifest(
   };
 }
 
+/** The same manifest in schema_version 1, whose capture held some of the conditions. */
+export function asSchema1(manifest: Manifest): Record<string, unknown> {
+  const {
+    conditions: _conditions,
+    conditions_id: _id,
+    total_steps,
+    trajectories: _file,
+    plans: _plans,
+    ...rest
+  } = manifest;
+  const { family: _family, forward: _forward, precision: _precision, ...members } = rest.capture;
+  const capture = { ...members, scheduler: 'euler', total_steps, guidance: 3, resolution: [64, 64] };
+  const calibration = rest.calibration.map(({ confidence: _confidence, ...point }) => point);
+  return { ...rest, schema_version: 1, capture, capture_id: fingerprintOf(capture), calibration };
+}
+
 /** Scores spread evenly from 0.8 to 1.3, good from 1 on. */
 function tinyCalibration(): Manifest['calibration'][number] {
   const scores = Array.from({ length: QUANTILES }, (_, index) => 0.8 + (0.5 * index) / (QUANTILES - 1));
@@ -125,6 +155,7 @@ function tinyCalibration(): Manifest['calibration'][number] {
     step: TINY_STEP,
     captions: 100,
     samples: 800,
+    confidence: null,
     scores,
     good_scores: scores.filter((score) => score >= 0.9),
     p_good: { score: [0.8, 1, 1.3], probability: [0.1, 0.6, 0.9] },

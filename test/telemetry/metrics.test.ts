@@ -9,6 +9,8 @@ import { receiptOf } from '../support/receipt.js';
 
 const RECEIPT = receiptOf({ lowestPropensity: 1 });
 
+const UNSTATED = { state: 'unstated', members: [] } as const;
+
 test('a new policy does not reset the delay of feedback', async () => {
   const metrics = createMetrics();
   const probe = { name: 'tiny', version: 1, manifest: testManifest() };
@@ -22,7 +24,7 @@ test('the first scrape does not reset earlier scores', async () => {
   const metrics = createMetrics();
   const probe = { ...fakeEngine().resolve('tiny'), manifest: testManifest() };
   const result = { score: 0.5, percentile: 40, decision: 'keep', reason: 'above_threshold', override: null };
-  metrics.countScored({ probe, policy: TEST_POLICY, step: 5, results: [result] });
+  metrics.countScored({ probe, policy: TEST_POLICY, step: 5, conditions: UNSTATED, results: [result] });
   const text = await metrics.exposition([{ ...probe, policy: TEST_POLICY }]);
   assert.match(text, /score_count\{model="tiny",version="1",step="5"\} 1\n/);
 });
@@ -115,7 +117,13 @@ test("the first decision of a request's own policy starts its other decisions at
   const metrics = createMetrics();
   const probe = { ...fakeEngine().resolve('tiny'), manifest: testManifest() };
   const result = { score: 0.5, percentile: 40, decision: 'keep', reason: 'top_k', override: null };
-  metrics.countScored({ probe, policy: { name: 'top_k', k: 1 }, step: 5, results: [result] });
+  metrics.countScored({
+    probe,
+    policy: { name: 'top_k', k: 1 },
+    step: 5,
+    conditions: UNSTATED,
+    results: [result],
+  });
   const text = await metrics.exposition([]);
   assert.match(
     text,

@@ -23,8 +23,13 @@ for (const rule of EVERY_RULE) {
       for (const present of [calibration, undefined]) {
         for (const step of [5, 10]) {
           const samples = { scores: [0.1, 0.9, 0.2, 0.4, 0.15], step, calibration: present };
-          for (const draw of [0, 1]) {
-            for (const { decision, reason, override } of decide(policy, samples, (_, rate) => draw < rate)) {
+          for (const [draw, isForeign] of [
+            [0, false],
+            [1, false],
+            [1, true],
+          ] as const) {
+            const decisions = decide(policy, samples, (_, rate) => draw < rate, isForeign);
+            for (const { decision, reason, override } of decisions) {
               const outcome = JSON.stringify({ decision, reason, override: override ?? 'none' });
               assert.ok(known.has(outcome), `${outcome} of ${JSON.stringify(policy)}`);
             }

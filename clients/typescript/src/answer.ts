@@ -22,15 +22,22 @@ const resultSchema = z
   })
   .transform(({ p_good: pGood, would_drop: wouldDrop, ...rest }) => ({ ...rest, pGood, wouldDrop }));
 
-const answerSchema = z.discriminatedUnion('outcome', [
-  z.object({
+const scoredSchema = z
+  .object({
     outcome: z.literal('scored'),
     model: z.string(),
     version: z.int(),
     provider: z.string(),
     policy: z.looseObject({ name: z.string() }),
+    /** Services of version 0.2 do not compare conditions. */
+    conditions: z.string().default('unstated'),
+    foreign_conditions: z.array(z.string()).default([]),
     results: z.array(resultSchema),
-  }),
+  })
+  .transform(({ foreign_conditions: foreignConditions, ...rest }) => ({ ...rest, foreignConditions }));
+
+const answerSchema = z.discriminatedUnion('outcome', [
+  scoredSchema,
   z.object({ outcome: z.literal('failed_open'), reason: z.string() }),
 ]);
 

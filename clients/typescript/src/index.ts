@@ -1,5 +1,6 @@
 /** What `@diffusion-probe/client` exports. */
 export type { FeedbackAnswer, Problem, SampleResult } from './answer.js';
+export type { Conditions } from './conditions.js';
 export type { Policy } from './policy.js';
 export {
   type Decision,

@@ -9,6 +9,7 @@ import {
   readProblem,
   type SampleResult,
 } from './answer.js';
+import { ConditionsSender } from './conditions.js';
 import type { Policy } from './policy.js';
 import { countSamples, encodeRequest, type ScoreInput, type ScoreRequestOptions } from './request.js';
 
@@ -65,6 +66,13 @@ export interface ScoredGroup {
   readonly version: number;
   readonly provider: string;
   readonly policy: Policy | { readonly name: string };
+  /**
+   * Whether the images are drawn as those of the probe's calibration: `same`, `foreign`, `unknown` (the next call sends
+   * `conditions`), or `unstated`.
+   */
+  readonly conditions: string;
+  /** The differences that the operator does not ignore, as dotted paths. */
+  readonly foreignConditions: readonly string[];
   readonly results: readonly SampleResult[];
   /** One per sample, in order. */
   readonly decisions: readonly Decision[];
@@ -99,6 +107,7 @@ export class ProbeClient {
   readonly #pool: Pool;
   readonly #deadlineMs: number;
   readonly #authorization: { readonly authorization?: string };
+  readonly #conditions = new ConditionsSender();
   readonly #onProblem: (failure: ScoreFailure) => void;
 
   /**
@@ -158,14 +167,16 @@ export class ProbeClient {
   ): Promise<ScoredGroup | ScoreFailure> {
     let body: Uint8Array;
     try {
-      body = encodeRequest(input, options);
+      body = encodeRequest(input, options, this.#conditions.metadata(options));
     } catch (error) {
       return { reason: 'invalid_input', error: error as Error };
     }
     const deadlineMs = options.deadlineMs ?? this.#deadlineMs;
-    return this.#exchange({ path: '/score', type: BINARY_TYPE, body, deadlineMs }, (text) =>
+    const answer = await this.#exchange({ path: '/score', type: BINARY_TYPE, body, deadlineMs }, (text) =>
       readScores(text, samples),
     );
+    if ('outcome' in answer) this.#conditions.learn(options, answer.conditions);
+    return answer;
   }
 
   /** Sends a call and reads its answer; every exception becomes a failure. */

@@ -1,4 +1,5 @@
 /** Encodes a score request as the bytes of its body. */
+import type { ConditionsOptions } from './conditions.js';
 import type { Policy } from './policy.js';
 import { encodeSafetensors, type TensorData } from './safetensors.js';
 
@@ -15,7 +16,7 @@ export interface ScoreInput {
 }
 
 /** The metadata of a request. */
-export interface ScoreRequestOptions {
+export interface ScoreRequestOptions extends ConditionsOptions {
   /** `name` or `name@version`; the service's default probe when omitted. */
   readonly model?: string;
   /** The service's policy when omitted. */
@@ -38,9 +39,14 @@ export function countSamples({ attention }: ScoreInput): number {
 
 /**
  * The body of a request, in safetensors layout.
+ * @param conditions the metadata about conditions.
  * @throws {RangeError} when a tensor's data does not fit its shape.
  */
-export function encodeRequest(input: ScoreInput, options: ScoreRequestOptions): Uint8Array<ArrayBuffer> {
+export function encodeRequest(
+  input: ScoreInput,
+  options: ScoreRequestOptions,
+  conditions: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
   const { attention, tokenMask, timestep, signals } = input;
   const [samples = 0, , tokens = 0] = attention.shape;
   const tensors = {
@@ -57,7 +63,7 @@ export function encodeRequest(input: ScoreInput, options: ScoreRequestOptions): 
       data: typeof timestep === 'number' ? new Float32Array(samples).fill(timestep) : timestep,
     },
   } as const;
-  return encodeSafetensors(tensors, metadataOf(options));
+  return encodeSafetensors(tensors, { ...metadataOf(options), ...conditions });
 }
 
 function metadataOf(options: ScoreRequestOptions): Record<string, string> {

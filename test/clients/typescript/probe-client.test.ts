@@ -8,12 +8,14 @@ import { test, type TestContext } from 'node:test';
 import {
   ProbeClient,
   type ProbeClientOptions,
+  type ScoreCallOptions,
   type ScoreFailure,
 } from '../../../clients/typescript/src/index.js';
 import type { Engine } from '../../../src/engine/types.js';
 import { problem } from '../../../src/errors.js';
+import { fingerprintOf } from '../../../src/probe/fingerprint.js';
 import { fakeEngine, startApp, startRealApp, testManifest } from '../../support/app.js';
-import { TINY_SIZE } from '../../support/probe-folder.js';
+import { TINY_CONDITIONS, TINY_SIZE } from '../../support/probe-folder.js';
 import { expectedScore, randomSamples, tensorsOf } from '../../support/samples.js';
 
 const samples = randomSamples(TINY_SIZE, 3, 3, 31);
@@ -61,6 +63,27 @@ test('a group is scored by the real service, every option included', async (t) =
     assert.ok(Math.abs(score - expectedScore(samples[index] ?? assert.fail())) < 1e-5);
     assert.ok(pGood !== null && wouldDrop === (decision === 'drop'));
   }
+  assert.deepEqual(failures, []);
+});
+
+test('the document of the conditions is sent only while the service does not know its hash', async (t) => {
+  const { listen } = await startApp(t, fakeEngine());
+  const { client, failures } = clientOf(t, await listen());
+  const conditions = { ...TINY_CONDITIONS, dtype: 'float16', unset: undefined };
+  const ask = async (options: { conditions?: object; conditionsId?: string }) => {
+    const outcome = await client.score(input, options as ScoreCallOptions);
+    assert.ok(outcome.outcome === 'scored');
+    return [outcome.conditions, ...outcome.foreignConditions];
+  };
+  assert.deepEqual(await ask({}), ['unstated']);
+  assert.deepEqual(await ask({ conditions: TINY_CONDITIONS }), ['same']);
+  assert.deepEqual(await ask({ conditions }), ['unknown']);
+  assert.deepEqual(await ask({ conditions }), ['foreign', 'dtype']);
+  assert.deepEqual(await ask({ conditions }), ['foreign', 'dtype']);
+  const conditionsId = fingerprintOf(JSON.parse(JSON.stringify(conditions)));
+  assert.deepEqual(await ask({ conditionsId }), ['foreign', 'dtype']);
+  assert.deepEqual(await ask({ conditionsId: '0'.repeat(16) }), ['unknown']);
+  assert.deepEqual(await ask({ conditionsId: '0'.repeat(16) }), ['unknown']);
   assert.deepEqual(failures, []);
 });
 
@@ -272,6 +295,7 @@ test('members that a newer service adds are ignored', async (t) => {
   );
   const outcome = await clientOf(t, origin).client.score(input);
   assert.deepEqual([outcome.outcome, outcome.decisions], ['scored', ['drop', 'drop', 'drop']]);
+  assert.ok(outcome.outcome === 'scored' && outcome.conditions === 'unstated');
 });
 
 test('invalid input, and a callback that throws', async (t) => {

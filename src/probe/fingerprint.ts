@@ -1,10 +1,10 @@
 /**
- * Computes the id of a capture: the same settings give the same id in every language.
- * The shapes of tensors cannot show that attention comes from other layers or another scheduler; the id does.
+ * Computes the id of a capture or of conditions: the same settings give the same id in every language.
+ * The shapes of tensors cannot show that attention comes from other layers or another scheduler; the ids do.
  */
 import { createHash } from 'node:crypto';
 
-const CAPTURE_ID_DIGITS = 16;
+const FINGERPRINT_DIGITS = 16;
 
 /** Canonical JSON of a parsed JSON value: keys sorted, no spaces, numbers as JSON.stringify writes them (3.0 is "3"). */
 export function canonicalJson(value: unknown): string {
@@ -16,7 +16,7 @@ export function canonicalJson(value: unknown): string {
   return `{${members.join(',')}}`;
 }
 
-/** The first 16 hex digits of the SHA-256 of the capture's canonical JSON. */
-export function captureId(capture: unknown): string {
-  return createHash('sha256').update(canonicalJson(capture)).digest('hex').slice(0, CAPTURE_ID_DIGITS);
+/** The first 16 hex digits of the SHA-256 of the canonical JSON of a capture or of conditions. */
+export function fingerprintOf(document: unknown): string {
+  return createHash('sha256').update(canonicalJson(document)).digest('hex').slice(0, FINGERPRINT_DIGITS);
 }
