@@ -90,6 +90,9 @@ for (const [what, member, code] of [
   ['an empty group', { group: '' }, 'invalid_metadata'],
   ['the longest group', { group: LENGTHS.longest }, undefined],
   ['a group that is too long', { group: LENGTHS.tooLong }, 'invalid_metadata'],
+  ['a number as the group', { group: 7 }, 'malformed_body'],
+  ['an object as the model', { model: {} }, 'malformed_body'],
+  ['false as the capture_id', { capture_id: false }, 'malformed_body'],
   ['an empty id', { sample_ids: [''] }, 'invalid_metadata'],
   ['an id that is too long', { sample_ids: [LENGTHS.tooLong] }, 'invalid_metadata'],
   ...['model', 'policy', 'group', 'sample_ids', 'step', 'total_steps', 'capture_id'].map(
@@ -103,7 +106,10 @@ for (const [what, member, code] of [
     const response = await app.inject({ method: 'POST', url: '/score', payload });
     assert.equal(response.json<{ code?: string }>().code, code);
     // The probe's own steps are not part of the form.
-    assert.equal(jsonRequestSchema.safeParse(payload).success, code !== 'invalid_metadata');
+    assert.equal(
+      jsonRequestSchema.safeParse(payload).success,
+      code === undefined || code === 'step_mismatch',
+    );
   });
 }
 

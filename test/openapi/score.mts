@@ -14,4 +14,6 @@ const { data, error } = await client.POST('/score', {
   bodySerializer: () => new Blob([bytes]),
 });
 if (data?.outcome !== 'scored') throw new Error(`not scored: ${JSON.stringify(data ?? error)}`);
-process.stdout.write(`${JSON.stringify(data.results.map(({ index, decision, score }) => [index, decision, score]))}\n`);
+process.stdout.write(
+  `${JSON.stringify(data.results.map(({ index, decision, score }) => [index, decision, score]))}\n`,
+);
