@@ -8,6 +8,7 @@ import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-
 import type { oas31, ZodOpenApiResponsesObject } from 'zod-openapi';
 
 import { ERRORS, type ErrorCode, RETRY_STATUSES } from '../errors.js';
+import { ANSWERS, problemExamples, REQUESTS } from './document-examples.js';
 import { PROBLEM_TYPE, problemSchema } from './problems.js';
 
 const EXAMPLES_FILE = new URL('../../../openapi/examples.json', import.meta.url);
@@ -84,8 +85,10 @@ export async function collectDocument(
         version,
         description:
           'Predicts, a few denoising steps in, how good a text-to-image sample will be, and decides whether to go on.',
+        contact: { name: 'The maintainers of Diffusion Probe' },
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
+      servers: [{ url: '/', description: 'The service that serves this document' }],
       tags: TAGS,
       components: {
         securitySchemes: {
@@ -101,19 +104,52 @@ export async function collectDocument(
     transform: fastifyZodOpenApiTransformers.transform,
     transformObject: (source) => {
       const document = fastifyZodOpenApiTransformers.transformObject(source);
+      openTuples(document);
       addExamples(document, examples);
       return document;
     },
   });
 }
 
-/** @fastify/swagger drops the examples of a body, so they are added afterwards. */
+type Examples = Record<string, { readonly summary?: string; readonly value: unknown }>;
+interface Operation {
+  readonly operationId: string;
+  readonly requestBody?: { readonly content: Record<string, { examples?: Examples }> };
+  readonly responses: Record<
+    string,
+    { readonly description: string; readonly content?: Record<string, { examples?: Examples }> }
+  >;
+}
+
+/** @fastify/swagger drops the examples of bodies, so they are added afterwards. */
 function addExamples(document: ReturnType<SwaggerTransformObject>, examples: ScoreExamples): void {
-  const operation = document.paths?.['/score']?.post;
-  if (!operation || !('requestBody' in operation)) return;
-  const body = operation.requestBody;
-  const json = body && 'content' in body ? body.content['application/json'] : undefined;
-  if (json) json.examples = examples.requests;
+  const paths = (document.paths ?? {}) as Record<string, Record<string, Operation>>;
+  for (const operation of Object.values(paths).flatMap((methods) => Object.values(methods))) {
+    const { operationId, requestBody, responses } = operation;
+    const json = requestBody?.content['application/json'];
+    if (json)
+      json.examples = operationId === 'score' ? examples.requests : valuesOf(REQUESTS[operationId] ?? {});
+    for (const { description, content = {} } of Object.values(responses))
+      for (const [type, body] of Object.entries(content))
+        body.examples =
+          type === PROBLEM_TYPE ? problemExamples(description) : valuesOf(ANSWERS[operationId] ?? {});
+  }
+}
+
+function valuesOf(values: Readonly<Record<string, unknown>>): Examples {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { value }]));
+}
+
+/** Writes tuples as arrays of fixed length, because openapi-python-client does not read `items: false`. */
+function openTuples(node: unknown): void {
+  if (typeof node !== 'object' || node === null) return;
+  const schema = node as { prefixItems?: object[]; items?: unknown };
+  if (schema.prefixItems && schema.items === false) {
+    const kinds = [...new Map(schema.prefixItems.map((kind) => [JSON.stringify(kind), kind])).values()];
+    schema.items = kinds.length === 1 ? kinds[0] : { anyOf: kinds };
+    delete schema.prefixItems;
+  }
+  for (const inner of Object.values(node)) openTuples(inner);
 }
 
 /** Adds the routes that show the document. */

@@ -29,7 +29,7 @@ const REFUSAL_MEANINGS: Readonly<Record<(typeof FEEDBACK_REFUSALS)[number], stri
 };
 
 const requestSchema = z
-  .object({
+  .strictObject({
     feedback: z
       .array(
         z.object({

@@ -47,9 +47,12 @@ function liveRouteSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'live',
     summary: 'Report whether the process lives',
+    description: 'For liveness checks. It does not depend on the probes.',
+    security: [],
     tags: ['health'],
     response: {
       '200': { description: 'The process lives', content: { 'application/json': { schema: liveSchema } } },
+      ...problemResponses(['malformed_request']),
     },
   };
 }
@@ -58,13 +61,15 @@ function readyRouteSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'ready',
     summary: 'Report whether requests can be scored',
+    description: 'For readiness checks and load balancers. Lists the probes that answer to their bare names.',
+    security: [],
     tags: ['health'],
     response: {
       '200': {
         description: 'Requests can be scored',
         content: { 'application/json': { schema: readySchema } },
       },
-      ...problemResponses(['unready']),
+      ...problemResponses(['malformed_request', 'unready']),
     },
   };
 }

@@ -7,6 +7,7 @@ import { type Policies, policyFor } from '../config/policies.js';
 import type { Engine } from '../engine/types.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { ExpectedProbe } from '../telemetry/score-metrics.js';
+import { problemResponses } from './docs.js';
 
 export interface MetricsRouteOptions {
   readonly metrics: Metrics;
@@ -32,7 +33,11 @@ function routeSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'metrics',
     summary: 'Expose the metrics in the Prometheus text format',
+    description: 'With METRICS_PORT, a port of its own serves them instead.',
     tags: ['telemetry'],
-    response: { '200': { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } } },
+    response: {
+      '200': { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } },
+      ...problemResponses(['malformed_request', 'unauthorized']),
+    },
   };
 }

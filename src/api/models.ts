@@ -172,12 +172,14 @@ function listRouteSchema(): FastifyZodOpenApiSchema {
   return {
     operationId: 'listModels',
     summary: 'List the probes of the model repository',
+    description: 'Lists refused versions too, each with its reason.',
     tags: ['models'],
     response: {
       '200': {
         description: 'Every version of every probe',
         content: { 'application/json': { schema: modelsSchema } },
       },
+      ...problemResponses(['malformed_request', 'unauthorized']),
     },
   };
 }
@@ -195,7 +197,7 @@ function reloadRouteSchema(): FastifyZodOpenApiSchema {
         description: 'The changes, and every version of every probe',
         content: { 'application/json': { schema: reloadSchema } },
       },
-      ...problemResponses(['internal', 'unready']),
+      ...problemResponses(['malformed_request', 'unauthorized', 'internal', 'unready']),
     },
   };
 }

@@ -97,9 +97,12 @@ const jsonTensorSchema = z
   ])
   .meta({ id: 'JsonTensor', description: 'A tensor as base64, or as nested lists.' });
 
+const shortText = z.string().min(1).max(256);
+const callNumber = z.int().min(1).max(999_999);
+
 /** The JSON body, for the document; wire/json.ts and score-fields.ts read the real ones. */
 export const jsonRequestSchema = z
-  .object({
+  .strictObject({
     tensors: z
       .object({
         attention: jsonTensorSchema.describe(
@@ -110,32 +113,28 @@ export const jsonRequestSchema = z
       })
       .catchall(jsonTensorSchema)
       .describe('The tensors by the names that the probe declares'),
-    model: z.string().optional().describe('`name` or `name@version`; the default probe when omitted'),
-    policy: policySchema.optional().describe('The service’s policy for the probe when omitted'),
-    group: z
-      .string()
-      .optional()
+    model: shortText.nullish().describe('`name` or `name@version`; the default probe when omitted'),
+    policy: policySchema.nullish().describe('The service’s policy for the probe when omitted'),
+    group: shortText
+      .nullish()
       .describe(
         'A name for the candidates of one prompt; needed when sample_ids are unique only within the group',
       ),
     sample_ids: z
-      .array(z.string())
-      .optional()
+      .array(shortText)
+      .nullish()
       .describe('One per sample, the same at every step; they decide which samples are explored'),
-    step: z.int().min(1).optional().describe('The number of this call of the denoiser, from 1'),
-    total_steps: z.int().min(1).optional(),
-    capture_id: z
-      .string()
-      .optional()
-      .describe('The hash of the settings that the attention was captured with'),
+    step: callNumber.nullish().describe('The number of this call of the denoiser, from 1'),
+    total_steps: callNumber.nullish().describe('The number of the run’s steps'),
+    capture_id: shortText.nullish().describe('The hash of the settings that the attention was captured with'),
     conditions_id: z
       .string()
       .regex(/^[0-9a-f]{16}$/)
-      .optional()
+      .nullish()
       .describe('The hash of how the images are drawn'),
     conditions: z
       .record(z.string(), z.unknown())
-      .optional()
+      .nullish()
       .describe(
         'How the images are drawn, at most 32,768 characters of JSON; needed when an answer says `unknown`. Its hash must be conditions_id',
       ),

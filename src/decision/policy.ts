@@ -57,9 +57,11 @@ const maxFalseDropPolicy = z
     path: ['alphas'],
     error: 'must sum to less than 1',
   })
-  .describe(
-    'Drops samples that score below a threshold which loses at most the share `alpha` of good samples',
-  );
+  .meta({
+    id: 'MaxFalseDropPolicy',
+    description:
+      'Drops samples that score below a threshold which loses at most the share `alpha` of good samples',
+  });
 
 const thresholdPolicy = z
   .strictObject({
@@ -67,7 +69,7 @@ const thresholdPolicy = z
     value: z.number().describe('In the units of the score'),
     ...options,
   })
-  .describe('Drops samples that score below `value`');
+  .meta({ id: 'ThresholdPolicy', description: 'Drops samples that score below `value`' });
 
 const topKPolicy = z
   .strictObject({
@@ -75,7 +77,7 @@ const topKPolicy = z
     k: z.int().min(1).describe('How many samples to keep'),
     ...options,
   })
-  .describe('Keeps the best `k` samples of the group');
+  .meta({ id: 'TopKPolicy', description: 'Keeps the best `k` samples of the group' });
 
 const topFractionPolicy = z
   .strictObject({
@@ -83,11 +85,11 @@ const topFractionPolicy = z
     fraction: z.number().gt(0).lte(1).describe('The share of samples to keep, rounded up'),
     ...options,
   })
-  .describe('Keeps the best share of the group');
+  .meta({ id: 'TopFractionPolicy', description: 'Keeps the best share of the group' });
 
 const scoreOnlyPolicy = z
   .strictObject({ name: z.literal('score_only'), ...options })
-  .describe('Keeps every sample: returns scores only');
+  .meta({ id: 'ScoreOnlyPolicy', description: 'Keeps every sample: returns scores only' });
 
 /** A policy as it stands in requests, policy files and answers. */
 export const policySchema = z

@@ -93,7 +93,14 @@ function parse(bytes: ArrayBufferLike): unknown {
   }
 }
 
+/** Members that are texts: another type is a mistake, not to be read as its JSON text. */
+const TEXT_MEMBERS = ['model', 'group', 'capture_id'];
+
 function metadataTexts(fields: Record<string, unknown>): Record<string, string> {
+  const wrong = TEXT_MEMBERS.find(
+    (key) => !['string', 'undefined'].includes(typeof (fields[key] ?? undefined)),
+  );
+  if (wrong !== undefined) throw malformed(`needs a text in ${wrong}`, wrong);
   return Object.fromEntries(
     Object.entries(fields)
       .filter(([, value]) => value !== null)
