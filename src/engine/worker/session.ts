@@ -6,7 +6,7 @@ import { InferenceSession, env } from 'onnxruntime-node';
 
 import type { Feeds } from './batch-assembly.js';
 import { cudaFailure } from './cuda-failure.js';
-import { type GraphValue, ORT_TYPES, type SessionInfo, type WorkerSettings } from './protocol.js';
+import { type GraphValue, type SessionInfo, type WorkerSettings } from './protocol.js';
 import type { Device } from '../types.js';
 
 /** CUDA was requested by name and cannot be used, although the probe itself is sound. */
@@ -45,7 +45,7 @@ export async function openSession(
     info: { ...placement, inputs, outputs },
     // On CUDA, ONNX Runtime copies each input to the device, runs, and copies the scores back. See docs/adr/0018-cuda-per-batch.md.
     run: async (feeds) => {
-      const results = await session.run(toOrt(feeds), [output]);
+      const results = await session.run(feeds as unknown as InferenceSession.FeedsType, [output]);
       const values = results[output]?.data;
       if (!(values instanceof Float32Array))
         throw new TypeError(`the graph's output ${output} is not float32`);
@@ -92,18 +92,6 @@ function create(
     interOpNumThreads: 1,
     extra: { session: BRIEF_SPINNING },
   });
-}
-
-/**
- * Plain objects instead of ort.Tensor: from Node 24 on, a float16 Tensor loses its data before it reaches the binding,
- * which takes plain objects for every type. https://github.com/microsoft/onnxruntime/issues/26791
- */
-function toOrt(feeds: Feeds): InferenceSession.FeedsType {
-  const plain: Record<string, object> = {};
-  for (const [name, { dtype, dims, data }] of Object.entries(feeds)) {
-    plain[name] = { type: ORT_TYPES[dtype], dims, data, location: 'cpu' };
-  }
-  return plain as unknown as InferenceSession.FeedsType;
 }
 
 function graphValue(value: InferenceSession.ValueMetadata): GraphValue {

@@ -3,6 +3,7 @@
  * Each check returns the first fault that it finds, or undefined.
  */
 import { F16_VALUES } from '../../wire/float-convert.js';
+import type { InputLayout } from './input-layout.js';
 import type { Fault } from './protocol.js';
 
 /** The largest sum of attention over the tokens at one layer and position: 1, with an allowance for rounding. */
@@ -12,6 +13,8 @@ export const MAX_MASS = 1.01;
 const F16_ONE = 0x3c00;
 const F16_NEGATIVE_ZERO = 0x8000;
 const F16_EXPONENT = 0x7c00;
+/** F32 values from this size on round to infinity as F16: half a step above the largest F16. */
+const F16_INFINITE_FROM = 65_520;
 const NONE = -1;
 
 /** Attention as [samples, layers, tokens, height, width]. */
@@ -84,12 +87,44 @@ export function checkAttention(values: Floats, mask: Uint8Array, shape: Attentio
   return undefined;
 }
 
-/** The index of the first value in [from, to) that is not finite, or undefined. */
-export function firstNotFinite(values: Floats, from: number, to: number): number | undefined {
+/**
+ * Unmasked values of any other input must be finite, also after conversion to the dtype that the graph takes.
+ * @param values [samples, ...] as the layout's input.
+ */
+export function checkFinite(
+  values: Floats,
+  mask: Uint8Array,
+  { input: { name, dtype }, hasTokens, blocks }: InputLayout,
+  { first, samples, tokens }: Pick<AttentionShape, 'first' | 'samples' | 'tokens'>,
+): Fault | undefined {
+  const limit = dtype === 'F16' ? F16_INFINITE_FROM : Infinity;
+  const rowsPerSample = hasTokens ? tokens * blocks : 1;
+  const rowLength = values.length / (samples * rowsPerSample);
+  for (let start = 0, row = 0; start < values.length; start += rowLength, row += 1) {
+    const sample = Math.floor(row / rowsPerSample);
+    if (hasTokens && mask[sample * tokens + (row % tokens)] === 0) continue;
+    const wrong = firstNotFinite(values, start, start + rowLength, limit);
+    if (wrong === undefined) continue;
+    const value = valueAt(values, wrong);
+    const detail = `The tensor "${name}" of sample ${first + sample} holds ${value}, which is not finite as ${dtype}.`;
+    const [received, expected] = [printable(value), 'finite values'];
+    return { code: 'value_not_finite', detail, field: name, received, expected };
+  }
+  return undefined;
+}
+
+/** The index of the first value in [from, to) that is not finite or, of F32, not below the limit; undefined if there is none. */
+export function firstNotFinite(
+  values: Floats,
+  from: number,
+  to: number,
+  limit = Infinity,
+): number | undefined {
   const isHalf = values instanceof Uint16Array;
   for (let index = from; index < to; index += 1) {
     const value = values[index]!;
-    if (isHalf ? (value & F16_EXPONENT) === F16_EXPONENT : !Number.isFinite(value)) return index;
+    // The negation makes NaN fail too.
+    if (isHalf ? (value & F16_EXPONENT) === F16_EXPONENT : !(Math.abs(value) < limit)) return index;
   }
   return undefined;
 }
