@@ -55,43 +55,34 @@ export async function openSession(
   };
 }
 
-type OpenedSession = Pick<SessionInfo, 'provider' | 'fallback'> & { readonly session: InferenceSession };
-
 /**
  * ONNX Runtime does not fall back by itself: the providers ['cuda', 'cpu'] throw where CUDA cannot load.
  * A graph that opens on the CPU after CUDA has failed shows that the fault is the device and not the graph.
  */
-async function openOn(device: Device, model: Uint8Array, threads: number): Promise<OpenedSession> {
-  const onCpu = (): Promise<InferenceSession> => create(model, 'cpu', threads);
-  if (device === 'cpu') return { session: await onCpu(), provider: 'cpu' };
+async function openOn(
+  device: Device,
+  model: Uint8Array,
+  threads: number,
+): Promise<Pick<SessionInfo, 'provider' | 'fallback'> & { readonly session: InferenceSession }> {
+  const open = (provider: InferenceSession.ExecutionProviderConfig): Promise<InferenceSession> =>
+    InferenceSession.create(model, {
+      executionProviders: [provider],
+      graphOptimizationLevel: 'all',
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      extra: { session: BRIEF_SPINNING },
+    });
+  if (device === 'cpu') return { session: await open('cpu'), provider: 'cpu' };
+  const [, index = '0'] = device.split(':');
   try {
-    return { session: await create(model, cudaProvider(device), threads), provider: 'cuda' };
+    return { session: await open({ name: 'cuda', deviceId: Number(index) }), provider: 'cuda' };
   } catch (error) {
-    const session = await onCpu();
+    const session = await open('cpu');
     const fallback = cudaFailure(error);
     if (device === 'auto') return { session, provider: 'cpu', fallback };
     await session.release();
     throw new DeviceUnavailableError(`device ${device} cannot be used: ${fallback}`, { cause: error });
   }
-}
-
-function cudaProvider(device: Device): { name: 'cuda'; deviceId: number } {
-  const [, index = '0'] = device.split(':');
-  return { name: 'cuda', deviceId: Number(index) };
-}
-
-function create(
-  model: Uint8Array,
-  provider: 'cpu' | { name: 'cuda'; deviceId: number },
-  threads: number,
-): Promise<InferenceSession> {
-  return InferenceSession.create(model, {
-    executionProviders: [provider],
-    graphOptimizationLevel: 'all',
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    extra: { session: BRIEF_SPINNING },
-  });
 }
 
 function graphValue(value: InferenceSession.ValueMetadata): GraphValue {
