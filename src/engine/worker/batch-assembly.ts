@@ -3,10 +3,10 @@
  * of tokens, masked tokens as zero. The copy is needed, because ONNX Runtime does not take shared memory on every Node.
  */
 import type { ManifestInput } from '../../probe/manifest.js';
-import { f16ToF32, f32ToF16 } from '../../wire/float-convert.js';
+import { f32ToF16 } from '../../wire/float-convert.js';
 import type { BatchMemory } from './batch-memory.js';
 import type { CheckedSlice } from './check-slice.js';
-import { type InputLayout, dimsOf, sampleBytes } from './input-layout.js';
+import { type InputLayout, sampleBytes } from './input-layout.js';
 import { ORT_TYPES } from './protocol.js';
 
 /** Every tensor of a batch starts at a multiple of this: the size of a cache line. */
@@ -71,9 +71,10 @@ export function assembleBatch(
       writeValues(slice, slice.values[index]!, layout, target.subarray(from, end), tokens);
     }
     target.fill(0, end);
-    const { name, dtype } = layout.input;
+    const { name, dtype, shape } = layout.input;
+    const dims = shape.map((axis) => (axis === 'batch' ? samples : axis === 'tokens' ? tokens : axis));
     const data = new ARRAYS[dtype](buffer, start, bytes / ARRAYS[dtype].BYTES_PER_ELEMENT);
-    feeds[name] = { type: ORT_TYPES[dtype], dims: dimsOf(layout, samples, tokens), data, location: 'cpu' };
+    feeds[name] = { type: ORT_TYPES[dtype], dims, data, location: 'cpu' };
   }
   return feeds;
 }
@@ -105,8 +106,6 @@ function writeValues(
 /** The bytes of values in the graph's dtype. */
 function bytesAs(dtype: ManifestInput['dtype'], values: CheckedSlice['values'][number]): Uint8Array {
   if (values instanceof Uint8Array) return values;
-  let floats = values;
-  if (dtype === 'F16' && floats instanceof Float32Array) floats = f32ToF16(floats);
-  if (dtype === 'F32' && floats instanceof Uint16Array) floats = f16ToF32(floats);
+  const floats = dtype === 'F16' ? f32ToF16(values) : values;
   return new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
 }

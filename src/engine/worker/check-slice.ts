@@ -1,10 +1,10 @@
 /** Checks the values of one slice in the worker, where they lie and in the dtypes in which they were sent. */
-import { bf16ToF32 } from '../../wire/float-convert.js';
+import { bf16ToF32, f16ToF32 } from '../../wire/float-convert.js';
 import { DTYPE_BYTES, type TensorSlice } from '../../wire/tensor.js';
 import { type InputLayout, sampleBytes } from './input-layout.js';
 import type { Fault } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
-import { type Floats, checkAttention, checkFinite, checkMask } from './value-checks.js';
+import { checkAttention, checkFinite, checkMask } from './value-checks.js';
 
 /** Consecutive tokens, [first, end). */
 export type TokenSpan = readonly [first: number, end: number];
@@ -15,8 +15,8 @@ export interface CheckedSlice {
   readonly tokens: number;
   /** The spans of unmasked tokens of each sample, at least one; undefined when no token of the slice is masked. */
   readonly spans: readonly (readonly TokenSpan[])[] | undefined;
-  /** Each input's values, in the order of the graph's inputs. Bytes are in the graph's dtype already. */
-  readonly values: readonly (Floats | Uint8Array)[];
+  /** Each input's values, in the order of the graph's inputs: bytes in the graph's dtype, or floats to convert to it. */
+  readonly values: readonly (Uint8Array | Float32Array)[];
 }
 
 /**
@@ -34,7 +34,7 @@ export function checkSlice(
   const mask = bytesOf(slice, tensorOf(slice, 'token_mask'));
   const tokens = mask.length / samples;
   let fault = checkMask(mask, tokens, first);
-  const values: (Floats | Uint8Array)[] = [];
+  const values: (Uint8Array | Float32Array)[] = [];
   for (const layout of layouts) {
     if (fault) break;
     const { name, dtype, shape } = layout.input;
@@ -42,15 +42,18 @@ export function checkSlice(
     const elements = (samples * sampleBytes(layout, tokens)) / DTYPE_BYTES[dtype];
     if (tensor.byteLength !== elements * DTYPE_BYTES[tensor.dtype])
       throw new Error(`the tensor ${name} does not have the probe's shape`);
-    const isForKernel = name === 'attention' && tensor.dtype === 'F16' && dtype === 'F16';
-    const floats = isForKernel && !isExact ? undefined : floatsOf(slice, tensor);
+    const isAttention = name === 'attention';
+    const isHalf = tensor.dtype === 'F16' && dtype === 'F16';
+    const floats =
+      isAttention && isHalf && !isExact ? undefined : floatsOf(slice, tensor, isHalf && !isAttention);
     if (floats ? dtype !== 'F16' && dtype !== 'F32' : tensor.dtype !== dtype)
       throw new Error(`${name} must be ${dtype}`);
-    values.push(floats ?? bytesOf(slice, tensor));
-    if (floats && name === 'attention') {
+    if (isAttention && floats instanceof Float32Array) {
       const [, layers = 0, , height = 0, width = 0] = shape.map(Number);
       fault = checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
     } else if (floats) fault = checkFinite(floats, mask, layout, { first, samples, tokens });
+    const isConverted = tensor.dtype !== dtype && floats instanceof Float32Array;
+    values.push(isConverted ? floats : bytesOf(slice, tensor));
   }
   if (fault) return { fault };
   const spansOf = (_: unknown, sample: number): TokenSpan[] =>
@@ -69,8 +72,12 @@ function bytesOf({ bytes }: SampleSlice, { byteOffset, byteLength }: TensorSlice
   return new Uint8Array(bytes, byteOffset, byteLength);
 }
 
-/** F16 as bits; BF16 and F32 as float32; undefined for integers. */
-function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice): Floats | undefined {
+/** The values as float32, or F16 as its bits on request; undefined for integers. */
+function floatsOf(
+  { bytes }: SampleSlice,
+  tensor: TensorSlice,
+  keepsBits: boolean,
+): Float32Array | Uint16Array | undefined {
   const { dtype, byteLength } = tensor;
   if (dtype !== 'F16' && dtype !== 'BF16' && dtype !== 'F32') return undefined;
   const elementBytes = DTYPE_BYTES[dtype];
@@ -82,7 +89,8 @@ function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice): Floats | undefin
   }
   if (dtype === 'F32') return new Float32Array(bytes, byteOffset, byteLength / elementBytes);
   const bits = new Uint16Array(bytes, byteOffset, byteLength / elementBytes);
-  return dtype === 'F16' ? bits : bf16ToF32(bits);
+  if (dtype === 'BF16') return bf16ToF32(bits);
+  return keepsBits ? bits : f16ToF32(bits);
 }
 
 function unmaskedSpans(mask: Uint8Array): TokenSpan[] {

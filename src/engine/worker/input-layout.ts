@@ -28,8 +28,3 @@ export function layoutOf(input: ManifestInput): InputLayout {
 export function sampleBytes({ hasTokens, blocks, tokenBytes }: InputLayout, tokens: number): number {
   return blocks * tokenBytes * (hasTokens ? tokens : 1);
 }
-
-/** The shape of an input with the given numbers of samples and tokens. */
-export function dimsOf({ input }: InputLayout, samples: number, tokens: number): number[] {
-  return input.shape.map((axis) => (axis === 'batch' ? samples : axis === 'tokens' ? tokens : axis));
-}
