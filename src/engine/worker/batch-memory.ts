@@ -8,19 +8,11 @@ import { MAX_MASS } from './value-checks.js';
 
 type IsSurelyAttention = (at: number, maps: number, tokens: number, area: number, most: number) => number;
 
-interface WasmMemory {
-  readonly buffer: ArrayBuffer;
-  grow(pages: number): number;
-}
-
 /** The used members of WebAssembly, which TypeScript declares only in its library for browsers. */
 declare const WebAssembly: {
-  readonly Memory: new (descriptor: { readonly initial: number }) => WasmMemory;
-  readonly Module: new (code: Uint8Array) => object;
-  readonly Instance: new (
-    module: object,
-    imports: { readonly batch: { readonly memory: WasmMemory } },
-  ) => { readonly exports: { readonly isSurelyAttention: IsSurelyAttention } };
+  Memory: new (size: { initial: number }) => { buffer: ArrayBuffer; grow(pages: number): number };
+  Module: new (code: Uint8Array) => object;
+  Instance: new (module: object, imports: object) => { exports: { isSurelyAttention: IsSurelyAttention } };
 };
 
 const PAGE_BYTES = 65_536;

@@ -1,8 +1,8 @@
 /** Runs one batch of several slices in the worker. A slice with bad values gets a fault and does not affect the others. */
 import { messageOf } from '../../errors.js';
-import { type Feeds, assembleBatch } from './batch-assembly.js';
+import { assembleBatch } from './batch-assembly.js';
 import type { BatchMemory } from './batch-memory.js';
-import { type ConvertedSlice, attentionFault, convertSlice } from './convert-slice.js';
+import { type CheckedSlice, checkSlice } from './check-slice.js';
 import type { InputLayout } from './input-layout.js';
 import type { Fault, SliceResult } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
@@ -23,64 +23,50 @@ export async function runBatch(
   { layouts, session, isPadded = false }: RunnableGraph,
   memory: BatchMemory,
 ): Promise<SliceResult[]> {
-  // By the index of the slice, as are the faults.
-  const converted = new Map<number, ConvertedSlice>();
-  const faults = new Map<number, Fault>();
-  for (const [index, slice] of slices.entries()) {
-    const result = convert(slice, layouts);
-    if ('fault' in result) faults.set(index, result.fault);
-    else converted.set(index, result);
-  }
-  const unchecked = [...converted].filter(([, slice]) => slice.isAttentionUnchecked);
-  const assemble = (): Feeds | undefined =>
-    converted.size === 0 ? undefined : assembleBatch([...converted.values()], layouts, memory, isPadded);
-  let feeds = assemble();
-  const { data, dims } = feeds?.['attention'] ?? {};
-  if (data && dims && unchecked.length > 0 && !memory.isSurelyAttention(data.byteOffset, dims)) {
-    for (const [index] of unchecked) {
-      const fault = attentionFault(slices[index]!, layouts);
-      if (!fault) continue;
-      faults.set(index, fault);
-      converted.delete(index);
-    }
-    if (faults.size > 0) feeds = assemble();
-  }
-  const scores = feeds ? await session.run(feeds) : new Float32Array();
-  const samples = [...converted.values()].reduce((sum, slice) => sum + slice.samples, 0);
+  const prepare = (isExact: boolean) => {
+    const checked = slices.map((slice) => check(slice, layouts, isExact));
+    const good = checked.filter((slice) => 'values' in slice);
+    return { checked, good, feeds: good.length > 0 ? assembleBatch(good, layouts, memory, isPadded) : {} };
+  };
+  let batch = prepare(false);
+  const { attention } = batch.feeds;
+  const isSure =
+    attention?.type !== 'float16' || memory.isSurelyAttention(attention.data.byteOffset, attention.dims);
+  if (!isSure) batch = prepare(true);
+  const scores = batch.good.length > 0 ? await session.run(batch.feeds) : new Float32Array();
+  const samples = batch.good.reduce((sum, slice) => sum + slice.samples, 0);
   const realScores = isPadded ? scores.subarray(0, samples) : scores;
   let start = 0;
-  return slices.map((slice, index) => {
-    const fault = faults.get(index);
-    if (fault) return { fault };
-    if (realScores.length !== samples) return { fault: wrongCount(realScores.length, samples) };
+  return batch.checked.map((slice, index) => {
+    if ('fault' in slice) return slice;
+    if (realScores.length !== samples)
+      return internal(`The probe returned ${realScores.length} scores for ${samples} samples.`);
     const own = realScores.subarray(start, start + slice.samples);
     start += slice.samples;
+    // A score that is not finite is a failure of the probe and never a low score.
+    const wrong = own.findIndex((score) => !Number.isFinite(score));
     // Plain numbers, since a short list is cloned faster than a typed array.
-    return scoreFault(own, slice.first) ?? { scores: [...own] };
+    if (wrong === -1) return { scores: [...own] };
+    const received = printable(own[wrong]!);
+    const sample = slices[index]!.first + wrong;
+    return internal(`The probe’s score of sample ${sample} is ${received}, which is not a finite number.`, {
+      received,
+    });
   });
 }
 
-function convert(
+function check(
   slice: SampleSlice,
   layouts: readonly InputLayout[],
-): ConvertedSlice | { readonly fault: Fault } {
+  isExact: boolean,
+): CheckedSlice | { readonly fault: Fault } {
   try {
-    return convertSlice(slice, layouts);
+    return checkSlice(slice, layouts, isExact);
   } catch (error) {
-    const detail = `The request could not be put into a batch: ${messageOf(error)}`;
-    return { fault: { code: 'internal', detail } };
+    return internal(`The request could not be put into a batch: ${messageOf(error)}`);
   }
 }
 
-function wrongCount(received: number, expected: number): Fault {
-  return { code: 'internal', detail: `The probe returned ${received} scores for ${expected} samples.` };
-}
-
-/** A score that is not finite is a failure of the probe and never a low score. */
-function scoreFault(scores: Float32Array, first: number): { readonly fault: Fault } | undefined {
-  const index = scores.findIndex((score) => !Number.isFinite(score));
-  if (index === -1) return undefined;
-  const received = printable(scores[index]!);
-  const detail = `The probe’s score of sample ${first + index} is ${received}, which is not a finite number.`;
-  return { fault: { code: 'internal', detail, received } };
+function internal(detail: string, extra: Pick<Fault, 'received'> = {}): { readonly fault: Fault } {
+  return { fault: { code: 'internal', detail, ...extra } };
 }

@@ -4,7 +4,6 @@ import { DTYPE_BYTES } from '../../wire/tensor.js';
 
 export interface InputLayout {
   readonly input: ManifestInput;
-  readonly elementBytes: number;
   readonly hasTokens: boolean;
   /** The product of the axes between sample and token; 1 without a token axis. */
   readonly blocks: number;
@@ -13,29 +12,19 @@ export interface InputLayout {
 }
 
 export function layoutOf(input: ManifestInput): InputLayout {
-  const elementBytes = DTYPE_BYTES[input.dtype];
-  const sizes = input.shape.map((axis) => (typeof axis === 'number' ? axis : 1));
   const tokenAxis = input.shape.indexOf('tokens');
+  const size = (axes: ManifestInput['shape']): number =>
+    axes.reduce<number>((product, axis) => product * (typeof axis === 'number' ? axis : 1), 1);
   const split = Math.max(0, tokenAxis);
   return {
     input,
-    elementBytes,
     hasTokens: tokenAxis !== -1,
-    blocks: product(sizes.slice(0, split)),
-    tokenBytes: product(sizes.slice(split)) * elementBytes,
+    blocks: size(input.shape.slice(0, split)),
+    tokenBytes: size(input.shape.slice(split)) * DTYPE_BYTES[input.dtype],
   };
 }
 
 /** The bytes of one sample with the given number of tokens. */
 export function sampleBytes({ hasTokens, blocks, tokenBytes }: InputLayout, tokens: number): number {
   return blocks * tokenBytes * (hasTokens ? tokens : 1);
-}
-
-/** The shape of an input with the given numbers of samples and tokens. */
-export function dimsOf({ input }: InputLayout, samples: number, tokens: number): number[] {
-  return input.shape.map((axis) => (axis === 'batch' ? samples : axis === 'tokens' ? tokens : axis));
-}
-
-function product(factors: readonly number[]): number {
-  return factors.reduce((result, factor) => result * factor, 1);
 }

@@ -1,5 +1,5 @@
 /** The messages between the engine and its worker threads. All of them survive a structured clone. */
-import { type ErrorCode, type ProblemError, problem } from '../../errors.js';
+import { type ErrorCode, type ProblemError, type ProblemExtra, problem } from '../../errors.js';
 import type { ManifestInput } from '../../probe/manifest.js';
 import type { Device, Provider } from '../types.js';
 import type { SampleSlice } from './sample-slice.js';
@@ -63,12 +63,9 @@ export interface RunResult {
 export type SliceResult = { readonly scores: readonly number[] } | { readonly fault: Fault };
 
 /** A ProblemError as plain data. `received` is never NaN or infinite, so that it survives JSON too. */
-export interface Fault {
+export interface Fault extends Omit<ProblemExtra, 'cause'> {
   readonly code: ErrorCode;
   readonly detail: string;
-  readonly field?: string;
-  readonly received?: number | string;
-  readonly expected?: string;
 }
 
 export function problemOf({ code, detail, ...extra }: Fault): ProblemError {

@@ -6,7 +6,7 @@ import { InferenceSession, env } from 'onnxruntime-node';
 
 import type { Feeds } from './batch-assembly.js';
 import { cudaFailure } from './cuda-failure.js';
-import { type GraphValue, ORT_TYPES, type SessionInfo, type WorkerSettings } from './protocol.js';
+import { type GraphValue, type SessionInfo, type WorkerSettings } from './protocol.js';
 import type { Device } from '../types.js';
 
 /** CUDA was requested by name and cannot be used, although the probe itself is sound. */
@@ -42,7 +42,7 @@ export async function openSession(
     info: { ...placement, inputs, outputs },
     // On CUDA, ONNX Runtime copies each input to the device, runs, and copies the scores back. See docs/adr/0018-cuda-per-batch.md.
     run: async (feeds) => {
-      const results = await session.run(toOrt(feeds), [output]);
+      const results = await session.run(feeds as unknown as InferenceSession.FeedsType, [output]);
       const values = results[output]?.data;
       if (!(values instanceof Float32Array))
         throw new TypeError(`the graph's output ${output} is not float32`);
@@ -52,55 +52,34 @@ export async function openSession(
   };
 }
 
-type OpenedSession = Pick<SessionInfo, 'provider' | 'fallback'> & { readonly session: InferenceSession };
-
 /**
  * ONNX Runtime does not fall back by itself: the providers ['cuda', 'cpu'] throw where CUDA cannot load.
  * A graph that opens on the CPU after CUDA has failed shows that the fault is the device and not the graph.
  */
-async function openOn(device: Device, model: Uint8Array, threads: number): Promise<OpenedSession> {
-  const onCpu = (): Promise<InferenceSession> => create(model, 'cpu', threads);
-  if (device === 'cpu') return { session: await onCpu(), provider: 'cpu' };
+async function openOn(
+  device: Device,
+  model: Uint8Array,
+  threads: number,
+): Promise<Pick<SessionInfo, 'provider' | 'fallback'> & { readonly session: InferenceSession }> {
+  const open = (provider: InferenceSession.ExecutionProviderConfig): Promise<InferenceSession> =>
+    InferenceSession.create(model, {
+      executionProviders: [provider],
+      graphOptimizationLevel: 'all',
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      extra: { session: NO_SPINNING },
+    });
+  if (device === 'cpu') return { session: await open('cpu'), provider: 'cpu' };
+  const [, index = '0'] = device.split(':');
   try {
-    return { session: await create(model, cudaProvider(device), threads), provider: 'cuda' };
+    return { session: await open({ name: 'cuda', deviceId: Number(index) }), provider: 'cuda' };
   } catch (error) {
-    const session = await onCpu();
+    const session = await open('cpu');
     const fallback = cudaFailure(error);
     if (device === 'auto') return { session, provider: 'cpu', fallback };
     await session.release();
     throw new DeviceUnavailableError(`device ${device} cannot be used: ${fallback}`, { cause: error });
   }
-}
-
-function cudaProvider(device: Device): { name: 'cuda'; deviceId: number } {
-  const [, index = '0'] = device.split(':');
-  return { name: 'cuda', deviceId: Number(index) };
-}
-
-function create(
-  model: Uint8Array,
-  provider: 'cpu' | { name: 'cuda'; deviceId: number },
-  threads: number,
-): Promise<InferenceSession> {
-  return InferenceSession.create(model, {
-    executionProviders: [provider],
-    graphOptimizationLevel: 'all',
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    extra: { session: NO_SPINNING },
-  });
-}
-
-/**
- * Plain objects instead of ort.Tensor: from Node 24 on, a float16 Tensor loses its data before it reaches the binding,
- * which takes plain objects for every type. https://github.com/microsoft/onnxruntime/issues/26791
- */
-function toOrt(feeds: Feeds): InferenceSession.FeedsType {
-  const plain: Record<string, object> = {};
-  for (const [name, { dtype, dims, data }] of Object.entries(feeds)) {
-    plain[name] = { type: ORT_TYPES[dtype], dims, data, location: 'cpu' };
-  }
-  return plain as unknown as InferenceSession.FeedsType;
 }
 
 function graphValue(value: InferenceSession.ValueMetadata): GraphValue {

@@ -2,16 +2,17 @@
  * Checks of single values in the worker, which shapes alone cannot guarantee. Values of masked tokens are ignored.
  * Each check returns the first fault that it finds, or undefined.
  */
-import { F16_VALUES } from '../../wire/float-convert.js';
+import { f16ToNumber } from '../../wire/float-convert.js';
+import type { InputLayout } from './input-layout.js';
+import type { ErrorCode } from '../../errors.js';
 import type { Fault } from './protocol.js';
 
 /** The largest sum of attention over the tokens at one layer and position: 1, with an allowance for rounding. */
 export const MAX_MASS = 1.01;
 
-/** 1.0 in F16: every F16 in [0, 1] except -0 has bits up to this value. */
-const F16_ONE = 0x3c00;
-const F16_NEGATIVE_ZERO = 0x8000;
 const F16_EXPONENT = 0x7c00;
+/** F32 values from this size on round to infinity as F16: half a step above the largest F16. */
+const F16_INFINITE_FROM = 65_520;
 const NONE = -1;
 
 /** Attention as [samples, layers, tokens, height, width]. */
@@ -25,79 +26,82 @@ export interface AttentionShape {
   readonly width: number;
 }
 
-/** The bits of F16 values, or F32 values. */
-export type Floats = Uint16Array | Float32Array;
-
 /** A mask [samples, tokens] of 0 and 1 with at least one real token per sample; `first` as in AttentionShape. */
 export function checkMask(mask: Uint8Array, tokens: number, first: number): Fault | undefined {
   for (let start = 0; start < mask.length; start += tokens) {
     const row = mask.subarray(start, start + tokens);
-    const sample = first + start / tokens;
     const wrong = row.findIndex((value) => value > 1);
-    if (wrong !== NONE) return maskFault(sample, `is ${row[wrong]} at token ${wrong}`, row[wrong]!, '0 or 1');
-    if (!row.includes(1))
-      return maskFault(
-        sample,
-        `masks all of its ${tokens} tokens`,
-        0,
-        'at least one token that is not masked',
-      );
+    if (wrong === NONE && row.includes(1)) continue;
+    const what = wrong === NONE ? `masks all of its ${tokens} tokens` : `is ${row[wrong]} at token ${wrong}`;
+    const detail = `The token_mask of sample ${first + start / tokens} ${what}.`;
+    const expected = wrong === NONE ? 'at least one token that is not masked' : '0 or 1';
+    return faultOf('invalid_token_mask', 'token_mask', detail, row[wrong] ?? 0, expected);
   }
   return undefined;
 }
 
-function maskFault(sample: number, what: string, received: number, expected: string): Fault {
-  const detail = `The token_mask of sample ${sample} ${what}.`;
-  return { code: 'invalid_token_mask', detail, field: 'token_mask', received, expected };
-}
-
 /** Probabilities in [0, 1] whose sum over unmasked tokens is at most MAX_MASS at each layer and position. */
-export function checkAttention(values: Floats, mask: Uint8Array, shape: AttentionShape): Fault | undefined {
-  const { first, samples, layers, tokens, height, width } = shape;
+export function checkAttention(
+  values: Float32Array,
+  mask: Uint8Array,
+  { first, samples, layers, tokens, height, width }: AttentionShape,
+): Fault | undefined {
   const area = height * width;
   const mass = new Float64Array(area);
   let start = 0;
   for (let sample = 0; sample < samples; sample += 1) {
     for (let layer = 0; layer < layers; layer += 1) {
+      const subject = (): string => `The attention of sample ${first + sample}, layer ${layer}`;
       mass.fill(0);
       for (let token = 0; token < tokens; token += 1, start += area) {
         if (mask[sample * tokens + token] === 0) continue;
-        const wrong =
-          values instanceof Uint16Array ? addHalves(values, start, mass) : addFloats(values, start, mass);
-        if (wrong !== NONE) {
-          const value = valueAt(values, start + wrong);
-          const code = Number.isFinite(value) ? 'attention_out_of_range' : 'attention_not_finite';
-          const detail = `The attention of sample ${first + sample}, layer ${layer}, token ${token} is ${value} ${pixel(wrong, width)}.`;
-          const [received, expected] = [printable(value), 'a probability in [0, 1]'];
-          return { code, detail, field: 'attention', received, expected };
-        }
+        const wrong = addValues(values, start, mass);
+        if (wrong === NONE) continue;
+        const value = values[start + wrong]!;
+        const code = Number.isFinite(value) ? 'attention_out_of_range' : 'attention_not_finite';
+        const detail = `${subject()}, token ${token} is ${value} ${pixel(wrong, width)}.`;
+        return faultOf(code, 'attention', detail, value, 'a probability in [0, 1]');
       }
       const heavy = firstHeavy(mass);
-      if (heavy !== NONE) {
-        const [sum, at] = [mass[heavy]!, pixel(heavy, width)];
-        const detail = `The attention of sample ${first + sample}, layer ${layer} sums to ${sum} over its tokens ${at}.`;
-        const expected = `at most ${MAX_MASS}`;
-        return { code: 'attention_mass', detail, field: 'attention', received: sum, expected };
-      }
+      if (heavy === NONE) continue;
+      const detail = `${subject()} sums to ${mass[heavy]} over its tokens ${pixel(heavy, width)}.`;
+      return faultOf('attention_mass', 'attention', detail, mass[heavy]!, `at most ${MAX_MASS}`);
     }
   }
   return undefined;
 }
 
-/** The index of the first value in [from, to) that is not finite, or undefined. */
-export function firstNotFinite(values: Floats, from: number, to: number): number | undefined {
+/**
+ * Unmasked values of any other input must be finite, also after conversion to the dtype that the graph takes.
+ * @param values [samples, ...] as the layout's input; F16 as its bits.
+ */
+export function checkFinite(
+  values: Float32Array | Uint16Array,
+  mask: Uint8Array,
+  { input: { name, dtype }, hasTokens, blocks }: InputLayout,
+  { first, samples, tokens }: Pick<AttentionShape, 'first' | 'samples' | 'tokens'>,
+): Fault | undefined {
   const isHalf = values instanceof Uint16Array;
-  for (let index = from; index < to; index += 1) {
-    const value = values[index]!;
-    if (isHalf ? (value & F16_EXPONENT) === F16_EXPONENT : !Number.isFinite(value)) return index;
+  const limit = dtype === 'F16' ? F16_INFINITE_FROM : Infinity;
+  const rowsPerSample = hasTokens ? tokens * blocks : 1;
+  const rowLength = values.length / (samples * rowsPerSample);
+  for (let start = 0, row = 0; start < values.length; start += rowLength, row += 1) {
+    const sample = Math.floor(row / rowsPerSample);
+    if (hasTokens && mask[sample * tokens + (row % tokens)] === 0) continue;
+    for (let index = start; index < start + rowLength; index += 1) {
+      const value = values[index]!;
+      // NaN is below no limit.
+      if (isHalf ? (value & F16_EXPONENT) !== F16_EXPONENT : Math.abs(value) < limit) continue;
+      const received = isHalf ? f16ToNumber(value) : value;
+      const detail = `The tensor "${name}" of sample ${first + sample} holds ${received}, which is not finite as ${dtype}.`;
+      return faultOf('value_not_finite', name, detail, received, 'finite values');
+    }
   }
   return undefined;
 }
 
-/** The element as a number. */
-export function valueAt(values: Floats, index: number): number {
-  const value = values[index] ?? NaN;
-  return values instanceof Uint16Array ? (F16_VALUES[value] ?? NaN) : value;
+function faultOf(code: ErrorCode, field: string, detail: string, received: number, expected: string): Fault {
+  return { code, detail, field, received: printable(received), expected };
 }
 
 /** A number as JSON can hold it: NaN and infinities become text. */
@@ -105,18 +109,9 @@ export function printable(value: number): number | string {
   return Number.isFinite(value) ? value : String(value);
 }
 
-// The loops below process every element, so they read each one once, compare bits where possible and make no calls.
+// The loops below process every element, so they read each one once and make no calls.
 
-function addHalves(values: Uint16Array, start: number, mass: Float64Array): number {
-  for (let position = 0; position < mass.length; position += 1) {
-    const bits = values[start + position]!;
-    if (bits > F16_ONE && bits !== F16_NEGATIVE_ZERO) return position;
-    mass[position]! += F16_VALUES[bits]!;
-  }
-  return NONE;
-}
-
-function addFloats(values: Float32Array, start: number, mass: Float64Array): number {
+function addValues(values: Float32Array, start: number, mass: Float64Array): number {
   for (let position = 0; position < mass.length; position += 1) {
     const value = values[start + position]!;
     // The negation makes NaN fail too.

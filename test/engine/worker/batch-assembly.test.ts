@@ -1,4 +1,4 @@
-/** Slices are converted and assembled into a batch: where each value goes, what is padded and what is zero. */
+/** Slices are checked and written into a batch: where each value goes, what is padded and what is zero. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { runBatch } from '../../../src/engine/worker/batch-runner.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
 import type { ManifestInput } from '../../../src/probe/manifest.js';
-import { type ConvertedSlice, convertSlice } from '../../../src/engine/worker/convert-slice.js';
+import { type CheckedSlice, checkSlice } from '../../../src/engine/worker/check-slice.js';
 import { openSession } from '../../../src/engine/worker/session.js';
 import { type SampleSlice, sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { TensorData } from '../../../clients/typescript/src/safetensors.js';
@@ -26,18 +26,18 @@ function asReceived(tensors: Record<string, TensorData>): SampleSlice {
   return structuredClone(sliceOf(decodedBody(tensors)));
 }
 
-function converted(
+function checked(
   tensors: Record<string, TensorData>,
   inputs: readonly ManifestInput[] = INPUTS,
-): ConvertedSlice {
-  const slice = convertSlice(asReceived(tensors), inputs.map(layoutOf));
+): CheckedSlice {
+  const slice = checkSlice(asReceived(tensors), inputs.map(layoutOf), false);
   assert.ok('values' in slice, JSON.stringify(slice));
   return slice;
 }
 
 /** Assembles in memory that holds other data, as after earlier runs. */
 function feedsOf(
-  slices: readonly ConvertedSlice[],
+  slices: readonly CheckedSlice[],
   inputs: readonly ManifestInput[] = INPUTS,
   isPadded = false,
 ): Feeds {
@@ -48,8 +48,8 @@ function feedsOf(
 
 test('batches are assembled in the same memory, which grows when needed', () => {
   const memory = new BatchMemory();
-  const small = converted(tensorsOf(randomSamples(SIZE, 3, 1), 'F32'));
-  const large = converted(tensorsOf(randomSamples(SIZE, 100, 50), 'F32'));
+  const small = checked(tensorsOf(randomSamples(SIZE, 3, 1), 'F32'));
+  const large = checked(tensorsOf(randomSamples(SIZE, 100, 50), 'F32'));
   const layouts = INPUTS.map(layoutOf);
   const first = assembleBatch([small], layouts, memory)['attention'];
   const second = assembleBatch([small], layouts, memory)['attention'];
@@ -70,7 +70,7 @@ test('values are in the order of slice, sample, layer and token, and padding is 
     attention: Float32Array.of(0.1, 0.2, 0.3, 0.4, 0.15, 0.25, 0.35, 0.45),
     timestep: 2,
   };
-  const feeds = feedsOf([converted(tensorsOf([short], 'F32')), converted(tensorsOf([long], 'F32'))]);
+  const feeds = feedsOf([checked(tensorsOf([short], 'F32')), checked(tensorsOf([long], 'F32'))]);
   assert.deepEqual(feeds['attention']?.dims, [2, 2, 2, 1, 2]);
   const expected = [0.1, 0.2, 0, 0, 0.3, 0.4, 0, 0, 0.1, 0.2, 0.3, 0.4, 0.15, 0.25, 0.35, 0.45];
   assert.deepEqual(feeds['attention']?.data, Float32Array.from(expected));
@@ -80,7 +80,7 @@ test('values are in the order of slice, sample, layer and token, and padding is 
 
 test('padding that all samples share takes no room in the batch', () => {
   const samples = randomSamples(SIZE, 2, 3).map((sample) => padded(sample, 70, 0.5));
-  const feeds = feedsOf([converted(tensorsOf(samples, 'F32'))]);
+  const feeds = feedsOf([checked(tensorsOf(samples, 'F32'))]);
   assert.deepEqual(feeds['attention']?.dims, [3, 2, 2, 1, 2]);
   assert.deepEqual(feeds['token_mask']?.data, Uint8Array.of(1, 1, 1, 1, 1, 1));
 });
@@ -94,7 +94,7 @@ test('masked tokens are set to zero in every tensor with tokens, and their value
   const [sample] = randomSamples(SIZE, 3, 1);
   assert.ok(sample);
   const withGap = { ...sample, mask: Uint8Array.of(1, 0, 1) };
-  const slice = converted(
+  const slice = checked(
     {
       ...tensorsOf([withGap], 'F32'),
       token_ids: { dtype: 'I64', shape: [1, 3], data: BigInt64Array.of(7n, 8n, 9n) },
@@ -116,7 +116,7 @@ test('a signal that is not finite, also as F16, is rejected by its name', () => 
     [70_000, 70_000],
   ] as const) {
     const preview: TensorData = { dtype: 'F32', shape: [2, 2], data: Float32Array.of(0, 0, 0, value) };
-    const slice = convertSlice(asReceived({ ...tensors, preview }), inputs.map(layoutOf));
+    const slice = checkSlice(asReceived({ ...tensors, preview }), inputs.map(layoutOf), false);
     assert.ok('fault' in slice);
     assert.deepEqual(slice.fault, {
       code: 'value_not_finite',
@@ -130,7 +130,7 @@ test('a signal that is not finite, also as F16, is rejected by its name', () => 
 
 test('a timestep that is not finite is rejected', () => {
   const samples = randomSamples(SIZE, 1, 1).map((sample) => ({ ...sample, timestep: NaN }));
-  const slice = convertSlice(asReceived(tensorsOf(samples)), INPUTS.map(layoutOf));
+  const slice = checkSlice(asReceived(tensorsOf(samples)), INPUTS.map(layoutOf), false);
   assert.ok('fault' in slice);
   assert.equal(slice.fault.code, 'value_not_finite');
   assert.equal(slice.fault.field, 'timestep');
@@ -147,7 +147,7 @@ test('each real value of any slices is in its place', () => {
     fc.property(fc.array(shape, { minLength: 1, maxLength: 4 }), (shapes) => {
       const groups = shapes.map(({ tokens, samples, seed }) => randomSamples(SIZE, tokens, samples, seed));
       const slices = groups.map((samples, index) =>
-        converted(
+        checked(
           tensorsOf(
             samples.map((sample) => padded(sample, shapes[index]?.padding ?? 0, 1)),
             'F32',
@@ -171,7 +171,7 @@ test('for CUDA, samples are padded to a power of two and tokens to a multiple of
   ];
   const tensors = tensorsOf(randomSamples(SIZE, 2, 3), 'F32');
   const ids = BigInt64Array.of(1n, 2n, 3n, 4n, 5n, 6n);
-  const slice = converted({ ...tensors, token_ids: { dtype: 'I64', shape: [3, 2], data: ids } }, inputs);
+  const slice = checked({ ...tensors, token_ids: { dtype: 'I64', shape: [3, 2], data: ids } }, inputs);
   const plain = feedsOf([slice], inputs);
   const feeds = feedsOf([slice], inputs, true);
   assert.deepEqual(feeds['attention']?.dims, [4, 2, 16, 1, 2]);

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { assembleBatch } from '../../../src/engine/worker/batch-assembly.js';
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
-import { convertSlice } from '../../../src/engine/worker/convert-slice.js';
+import { checkSlice } from '../../../src/engine/worker/check-slice.js';
 import { openSession } from '../../../src/engine/worker/session.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import { sharedCopy } from '../../../src/wire/body-memory.js';
@@ -48,9 +48,9 @@ test('a body in shared memory is copied into its batch, because not every Node t
   const shared = { ...body, bytes: sharedCopy(new Uint8Array(body.bytes)) };
   const slice = structuredClone(sliceOf(shared));
   assert.ok(slice.bytes instanceof SharedArrayBuffer);
-  const converted = convertSlice(slice, layouts);
-  assert.ok('values' in converted);
-  for (const { data } of Object.values(assembleBatch([converted], layouts, new BatchMemory())))
+  const checked = checkSlice(slice, layouts, false);
+  assert.ok('values' in checked);
+  for (const { data } of Object.values(assembleBatch([checked], layouts, new BatchMemory())))
     assert.ok(!(data.buffer instanceof SharedArrayBuffer));
 });
 
@@ -59,9 +59,14 @@ test('float16 reaches the graph on this Node', async (t) => {
   const session = await openSession(model, 'score', { device: 'cpu', intraOpThreads: 1 });
   t.after(() => session.release());
   const scores = await session.run({
-    attention: { dtype: 'F16', dims: [1, 1, 1, 1, 2], data: Uint16Array.of(0x3800, 0x3c00) },
-    token_mask: { dtype: 'U8', dims: [1, 1], data: Uint8Array.of(1) },
-    timestep: { dtype: 'F32', dims: [1], data: Float32Array.of(0) },
+    attention: {
+      type: 'float16',
+      dims: [1, 1, 1, 1, 2],
+      data: Uint16Array.of(0x3800, 0x3c00),
+      location: 'cpu',
+    },
+    token_mask: { type: 'uint8', dims: [1, 1], data: Uint8Array.of(1), location: 'cpu' },
+    timestep: { type: 'float32', dims: [1], data: Float32Array.of(0), location: 'cpu' },
   });
   assert.deepEqual([...scores], [0.75]);
 });
