@@ -131,8 +131,8 @@ test('a mask holds only 0 and 1 and at least one real token per sample', () => {
 test('the first value that is not finite is found among the unmasked values of each dtype', () => {
   const layout = layoutOf({ name: 'embedding', dtype: 'F16', shape: ['batch', 'tokens', 2] });
   const sizes = { first: 3, samples: 2, tokens: 1 };
-  const found = (values: Float32Array | Uint16Array, mask = Uint8Array.of(1, 1)): unknown[] => {
-    const { detail, received } = checkFinite(values, mask, layout, sizes) ?? {};
+  const found = (values: Float32Array | Uint16Array, unmasked = Uint8Array.of(1, 1)): unknown[] => {
+    const { detail, received } = checkFinite(values, unmasked, layout, sizes) ?? {};
     return [/sample \d/.exec(detail ?? '')?.[0], received];
   };
   assert.deepEqual(found(Float32Array.of(1, 2, 3, Infinity)), ['sample 4', 'Infinity']);
