@@ -45,7 +45,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    require_finite({**saved.get("model", {}), **saved.get("average", {})}, f"in {path}: train again with --fresh")
+    for part in ("model", "average"):
+        require_finite(saved.get(part, {}), f"in {path}: train again with --fresh")
     return saved
 
 

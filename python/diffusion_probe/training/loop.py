@@ -109,7 +109,8 @@ class TrainingLoop:
                 log({"loss": recent, "learning_rate": schedule.rate(step)}, step)
             done = step + 1
             if done % schedule.save_every == 0 or done == schedule.steps or done in schedule.milestones:
-                require_finite({**self.model.state_dict(), **self.average.state}, f"after step {done}")
+                for weights in (self.model.state_dict(), self.average.state):
+                    require_finite(weights, f"after step {done}: no further checkpoint was written")
                 stopped = on_save(done, recent, progress)
                 self._save(done)
                 if stopped:
