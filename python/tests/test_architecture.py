@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reference": {"data", "devices", "probe", "training"},
     "selftest": {"client", "data", "guard", "pipelines", "tiny", "training"},
     "tiny": set(),
-    "training": {"data", "devices", "evaluation", "probe", "progress"},
+    "training": {"__init__", "data", "devices", "evaluation", "probe", "progress"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -17,6 +17,7 @@ SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "--folder": {"type": Path, "default": PROBE_FOLDER, "help": "folder of the exported probe"},
     "--no-compile": {"action": "store_true", "help": "do not use torch.compile (slower; needs no C++ compiler)"},
     "--seed": {"type": int, "default": 0, "help": "seed of the random numbers"},
+    "--fresh": {"action": "store_true", "help": "begin anew where the checkpoint is of another training, and overwrite it"},
     "--reference": {"type": Path, "default": REFERENCE, "help": "folder of the exported reference world"},
     "--backbone": {"type": Path, "help": "checkpoint to use in place of the folder's backbone"},
     "--reward": {"type": Path, "help": "checkpoint to use in place of the folder's reward"},

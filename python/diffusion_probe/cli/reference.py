@@ -17,12 +17,12 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--out", type=Path, default=RUNS / "scenes.png", help="PNG file to write")
 
     text = "train the text-to-image backbone (hours on two cores)"
-    one = add_command(parts, "train-backbone", _train_backbone, text, "--no-compile", "--seed")
+    one = add_command(parts, "train-backbone", _train_backbone, text, "--no-compile", "--seed", "--fresh")
     one.add_argument("--training-steps", type=int, default=9000, help="optimizer steps, one batch of 64 each")
     one.add_argument("--start-from", type=Path, help="exported folder whose weights to start from if there is no checkpoint")
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint, resumed if it exists")
 
-    one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network", "--seed")
+    one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network", "--seed", "--fresh")
     one.add_argument("--training-steps", type=int, default=2500, help="optimizer steps, one batch of 64 each")
     one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint, resumed if it exists")
 
@@ -57,14 +57,15 @@ def _train_backbone(options: argparse.Namespace) -> None:
     from ..reference.train_backbone import train_backbone as run
 
     start = load_onnx_backbone(options.start_from) if options.start_from else None
-    run(options.backbone, options.training_steps, options.seed, compiled=not options.no_compile, start=start)
+    compiled = not options.no_compile
+    run(options.backbone, options.training_steps, options.seed, compiled=compiled, start=start, fresh=options.fresh)
 
 
 def _train_reward(options: argparse.Namespace) -> None:
     from ..reference.train_reward import train_reward as run
     from ..reference.validate_reward import validate_reward
 
-    report = validate_reward(run(options.reward, options.training_steps, options.seed))
+    report = validate_reward(run(options.reward, options.training_steps, options.seed, fresh=options.fresh))
     print(report.text())
 
 

@@ -8,7 +8,9 @@ from .options import add_command, name_list
 
 
 def add_training_commands(commands: argparse._SubParsersAction) -> None:
-    one = add_command(commands, "train", _train, "train a probe on collected samples", "--data", "--checkpoint", "--seed")
+    one = add_command(
+        commands, "train", _train, "train a probe on collected samples", "--data", "--checkpoint", "--seed", "--fresh"
+    )
     one.add_argument("--training-steps", type=int, default=6000, help="optimizer steps, one batch each")
     one.add_argument("--layers", type=name_list, help="captured layers that the probe reads (default: all)")
     one.add_argument("--signals", type=name_list, default=(), help="inputs beyond attention: preview,token_ids (default: none)")
@@ -20,6 +22,11 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--mirror", type=float, help=mirror)
     preset = "ours: ranking within prompts; paper: as published (default: ours)"
     one.add_argument("--preset", choices=["ours", "paper"], default="ours", help=preset)
+    patience = (
+        "stop after this many checkpoints (500 steps each) without a lower loss on the held-back tenth of the prompts, and keep"
+    )
+    one.add_argument("--patience", type=int, default=0, help=f"{patience} the best one; 0 never stops early")
+    one.add_argument("--track", choices=["tensorboard"], help="write figures for a tracker, into a folder beside the checkpoint")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda; auto is cuda where it is available (default: auto)")
 
     text = "write a trained probe to a folder that the service loads"
@@ -49,9 +56,11 @@ def _train(options: argparse.Namespace) -> None:
         signals=options.signals,
         width=options.width,
         seed=options.seed,
+        patience=options.patience,
         **preset,
     )
-    train_probe(options.data, options.checkpoint, settings, len(VOCABULARY), device_named(options.device))
+    device = device_named(options.device)
+    train_probe(options.data, options.checkpoint, settings, len(VOCABULARY), device, options.fresh, options.track)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from .lazy_array import LazyArray
 from .source import Source
 
 SPLITS = ("train", "calibration", "test")
+FINGERPRINT_SAMPLES = 32  # whose maps are read for a fingerprint
 OUTLIERS = 0.001  # share of the training samples outside a metric's range, on either side
 
 
@@ -35,9 +38,9 @@ class Description:
         fields = json.loads(json.dumps(asdict(self)))
         if path.exists():
             present = json.loads(path.read_text())
-            different = [name for name in fields if present.get(name) != fields[name]]
+            different = differences(fields, present)
             if different:
-                raise ValueError(f"{folder} holds samples made with another {', '.join(different)}: use another folder")
+                raise ValueError(f"{folder} holds samples made with another {'; '.join(different)}: use another folder")
             return
         folder.mkdir(parents=True, exist_ok=True)
         # Processes that start together write the same content, each to a file name of its own.
@@ -59,6 +62,12 @@ class Description:
             points=tuple(DecisionPoint(**point) for point in fields["points"]),
             seeds=fields["seeds"],
         )
+
+
+def differences(asked: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """The settings that differ from those of an earlier run, with both values: `seed (now 5, before 0)`."""
+    different = [name for name in asked if name not in found or found[name] != asked[name]]
+    return [f"{name} (now {asked[name]}, before {found.get(name, 'unknown')})" for name in different]
 
 
 @dataclass
@@ -96,6 +105,20 @@ class Collection:
         samples = (np.asarray(prompts)[:, None] * self.seeds + np.arange(self.seeds)).reshape(-1)
         arrays = {name: array[samples] for name, array in self.arrays.items()}
         return Collection(self.description, self.split, [self.prompts[index] for index in prompts], arrays)
+
+    def sample_name(self, sample: int) -> str:
+        """The split, prompt and seed of a sample, for messages."""
+        return f"the sample of seed {sample % self.seeds} of the {self.split} prompt {self.prompts[sample // self.seeds]!r}"
+
+    def fingerprint(self) -> str:
+        """A hash of the description, the prompts, all arrays in memory, and the lazy arrays of some samples."""
+        digest = hashlib.sha256(json.dumps([asdict(self.description), self.prompts]).encode())
+        some = np.unique(np.linspace(0, len(self.arrays["quality"]) - 1, FINGERPRINT_SAMPLES).astype(int))
+        for name, array in sorted(self.arrays.items()):
+            digest.update(name.encode())
+            for point in range(array.shape[1]) if isinstance(array, LazyArray) else [None]:
+                digest.update((array if point is None else array[some, point]).tobytes())
+        return digest.hexdigest()[:16]
 
     def with_quality(self, min_samples: int | None = None) -> Collection:
         """The prompts with at least so many samples of known quality, by default all. Raises ValueError if there are none."""

@@ -14,11 +14,16 @@ from .dataset import Collection
 def probe_inputs(collection: Collection, step: int, samples: slice | np.ndarray) -> dict[str, np.ndarray]:
     """Every input that the data set has for these samples at one step, named as in the manifest.
 
-    A preview is stored as uint8 0 to 255, and returned as float16 -1 to 1.
+    A preview is stored as uint8 0 to 255, and returned as float16 -1 to 1. Raises ValueError, with the name of the sample, for
+    attention that is not finite.
     """
     point = collection.point_index(step)
     arrays = collection.arrays
     attention = arrays["attention"][samples, point]
+    finite = np.isfinite(attention).all(axis=(1, 2, 3, 4))
+    if not finite.all():
+        name = collection.sample_name(int(np.arange(len(arrays["quality"]))[samples][~finite][0]))
+        raise ValueError(f"{name} holds attention that is not finite at step {step}: delete its shard and collect it again")
     inputs = {
         "attention": attention,
         "token_mask": arrays["token_mask"][samples],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..devices import mixed_precision
-from ..training.checkpoint import load_checkpoint, require_checkpoint
+from ..training.checkpoint import require_checkpoint
 from ..training.loop import Schedule, TrainingLoop
 from .backbone import Backbone, BackboneConfig, pad_ids
 from .captions import BEGIN_ID, tokenize
@@ -32,15 +33,15 @@ def train_backbone(
     batch: int = BATCH,
     milestones: tuple[int, ...] = (),
     start: Backbone | None = None,
+    fresh: bool = False,
 ) -> Backbone:
-    """Train up to `steps` from the checkpoint, else from `start`, else from scratch; returns the averaged weights.
+    """Train up to `steps` from the checkpoint unless `fresh`, else from `start`, else from scratch; returns the averaged weights.
 
     A step's data depends on the seed and the step alone, so a resumed training ends with the same weights as an uninterrupted
     one. A copy of the checkpoint is kept at each step of `milestones`: training can be extended from before its cool-down.
     """
     torch.manual_seed(seed)
-    saved = load_checkpoint(checkpoint)
-    config = BackboneConfig(**saved["config"]) if saved else start.config if start else config or BackboneConfig()
+    config = start.config if start else config or BackboneConfig()
     model = Backbone(config).to(memory_format=torch.channels_last)
     if start:
         model.load_state_dict(start.state_dict())
@@ -55,7 +56,9 @@ def train_backbone(
         betas=(0.9, 0.98),
         milestones=milestones,
     )
-    loop = TrainingLoop(model, checkpoint, schedule, {"config": asdict(config)})
+    weights = [] if start is None else [value.numpy().tobytes() for value in start.state_dict().values()]
+    settings = {**asdict(config), "seed": seed, "batch": batch, "start": hashlib.sha256(b"".join(weights)).hexdigest()[:16]}
+    loop = TrainingLoop(model, checkpoint, schedule, settings, {"config": asdict(config)}, fresh=fresh)
     forward = torch.compile(model) if compiled else model
 
     def loss_of(step: int) -> Tensor:

@@ -18,8 +18,10 @@ from .reward import Detections, Detector, Reward
 BATCH = 64
 
 
-def train_reward(checkpoint: Path, steps: int, seed: int = 0, batch: int = BATCH, width: int = 128) -> Reward:
-    """Train up to `steps`, from the checkpoint when there is one; returns the reward with averaged weights."""
+def train_reward(
+    checkpoint: Path, steps: int, seed: int = 0, batch: int = BATCH, width: int = 128, fresh: bool = False
+) -> Reward:
+    """Train up to `steps`, from the checkpoint unless `fresh`; returns the reward with averaged weights."""
     torch.manual_seed(seed)
     detector = Detector(width).to(memory_format=torch.channels_last)
     schedule = Schedule(
@@ -33,7 +35,8 @@ def train_reward(checkpoint: Path, steps: int, seed: int = 0, batch: int = BATCH
             detections = detector(as_images([example.image for example in examples]))
         return detection_loss(detections, examples)
 
-    TrainingLoop(detector, checkpoint, schedule, {"width": width}).run("reward", loss_of)
+    settings = {"seed": seed, "batch": batch, "width": width}
+    TrainingLoop(detector, checkpoint, schedule, settings, {"width": width}, fresh=fresh).run("reward", loss_of)
     return load_reward(checkpoint)
 
 

@@ -21,8 +21,8 @@ SPATIAL = ("attention", PREVIEW)
 # The mirrored image of a prompt that names a side does not fit the prompt.
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
-Batch = tuple[list[Tensor], Tensor]
-"""Probe inputs, and the quality of each sample."""
+Batch = tuple[list[Tensor], Tensor, np.ndarray]
+"""Probe inputs, the quality of each sample, and the indices of the samples in their collection."""
 
 
 def prompt_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> Batch:
@@ -37,7 +37,8 @@ def prompt_batch(collection: Collection, config: ProbeConfig, settings: TrainSet
         inputs = probe_inputs(collection, points[point].step, rows)
         can_mirror = SIDES.search(collection.prompts[prompt]) is None
         gathered.append(mirrored(inputs) if can_mirror and rng.random() < settings.mirror_share else inputs)
-    return joined(gathered, config), torch.from_numpy(collection.quality[prompts])
+    rows = (prompts[:, None] * collection.seeds + np.arange(collection.seeds)).ravel()
+    return joined(gathered, config), torch.from_numpy(collection.quality[prompts]), rows
 
 
 def mirrored(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -61,7 +62,8 @@ def sample_batch(collection: Collection, config: ProbeConfig, settings: TrainSet
         own = rows[at == point]
         order.append(own)
         gathered.append(probe_inputs(collection, points[point].step, own))
-    return joined(gathered, config), torch.from_numpy(quality[np.concatenate(order)])[:, None]
+    rows = np.concatenate(order)
+    return joined(gathered, config), torch.from_numpy(quality[rows])[:, None], rows
 
 
 def joined(inputs: list[dict[str, np.ndarray]], config: ProbeConfig) -> list[Tensor]:
@@ -74,10 +76,10 @@ def prefetch(draw: Callable[[int], Batch], device: torch.device) -> Iterator[Cal
     """A function that returns the batch of a step on the device while a thread draws the batch of the next step."""
 
     def prepare(step: int) -> Batch:
-        inputs, quality = draw(step)
+        inputs, quality, rows = draw(step)
         if device.type == "cuda":  # the device computes while pinned memory is copied
-            return [tensor.pin_memory() for tensor in inputs], quality.pin_memory()
-        return inputs, quality
+            return [tensor.pin_memory() for tensor in inputs], quality.pin_memory(), rows
+        return inputs, quality, rows
 
     drawn: dict[int, Future[Batch]] = {}
     with ThreadPoolExecutor(1, "batches") as thread:
@@ -85,7 +87,7 @@ def prefetch(draw: Callable[[int], Batch], device: torch.device) -> Iterator[Cal
         def batch(step: int) -> Batch:
             now = drawn.pop(step, None) or thread.submit(prepare, step)
             drawn[step + 1] = thread.submit(prepare, step + 1)
-            inputs, quality = now.result()
-            return [tensor.to(device, non_blocking=True) for tensor in inputs], quality.to(device, non_blocking=True)
+            inputs, quality, rows = now.result()
+            return [tensor.to(device, non_blocking=True) for tensor in inputs], quality.to(device, non_blocking=True), rows
 
         yield batch

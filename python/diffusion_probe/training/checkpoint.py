@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,20 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The checkpoint, or None when the file does not exist."""
+    """The checkpoint, or None when the file does not exist. Raises ValueError when its weights are not finite."""
     if not path.exists():
         return None
-    return torch.load(path, map_location="cpu", weights_only=True)
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    for part in ("model", "average"):
+        require_finite(saved.get(part, {}), f"in {path}: train again with --fresh")
+    return saved
+
+
+def require_finite(weights: Mapping[str, torch.Tensor], where: str) -> None:
+    """Raises ValueError, with the name of the weight, when one holds a value that is not finite."""
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise ValueError(f"the weight {name} is not finite {where}")
 
 
 def require_checkpoint(path: Path, name: str, command: str) -> dict[str, Any]:
@@ -55,8 +66,11 @@ def require_checkpoint(path: Path, name: str, command: str) -> dict[str, Any]:
 
 
 def load_probe(checkpoint: Path) -> tuple[Probe, tuple[str, ...]]:
-    """A trained probe with its averaged weights, and the layers it reads. Raises FileNotFoundError without a checkpoint."""
+    """A trained probe with the averaged weights that training kept, and the layers it reads.
+
+    Raises FileNotFoundError without a checkpoint.
+    """
     saved = require_checkpoint(checkpoint, "probe", "train")
     probe = Probe(ProbeConfig.from_dict(saved["config"]))
-    probe.load_state_dict(saved["average"])
+    probe.load_state_dict(saved.get("kept", saved)["average"])
     return probe.eval(), tuple(saved["layers"])

@@ -21,6 +21,7 @@ class TrainSettings:
     seed: int = 0
     low_share: float = 0.0  # of a batch, drawn from samples of low quality; at 0 a batch holds whole prompts
     mirror_share: float = 0.5  # of the prompts without "left" or "right" that are mirrored
+    patience: int = 0  # checkpoints without a lower loss on held-back prompts before training stops; 0: never stop early
     exact_layers: int | None = None  # the number of layers that must be read; None: any
 
 
