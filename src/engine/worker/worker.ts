@@ -3,7 +3,7 @@
  * It ends by itself after a `close` command. It must never be terminated during a run, which would abort the process.
  */
 import { readlinkSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
+import { constants, getPriority, setPriority } from 'node:os';
 import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 
@@ -19,6 +19,8 @@ interface LoadedGraph extends RunnableGraph {
 }
 
 if (!parentPort) throw new Error('this module runs as a worker thread only');
+/** More would starve runs where other programs use the cores, such as a backend on the same machine. */
+const NICENESS = 5;
 const port = parentPort;
 // Only WorkerThread starts this thread.
 const settings = workerData as WorkerSettings;
@@ -73,7 +75,7 @@ async function execute(command: Command): Promise<SessionInfo | RunResult | unde
 function giveWay(): void {
   try {
     const threadId = Number(basename(readlinkSync('/proc/thread-self')));
-    setPriority(threadId, constants.priority.PRIORITY_BELOW_NORMAL);
+    setPriority(threadId, Math.min(getPriority() + NICENESS, constants.priority.PRIORITY_LOW));
   } catch {
     // Only Linux has priorities of threads.
   }
