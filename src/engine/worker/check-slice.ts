@@ -4,7 +4,7 @@ import { DTYPE_BYTES, type TensorSlice } from '../../wire/tensor.js';
 import { type InputLayout, sampleBytes } from './input-layout.js';
 import type { Fault } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
-import { checkAttention, checkFinite, checkMask } from './value-checks.js';
+import { type Floats, checkAttention, checkFinite, checkMask } from './value-checks.js';
 
 /** Consecutive tokens, [first, end). */
 export type TokenSpan = readonly [first: number, end: number];
@@ -44,11 +44,10 @@ export function checkSlice(
       throw new Error(`the tensor ${name} does not have the probe's shape`);
     const isAttention = name === 'attention';
     const isHalf = tensor.dtype === 'F16' && dtype === 'F16';
-    const floats =
-      isAttention && isHalf && !isExact ? undefined : floatsOf(slice, tensor, isHalf && !isAttention);
+    const floats = isAttention && isHalf && !isExact ? undefined : floatsOf(slice, tensor, isHalf);
     if (floats ? dtype !== 'F16' && dtype !== 'F32' : tensor.dtype !== dtype)
       throw new Error(`${name} must be ${dtype}`);
-    if (isAttention && floats instanceof Float32Array) {
+    if (isAttention && floats) {
       const [, layers = 0, , height = 0, width = 0] = shape.map(Number);
       fault = checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
     } else if (floats) fault = checkFinite(floats, mask, layout, { first, samples, tokens });
@@ -73,11 +72,7 @@ function bytesOf({ bytes }: SampleSlice, { byteOffset, byteLength }: TensorSlice
 }
 
 /** The values as float32, or F16 as its bits on request; undefined for integers. */
-function floatsOf(
-  { bytes }: SampleSlice,
-  tensor: TensorSlice,
-  keepsBits: boolean,
-): Float32Array | Uint16Array | undefined {
+function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice, keepsBits: boolean): Floats | undefined {
   const { dtype, byteLength } = tensor;
   if (dtype !== 'F16' && dtype !== 'BF16' && dtype !== 'F32') return undefined;
   const elementBytes = DTYPE_BYTES[dtype];
@@ -95,11 +90,10 @@ function floatsOf(
 
 function unmaskedSpans(mask: Uint8Array): TokenSpan[] {
   const spans: TokenSpan[] = [];
-  let end = 0;
-  for (let first = mask.indexOf(1); first !== -1; first = mask.indexOf(1, end)) {
-    const masked = mask.indexOf(0, first);
-    end = masked === -1 ? mask.length : masked;
-    spans.push([first, end]);
+  for (let end = 0; end < mask.length; end += 1) {
+    const first = end;
+    while (mask[end] === 1) end += 1;
+    if (end > first) spans.push([first, end]);
   }
   return spans;
 }
