@@ -92,11 +92,13 @@ def test_batches_equal_those_of_the_data_in_memory(folder: Path, draw) -> None:
     settings = TrainSettings(batch_prompts=4, seed=5, low_share=PAPER["low_share"])
     with prefetch(lambda step: draw(collection, config, settings, step), CPU) as batch:
         for step in (0, 1, 2, 7):
-            inputs, quality = batch(step)
-            expected_inputs, expected_quality = draw(in_memory(collection), config, settings, step)
+            inputs, quality, rows = batch(step)
+            expected_inputs, expected_quality, expected_rows = draw(in_memory(collection), config, settings, step)
             assert len(inputs) == len(expected_inputs) == 4
             assert all(torch.equal(*pair) for pair in zip(inputs, expected_inputs, strict=True))
             assert torch.equal(quality, expected_quality)
+            assert np.array_equal(rows, expected_rows)
+            assert np.array_equal(collection.quality.ravel()[rows], quality.ravel())
 
 
 def test_prompts_that_name_no_side_are_shown_mirrored(folder: Path) -> None:
@@ -106,8 +108,8 @@ def test_prompts_that_name_no_side_are_shown_mirrored(folder: Path) -> None:
     config = ProbeConfig(layers=LAYERS, grid=GRID, width=8, signals=("preview",), preview_size=16)
     settings = TrainSettings(batch_prompts=len(prompts), seed=5, mirror_share=1.0)
     seeds = collection.seeds
-    plain, _ = prompt_batch(collection, config, replace(settings, mirror_share=0.0), 0)
-    shown, _ = prompt_batch(collection, config, settings, 0)
+    plain, _, _ = prompt_batch(collection, config, replace(settings, mirror_share=0.0), 0)
+    shown, _, _ = prompt_batch(collection, config, settings, 0)
     drawn = np.random.default_rng([5, 0]).choice(len(prompts), size=len(prompts), replace=False)
     for place, prompt in enumerate(drawn):
         rows = slice(place * seeds, (place + 1) * seeds)
@@ -120,7 +122,7 @@ def test_an_error_while_reading_ahead_is_raised_at_its_step() -> None:
     def draw(step: int):
         if step == 2:
             raise ValueError("the disk failed")
-        return [torch.tensor([step])], torch.tensor([step])
+        return [torch.tensor([step])], torch.tensor([step]), np.array([step])
 
     with prefetch(draw, CPU) as batch:
         assert [int(batch(step)[1]) for step in (0, 1)] == [0, 1]
@@ -138,7 +140,7 @@ def test_a_batch_is_read_without_the_whole_split(folder: Path) -> None:
     tracemalloc.start()
     collection = read_split(folder, "train").with_quality()
     for step in range(5):
-        inputs, _ = prompt_batch(collection, config, settings, step)
+        inputs, _, _ = prompt_batch(collection, config, settings, step)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     whole = np.prod(collection.arrays["attention"].shape) * 2
