@@ -5,6 +5,7 @@ from .denoiser_calls import DenoiserCall, ImageSubset
 from .errors import CaptureError
 from .families import FAMILIES, family_of, text_layers
 from .step_capture import CapturedStep
+from .weights import weights_hash
 
 __all__ = [
     "FAMILIES",
@@ -17,4 +18,5 @@ __all__ = [
     "PipelineRun",
     "family_of",
     "text_layers",
+    "weights_hash",
 ]

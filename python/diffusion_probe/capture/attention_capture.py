@@ -6,19 +6,23 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..probe.conditions import Conditions, differences
 from ..probe.manifest import Capture
+from .conditions import conditions_of
 from .denoiser_calls import DenoiserCall, Handler, intercepted_calls
 from .errors import CaptureError
 from .families import Family, choose_layers, family_of
-from .settings import REDUCTIONS, capture_settings, differences
 from .step_capture import CapturedStep, StepCapture
+from .tokens import TOKENS
 
 GRID = (16, 16)
+# What this package reads and how it reduces it. It cannot capture for a probe that was trained on anything else.
+REDUCTIONS = {"heads": "mean", "tokens": TOKENS, "pooling": "area", "forward": "conditional", "precision": "float16"}
 
 log = logging.getLogger("diffusion_probe.capture")
 
@@ -27,7 +31,9 @@ log = logging.getLogger("diffusion_probe.capture")
 class CaptureRun:
     """The result of one call of a pipeline with capture."""
 
-    settings: Capture
+    settings: Capture  # what is read
+    conditions: Conditions | None = None  # how the images are drawn; known from the first captured step on
+    differences: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # path -> (of this run, of the probe)
     output: Any = None  # what the pipeline returned
     steps: dict[int, CapturedStep] = field(default_factory=dict)
     missing: dict[int, str] = field(default_factory=dict)  # wanted step -> why it was not captured
@@ -47,33 +53,33 @@ class AttentionCapture:
         steps: Sequence[int] = (5,),
         grid: tuple[int, int] = GRID,
         expected: Capture | None = None,
+        expected_conditions: Conditions | None = None,
     ):
         """`layers`: full names or patterns; None: ten, spread evenly over the depth. `steps`: counted from 1.
 
-        `grid`: height and width of the maps. `expected`: a probe's settings; a run that differs from them logs a warning. Raises
-        CaptureError for a pipeline or layer that is not supported.
+        `grid`: height and width of the maps. `expected` and `expected_conditions`: a probe's; a run that differs from them logs a
+        warning. Raises CaptureError for a pipeline or layer that is not supported.
         """
         self.pipe = pipe
         self.family: Family = family_of(pipe)
         self.layers = choose_layers(pipe, layers)
         self.steps = tuple(sorted(set(steps)))
         self.grid = grid
+        self.settings = Capture(self.family.name, self.layers, *grid, **REDUCTIONS)
         self.expected = expected
+        self.expected_conditions = expected_conditions
         self._warned: set[str] = set()
 
     @classmethod
-    def for_probe(cls, pipe: Any, capture: Capture, steps: Sequence[int]) -> AttentionCapture:
-        """Capture with the settings of a probe's manifest. Raises CaptureError if its maps are reduced in an unsupported way."""
+    def for_probe(
+        cls, pipe: Any, capture: Capture, steps: Sequence[int], conditions: Conditions | None = None
+    ) -> AttentionCapture:
+        """Capture as a probe's manifest says. Raises CaptureError if its maps are reduced in an unsupported way."""
         for name, supported in REDUCTIONS.items():
             wanted = getattr(capture, name)
             if wanted != supported:
                 raise CaptureError(f"the probe's {name} are {wanted!r}: expected {supported!r}")
-        return cls(pipe, capture.layers, steps, (capture.height, capture.width), expected=capture)
-
-    @property
-    def capture_id(self) -> str | None:
-        """The `capture_id` of the expected settings."""
-        return None if self.expected is None else self.expected.capture_id
+        return cls(pipe, capture.layers, steps, (capture.height, capture.width), capture, conditions)
 
     def __call__(self, *args: Any, token_mask: np.ndarray | None = None, **kwargs: Any) -> CaptureRun:
         """Call the pipeline with these arguments.
@@ -106,14 +112,19 @@ class AttentionCapture:
         generate = functools.partial(self.pipe, *args, **kwargs)
         return PipelineRun(self, generate, bound.arguments, tokens, on_step, intercept, fail_open)
 
-    def warn_of_differences(self, actual: Capture) -> None:
-        """Log a warning for each setting that differs from the expected ones, once per setting."""
-        if self.expected is None:
-            return
-        for name, (value, wanted) in differences(actual, self.expected).items():
-            if name not in self._warned:
-                self._warned.add(name)
-                log.warning("%s is %s, but the probe was trained on %s: its scores may be wrong", name, value, wanted)
+    def differences(self, conditions: Conditions) -> dict[str, tuple[Any, Any]]:
+        """How a run differs from the expected settings and conditions. Logs each difference once."""
+        found: dict[str, tuple[Any, Any]] = {}
+        if self.expected is not None:
+            found |= differences(asdict(self.settings), asdict(self.expected))
+        if self.expected_conditions is not None:
+            stated = {name: value for name, value in conditions.items() if name in self.expected_conditions}
+            found |= differences(stated, self.expected_conditions)
+        for path, (value, wanted) in found.items():
+            if path not in self._warned:
+                self._warned.add(path)
+                log.warning("%s is %s, but the probe was calibrated for %s: its scores may be wrong", path, value, wanted)
+        return found
 
 
 @dataclass
@@ -129,7 +140,7 @@ class PipelineRun:
     fail_open: bool
 
     def __post_init__(self) -> None:
-        self.result = CaptureRun(self._settings(int(self.arguments["num_inference_steps"])))
+        self.result = CaptureRun(self.capture.settings)
 
     def execute(self) -> None:
         """Run the pipeline."""
@@ -157,9 +168,9 @@ class PipelineRun:
 
     def _step_capture(self, call: DenoiserCall) -> StepCapture:
         capture = self.capture
-        # Some schedulers evaluate the denoiser more often than `num_inference_steps`. They know how often once the run has begun.
-        self.result.settings = self._settings(len(capture.pipe.scheduler.timesteps))
-        capture.warn_of_differences(self.result.settings)
+        if self.result.conditions is None:  # the timesteps are known once the run has begun
+            self.result.conditions = conditions_of(capture.pipe, self.arguments)
+            self.result.differences = capture.differences(self.result.conditions)
 
         def on_error(error: Exception) -> None:
             self.result.missing.setdefault(call.step, str(error))
@@ -171,9 +182,6 @@ class PipelineRun:
     def _on_step(self, step: CapturedStep) -> None:
         self.result.steps[step.step] = step
         self.on_step(step)
-
-    def _settings(self, steps: int) -> Capture:
-        return capture_settings(self.capture.pipe, self.arguments, self.capture.layers, self.capture.grid, steps)
 
 
 def _token_mask(capture: AttentionCapture, arguments: Mapping[str, Any], given: np.ndarray | None) -> np.ndarray:

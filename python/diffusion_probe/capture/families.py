@@ -35,6 +35,7 @@ Arguments = Mapping[str, Any]
 class Family:
     """What capture needs to know about one kind of backbone."""
 
+    name: str
     denoiser: str  # the pipeline's attribute
     layers: re.Pattern[str]  # full names of attention modules in which image positions attend to text
     sample: str  # the denoiser's argument that holds the latents
@@ -85,7 +86,7 @@ def _checked(layout: Layout, lengths: tuple[int, int]) -> Layout:
 
 
 _CROSS = re.compile(r"(down_blocks|mid_block|up_blocks)\..*\.attn2")
-_UNET = Family("unet", _CROSS, "sample", _unet_layout, clip_tokens, joined_guidance=True)
+_UNET = Family("unet", "unet", _CROSS, "sample", _unet_layout, clip_tokens, joined_guidance=True)
 _FLUX = re.compile(r"(single_)?transformer_blocks\.\d+\.attn")
 # `attn2` of SD3.5 medium is self-attention of the image; only `attn` sees text.
 _JOINT = re.compile(r"transformer_blocks\.\d+\.attn")
@@ -94,10 +95,12 @@ FAMILIES = {
     "StableDiffusionPipeline": _UNET,
     "StableDiffusionXLPipeline": _UNET,
     "StableDiffusion3Pipeline": Family(
-        "transformer", _JOINT, "hidden_states", _sd3_layout, clip_and_t5_tokens, joined_guidance=True
+        "sd3", "transformer", _JOINT, "hidden_states", _sd3_layout, clip_and_t5_tokens, joined_guidance=True
     ),
-    "FluxPipeline": Family("transformer", _FLUX, "hidden_states", _flux_layout, t5_tokens, joined_guidance=False),
-    "QwenImagePipeline": Family("transformer", _JOINT, "hidden_states", _qwen_layout, qwen_tokens, joined_guidance=False),
+    "FluxPipeline": Family("flux", "transformer", _FLUX, "hidden_states", _flux_layout, t5_tokens, joined_guidance=False),
+    "QwenImagePipeline": Family(
+        "qwen-image", "transformer", _JOINT, "hidden_states", _qwen_layout, qwen_tokens, joined_guidance=False
+    ),
 }
 
 

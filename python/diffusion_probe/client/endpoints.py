@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from .circuit_breaker import CircuitBreaker
+from .conditions import ConditionsSender
 from .requests import InvalidInputError, ScoreRequest, deadline_seconds, feedback_body
 from .response_parser import parse_feedback, parse_models, parse_score
 from .responses import FeedbackAnswer, Model, ScoredGroup, ScoreFailure, ScoreOutcome, UnscoredGroup
@@ -55,13 +56,18 @@ class Endpoints:
         http = httpx.AsyncClient(base_url=url, transport=transport, timeout=None, trust_env=False)
         breaker = CircuitBreaker(settings.breaker_failures, settings.breaker_seconds, time.monotonic)
         self._transport = Transport(http, breaker, settings.retries)
+        self._conditions = ConditionsSender()
 
     async def score(self, request: ScoreRequest, deadline_ms: float | None) -> ScoreOutcome:
         """POST /score."""
         parse = functools.partial(parse_score, samples=request.samples)
-        post = Request("POST", "/score", idempotent=True, body=request.encode(), content_type=BINARY_TYPE)
+        body = request.encode(self._conditions.metadata(request.conditions))
+        post = Request("POST", "/score", idempotent=True, body=body, content_type=BINARY_TYPE)
         answer = await self._transport.send(post, self._seconds(deadline_ms), parse)
-        return answer if isinstance(answer, ScoredGroup) else unscored(answer, request.samples)
+        if not isinstance(answer, ScoredGroup):
+            return unscored(answer, request.samples)
+        self._conditions.learn(request.conditions, answer.conditions)
+        return answer
 
     async def feedback(
         self, receipts: Sequence[str], quality: float | Sequence[float], deadline_ms: float | None

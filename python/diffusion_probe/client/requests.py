@@ -7,10 +7,13 @@ import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import numpy as np
 from safetensors.numpy import save
+
+from ..fingerprint import canonical_json, fingerprint
 
 ATTENTION_DTYPES = (np.float16, np.float32)
 SIGNAL_DTYPES = (np.float16, np.float32, np.uint8, np.int64)
@@ -39,7 +42,17 @@ class ScoreOptions(TypedDict, total=False):
     sample_ids: Sequence[str] | None  # one per sample
     step: int | None  # counts the denoiser's evaluations from 1
     total_steps: int | None
-    capture_id: str | None  # the hash of the settings that the attention was captured with
+    capture_id: str | None  # the fingerprint of what was read
+    conditions: Mapping[str, Any] | None  # how the images are drawn, a JSON object
+    conditions_id: str | None  # the fingerprint of `conditions`; computed when omitted
+
+
+@dataclass(frozen=True)
+class StatedConditions:
+    """How the images of a request are drawn."""
+
+    id: str  # the fingerprint
+    document: str | None  # as JSON; None: only the fingerprint is given
 
 
 @dataclass(frozen=True)
@@ -48,15 +61,16 @@ class ScoreRequest:
 
     tensors: dict[str, np.ndarray]
     metadata: dict[str, str]
+    conditions: StatedConditions | None = None
 
     @property
     def samples(self) -> int:
         """The number of samples."""
         return len(self.tensors["attention"])
 
-    def encode(self) -> bytes:
-        """The body, in safetensors format."""
-        return save(self.tensors, self.metadata)
+    def encode(self, metadata: Mapping[str, str] = MappingProxyType({})) -> bytes:
+        """The body, in safetensors format. `metadata` is added to the request's own."""
+        return save(self.tensors, {**self.metadata, **metadata})
 
 
 def score_request(attention: np.ndarray, timestep: float | np.ndarray, options: ScoreOptions | None = None) -> ScoreRequest:
@@ -76,7 +90,7 @@ def score_request(attention: np.ndarray, timestep: float | np.ndarray, options: 
         "timestep": _timestep(timestep, batch),
     }
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    return ScoreRequest(contiguous, _metadata(given, batch))
+    return ScoreRequest(contiguous, _metadata(given, batch), _conditions(given.get("conditions"), given.get("conditions_id")))
 
 
 def feedback_body(receipts: Sequence[str], quality: float | Sequence[float]) -> bytes:
@@ -134,6 +148,18 @@ def _metadata(options: Mapping[str, Any], batch: int) -> dict[str, str]:
     texts = {name: _text(name, options[name]) for name in ("model", "group", "capture_id") if options.get(name) is not None}
     counts = {name: str(_count(name, options[name])) for name in ("step", "total_steps") if options.get(name) is not None}
     return {**texts, **counts, **_policy(options.get("policy")), **_sample_ids(options.get("sample_ids"), batch)}
+
+
+def _conditions(conditions: Mapping[str, Any] | None, given_id: str | None) -> StatedConditions | None:
+    given_id = None if given_id is None else _text("conditions_id", given_id)
+    if conditions is None:
+        return None if given_id is None else StatedConditions(given_id, None)
+    if not isinstance(conditions, Mapping):
+        raise InvalidInputError("conditions", f"a {type(conditions).__name__}", "a JSON object")
+    try:
+        return StatedConditions(given_id or fingerprint(conditions), canonical_json(conditions))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidInputError("conditions", _brief(conditions), f"a JSON object ({error})") from error
 
 
 def _policy(policy: Mapping[str, Any] | None) -> dict[str, str]:

@@ -33,6 +33,9 @@ def parse_score(body: bytes, samples: int) -> ScoredGroup | ScoreFailure:
         provider=_member(response, "provider", str),
         policy=_mapping(response.get("policy"), "policy"),
         results=results,
+        # Services of version 0.2 do not compare conditions.
+        conditions=_optional(response, "conditions", str) or "unstated",
+        foreign_conditions=tuple(str(path) for path in _optional(response, "foreign_conditions", list) or ()),
     )
 
 

@@ -63,6 +63,8 @@ class ScoredGroup:
     provider: str
     policy: Mapping[str, Any]
     results: tuple[SampleResult, ...]
+    conditions: str = "unstated"  # `same` as the probe's, `foreign`, `unknown` (the service has no document) or `unstated`
+    foreign_conditions: tuple[str, ...] = ()  # the settings that differ and that the operator does not ignore
     outcome: Literal["scored"] = "scored"
 
     @property

@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ..probe.conditions import Conditions, describe_differences, differences
 from ..probe.manifest import Capture, DecisionPoint, Metric
 from .lazy_array import LazyArray
 from .source import Source
@@ -28,6 +28,8 @@ class Description:
 
     backbone: str
     capture: Capture
+    conditions: Conditions  # how the images were drawn
+    total_steps: int  # evaluations of the denoiser in a run
     metric: Metric
     points: tuple[DecisionPoint, ...]
     seeds: dict[str, int]  # per split: samples per prompt
@@ -40,7 +42,9 @@ class Description:
             present = json.loads(path.read_text())
             different = differences(fields, present)
             if different:
-                raise ValueError(f"{folder} holds samples made with another {'; '.join(different)}: use another folder")
+                raise ValueError(
+                    f"{folder} holds samples made with another {describe_differences(different)}: use another folder"
+                )
             return
         folder.mkdir(parents=True, exist_ok=True)
         # Processes that start together write the same content, each to a file name of its own.
@@ -55,19 +59,17 @@ class Description:
         if not path.exists():
             raise FileNotFoundError(f"no dataset.json in {folder}: run 'diffusion-probe collect' first")
         fields = json.loads(path.read_text())
+        if "conditions" not in fields:
+            raise ValueError(f"{path} was written by version 0.2 or before, without conditions: collect the samples again")
         return cls(
             backbone=fields["backbone"],
             capture=Capture.from_dict(fields["capture"]),
+            conditions=fields["conditions"],
+            total_steps=fields["total_steps"],
             metric=Metric.from_dict(fields["metric"]),
             points=tuple(DecisionPoint(**point) for point in fields["points"]),
             seeds=fields["seeds"],
         )
-
-
-def differences(asked: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """The settings that differ from those of an earlier run, with both values: `seed (now 5, before 0)`."""
-    different = [name for name in asked if name not in found or found[name] != asked[name]]
-    return [f"{name} (now {asked[name]}, before {found.get(name, 'unknown')})" for name in different]
 
 
 @dataclass
@@ -131,7 +133,9 @@ class Collection:
 
 def describe(source: Source, steps: Sequence[int], seeds: dict[str, int]) -> Description:
     """The description of a data set that is collected from a source."""
-    return Description(source.name, source.capture, source.metric, source.points(steps), seeds)
+    return Description(
+        source.name, source.capture, source.conditions, source.total_steps, source.metric, source.points(steps), seeds
+    )
 
 
 def with_layers(collection: Collection, layers: Sequence[str] | None) -> Collection:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from safetensors.numpy import save
 
+from ..fingerprint import fingerprint
 from ..probe.manifest import DTYPES
 from .dataset import Collection
 
@@ -45,7 +46,8 @@ def score_body(collection: Collection, step: int, samples: np.ndarray, names: Se
     metadata = {
         "model": model,
         "step": str(step),
-        "total_steps": str(description.capture.total_steps),
+        "total_steps": str(description.total_steps),
         "capture_id": description.capture.capture_id,
+        "conditions_id": fingerprint(description.conditions),
     }
     return save(tensors, metadata)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..probe.conditions import Conditions
 from ..probe.manifest import Capture, DecisionPoint, Metric
 
 
@@ -35,6 +36,8 @@ class Source(Protocol):
 
     name: str
     capture: Capture
+    conditions: Conditions
+    total_steps: int
     metric: Metric
 
     def points(self, steps: Sequence[int]) -> tuple[DecisionPoint, ...]:

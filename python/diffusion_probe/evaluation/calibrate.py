@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,45 @@ from sklearn.isotonic import IsotonicRegression
 
 from ..data.dataset import with_layers
 from ..data.shards import read_split
-from ..probe.manifest import read_manifest, write_manifest
+from ..probe.manifest import read_manifest, to_json, write_manifest
 from ..probe.onnx_probe import OnnxProbe
 from .scores import score_collection
 
 QUANTILES = 201
+TRAJECTORIES = "trajectories.json"
 SIGNIFICANT_DIGITS = 6
 
 
 def calibrate(data: Path, folder: Path) -> None:
-    """Run the exported probe on the calibration split and write `calibration` into its manifest."""
+    """Run the exported probe on the calibration split. Writes `calibration` into its manifest, and trajectories.json beside it."""
     probe = OnnxProbe(folder)
     collection = with_layers(read_split(data, "calibration"), probe.manifest["capture"]["layers"])
     manifest = read_manifest(folder)
-    manifest["calibration"] = [
-        calibration_at(step, score_collection(probe, collection, step), collection.quality, manifest["metric"]["good_at"])
-        for step in (point["step"] for point in manifest["decision_points"])
-    ]
+    scores = {point["step"]: score_collection(probe, collection, point["step"]) for point in manifest["decision_points"]}
+    good_at = manifest["metric"]["good_at"]
+    manifest["calibration"] = [calibration_at(step, scores[step], collection.quality, good_at) for step in scores]
+    manifest["trajectories"] = TRAJECTORIES
+    manifest["files"][TRAJECTORIES] = ""
+    (folder / TRAJECTORIES).write_text(to_json(trajectories(scores, collection.quality), indent=None))
     write_manifest(folder, manifest)
+
+
+def trajectories(scores: Mapping[int, np.ndarray], quality: np.ndarray) -> dict[str, Any]:
+    """The scores of each sample at all steps, and its quality, from arrays [prompts, seeds].
+
+    Prompts and seeds are named by their index. A quality that is not known is null.
+    """
+    by_sample = np.stack(list(scores.values()), axis=-1)
+    items = [
+        {
+            "prompt": prompt,
+            "seed": seed,
+            "scores": rounded(by_sample[prompt, seed]),
+            "quality": rounded([quality[prompt, seed]])[0],
+        }
+        for prompt, seed in np.ndindex(quality.shape)
+    ]
+    return {"points": list(scores), "items": items}
 
 
 def calibration_at(step: int, scores: np.ndarray, quality: np.ndarray, good_at: float) -> dict[str, Any]:
@@ -49,9 +71,10 @@ def calibration_at(step: int, scores: np.ndarray, quality: np.ndarray, good_at: 
         "scores": rounded(np.quantile(scores[known], np.linspace(0, 1, QUANTILES))),
         "good_scores": rounded(good),
         "p_good": {"score": rounded(curve.X_thresholds_), "probability": rounded(curve.y_thresholds_)},
+        "confidence": None,
     }
 
 
-def rounded(values: np.ndarray) -> list[float]:
-    """Plain numbers with few digits, still ascending."""
+def rounded(values: Iterable[float]) -> list[float]:
+    """Plain numbers with few digits; ascending ones stay so."""
     return [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values]

@@ -60,8 +60,9 @@ def json_requests(collection: Collection, manifest: dict[str, Any], step: int) -
     common = {
         "model": manifest["name"],
         "step": step,
-        "total_steps": manifest["capture"]["total_steps"],
+        "total_steps": manifest["total_steps"],
         "capture_id": manifest["capture_id"],
+        "conditions_id": manifest["conditions_id"],
     }
     one = {"tensors": json_tensors(collection, manifest, step, samples[:1]), **common}
     two = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..probe.manifest import total_steps_of
+
 TITLES = {
     "probe": "**probe**",
     "prompt_only": "prompt only (ridge on words)",
@@ -41,7 +43,7 @@ def markdown(manifest: dict[str, Any], report: dict[str, Any]) -> str:
     ]
     lines += missing_text(report)
     for step, entry in report["steps"].items():
-        lines += ["", f"## Step {step} of {manifest['capture']['total_steps']} (timestep {entry['timestep']:g})", ""]
+        lines += ["", f"## Step {step} of {total_steps_of(manifest)} (timestep {entry['timestep']:g})", ""]
         lines += methods_table("Pooled", POOLED, entry["methods"])
         lines += ["", *methods_table("Within prompts", WITHIN, entry["methods"])]
         lines += ["", *compute_table(step, entry)]

@@ -79,7 +79,7 @@ def score_split(probe: OnnxProbe, data: Path, split: str, steps: Sequence[int] |
         quality=collection.quality,
         metric_range=metric.range,
         good_at=metric.good_at,
-        total_steps=collection.description.capture.total_steps,
+        total_steps=collection.description.total_steps,
         timesteps=timesteps,
         scores={step: {PROBE: by_probe[step], **baseline_scores(collection, training, step)} for step in chosen},
         probe_scores={step: by_probe[step] for step in decision_points},

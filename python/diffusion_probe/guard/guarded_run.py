@@ -11,11 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..capture import CapturedStep, DenoiserCall, PipelineRun, family_of
+from ..capture import CapturedStep, CaptureRun, DenoiserCall, PipelineRun, family_of
 from ..capture.denoiser_calls import Handler
 from ..capture.patched_attribute import patched_attribute
 from ..client import ScoredGroup
 from .batch_subset import BatchSubset
+from .probe_info import ProbeInfo
 from .result import GuardedSample, GuardFailure, GuardResult, Judgement
 from .step_scorer import CLIENT_FAILED, GroupOutcome, PendingScores, StepScorer, sample_id
 
@@ -31,8 +32,11 @@ class AllDroppedError(Exception):
 class GuardedRun:
     """Intercepts the denoiser calls of one pipeline run."""
 
-    def __init__(self, pipe: Any, scorer: StepScorer):
+    def __init__(self, pipe: Any, scorer: StepScorer, info: ProbeInfo):
         self._pipe = pipe
+        self._info = info
+        self._run: CaptureRun | None = None
+        self._fingerprints: dict[str, Any] | None = None  # known from the first captured step on
         self._family = family_of(pipe)
         self._scorer = scorer
         self._id = uuid.uuid4().hex
@@ -45,6 +49,7 @@ class GuardedRun:
 
     def generate(self, run: PipelineRun) -> GuardResult:
         """Run the pipeline to its end, or until every sample is dropped."""
+        self._run = run.result
         try:
             with self._narrowed_decoder():
                 run.execute()
@@ -60,7 +65,8 @@ class GuardedRun:
         """Request scores for a captured step. The denoiser is still running."""
         try:
             self._remaining = self._remaining or BatchSubset(captured.images, captured.total_images)
-            self._pending = self._scorer.submit(captured, self._remaining.images, self._id)
+            self._fingerprints = self._fingerprints or self._info.fingerprints(self._run)
+            self._pending = self._scorer.submit(captured, self._remaining.images, self._id, self._fingerprints)
         except Exception as error:
             self._fail(captured.step, NOT_CAPTURED, repr(error))
 
@@ -144,12 +150,12 @@ class GuardedRun:
             self._judgements.setdefault(image, []).append(Judgement(step, "keep", reason))
 
     def _result(self, images: Sequence[Any | None]) -> GuardResult:
-        return _result(self._id, images, self._judgements, self.failures)
+        return _result(self._id, images, self._judgements, self.failures, self._run.differences if self._run else {})
 
 
 def unguarded(pipe: Any, args: tuple, kwargs: Mapping[str, Any], failure: GuardFailure) -> GuardResult:
     """Run the pipeline without a guard. `failure`: why."""
-    return _result(uuid.uuid4().hex, _images(pipe(*args, **kwargs)), {}, [failure])
+    return _result(uuid.uuid4().hex, _images(pipe(*args, **kwargs)), {}, [failure], {})
 
 
 def _images(output: Any) -> list[Any]:
@@ -159,7 +165,11 @@ def _images(output: Any) -> list[Any]:
 
 
 def _result(
-    run_id: str, images: Sequence[Any | None], judgements: Mapping[int, Sequence[Judgement]], failures: Sequence[GuardFailure]
+    run_id: str,
+    images: Sequence[Any | None],
+    judgements: Mapping[int, Sequence[Judgement]],
+    failures: Sequence[GuardFailure],
+    differences: Mapping[str, tuple[Any, Any]],
 ) -> GuardResult:
     """`judgements`: by image. An image without any was kept because of the failures."""
     unscored = [Judgement(failure.step, "keep", failure.reason) for failure in failures]
@@ -167,4 +177,4 @@ def _result(
     for index, image in enumerate(images):
         sample = GuardedSample(index, sample_id(run_id, index), image, tuple(judgements.get(index, unscored)))
         samples.append(dataclasses.replace(sample, image=None) if sample.decision == "drop" else sample)
-    return GuardResult(tuple(samples), tuple(failures))
+    return GuardResult(tuple(samples), tuple(failures), differences)

@@ -54,7 +54,7 @@ class ProbeGuard:
         service is asked how to capture. Raises CaptureError if the pipeline or a layer of `probe` is not supported,
         FileNotFoundError if `probe` holds no probe, and ValueError for other mistakes.
         """
-        family_of(pipe)
+        self._family = family_of(pipe).name
         if inspect.iscoroutinefunction(getattr(client, "score", None)) or not hasattr(client, "score"):
             raise InvalidInputError("client", f"a {type(client).__name__}", "a ProbeClient, since a pipeline cannot await")
         deadline_seconds(deadline_ms)
@@ -66,7 +66,7 @@ class ProbeGuard:
         self._policy = policy
         self._deadline_ms = deadline_ms
         self._capture: AttentionCapture | None = None
-        self._info: ProbeInfo | None = None if probe is None else probe_info_from_folder(Path(probe))
+        self._info: ProbeInfo | None = None if probe is None else probe_info_from_folder(Path(probe), self._family)
         self._info_is_fixed = self._info is not None
         if self._info is not None:
             self._capture_for(self._info)
@@ -76,7 +76,7 @@ class ProbeGuard:
         try:
             info = self._probe_info()
             capture = self._capture_for(info)
-            run = GuardedRun(self._pipe, self._scorer(info))
+            run = GuardedRun(self._pipe, self._scorer(info), info)
             prepared = capture.prepare(args, kwargs, token_mask, run.on_step, run.intercept, fail_open=True)
         except Exception as error:
             reason = NO_PROBE if isinstance(error, NoProbeError) else NOT_CAPTURED
@@ -92,13 +92,16 @@ class ProbeGuard:
     def _probe_info(self) -> ProbeInfo:
         """Asks the service in each run until it answers. Raises NoProbeError."""
         if self._info is None:
-            self._info = probe_info_from_models(self._models(), self._model)
+            self._info = probe_info_from_models(self._models(), self._model, self._family)
         return self._info
 
     def _capture_for(self, info: ProbeInfo) -> AttentionCapture:
         """Created once per probe. Raises NoProbeError and CaptureError."""
         if self._capture is None:
-            self._capture = AttentionCapture.for_probe(self._pipe, info.capture, info.choose_steps(self._steps))
+            steps = info.choose_steps(self._steps)
+            self._capture = AttentionCapture.for_probe(self._pipe, info.capture, steps, info.conditions)
+            if info.conditions is None:
+                log.warning("%s does not state how its images were drawn: differences of a run cannot be seen", info.model)
         return self._capture
 
     def _models(self) -> tuple[Model, ...] | None:
@@ -109,5 +112,4 @@ class ProbeGuard:
             raise NoProbeError(f"the client could not list the service's probes: {error!r}") from error
 
     def _scorer(self, info: ProbeInfo) -> StepScorer:
-        options = {"model": self._model or info.model, "policy": self._policy, "capture_id": info.capture.capture_id}
-        return StepScorer(self._client, self._deadline_ms, options)
+        return StepScorer(self._client, self._deadline_ms, {"model": self._model or info.model, "policy": self._policy})

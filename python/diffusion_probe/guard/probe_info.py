@@ -7,8 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..capture import CaptureRun
 from ..client import Model
-from ..probe.manifest import Capture, read_manifest
+from ..fingerprint import fingerprint
+from ..probe.conditions import Conditions
+from ..probe.manifest import Capture, read_manifest, total_steps_of
 
 DEFAULT_SHARE = 0.2  # of the run, as in the paper: early enough to save most steps, late enough for maps to show the objects
 SERVING, AVAILABLE = "serving", "available"
@@ -24,7 +27,16 @@ class ProbeInfo:
 
     model: str  # `name` or `name@version`
     capture: Capture
+    capture_id: str
+    conditions: Conditions | None  # None: the manifest does not state them
+    total_steps: int
     steps: tuple[int, ...]  # of its decision points
+
+    def fingerprints(self, run: CaptureRun) -> dict[str, Any]:
+        """What a request states of a run that has begun."""
+        # A probe of schema_version 1 has another form of the id.
+        capture_id = self.capture_id if run.settings == self.capture else run.settings.capture_id
+        return {"capture_id": capture_id, "conditions_id": fingerprint(run.conditions), "conditions": run.conditions}
 
     def choose_steps(self, wanted: Sequence[int] | None) -> tuple[int, ...]:
         """The wanted steps, or the decision point nearest to a fifth of the run.
@@ -32,21 +44,24 @@ class ProbeInfo:
         Raises NoProbeError for a step that is not a decision point.
         """
         if wanted is None:
-            return (min(self.steps, key=lambda step: abs(step - DEFAULT_SHARE * self.capture.total_steps)),)
+            return (min(self.steps, key=lambda step: abs(step - DEFAULT_SHARE * self.total_steps)),)
         unknown = sorted(set(wanted) - set(self.steps))
         if unknown:
             raise NoProbeError(f"{self.model} cannot score at step {unknown[0]}: expected some of {list(self.steps)}")
         return tuple(sorted(set(wanted)))
 
 
-def probe_info_from_folder(folder: Path) -> ProbeInfo:
-    """The probe of a folder with a probe.json. Raises FileNotFoundError if there is none, and NoProbeError."""
+def probe_info_from_folder(folder: Path, family: str) -> ProbeInfo:
+    """The probe of a folder with a probe.json, for a pipeline of that family. Raises FileNotFoundError if there is none, and NoProbeError."""
     manifest = read_manifest(folder)
-    return _probe_info(f"{manifest['name']}@{manifest['version']}", manifest)
+    return _probe_info(f"{manifest['name']}@{manifest['version']}", manifest, family)
 
 
-def probe_info_from_models(models: Sequence[Model] | None, model: str | None) -> ProbeInfo:
-    """The probe that scores requests for `model`; None: the service's default. Raises NoProbeError."""
+def probe_info_from_models(models: Sequence[Model] | None, model: str | None, family: str) -> ProbeInfo:
+    """The probe that scores requests for `model`, for a pipeline of that family; None: the service's default.
+
+    Raises NoProbeError.
+    """
     if models is None:
         raise NoProbeError("the service did not list its probes")
     served = [entry for entry in models if entry.state in (SERVING, AVAILABLE) and entry.contract is not None]
@@ -62,17 +77,25 @@ def probe_info_from_models(models: Sequence[Model] | None, model: str | None) ->
         ]
     if not found:
         raise NoProbeError(f"the service serves no probe {model or ''}".rstrip())
-    return _probe_info(model or found[0].name, found[0].contract or {})
+    return _probe_info(model or found[0].name, found[0].contract or {}, family)
 
 
-def _probe_info(model: str, manifest: Mapping[str, Any]) -> ProbeInfo:
+def _probe_info(model: str, manifest: Mapping[str, Any], family: str) -> ProbeInfo:
     try:
         known = {field.name for field in fields(Capture)}
-        capture = Capture.from_dict({name: value for name, value in manifest["capture"].items() if name in known})
-        info = ProbeInfo(model, capture, tuple(point["step"] for point in manifest["decision_points"]))
-        capture_id = manifest["capture_id"]
+        stated = {name: value for name, value in manifest["capture"].items() if name in known}
+        # In schema_version 1 some of the conditions were members of the capture, and the family was not.
+        is_old = "family" not in stated
+        info = ProbeInfo(
+            model,
+            Capture.from_dict({"family": family, **stated}),
+            manifest["capture_id"],
+            manifest.get("conditions"),
+            total_steps_of(manifest),
+            tuple(point["step"] for point in manifest["decision_points"]),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise NoProbeError(f"the manifest of {model} is not valid: {error!r}") from error
-    if capture.capture_id != capture_id:
+    if not is_old and info.capture.capture_id != info.capture_id:
         raise NoProbeError(f"{model} was captured with settings that this version does not know: {dict(manifest['capture'])}")
     return info

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ..client import Decision, SampleResult
@@ -79,6 +80,8 @@ class GuardResult:
 
     samples: tuple[GuardedSample, ...]
     failures: tuple[GuardFailure, ...]
+    differences: Mapping[str, tuple[Any, Any]] = MappingProxyType({})
+    """How the run differs from the probe's capture and conditions: path -> (of the run, of the probe)."""
 
     @property
     def outcome(self) -> Literal["scored", "failed_open"]:

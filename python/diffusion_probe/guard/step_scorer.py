@@ -57,13 +57,15 @@ class StepScorer:
     """Turns captured steps into score requests."""
 
     def __init__(self, client: Any, deadline_ms: float, options: Mapping[str, Any]):
-        """`client`: a ProbeClient. `options` are the same for every request: model, policy, capture_id."""
+        """`client`: a ProbeClient. `options` are the same for every request: model and policy."""
         self._client = client
         self._deadline_ms = deadline_ms
         self._options = options
 
-    def submit(self, captured: CapturedStep, remaining: Container[int], run_id: str) -> PendingScores:
-        """Send those of the captured images that remain. `run_id` must be the same at all steps of a run."""
+    def submit(
+        self, captured: CapturedStep, remaining: Container[int], run_id: str, fingerprints: Mapping[str, Any]
+    ) -> PendingScores:
+        """Send those of the captured images that remain. `run_id` and `fingerprints` must be the same at all steps of a run."""
         pending = PendingScores(captured.step, self._deadline_ms)
         attention = captured.attention
         owners = np.array(captured.prompts)
@@ -85,6 +87,7 @@ class StepScorer:
                 step=captured.step,
                 total_steps=captured.total_steps,
                 **self._options,
+                **fingerprints,
             )
             pending.add(images, request)
         return pending

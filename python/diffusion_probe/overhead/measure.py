@@ -69,7 +69,8 @@ def bytes_per_sample(layers: int, tokens: int, grid: tuple[int, int] = GRID) -> 
         "sample_ids": [f"{run_id}/{index}" for index in range(GROUP)],
         "step": 5,
         "total_steps": 25,
-        "capture_id": "0" * 64,
+        "capture_id": "0" * 16,
+        "conditions_id": "0" * 16,
     }
     return len(score_request(attention, 500.0, options).encode()) / GROUP
 

@@ -13,7 +13,7 @@ from ..capture import AttentionCapture, CaptureRun
 from ..data.shards import join
 from ..data.source import Samples
 from ..metrics.quality import QualityEvaluator
-from ..probe.manifest import Capture, DecisionPoint, Metric
+from ..probe.manifest import DecisionPoint, Metric
 
 # Arguments of a pipeline that the source sets; `call` may hold any other.
 OWN_ARGUMENTS = ("prompt", "num_images_per_prompt", "num_inference_steps", "generator", "output_type", "return_dict")
@@ -47,7 +47,7 @@ class PipelineSource:
         self._evaluator = evaluator
         self._call = dict(call or {})
         self._batch = batch
-        self._total_steps = total_steps
+        self._inference_steps = total_steps
         taken = sorted(set(self._call) & set(OWN_ARGUMENTS))
         if taken:
             raise ValueError(f"the argument {taken[0]} of the pipeline is set by the collection")
@@ -55,7 +55,9 @@ class PipelineSource:
             raise ValueError(f"steps to capture {list(steps)}: expected steps from 1 to {total_steps}")
         self._capture = AttentionCapture(pipe, layers, steps)
         first = self._generate([splits["train"][0]], [0])
-        self.capture: Capture = first.settings
+        self.capture = first.settings
+        self.conditions = first.conditions or {}
+        self.total_steps = len(pipe.scheduler.timesteps)
         self._timesteps = {step: captured.timestep for step, captured in first.steps.items()}
 
     def points(self, steps: Sequence[int]) -> tuple[DecisionPoint, ...]:
@@ -82,7 +84,7 @@ class PipelineSource:
         run = self._capture(
             prompt=prompts,
             num_images_per_prompt=1,
-            num_inference_steps=self._total_steps,
+            num_inference_steps=self._inference_steps,
             generator=[noise_generator(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)],
             output_type="pil",
             **call,

@@ -12,34 +12,35 @@ from typing import Any
 
 import numpy as np
 
-SCHEMA_VERSION = 1
+from ..fingerprint import fingerprint
+
+SCHEMA_VERSION = 2
 DTYPES = {"F16": np.float16, "F32": np.float32, "U8": np.uint8, "I64": np.int64}  # by their names in safetensors
 
 
 @dataclass(frozen=True)
 class Capture:
-    """How attention was captured. A probe scores only maps that were captured in the same way: equal shapes are not enough."""
+    """What was read of the denoiser. A probe scores only maps of its own capture: equal shapes are not enough."""
 
+    family: str  # of the denoiser, such as `sdxl`
     layers: tuple[str, ...]
     height: int
     width: int
-    heads: str
-    tokens: str
-    pooling: str
-    scheduler: str
-    total_steps: int
-    guidance: float
-    resolution: tuple[int, int]
+    heads: str  # how heads are reduced to one map
+    tokens: str  # which tokens are kept
+    pooling: str  # how maps are resized to height x width
+    forward: str = "conditional"  # which forward of a guided step
+    precision: str = "float16"  # the dtype of the maps
 
     @property
     def capture_id(self) -> str:
-        """First 16 hex digits of the SHA-256 of the canonical JSON of all fields."""
-        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()[:16]
+        """The fingerprint of all fields."""
+        return fingerprint(asdict(self))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Capture:
-        """Read the `capture` object of a manifest or a data set."""
-        return cls(**{**fields, "layers": tuple(fields["layers"]), "resolution": tuple(fields["resolution"])})
+        """Read the `capture` object of a manifest or a data set. Raises TypeError for other members than the fields."""
+        return cls(**{**fields, "layers": tuple(fields["layers"])})
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,6 @@ class DecisionPoint:
     timestep: float
 
 
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys, no spaces, and numbers as JavaScript's JSON.stringify prints them: 3.0 becomes 3."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
@@ -86,15 +82,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def total_steps_of(manifest: Mapping[str, Any]) -> int:
+    """The denoising steps of a run; in schema_version 1 they were a member of the capture."""
+    return manifest["total_steps"] if "total_steps" in manifest else manifest["capture"]["total_steps"]
+
+
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write `probe.json`, with the hashes of the files that it lists."""
     manifest["files"] = {name: sha256_of(folder / name) for name in sorted(manifest["files"])}
     (folder / "probe.json").write_text(to_json(manifest))
 
 
-def to_json(value: Any) -> str:
-    """Indented JSON; a number that is not finite is null."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def to_json(value: Any, indent: int | None = 2) -> str:
+    """JSON; a number that is not finite is null."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..fingerprint import fingerprint
 from ..probe.manifest import sha256_of
 from ..probe.onnx_export import export_graph
 from .backbone import Denoiser
@@ -68,6 +69,8 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
         "reader_width": source.reward.reader.width,
         "capture": asdict(source.capture),
         "capture_id": source.capture.capture_id,
+        "conditions": source.conditions,
+        "conditions_id": fingerprint(source.conditions),
         "files": {name: sha256_of(folder / name) for name in (f"{graph}.onnx" for graph in graphs)},
     }
     (folder / "reference.json").write_text(json.dumps(description, indent=2) + "\n")

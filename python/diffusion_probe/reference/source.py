@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..capture import weights_hash
 from ..data.source import Samples
 from ..devices import mixed_precision
 from ..probe.manifest import Capture, DecisionPoint, Metric
@@ -43,17 +44,25 @@ class ReferenceSource:
         self.reward = reward
         size = backbone.config.image_size
         self.capture = Capture(
+            family="pictogram",
             layers=backbone.config.layers,
             height=GRID,
             width=GRID,
             heads="mean",
             tokens="text without begin and padding",
             pooling="area",
-            scheduler=f"rectified-flow euler, shift {SHIFT}",
-            total_steps=STEPS,
-            guidance=GUIDANCE,
-            resolution=(size, size),
         )
+        self.conditions = {
+            "scheduler": {"class": "RectifiedFlowEuler", "shift": SHIFT},
+            "timesteps": [point.timestep for point in self.points(range(1, STEPS + 1))],
+            "call": {"guidance_scale": GUIDANCE, "height": size, "num_inference_steps": STEPS, "width": size},
+            "guidance": {"classifier_free": GUIDANCE, "embedded": None},
+            "weights": {
+                "denoiser": weights_hash(backbone.denoiser),
+                "text_encoder": weights_hash(backbone.text_encoder),
+            },
+        }
+        self.total_steps = STEPS
 
     @classmethod
     def load(cls, folder: Path, backbone: Path | None = None, reward: Path | None = None, compiled: bool = False) -> Self:

@@ -108,7 +108,7 @@ def command_lines(backbone: str, folder: Path, tiny: TinyBackbone) -> dict[str, 
 def check_service(client: ProbeClient, backbone: str, folder: Path) -> str:
     """Compare the service's scores of the test samples with PyTorch's on the same maps."""
     collection = read_split(folder / "data", "test")
-    capture = collection.description.capture
+    description = collection.description
     inputs = probe_inputs(collection, STEP, slice(None))
     expected = load_probe(folder / "probe.pt")[0].score(inputs)
     answer = client.score(
@@ -118,8 +118,9 @@ def check_service(client: ProbeClient, backbone: str, folder: Path) -> str:
         model=backbone,
         policy={"name": "score_only"},
         step=STEP,
-        total_steps=capture.total_steps,
-        capture_id=capture.capture_id,
+        total_steps=description.total_steps,
+        capture_id=description.capture.capture_id,
+        conditions=description.conditions,
     )
     if not isinstance(answer, ScoredGroup):
         raise ValueError(f"the service did not score: {answer}")

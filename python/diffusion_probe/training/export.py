@@ -12,6 +12,7 @@ import numpy as np
 from ..data.dataset import with_layers
 from ..data.inputs import probe_inputs, score_body
 from ..data.shards import read_split
+from ..fingerprint import fingerprint
 from ..probe.config import PREVIEW
 from ..probe.manifest import SCHEMA_VERSION, Metric, write_manifest
 from ..probe.network import Probe
@@ -45,11 +46,16 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
         "backbone": description.backbone,
         "capture": asdict(description.capture),
         "capture_id": description.capture.capture_id,
+        "conditions": description.conditions,
+        "conditions_id": fingerprint(description.conditions),
+        "total_steps": description.total_steps,
         "metric": asdict(fixed_metric(data, probe, good_at)),
         "inputs": [asdict(spec) for spec in probe.config.inputs()],
         "output": {"name": "score", "dtype": "F32", "shape": ["batch"]},
         "decision_points": [{**asdict(point), "tolerance": TIMESTEP_TOLERANCE} for point in description.points],
         "calibration": [],
+        "trajectories": None,
+        "plans": [],
         "evaluation": {},
         "selftest": {},
         "files": {"model.onnx": "", "selftest.safetensors": ""},

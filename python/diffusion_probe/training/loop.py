@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..data.dataset import differences
+from ..probe.conditions import describe_differences, differences
 from ..progress import Progress
 from .checkpoint import WeightAverage, load_checkpoint, require_finite, save_checkpoint
 
@@ -84,7 +84,9 @@ class TrainingLoop:
             before = {**before, "steps": now["steps"]}
         different = differences(now, before)
         if different:
-            raise ValueError(f"{self.checkpoint} is of another training: {'; '.join(different)}. Begin anew with --fresh")
+            raise ValueError(
+                f"{self.checkpoint} is of another training: {describe_differences(different)}. Begin anew with --fresh"
+            )
 
     def run(
         self,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...probe.manifest import read_manifest
+from ...probe.manifest import read_manifest, total_steps_of
 from ..conformal import conformal_threshold, drop_figures, good_scores_at
 from ..figures import bootstrap
 from ..score_file import KnownSamples, read_scores
@@ -28,7 +28,7 @@ def study_false_drop(folder: Path, steps: Sequence[int], alphas: Sequence[float]
     Raises FileNotFoundError for a missing file, and ValueError for an invalid one and for a step without scores or calibration.
     """
     manifest, samples = read_manifest(folder), read_scores(folder / SCORE_FILE)
-    probe, total_steps = f"{manifest['name']}@{manifest['version']}", manifest["capture"]["total_steps"]
+    probe, total_steps = f"{manifest['name']}@{manifest['version']}", total_steps_of(manifest)
     good_share = round(float((samples.quality >= samples.good_at).mean()), 4)
     captions = "1 caption" if samples.captions == 1 else f"{samples.captions} captions"
     rows: list[dict[str, Any]] = []
