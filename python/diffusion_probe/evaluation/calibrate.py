@@ -21,7 +21,7 @@ SIGNIFICANT_DIGITS = 6
 
 
 def calibrate(data: Path, folder: Path) -> None:
-    """Run the exported probe on the calibration split. Writes `calibration` into its manifest, and trajectories.json beside it."""
+    """Run the exported probe on the calibration split. Writes `calibration` into its manifest, and trajectories.json."""
     probe = OnnxProbe(folder)
     collection = with_layers(read_split(data, "calibration"), probe.manifest["capture"]["layers"])
     manifest = read_manifest(folder)

@@ -29,7 +29,7 @@ class ProbeInfo:
     capture: Capture
     capture_id: str
     conditions: Conditions | None  # None: the manifest does not state them
-    total_steps: int
+    manifest: Mapping[str, Any]
     steps: tuple[int, ...]  # of its decision points
 
     def fingerprints(self, run: CaptureRun) -> dict[str, Any]:
@@ -44,7 +44,8 @@ class ProbeInfo:
         Raises NoProbeError for a step that is not a decision point.
         """
         if wanted is None:
-            return (min(self.steps, key=lambda step: abs(step - DEFAULT_SHARE * self.total_steps)),)
+            wanted_step = DEFAULT_SHARE * total_steps_of(self.manifest)
+            return (min(self.steps, key=lambda step: abs(step - wanted_step)),)
         unknown = sorted(set(wanted) - set(self.steps))
         if unknown:
             raise NoProbeError(f"{self.model} cannot score at step {unknown[0]}: expected some of {list(self.steps)}")
@@ -52,7 +53,7 @@ class ProbeInfo:
 
 
 def probe_info_from_folder(folder: Path, family: str) -> ProbeInfo:
-    """The probe of a folder with a probe.json, for a pipeline of that family. Raises FileNotFoundError if there is none, and NoProbeError."""
+    """The probe of a folder, for a pipeline of that family. Raises FileNotFoundError without a probe.json, and NoProbeError."""
     manifest = read_manifest(folder)
     return _probe_info(f"{manifest['name']}@{manifest['version']}", manifest, family)
 
@@ -91,7 +92,7 @@ def _probe_info(model: str, manifest: Mapping[str, Any], family: str) -> ProbeIn
             Capture.from_dict({"family": family, **stated}),
             manifest["capture_id"],
             manifest.get("conditions"),
-            total_steps_of(manifest),
+            manifest,
             tuple(point["step"] for point in manifest["decision_points"]),
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..client import Decision, SampleResult
@@ -80,7 +79,7 @@ class GuardResult:
 
     samples: tuple[GuardedSample, ...]
     failures: tuple[GuardFailure, ...]
-    differences: Mapping[str, tuple[Any, Any]] = MappingProxyType({})
+    differences: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     """How the run differs from the probe's capture and conditions: path -> (of the run, of the probe)."""
 
     @property

@@ -83,8 +83,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def total_steps_of(manifest: Mapping[str, Any]) -> int:
-    """The denoising steps of a run; in schema_version 1 they were a member of the capture."""
-    return manifest["total_steps"] if "total_steps" in manifest else manifest["capture"]["total_steps"]
+    """The denoising steps of a run. In schema_version 1 they were a member of the capture. Raises ValueError without them."""
+    steps = manifest.get("total_steps", manifest["capture"].get("total_steps"))
+    if steps is None:
+        raise ValueError("the manifest does not state total_steps")
+    return steps
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
