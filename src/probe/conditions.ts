@@ -6,6 +6,7 @@ export type Conditions = Readonly<Record<string, unknown>>;
 
 /** The members that a conditions document may have. Further ones are compared as well. */
 export const CONDITIONS_MEMBERS = [
+  'pipeline',
   'scheduler',
   'timesteps',
   'call',

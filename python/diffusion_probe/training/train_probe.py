@@ -167,6 +167,7 @@ def tracker(name: str | None, checkpoint: Path, settings: dict[str, Any]) -> Ite
 def probe_config(collection: Collection, settings: TrainSettings, vocabulary: int) -> ProbeConfig:
     """The configuration that fits a data set. Raises ValueError when its maps do not fit a probe."""
     capture = collection.description.capture
+    preview = collection.arrays.get(PREVIEW)
     if capture.height != capture.width or capture.height % 4:
         raise ValueError(f"maps of {capture.height}x{capture.width}: a probe needs a square grid divisible by 4")
     return ProbeConfig(
@@ -176,7 +177,7 @@ def probe_config(collection: Collection, settings: TrainSettings, vocabulary: in
         metric_range=collection.description.metric.range,
         signals=settings.signals,
         vocabulary=vocabulary,
-        preview_size=capture.resolution[0],
+        **({} if preview is None else {"preview_size": preview.shape[-1]}),
     )
 
 

@@ -217,7 +217,8 @@ def test_steps_count_evaluations_of_the_denoiser(make_backbone, kind: type) -> N
     timesteps: list[float] = []
     backbone.denoiser.register_forward_pre_hook(lambda module, args: timesteps.append(float(args[1])))
     run = capture(backbone, steps=(2, 5))
-    assert run.settings.total_steps == len(timesteps) > 4
+    assert run.conditions["timesteps"] == pytest.approx(timesteps, abs=1e-3)
+    assert run.steps[2].total_steps == len(timesteps) > 4
     assert [run.steps[step].timestep for step in (2, 5)] == [timesteps[1], timesteps[4]]
 
 
@@ -267,21 +268,24 @@ def test_unknown_layers_are_refused_by_name(make_backbone) -> None:
         AttentionCapture(make_backbone("flux").pipe, layers=["transformer_blocks.9.attn"])
 
 
-def test_each_difference_from_the_probes_settings_is_logged_once(make_backbone, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_difference_from_the_probe_is_noted_in_every_run_and_logged_once(make_backbone, caplog) -> None:
     backbone = make_backbone("sdxl")
-    settings = AttentionCapture(backbone.pipe, steps=[1], grid=GRID)(**backbone.arguments()).settings
-    probe_capture = AttentionCapture.for_probe(backbone.pipe, settings, steps=[1])
-    assert probe_capture.capture_id == settings.capture_id
+    before = AttentionCapture(backbone.pipe, steps=[1], grid=GRID)(**backbone.arguments())
+    probe_capture = AttentionCapture.for_probe(backbone.pipe, before.settings, [1], before.conditions)
+    assert probe_capture.settings == before.settings
     with caplog.at_level(logging.WARNING, "diffusion_probe"):
-        probe_capture(**backbone.arguments())
+        assert probe_capture(**backbone.arguments()).differences == {}
         assert not caplog.records
         for _ in range(2):
-            probe_capture(**backbone.arguments(guidance_scale=9.0, num_inference_steps=3, width=32))
-        assert sorted(record.args[0] for record in caplog.records) == ["guidance", "resolution", "total_steps"]
+            run = probe_capture(**backbone.arguments(guidance_scale=9.0, width=64))
+            assert run.differences == {
+                "call.guidance_scale": (9.0, 5.0),
+                "call.width": (64, 48),
+                "guidance.classifier_free": (9.0, 5.0),
+            }
+        assert [record.args[0] for record in caplog.records] == list(run.differences)
     backbone.pipe.scheduler = HeunDiscreteScheduler.from_config(backbone.pipe.scheduler.config)
-    assert "scheduler" not in probe_capture._warned
-    probe_capture(**backbone.arguments())
-    assert "scheduler" in probe_capture._warned
+    assert "scheduler.class" in probe_capture(**backbone.arguments()).differences
 
 
 def test_a_probe_with_unsupported_reductions_is_refused(make_backbone) -> None:

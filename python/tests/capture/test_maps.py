@@ -66,7 +66,7 @@ def test_flux_with_true_guidance_captures_the_call_with_the_prompt(make_backbone
     recorder = Recorder(backbone.pipe)
     arguments = backbone.arguments(negative_prompt="two dog", true_cfg_scale=2.0)
     run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**arguments)
-    assert run.settings.guidance == 2.0
+    assert run.conditions["guidance"]["classifier_free"] == 2.0
     compare(backbone, run, recorder, 2, 1)
 
 

@@ -12,7 +12,8 @@ from diffusion_probe.data.shards import read_split
 from diffusion_probe.evaluation.calibrate import calibration_at
 from diffusion_probe.evaluation.evaluate import BAD_SHARES
 from diffusion_probe.evaluation.scores import STEPS, score_collection
-from diffusion_probe.probe.manifest import canonical_json, sha256_of, to_json
+from diffusion_probe.fingerprint import fingerprint
+from diffusion_probe.probe.manifest import sha256_of, to_json
 from diffusion_probe.probe.onnx_probe import OnnxProbe
 
 
@@ -22,13 +23,18 @@ def manifest_of(world) -> dict:
 
 def test_the_manifest_is_complete(world) -> None:
     manifest = manifest_of(world)
-    assert (manifest["schema_version"], manifest["name"], manifest["version"]) == (1, "tiny", 3)
+    assert (manifest["schema_version"], manifest["name"], manifest["version"]) == (2, "tiny", 3)
     assert manifest["backbone"] == "pictogram"
     assert re.fullmatch("[0-9a-f]{16}", manifest["capture_id"])
+    assert manifest["capture_id"] == fingerprint(manifest["capture"])
+    assert manifest["conditions_id"] == fingerprint(manifest["conditions"])
+    assert manifest["conditions"]["guidance"] == {"classifier_free": 3, "embedded": None}
+    assert (manifest["total_steps"], manifest["plans"], manifest["trajectories"]) == (25, [], "trajectories.json")
     assert [entry["name"] for entry in manifest["inputs"]] == ["attention", "token_mask", "timestep"]
     assert [point["step"] for point in manifest["decision_points"]] == [1, 3, 5, 10, 15]
     assert [entry["step"] for entry in manifest["calibration"]] == [1, 3, 5, 10, 15]
-    assert manifest["files"] == {name: sha256_of(world.folder / name) for name in ("model.onnx", "selftest.safetensors")}
+    files = ("model.onnx", "selftest.safetensors", "trajectories.json")
+    assert manifest["files"] == {name: sha256_of(world.folder / name) for name in files}
     assert set(manifest["evaluation"]["steps"]) == {str(step) for step in STEPS}
 
 
@@ -38,10 +44,21 @@ def test_the_selftest_is_a_request_with_the_expected_scores(world) -> None:
         inputs = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         metadata = file.metadata()
     assert metadata["capture_id"] == manifest["capture_id"]
+    assert metadata["conditions_id"] == manifest["conditions_id"]
     assert metadata["model"] == "tiny@3"
     assert metadata["step"] == "5"
     scores = OnnxProbe(world.folder).score(inputs)
     assert scores == pytest.approx(manifest["selftest"]["scores"], abs=manifest["selftest"]["tolerance"])
+
+
+def test_the_trajectories_are_the_scores_of_each_sample_at_every_point(world) -> None:
+    runs = json.loads((world.folder / "trajectories.json").read_text())
+    collection = read_split(world.data, "calibration")
+    assert runs["points"] == [1, 3, 5, 10, 15]
+    assert [(item["prompt"], item["seed"]) for item in runs["items"]] == list(np.ndindex(collection.quality.shape))
+    assert [item["quality"] for item in runs["items"]] == pytest.approx(collection.quality.ravel(), abs=1e-5)
+    scores = score_collection(OnnxProbe(world.folder), collection, 10).ravel()
+    assert [item["scores"][3] for item in runs["items"]] == pytest.approx(scores, abs=1e-5)
 
 
 def test_the_calibration_is_sorted_and_holds_at_most_one_good_sample_per_prompt(world) -> None:
@@ -96,12 +113,6 @@ def test_the_test_scores_are_written_beside_the_report(world) -> None:
     assert set(scores["steps"]) == {str(point["step"]) for point in OnnxProbe(world.folder).manifest["decision_points"]}
     expected = score_collection(OnnxProbe(world.folder), collection, 5)
     assert np.array(scores["steps"]["5"]["scores"]) == pytest.approx(expected, abs=2e-5)
-
-
-def test_canonical_json_equals_javascripts_json() -> None:
-    assert (
-        canonical_json({"b": 3.0, "a": (1, 0.67), "c": {"z": True, "y": None}}) == '{"a":[1,0.67],"b":3,"c":{"y":null,"z":true}}'
-    )
 
 
 def test_a_number_that_is_not_finite_becomes_null() -> None:

@@ -6,13 +6,16 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from diffusion_probe.client import AsyncProbeClient, ProbeClient, ScoreFailure
 
+ROOT = Path(__file__).parents[3]
 HEAD_END = b"\r\n\r\n"
 
 
@@ -56,6 +59,13 @@ def client_of(request: pytest.FixtureRequest):
     yield make
     for client in clients:
         client.close()
+
+
+@pytest.fixture(scope="session")
+def group() -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors and the metadata of the repository's example."""
+    with safe_open(ROOT / "examples" / "group.safetensors", framework="np") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (it is not a mapping)
 
 
 @pytest.fixture

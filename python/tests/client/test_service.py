@@ -12,20 +12,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from safetensors import safe_open
 
 from diffusion_probe.client import InvalidInputError, RefusedReceipt
 from diffusion_probe.local import LocalProbe
 
 ROOT = Path(__file__).parents[3]
 CLOSE = 1e-3
-
-
-@pytest.fixture(scope="module")
-def group() -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors and the metadata of the repository's example."""
-    with safe_open(ROOT / "examples" / "group.safetensors", framework="np") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (it is not a mapping)
 
 
 def test_a_group_is_scored_with_every_option(client_of, service, group) -> None:

@@ -1,5 +1,6 @@
 """Collected samples are resumable, checked and grouped by prompt."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +103,17 @@ def test_a_folder_of_other_settings_is_refused(world) -> None:
     with pytest.raises(ValueError, match="another points"):
         replace(description, points=description.points[:2]).write(world.data)
     description.write(world.data)
+    conditions = {**description.conditions, "guidance": {"classifier_free": 9, "embedded": None}}
+    with pytest.raises(ValueError, match=r"conditions\.guidance\.classifier_free \(now 9, before 3"):
+        replace(description, conditions=conditions).write(world.data)
+
+
+def test_a_data_set_without_conditions_must_be_collected_again(world, tmp_path: Path) -> None:
+    fields = json.loads((world.data / "dataset.json").read_text())
+    del fields["conditions"]
+    (tmp_path / "dataset.json").write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match=r"version 0\.2 or before, without conditions: collect the samples again"):
+        Description.read(tmp_path)
 
 
 def test_some_layers_can_be_chosen(world) -> None:

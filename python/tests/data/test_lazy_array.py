@@ -48,8 +48,10 @@ def padded(field: str, shards: list[Samples]) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    capture = Capture(("a", "b", "c"), GRID, GRID, "mean", "all", "area", "none", 4, 1.0, (16, 16))
-    Description("made up", capture, Metric("chance", (0.0, 1.0), None), POINTS, {"train": SEEDS}).write(tmp_path)
+    capture = Capture("made up", ("a", "b", "c"), GRID, GRID, "mean", "all", "area")
+    Description("made up", capture, {"dtype": "float32"}, 4, Metric("chance", (0.0, 1.0), None), POINTS, {"train": SEEDS}).write(
+        tmp_path
+    )
     for shard, prompts in enumerate(SHARD_PROMPTS):
         names = [f"prompt {shard}.{index}" for index in range(prompts)]
         write_shard(shard_path(tmp_path, "train", shard), samples(shard), names)

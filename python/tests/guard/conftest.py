@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from diffusion_probe.capture import AttentionCapture, CaptureRun, text_layers
 from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
 from diffusion_probe.evaluation.calibrate import calibration_at
+from diffusion_probe.fingerprint import fingerprint
 from diffusion_probe.guard import ProbeGuard
 from diffusion_probe.probe.config import ProbeConfig
 from diffusion_probe.probe.manifest import DecisionPoint, Metric, write_manifest
@@ -77,17 +78,22 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
     points = tuple(DecisionPoint(step, run.steps[step].timestep) for step in STEPS)
     (folder / "selftest.safetensors").write_bytes(save(inputs[2], {"capture_id": run.settings.capture_id}))
     manifest: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": backbone.name,
         "version": 1,
         "backbone": backbone.name,
         "capture": asdict(run.settings),
         "capture_id": run.settings.capture_id,
+        "conditions": run.conditions,
+        "conditions_id": fingerprint(run.conditions),
+        "total_steps": run.steps[1].total_steps,
         "metric": asdict(METRIC),
         "inputs": [asdict(signal) for signal in CONFIG.inputs()],
         "output": {"name": "score", "dtype": "F32", "shape": ["batch"]},
         "decision_points": [{**asdict(point), "tolerance": TIMESTEP_TOLERANCE} for point in points],
         "calibration": [calibration(step, probe.score(inputs[step])) for step in STEPS],
+        "trajectories": None,
+        "plans": [],
         "evaluation": {},
         "selftest": {
             "input": "selftest.safetensors",

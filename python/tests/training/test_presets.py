@@ -20,10 +20,9 @@ PROMPTS, SEEDS, TOKENS, GRID = 12, 8, 3, 8
 
 def description(layers: int) -> Description:
     names = tuple(f"block.{index}" for index in range(layers))
-    capture = Capture(names, GRID, GRID, "mean", "all", "area", "none", 4, 1.0, (32, 32))
-    return Description(
-        "made up", capture, Metric("chance", None, None), (DecisionPoint(1, 900.0), DecisionPoint(2, 600.0)), {"train": SEEDS}
-    )
+    capture = Capture("made up", names, GRID, GRID, "mean", "all", "area")
+    points = (DecisionPoint(1, 900.0), DecisionPoint(2, 600.0))
+    return Description("made up", capture, {"dtype": "float32"}, 4, Metric("chance", None, None), points, {"train": SEEDS})
 
 
 def samples(layers: int) -> Samples:
