@@ -81,10 +81,11 @@ test('a field of the log is one that the service has named', () => {
     file.endsWith('.ts'),
   );
   const named = files.flatMap((file) => [
-    ...readFileSync(path.join(src, file), 'utf8').matchAll(/\bfield: '([^']+)'/g),
+    ...readFileSync(path.join(src, file), 'utf8').matchAll(/\bfield: '([^']+)'|\bfaultOf\([^,]+, '([^']+)'/g),
   ]);
-  assert.ok(named.length > 10);
-  for (const [, name = ''] of named) assert.notEqual(fieldKind(name), 'other', name);
+  assert.ok(named.length > 20);
+  for (const [match, name = '', inFault = ''] of named)
+    assert.notEqual(fieldKind(name || inFault), 'other', match);
 });
 
 test('an error is logged with its place, and without its message', () => {

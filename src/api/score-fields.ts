@@ -1,13 +1,13 @@
 /** Reads and checks the metadata of a request: the texts beside its tensors. */
 import * as z from 'zod';
 
-import { type Policies, ruleFor } from '../config/policies.js';
+import type { PolicyRule } from '../config/policies.js';
 import { type Policy, policySchema, stepsNamed } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import { quoted } from '../disclosure.js';
 import { problem, type ProblemError } from '../errors.js';
 import { type Conditions, isConditions } from '../probe/conditions.js';
-import { fingerprintOf } from '../probe/fingerprint.js';
+import { FINGERPRINT, fingerprintOf } from '../probe/fingerprint.js';
 
 const MAX_TEXT = 256;
 /** Characters. Checking a policy takes longer than parsing it. See docs/adr/0025-json-off-the-event-loop.md. */
@@ -16,13 +16,16 @@ const MAX_POLICY_TEXT = 8192;
 /** Characters. */
 const MAX_CONDITIONS_TEXT = 32_768;
 
-const shortText = z.string().min(1).max(MAX_TEXT);
+/** A text of a request. */
+export const shortText = z.string().min(1).max(MAX_TEXT);
 /** Stops at the first wrong id; a list of shortText would collect an issue for each. */
 const idList = z.array(z.unknown()).transform((ids, context): string[] => {
   const index = ids.findIndex((id) => typeof id !== 'string' || id.length === 0 || id.length > MAX_TEXT);
   if (index === -1) return ids as string[];
   return addFirstIssue(context, shortText.safeParse(ids[index]).error, [index]);
 });
+/** The highest step that a request can name. */
+export const MAX_CALL_NUMBER = 999_999;
 const callNumber = z
   .string()
   .regex(/^[1-9]\d{0,5}$/, 'must be a whole number from 1')
@@ -36,10 +39,7 @@ const fieldsSchema = z.object({
   step: callNumber.optional(),
   total_steps: callNumber.optional(),
   capture_id: shortText.optional(),
-  conditions_id: z
-    .string()
-    .regex(/^[0-9a-f]{16}$/, 'must be 16 lower-case hex digits')
-    .optional(),
+  conditions_id: z.string().regex(FINGERPRINT, 'must be 16 lower-case hex digits').optional(),
   conditions: jsonText(
     z.custom<Conditions>(isConditions, 'must be an object that is not nested deeply'),
     MAX_CONDITIONS_TEXT,
@@ -116,10 +116,10 @@ export function checkSampleIds(sampleIds: readonly string[] | undefined, samples
 
 /**
  * The request's own policy, if it has one and the service allows that; else the service's policy for the probe.
+ * @param rule the operator's rule for the probe.
  * @throws {ProblemError} `policy_override_forbidden`, `invalid_policy`
  */
-export function choosePolicy(policies: Policies, probe: ServedProbe, own: Policy | undefined): Policy {
-  const rule = ruleFor(policies, probe.name);
+export function choosePolicy(rule: PolicyRule, probe: ServedProbe, own: Policy | undefined): Policy {
   if (own === undefined) return rule.policy;
   if (rule.allow_override) return withKnownSteps(own, probe);
   throw problem('policy_override_forbidden', 'This service sets the policy; omit it from the request.', {

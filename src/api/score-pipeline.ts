@@ -147,7 +147,8 @@ export class ScorePipeline {
     const { limits, policies } = this.#options;
     const probe = this.#resolve(fields.model);
     findings.probe = probe;
-    const policy = choosePolicy(policies(), probe, fields.policy);
+    const rule = ruleFor(policies(), probe.name);
+    const policy = choosePolicy(rule, probe, fields.policy);
     findings.policy = policy;
     const { manifest } = probe;
     checkCapture(fields.captureId, manifest);
@@ -156,7 +157,7 @@ export class ScorePipeline {
     const point = locateRequest(manifest, timesteps, fields);
     findings.point = point;
     findings.samples = samples;
-    const conditions = this.#conditions.judge(manifest, fields, ruleFor(policies(), probe.name));
+    const conditions = this.#conditions.judge(manifest, fields, rule);
     findings.conditions = conditions;
     return { probe, policy, step: point.step, conditions };
   }

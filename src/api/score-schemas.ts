@@ -6,7 +6,9 @@ import { policySchema } from '../decision/policy.js';
 import { DECISION_REASONS } from '../decision/apply-policy.js';
 import { ERRORS, FAIL_OPEN_REASONS } from '../errors.js';
 import { CONDITIONS_STATES } from '../probe/conditions.js';
+import { FINGERPRINT } from '../probe/fingerprint.js';
 import { MAX_FOREIGN_CONDITIONS } from './score-conditions.js';
+import { MAX_CALL_NUMBER, shortText } from './score-fields.js';
 
 const resultSchema = z
   .object({
@@ -97,8 +99,7 @@ const jsonTensorSchema = z
   ])
   .meta({ id: 'JsonTensor', description: 'A tensor as base64, or as nested lists.' });
 
-const shortText = z.string().min(1).max(256);
-const callNumber = z.int().min(1).max(999_999);
+const callNumber = z.int().min(1).max(MAX_CALL_NUMBER);
 
 /** The JSON body, for the document; wire/json.ts and score-fields.ts read the real ones. */
 export const jsonRequestSchema = z
@@ -127,11 +128,7 @@ export const jsonRequestSchema = z
     step: callNumber.nullish().describe('The number of this call of the denoiser, from 1'),
     total_steps: callNumber.nullish().describe('The number of the run’s steps'),
     capture_id: shortText.nullish().describe('The hash of the settings that the attention was captured with'),
-    conditions_id: z
-      .string()
-      .regex(/^[0-9a-f]{16}$/)
-      .nullish()
-      .describe('The hash of how the images are drawn'),
+    conditions_id: z.string().regex(FINGERPRINT).nullish().describe('The hash of how the images are drawn'),
     conditions: z
       .record(z.string(), z.unknown())
       .nullish()

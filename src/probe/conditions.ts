@@ -1,5 +1,6 @@
 /** Compares the conditions of a request, how its images are drawn, with those of a probe. */
 import { isRecord } from '../wire/strict-json.js';
+import { canonicalJson } from './fingerprint.js';
 
 /** How images are drawn: a JSON object. */
 export type Conditions = Readonly<Record<string, unknown>>;
@@ -44,7 +45,7 @@ export function differences(probe: Conditions, request: Conditions): Difference[
   const found: Difference[] = [];
   const visit = (path: string, member: string, left: unknown, right: unknown): void => {
     if (!isRecord(left) || !isRecord(right)) {
-      if (!isEqual(left, right)) found.push({ path, member });
+      if (!isSame(left, right)) found.push({ path, member });
       return;
     }
     for (const name of new Set([...Object.keys(left), ...Object.keys(right)]))
@@ -67,17 +68,11 @@ function isShallow(value: unknown, depth: number): boolean {
 }
 
 /** Values of parsed JSON; undefined stands for a member that is missing. */
-function isEqual(left: unknown, right: unknown): boolean {
-  if (Array.isArray(left) && Array.isArray(right))
-    return left.length === right.length && left.every((item, index) => isEqual(item, right[index]));
-  if (isRecord(left) && isRecord(right)) {
-    const names = Object.keys(left);
-    return (
-      names.length === Object.keys(right).length &&
-      names.every((name) => Object.hasOwn(right, name) && isEqual(left[name], right[name]))
-    );
-  }
-  return left === right;
+function isSame(left: unknown, right: unknown): boolean {
+  return (
+    left === right ||
+    (left !== undefined && right !== undefined && canonicalJson(left) === canonicalJson(right))
+  );
 }
 
 function own(record: Conditions, name: string): unknown {

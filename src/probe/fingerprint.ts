@@ -6,6 +6,9 @@ import { createHash } from 'node:crypto';
 
 const FINGERPRINT_DIGITS = 16;
 
+/** The form of a fingerprint. */
+export const FINGERPRINT = /^[0-9a-f]{16}$/;
+
 /** Canonical JSON of a parsed JSON value: keys sorted, no spaces, numbers as JSON.stringify writes them (3.0 is "3"). */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;

@@ -4,6 +4,8 @@
  */
 import * as z from 'zod';
 
+import { FINGERPRINT } from './fingerprint.js';
+
 /** The name of a probe, and of its folder. */
 export const PROBE_NAME = /^[a-z0-9][a-z0-9._-]*$/;
 
@@ -52,7 +54,7 @@ const captureV1 = z
     'How the attention was captured. capture_id is the hash of all its members, further ones included',
   );
 
-const fingerprint = z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 lower-case hex digits');
+const fingerprint = z.string().regex(FINGERPRINT, 'must be 16 lower-case hex digits');
 
 const metric = z
   .object({

@@ -94,12 +94,10 @@ function parse(bytes: ArrayBufferLike): unknown {
 }
 
 /** Members that are texts: another type is a mistake, not to be read as its JSON text. */
-const TEXT_MEMBERS = ['model', 'group', 'capture_id'];
+const TEXT_MEMBERS = ['model', 'group', 'capture_id', 'conditions_id'];
 
 function metadataTexts(fields: Record<string, unknown>): Record<string, string> {
-  const wrong = TEXT_MEMBERS.find(
-    (key) => !['string', 'undefined'].includes(typeof (fields[key] ?? undefined)),
-  );
+  const wrong = TEXT_MEMBERS.find((key) => typeof (fields[key] ?? '') !== 'string');
   if (wrong !== undefined) throw malformed(`needs a text in ${wrong}`, wrong);
   return Object.fromEntries(
     Object.entries(fields)
