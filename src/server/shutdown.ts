@@ -77,9 +77,11 @@ export class Shutdown {
     // A closing server no longer checks the timeouts of requests, so slow senders would keep it open.
     const connectionsMs = Math.max(shutdownTimeoutMs / 2, shutdownTimeoutMs - inferenceTimeoutMs);
     this.#clock.limit(connectionsMs, closeConnections);
+    await app.connections.quiet();
     await Promise.all([socket?.close(), app.close()]);
     const hungWorkers = await engine.close();
     if (hungWorkers > 0) await this.#kill('a run still hangs');
+    await metricsApp?.connections.quiet();
     await metricsApp?.close();
     await tracing?.close();
   }

@@ -118,6 +118,7 @@ export async function startApp(
     limits: LIMITS,
     operatorFiles: operatorFiles(),
     requestTimeoutMs: 60_000,
+    keepAliveTimeoutMs: 620_000,
     receiptLifetimeSeconds: 3600,
     isDraining: () => false,
     examples: { requests: {} },
