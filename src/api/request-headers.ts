@@ -1,7 +1,7 @@
 /** What is the same on every route of both ports: which headers are refused, and which answers end their connection. */
 import type { IncomingMessage } from 'node:http';
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import { problem } from '../errors.js';
 import { addressProblem } from './problems.js';
@@ -41,18 +41,19 @@ export interface Closing {
   readonly isLatest: (request: IncomingMessage) => boolean;
 }
 
-/** Announces the end of connections: when the service stops, and when much of a body is left unread. */
-export function announceClose(app: FastifyInstance, { isDraining, isLatest }: Closing): void {
-  // A connection that is kept alive would delay app.close() by the keep-alive timeout (fastify/fastify#7044).
-  app.addHook('onSend', (request, reply, _payload, done) => {
-    if (!isLatest(request.raw)) {
-      // The requests behind it would lose their answers. Fastify sets this header while it closes.
-      reply.raw.removeHeader('connection');
-    } else if (isDraining() || leavesMuchUnread(request.raw)) {
-      reply.header('connection', 'close');
-    }
-    done();
-  });
+/** Announces in an answer that its connection ends: when the service stops, and when much of a body is left unread. */
+export function announceClose(
+  { raw: request }: FastifyRequest,
+  reply: FastifyReply,
+  { isDraining, isLatest }: Closing,
+): void {
+  if (!isLatest(request)) {
+    // Fastify sets it while it closes. The requests behind this one would lose their answers.
+    if (reply.raw.hasHeader('connection')) reply.raw.removeHeader('connection');
+  } else if (isDraining() || leavesMuchUnread(request)) {
+    // A connection that is kept alive would delay app.close() by the keep-alive timeout (fastify/fastify#7044).
+    reply.header('connection', 'close');
+  }
 }
 
 /** RFC 9112, 3.2: exactly one Host. Node keeps the first of several. */

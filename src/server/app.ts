@@ -10,7 +10,7 @@ import { type MetricsRouteOptions, registerMetrics } from '../api/metrics.js';
 import { registerModels } from '../api/models.js';
 import { answerFrameworkError, installProblemHandlers } from '../api/problems.js';
 import { CLIENT_CLOSED_REQUEST } from '../api/request-deadline.js';
-import { announceClose, checkContentCoding, checkHeaders } from '../api/request-headers.js';
+import { announceClose, type Closing, checkContentCoding, checkHeaders } from '../api/request-headers.js';
 import { type ScoreLimits, ScorePipeline } from '../api/score-pipeline.js';
 import { registerScore } from '../api/score.js';
 import type { Engine } from '../engine/types.js';
@@ -115,6 +115,8 @@ export async function createMetricsApp(options: MetricsAppOptions): Promise<Fast
 /** An app without routes, with the timeouts, the connections and the problem documents of both ports. */
 function createHttpApp(options: HttpOptions): FastifyInstance {
   const { metrics, isDraining, requestTimeoutMs } = options;
+  const closing: Closing = { isDraining, isLatest: (request) => connections.isLatest(request) };
+  const answerError = answerFrameworkError(metrics);
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -129,7 +131,11 @@ function createHttpApp(options: HttpOptions): FastifyInstance {
     // A request that arrives while the app closes is still answered, because refusing it would cost its images.
     return503OnClosing: false,
     clientErrorHandler: (error, socket) => connections.onClientError(error, socket),
-    frameworkErrors: answerFrameworkError(metrics),
+    frameworkErrors: (error, request, reply) => {
+      // No hook is called for these.
+      announceClose(request, reply, closing);
+      answerError(error, request, reply);
+    },
   });
   const connections = new Connections(app.server);
   app.decorate('connections', connections);
@@ -138,7 +144,10 @@ function createHttpApp(options: HttpOptions): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   installProblemHandlers(app, metrics);
-  announceClose(app, { isDraining, isLatest: (request) => connections.isLatest(request) });
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    announceClose(request, reply, closing);
+    done();
+  });
   return app;
 }
 
