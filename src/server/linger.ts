@@ -1,7 +1,7 @@
 /**
  * Ends a connection so that the caller can read its last answer. Closing a socket that has unread bytes resets the connection,
  * and a reset discards the answer while the caller still sends. So the service ends only its own half, and discards what comes
- * until the caller closes.
+ * until the caller closes. See docs/adr/0032-linger-after-the-last-answer.md.
  */
 import type { Socket } from 'node:net';
 
