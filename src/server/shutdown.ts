@@ -71,7 +71,10 @@ export class Shutdown {
     this.#clock.limit(drainDelayMs + shutdownTimeoutMs, () => void this.#kill('stopping took too long'));
     await delay(drainDelayMs, undefined, { signal }).catch(() => {});
 
-    const closeConnections = (): void => app.server.closeAllConnections();
+    const closeConnections = (): void => {
+      app.server.closeAllConnections();
+      metricsApp?.server.closeAllConnections();
+    };
     signal.addEventListener('abort', closeConnections);
     if (signal.aborted) closeConnections();
     // A closing server no longer checks the timeouts of requests, so slow senders would keep it open.
