@@ -19,8 +19,8 @@ const FEEDBACK = `${requestHead('POST /feedback', 'content-type: application/jso
 
 /** An app whose scores take a moment. */
 function startSlowApp(t: TestContext, isDraining = () => false) {
-  const { score } = fakeEngine();
-  const slow = fakeEngine({ score: (...parameters) => delay(100).then(() => score(...parameters)) });
+  const fast = fakeEngine();
+  const slow = fakeEngine({ score: (...parameters) => delay(100).then(() => fast.score(...parameters)) });
   return startApp(t, slow, { isDraining });
 }
 
