@@ -22,6 +22,7 @@ export const ERRORS = {
   length_required: { status: 411, title: 'The Content-Length header is required' },
   body_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'This media type is not supported' },
+  expectation_failed: { status: 417, title: 'The expectation is unknown' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
 
   // The probe that was asked for.

@@ -124,6 +124,7 @@ async function start(): Promise<RunningService> {
       version,
     });
     metricsApp = await listenForMetrics(createMetricsApp, {
+      ...settings,
       ...operatorFiles,
       metrics,
       engine,

@@ -88,6 +88,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/telemetry',
   ],
   'src/server': [
+    'src/disclosure.ts',
+    'src/errors.ts',
     'src/running-clock.ts',
     'src/wire',
     'src/feedback',

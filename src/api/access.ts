@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 import { problem } from '../errors.js';
 import type { ApiKeys } from '../config/key-files.js';
-import { closeIfMuchIsUnread } from './receive-body.js';
 
 /** Health checks have no key, and the documentation is public. */
 const OPEN_ROUTES = /^(?:\/livez|\/readyz|\/openapi\.json|\/|\/docs(?:\/.*)?)$/;
@@ -51,7 +50,6 @@ export function identifyTenants(app: FastifyInstance, { apiKeys, tenantHeader }:
       request.tenant = { name: owner, isKey: true };
       return done();
     }
-    closeIfMuchIsUnread(request, reply);
     reply.header('www-authenticate', 'Bearer');
     throw problem('unauthorized', 'The request has no valid API key.', {
       field: 'authorization',

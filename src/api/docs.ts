@@ -46,8 +46,16 @@ export function readExamples(): ScoreExamples {
   return JSON.parse(readFileSync(EXAMPLES_FILE, 'utf8')) as ScoreExamples;
 }
 
-/** The responses of a route that can fail with these codes: one per status, which lists its codes. */
-export function problemResponses(codes: readonly ErrorCode[]): ZodOpenApiResponsesObject {
+/** What any route can answer because of its headers. */
+const HEADER_CODES: readonly ErrorCode[] = [
+  'malformed_request',
+  'unsupported_media_type',
+  'expectation_failed',
+];
+
+/** The responses of a route that can fail with these codes, or by its headers: one per status, which lists its codes. */
+export function problemResponses(others: readonly ErrorCode[]): ZodOpenApiResponsesObject {
+  const codes = [...new Set([...HEADER_CODES, ...others])];
   const statuses = new Set(codes.map((code) => ERRORS[code].status));
   return Object.fromEntries(
     [...statuses].map((status) => {

@@ -94,11 +94,9 @@ function routeSchema(): FastifyZodOpenApiSchema {
         content: { [JSON_TYPE]: { schema: answerSchema } },
       },
       ...problemResponses([
-        'malformed_request',
         'malformed_body',
         'unauthorized',
         'body_too_large',
-        'unsupported_media_type',
         'invalid_feedback',
         'internal',
       ]),

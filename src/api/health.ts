@@ -52,7 +52,7 @@ function liveRouteSchema(): FastifyZodOpenApiSchema {
     tags: ['health'],
     response: {
       '200': { description: 'The process lives', content: { 'application/json': { schema: liveSchema } } },
-      ...problemResponses(['malformed_request']),
+      ...problemResponses([]),
     },
   };
 }
@@ -69,7 +69,7 @@ function readyRouteSchema(): FastifyZodOpenApiSchema {
         description: 'Requests can be scored',
         content: { 'application/json': { schema: readySchema } },
       },
-      ...problemResponses(['malformed_request', 'unready']),
+      ...problemResponses(['unready']),
     },
   };
 }

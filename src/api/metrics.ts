@@ -37,7 +37,7 @@ function routeSchema(): FastifyZodOpenApiSchema {
     tags: ['telemetry'],
     response: {
       '200': { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } },
-      ...problemResponses(['malformed_request', 'unauthorized']),
+      ...problemResponses(['unauthorized']),
     },
   };
 }

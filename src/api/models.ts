@@ -179,7 +179,7 @@ function listRouteSchema(): FastifyZodOpenApiSchema {
         description: 'Every version of every probe',
         content: { 'application/json': { schema: modelsSchema } },
       },
-      ...problemResponses(['malformed_request', 'unauthorized']),
+      ...problemResponses(['unauthorized']),
     },
   };
 }
@@ -197,7 +197,7 @@ function reloadRouteSchema(): FastifyZodOpenApiSchema {
         description: 'The changes, and every version of every probe',
         content: { 'application/json': { schema: reloadSchema } },
       },
-      ...problemResponses(['malformed_request', 'unauthorized', 'internal', 'unready']),
+      ...problemResponses(['unauthorized', 'internal', 'unready']),
     },
   };
 }

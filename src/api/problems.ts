@@ -1,7 +1,4 @@
 /** Turns every failure into an RFC 9457 problem document. */
-import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
-
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import * as z from 'zod';
 
@@ -88,30 +85,6 @@ export function answerFrameworkError(observer: ProblemObserver) {
   };
 }
 
-/** Answers bytes that Node cannot parse as a request: there is no request object, so the response is written by hand. */
-export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const document = problemDocument(brokenRequest(error.code));
-  const body = boundedJson(document);
-  const head = [
-    `HTTP/1.1 ${document.status} ${STATUS_CODES[document.status]}`,
-    `content-type: ${PROBLEM_TYPE}`,
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
-}
-
-function brokenRequest(code: string | undefined): ProblemError {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return problem('request_timeout', 'The request took too long to arrive.');
-  if (code === 'HPE_HEADER_OVERFLOW') return problem('headers_too_large', 'The headers are too large.');
-  return problem('malformed_request', 'The bytes are not an HTTP/1.1 request.');
-}
-
 /** What the log may show of a failure. The detail of a refusal quotes the request. */
 export function loggedFields(error: ProblemError, { headers }: FastifyRequest): object {
   const { code, field, detail, cause } = error;
@@ -145,7 +118,12 @@ function sendProblem(
     .send(problemDocument(error));
 }
 
-function addressProblem(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ProblemError {
+/** The problem of an address that has no route for the request's method. */
+export function addressProblem(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): ProblemError {
   const [url = '/'] = request.url.split('?');
   const allowed = METHODS.filter((method) => app.hasRoute({ method, url }));
   if (allowed.length === 0)

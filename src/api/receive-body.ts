@@ -5,14 +5,9 @@
  */
 import type { Readable } from 'node:stream';
 
-import type { FastifyReply, FastifyRequest } from 'fastify';
-
 import { problem } from '../errors.js';
 import type { Arrival } from './admission.js';
 import { ClientGoneError } from './request-deadline.js';
-
-/** Above this many unread bytes, closing the connection is cheaper than reading the rest of the body. */
-const MAX_UNREAD_BYTES = 262_144;
 
 /**
  * The size that a request announces.
@@ -93,7 +88,11 @@ export function receiveBody(
       arrival.end();
     };
 
-    if (signal.aborted) return onAbort();
+    if (signal.aborted) {
+      // The body is not touched, because reading would invite it (`100 Continue`).
+      arrival.end();
+      return reject(signal.reason as Error);
+    }
     signal.addEventListener('abort', onAbort);
     arrival.onCutOff(fail);
     stream.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose);
@@ -106,10 +105,4 @@ function wrongLength(received: number, announced: number): Error {
     received: `${received} bytes or more`,
     expected: `${announced} bytes`,
   });
-}
-
-/** Closes the connection after an answer that was sent before a large body was read. */
-export function closeIfMuchIsUnread(request: FastifyRequest, reply: FastifyReply): void {
-  const announced = Number(request.headers['content-length'] ?? Infinity);
-  if (!request.raw.readableEnded && announced > MAX_UNREAD_BYTES) reply.header('connection', 'close');
 }

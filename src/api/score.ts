@@ -4,12 +4,11 @@ import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
 import { PredictionMargin } from '../prediction-margin.js';
-import { type ErrorCode, ERRORS, isFailOpenReason, problem } from '../errors.js';
+import { type ErrorCode, ERRORS, isFailOpenReason } from '../errors.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
 import { problemResponses, responseHeader } from './docs.js';
 import { loggedFields, toProblem } from './problems.js';
-import { closeIfMuchIsUnread } from './receive-body.js';
 import { ClientGoneError, readDeadline, RequestDeadline } from './request-deadline.js';
 import { failedOpenAnswer } from './score-answer.js';
 import { type Findings, type ScoreContext, StageClock } from './score-context.js';
@@ -80,7 +79,6 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
         // Scores are sent before they are counted.
         if (failure || reply.raw.destroyed) report();
         else reply.raw.once('close', report);
-        closeIfMuchIsUnread(request, reply);
       }
     },
   });
@@ -110,14 +108,6 @@ function failOpen(
 
 function sourceOf(request: FastifyRequest): ScoreSource {
   const contentLength = request.headers['content-length'];
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
-    throw problem('unsupported_media_type', 'Compressed bodies are not accepted.', {
-      field: 'content-encoding',
-      received: encoding,
-      expected: 'identity',
-    });
-  }
   const type = request.headers['content-type'] ?? '';
   const format = type.toLowerCase().startsWith(JSON_TYPE) ? 'json' : 'safetensors';
   const policyHeader = request.headers['x-policy']?.toString();

@@ -80,6 +80,9 @@ const GROUPS = {
     REQUEST_TIMEOUT_MS: whole(60_000, 1).describe(
       'Maximum time from the first byte of a request to its last; slower connections are closed',
     ),
+    KEEP_ALIVE_TIMEOUT_MS: whole(620_000, 1).describe(
+      'Time after which an idle connection is closed; longer than the load balancer in front keeps it, which is commonly 600 s or less',
+    ),
     MIN_BODY_BYTES_PER_SECOND: whole(10_000, 0).describe(
       'Minimum rate, over 5 s, at which a body must arrive; slower connections are closed',
     ),

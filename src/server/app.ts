@@ -8,8 +8,9 @@ import { registerFeedback } from '../api/feedback.js';
 import { registerHealth } from '../api/health.js';
 import { type MetricsRouteOptions, registerMetrics } from '../api/metrics.js';
 import { registerModels } from '../api/models.js';
-import { answerBrokenRequest, answerFrameworkError, installProblemHandlers } from '../api/problems.js';
+import { answerFrameworkError, installProblemHandlers } from '../api/problems.js';
 import { CLIENT_CLOSED_REQUEST } from '../api/request-deadline.js';
+import { announceClose, type Closing, checkContentCoding, checkHeaders } from '../api/request-headers.js';
 import { type ScoreLimits, ScorePipeline } from '../api/score-pipeline.js';
 import { registerScore } from '../api/score.js';
 import type { Engine } from '../engine/types.js';
@@ -18,9 +19,8 @@ import type { OperatorFiles } from '../config/operator-files.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
 import { JsonThread } from '../wire/json-thread.js';
+import { Connections } from './connections.js';
 
-/** Longer than the idle timeouts of common load balancers, so that they and not the service close idle connections. */
-const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 const HEADERS_TIMEOUT_MS = 15_000;
 /** How often Node checks for requests that take too long to arrive, ms. */
 const TIMEOUT_CHECK_MS = 5000;
@@ -31,27 +31,36 @@ declare module 'fastify' {
     /** When the request arrived, on the clock of performance.now(), ms. */
     arrivedAt: number;
   }
+  interface FastifyInstance {
+    connections: Connections;
+  }
 }
 
-export interface AppOptions {
-  readonly engine: Engine;
+/** What both apps have. */
+interface HttpOptions {
   readonly metrics: Metrics;
+  readonly log: FastifyBaseLogger;
+  /** Maximum time from a request's first byte to its last, ms. */
+  readonly requestTimeoutMs: number;
+  /** Time after which an idle connection is closed, ms. */
+  readonly keepAliveTimeoutMs: number;
+  /** True from the first reason to stop. */
+  readonly isDraining: () => boolean;
+}
+
+export interface AppOptions extends HttpOptions {
+  readonly engine: Engine;
   /** When omitted, nothing is traced. */
   readonly tracing?: Tracing | undefined;
-  readonly log: FastifyBaseLogger;
   readonly limits: ScoreLimits;
   /** The policies, the receipt keys and the API keys. */
   readonly operatorFiles: Pick<OperatorFiles, 'policies' | 'policiesRefusal' | 'keys' | 'apiKeys'>;
   /** The header that names the tenant of a request without API key, in lower case. */
   readonly tenantHeader?: string;
-  /** Maximum time from a request's first byte to its last, ms. */
-  readonly requestTimeoutMs: number;
   /** When set, the service has no /metrics: createMetricsApp() serves it on this port. */
   readonly metricsPort?: number;
   /** Maximum time from a decision to its feedback, s. */
   readonly receiptLifetimeSeconds: number;
-  /** True from the first reason to stop. */
-  readonly isDraining: () => boolean;
   readonly examples: ScoreExamples;
   /** The service's version, for the OpenAPI document. */
   readonly version: string;
@@ -61,29 +70,13 @@ export interface AppOptions {
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { engine, metrics, examples, isDraining, operatorFiles } = options;
   const { policies, policiesRefusal, keys, apiKeys } = operatorFiles;
-  const app: FastifyInstance = fastify({
-    loggerInstance: options.log,
-    logController: new LogController({ disableRequestLogging: true }),
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    requestTimeout: options.requestTimeoutMs,
-    http: {
-      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, options.requestTimeoutMs),
-      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, options.requestTimeoutMs),
-    },
-    // A request that arrives while the app closes is still answered, because refusing it would cost its images.
-    return503OnClosing: false,
-    clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: answerFrameworkError(metrics),
-  });
+  const app = createHttpApp(options);
   app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(createSerializerCompiler({ stringify: JSON.stringify }));
-  // Only /score and /feedback parse bodies. Other routes leave them unread, so that 404 and 405 come before 415.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-  installProblemHandlers(app, metrics);
+  countRequests(app, metrics);
   metrics.watchOperatorFiles(operatorFiles);
-  installHooks(app, metrics, isDraining);
+  checkHeaders(app);
   identifyTenants(app, { apiKeys, tenantHeader: options.tenantHeader });
+  checkContentCoding(app);
 
   await collectDocument(app, options.version, examples);
   const json = new JsonThread(options.limits.maxJsonBodyBytes);
@@ -104,27 +97,61 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   return app;
 }
 
-export interface MetricsAppOptions extends MetricsRouteOptions {
-  readonly log: FastifyBaseLogger;
-  readonly isDraining: () => boolean;
+export interface MetricsAppOptions extends MetricsRouteOptions, HttpOptions {
+  readonly metrics: Metrics;
 }
 
 /** Builds the app of the separate metrics port: /metrics and the health routes, without API keys. */
 export async function createMetricsApp(options: MetricsAppOptions): Promise<FastifyInstance> {
-  const app: FastifyInstance = fastify({
-    loggerInstance: options.log,
-    logController: new LogController({ disableRequestLogging: true }),
-  });
-  app.setSerializerCompiler(createSerializerCompiler({ stringify: JSON.stringify }));
-  app.removeAllContentTypeParsers();
-  installProblemHandlers(app, options.metrics);
+  const app = createHttpApp(options);
+  checkHeaders(app);
+  checkContentCoding(app);
   await app.register(registerMetrics, options);
   await app.register(registerHealth, options);
   await app.ready();
   return app;
 }
 
-function installHooks(app: FastifyInstance, metrics: Metrics, isDraining: () => boolean): void {
+/** An app without routes, with the timeouts, the connections and the problem documents of both ports. */
+function createHttpApp(options: HttpOptions): FastifyInstance {
+  const { metrics, isDraining, requestTimeoutMs } = options;
+  const closing: Closing = { isDraining, isLatest: (request) => connections.isLatest(request) };
+  const answerError = answerFrameworkError(metrics);
+  const app: FastifyInstance = fastify({
+    loggerInstance: options.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    keepAliveTimeout: options.keepAliveTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
+      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, requestTimeoutMs),
+      // checkHeaders() refuses a request without Host; Node would do so without a problem document.
+      requireHostHeader: false,
+    },
+    // A request that arrives while the app closes is still answered, because refusing it would cost its images.
+    return503OnClosing: false,
+    clientErrorHandler: (error, socket) => connections.onClientError(error, socket),
+    frameworkErrors: (error, request, reply) => {
+      // No hook is called for these.
+      announceClose(request, reply, closing);
+      answerError(error, request, reply);
+    },
+  });
+  const connections = new Connections(app.server);
+  app.decorate('connections', connections);
+  app.setSerializerCompiler(createSerializerCompiler({ stringify: JSON.stringify }));
+  // Only /score and /feedback parse bodies. Other routes leave them unread, so that 404 and 405 come before 415.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  installProblemHandlers(app, metrics);
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    announceClose(request, reply, closing);
+    done();
+  });
+  return app;
+}
+
+function countRequests(app: FastifyInstance, metrics: Metrics): void {
   app.decorateRequest('arrivedAt', 0);
   app.addHook('onRoute', ({ url, method, schema }) =>
     metrics.expectRoute(url, [method].flat(), Object.keys(schema?.response ?? {})),
@@ -138,11 +165,6 @@ function installHooks(app: FastifyInstance, metrics: Metrics, isDraining: () => 
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
       metrics.countRequest(route, request.method, status);
     });
-    done();
-  });
-  // A connection that is kept alive would delay app.close() by the keep-alive timeout (fastify/fastify#7044).
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    if (isDraining()) reply.header('connection', 'close');
     done();
   });
 }

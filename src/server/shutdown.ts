@@ -71,15 +71,20 @@ export class Shutdown {
     this.#clock.limit(drainDelayMs + shutdownTimeoutMs, () => void this.#kill('stopping took too long'));
     await delay(drainDelayMs, undefined, { signal }).catch(() => {});
 
-    const closeConnections = (): void => app.server.closeAllConnections();
+    const closeConnections = (): void => {
+      app.server.closeAllConnections();
+      metricsApp?.server.closeAllConnections();
+    };
     signal.addEventListener('abort', closeConnections);
     if (signal.aborted) closeConnections();
     // A closing server no longer checks the timeouts of requests, so slow senders would keep it open.
     const connectionsMs = Math.max(shutdownTimeoutMs / 2, shutdownTimeoutMs - inferenceTimeoutMs);
     this.#clock.limit(connectionsMs, closeConnections);
+    await app.connections.quiet();
     await Promise.all([socket?.close(), app.close()]);
     const hungWorkers = await engine.close();
     if (hungWorkers > 0) await this.#kill('a run still hangs');
+    await metricsApp?.connections.quiet();
     await metricsApp?.close();
     await tracing?.close();
   }

@@ -18,8 +18,11 @@ export interface UnixSocket {
  */
 export async function listenOnUnixSocket(path: string, server: HttpServer): Promise<UnixSocket> {
   await removeStale(path);
-  // https://nodejs.org/api/http.html#event-connection: connections may be injected by emitting the event.
-  const listener = createServer({ noDelay: true }, (socket) => server.emit('connection', socket));
+  // https://nodejs.org/api/http.html#event-connection: connections may be injected by emitting the event. As those of the
+  // HTTP server, they can be read after their end and written after the caller's.
+  const listener = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
+    server.emit('connection', socket),
+  );
   listener.listen(path);
   await once(listener, 'listening');
   return {

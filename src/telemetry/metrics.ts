@@ -44,8 +44,8 @@ const OTHER_METHOD = 'other';
 const UNKNOWN_ROUTE = 'unknown';
 /** Any route can answer with these: no key, the client has left, an error of the service. */
 const COMMON_STATUSES = ['401', '499', '500'];
-const UNKNOWN_STATUSES = ['400', '404', '405'];
-const ASSET_STATUSES = ['200', '302', '304', '404'];
+const UNKNOWN_STATUSES = ['400', '404', '405', '417'];
+const ASSET_STATUSES = ['200', '302', '304', '400', '404', '415', '417'];
 const SKIP_REASONS: readonly SkipReason[] = ['aborted', 'deadline', 'predicted', 'displaced'];
 
 /** Facts that do not change while the service runs. */

@@ -127,6 +127,8 @@ test('metrics on a separate port are not served by the main port', async (t) => 
   const headers = { authorization: `Bearer ${KEY}` };
   assert.equal((await app.inject({ url: '/metrics', headers })).statusCode, 404);
   const metricsApp = await createMetricsApp({
+    requestTimeoutMs: 60_000,
+    keepAliveTimeoutMs: 620_000,
     metrics,
     engine,
     policies: guarded.operatorFiles.policies,

@@ -3,7 +3,12 @@ import type { TestContext } from 'node:test';
 
 import type { FastifyInstance } from 'fastify';
 
-import { createApp, type AppOptions } from '../../src/server/app.js';
+import {
+  createApp,
+  createMetricsApp,
+  type AppOptions,
+  type MetricsAppOptions,
+} from '../../src/server/app.js';
 import type { Policy } from '../../src/decision/policy.js';
 import type { Policies } from '../../src/config/policies.js';
 import type { Manifest } from '../../src/probe/manifest.js';
@@ -40,6 +45,8 @@ export const LIMITS = {
   maxQueueBytes: 2_000_000,
   minBodyBytesPerSecond: 1000,
 };
+
+const TIMEOUTS = { requestTimeoutMs: 60_000, keepAliveTimeoutMs: 620_000 };
 
 /** The shipped policy without exploration, so that decisions are not random. */
 export const TEST_POLICY: Policy = { name: 'max_false_drop', alpha: 0.05, explore: { rate: 0 } };
@@ -117,7 +124,7 @@ export async function startApp(
     log: createLog('trace', { write }),
     limits: LIMITS,
     operatorFiles: operatorFiles(),
-    requestTimeoutMs: 60_000,
+    ...TIMEOUTS,
     receiptLifetimeSeconds: 3600,
     isDraining: () => false,
     examples: { requests: {} },
@@ -145,6 +152,24 @@ export async function startRealApp(
   const metrics = createMetrics();
   const { engine } = await startEngine(t, modelsDir, { observer: metrics.engineObserver, ...engineOptions });
   return { ...(await startApp(t, engine, { metrics, ...options })), engine, modelsDir };
+}
+
+/** Starts the app of the metrics port; resolves with its origin. */
+export async function startMetricsApp(
+  t: TestContext,
+  options: Partial<MetricsAppOptions> = {},
+): Promise<string> {
+  const app = await createMetricsApp({
+    engine: fakeEngine(),
+    metrics: createMetrics(),
+    policies: operatorFiles().policies,
+    log: createLog('trace', { write: watchLog(t) }),
+    ...TIMEOUTS,
+    isDraining: () => false,
+    ...options,
+  });
+  t.after(() => app.close());
+  return app.listen({ host: '127.0.0.1', port: 0 });
 }
 
 /** Starts an app as `npm start` does: the probes of this repository, the default limits and policy. */
