@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..fingerprint import fingerprint
-from .families import Family, family_of, uncompiled
+from .families import Family, family_of, unwrapped
 from .weights import weights_of
 
 TIMESTEP_DECIMALS = 3
@@ -45,7 +45,7 @@ HASH_DIGITS = 16
 def conditions_of(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
     """The conditions of a run that has begun: its scheduler's timesteps are set. `call`: the pipeline's arguments by name."""
     family = family_of(pipe)
-    denoiser = uncompiled(getattr(pipe, family.denoiser))
+    denoiser = unwrapped(getattr(pipe, family.denoiser))
     return {
         "pipeline": {"class": type(pipe).__name__, **_pipeline_settings(pipe)},
         "scheduler": {"class": type(pipe.scheduler).__name__, **_public(pipe.scheduler.config)},

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from .families import uncompiled
+from .families import unwrapped
 from .patched_attribute import patched_attribute
 
 UNCONDITIONAL = "uncond"
@@ -34,7 +34,7 @@ class DenoiserCall:
     """One call of the denoiser."""
 
     step: int  # counts the denoiser's evaluations from 1; the two calls of one guided step count once
-    conditional: bool  # the prompt's tokens are in it, and it is not the extra call of skip-layer guidance
+    conditional: bool  # the step's call with the prompt's tokens, and not the extra call of skip-layer guidance
     arguments: Mapping[str, Any]  # all that were given, by name
     positional: int  # how many of them were given by position
     denoiser: Callable[..., Any]
@@ -52,9 +52,14 @@ Handler = Callable[[DenoiserCall], Any]
 
 
 @contextmanager
-def intercepted_calls(denoiser: nn.Module, handler: Handler) -> Iterator[None]:
-    """Inside the block every call of the denoiser goes to `handler`, which returns the call's output."""
-    interceptor = _Interceptor(denoiser, handler)
+def intercepted_calls(
+    denoiser: nn.Module, handler: Handler, is_step: Callable[[int, Mapping[str, Any]], bool] = lambda step, arguments: True
+) -> Iterator[None]:
+    """Inside the block every call of the denoiser goes to `handler`, which returns the call's output.
+
+    `is_step`: whether a call with these arguments can be that step of the sampling loop. A callback of the user may call too.
+    """
+    interceptor = _Interceptor(denoiser, handler, is_step)
     with ExitStack() as stack:
         # `Module.compile()` sets this attribute. It comes before hooks and compiled code, and belongs to this instance alone.
         stack.enter_context(patched_attribute(denoiser, "_compiled_call_impl", interceptor.call))
@@ -66,11 +71,12 @@ def intercepted_calls(denoiser: nn.Module, handler: Handler) -> Iterator[None]:
 class _Interceptor:
     """Counts the calls of one denoiser in one run."""
 
-    def __init__(self, denoiser: nn.Module, handler: Handler):
+    def __init__(self, denoiser: nn.Module, handler: Handler, is_step: Callable[[int, Mapping[str, Any]], bool]):
         compiled = vars(denoiser).get("_compiled_call_impl")
         self._denoiser: Callable[..., Any] = denoiser._call_impl if compiled is None else compiled
-        self._signature = inspect.signature(uncompiled(denoiser).forward)
+        self._signature = inspect.signature(unwrapped(denoiser).forward)
         self._handler = handler
+        self._is_step = is_step
         self._steps = 0
         self._branch: str | None = None
         self.context: Callable[..., AbstractContextManager[None]] | None = getattr(denoiser, "cache_context", None)
@@ -79,6 +85,7 @@ class _Interceptor:
         """Replaces the denoiser's own call."""
         arguments = self._signature.bind(*args, **kwargs).arguments
         conditional = self._branch != UNCONDITIONAL and arguments.get(SKIP_LAYERS) is None
+        conditional = conditional and self._is_step(self._steps + 1, arguments)
         self._steps += conditional
         return self._handler(DenoiserCall(self._steps, conditional, arguments, len(args), self._denoiser))
 

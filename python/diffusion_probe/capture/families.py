@@ -16,6 +16,7 @@ from .errors import CaptureError
 from .tokens import clip_and_t5_tokens, clip_tokens, qwen_tokens, t5_tokens
 
 DEFAULT_LAYERS = 10
+WRAPPERS = ("DistributedDataParallel", "FullyShardedDataParallel")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Family:
     layout: Callable[[Any, Arguments, tuple[int, int]], Layout]  # of denoiser, its arguments, (queries, keys) of the call
     tokens: Callable[[Any, Mapping[str, Any]], np.ndarray]  # of pipeline, its arguments: bool [prompts, text positions]
     joined_guidance: bool  # guidance is one call: unconditional rows, then conditional rows
+    timestep_scale: float = 1.0  # the denoiser gets the scheduler's timestep divided by this
 
 
 def _unet_layout(denoiser: Any, arguments: Arguments, lengths: tuple[int, int]) -> Layout:
@@ -97,9 +99,18 @@ FAMILIES = {
     "StableDiffusion3Pipeline": Family(
         "sd3", "transformer", _JOINT, "hidden_states", _sd3_layout, clip_and_t5_tokens, joined_guidance=True
     ),
-    "FluxPipeline": Family("flux", "transformer", _FLUX, "hidden_states", _flux_layout, t5_tokens, joined_guidance=False),
+    "FluxPipeline": Family(
+        "flux", "transformer", _FLUX, "hidden_states", _flux_layout, t5_tokens, joined_guidance=False, timestep_scale=1000
+    ),
     "QwenImagePipeline": Family(
-        "qwen-image", "transformer", _JOINT, "hidden_states", _qwen_layout, qwen_tokens, joined_guidance=False
+        "qwen-image",
+        "transformer",
+        _JOINT,
+        "hidden_states",
+        _qwen_layout,
+        qwen_tokens,
+        joined_guidance=False,
+        timestep_scale=1000,
     ),
 }
 
@@ -112,15 +123,23 @@ def family_of(pipe: Any) -> Family:
     raise CaptureError(f"{type(pipe).__name__} is not supported: expected one of {', '.join(FAMILIES)}")
 
 
-def uncompiled(denoiser: nn.Module) -> nn.Module:
-    """The original module of one that `torch.compile` returned; any other module as it is."""
-    return getattr(denoiser, "_orig_mod", denoiser)
+def unwrapped(denoiser: nn.Module) -> nn.Module:
+    """The denoiser inside of the wrappers of torch.compile, DDP, FSDP and PEFT."""
+    while True:
+        if hasattr(denoiser, "_orig_mod"):
+            denoiser = denoiser._orig_mod
+        elif hasattr(denoiser, "get_base_model"):
+            denoiser = denoiser.get_base_model()
+        elif type(denoiser).__name__ in WRAPPERS:
+            denoiser = denoiser.module
+        else:
+            return denoiser
 
 
 def text_layers(pipe: Any) -> dict[str, nn.Module]:
     """The attention modules of a pipeline's denoiser in which image positions attend to text, by full name, in order."""
     family = family_of(pipe)
-    denoiser = uncompiled(getattr(pipe, family.denoiser))
+    denoiser = unwrapped(getattr(pipe, family.denoiser))
     names = ((name.replace("_orig_mod.", ""), module) for name, module in denoiser.named_modules())
     return {name: module for name, module in names if family.layers.fullmatch(name)}
 

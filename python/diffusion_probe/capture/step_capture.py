@@ -96,9 +96,12 @@ class StepCapture:
 
     def _on_attention(self, name: str) -> Callable[[AttentionCall], None]:
         def on_attention(attention: AttentionCall) -> None:
-            self._maps[name] = self._reduce(attention)
-            if not self.missing_layers():
-                self._on_step(self._captured_step())
+            # Autocast would compute products in 16 bits, and joins no float16 maps under bfloat16.
+            with torch.autocast(attention.query.device.type, enabled=False):
+                self._maps[name] = self._reduce(attention)
+                step = None if self.missing_layers() else self._captured_step()
+            if step is not None:
+                self._on_step(step)
 
         return on_attention
 
