@@ -7,7 +7,7 @@ from typing import Any
 
 Conditions = Mapping[str, Any]
 
-MISSING = "(none)"
+MISSING = "unknown"
 
 
 def differences(actual: Any, expected: Any, path: str = "") -> dict[str, tuple[Any, Any]]:

@@ -22,9 +22,9 @@ PROMPTS, SEEDS, TOKENS, GRID = 20, 4, 3, 8
 def write_data(folder: Path, seed: int = 0, spoilt: int | None = None) -> Path:
     """A data set of noise, one of its samples with a NaN."""
     rng = np.random.default_rng(seed)
-    capture = Capture(("one", "two"), GRID, GRID, "mean", "all", "area", "none", 4, 1.0, (32, 32))
+    capture = Capture("made up", ("one", "two"), GRID, GRID, "mean", "all", "area")
     metric = Metric("chance", (0.0, 1.0), None)
-    Description("made up", capture, metric, (DecisionPoint(1, 900.0),), {"train": SEEDS}).write(folder)
+    Description("made up", capture, {"dtype": "float32"}, 4, metric, (DecisionPoint(1, 900.0),), {"train": SEEDS}).write(folder)
     count = PROMPTS * SEEDS
     attention = (rng.random((count, 1, 2, TOKENS, GRID, GRID)) / TOKENS).astype(np.float16)
     if spoilt is not None:
