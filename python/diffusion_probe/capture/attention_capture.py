@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..probe.conditions import Conditions, differences
 from ..probe.manifest import Capture
@@ -168,18 +169,18 @@ class PipelineRun:
         return output
 
     def _is_step(self, step: int, arguments: Mapping[str, Any]) -> bool:
-        """Whether a call has the timestep of a step of the run. The user's own calls have another one, as a rule."""
+        """Whether a call can be this step. A callback that evaluates the latents again has the timestep of the step before."""
         timesteps = self.capture.pipe.scheduler.timesteps
         given = arguments.get("timestep")
         if given is None or step > len(timesteps):
             return True
         given = torch.as_tensor(given).flatten()[0]
-        # As the pipelines pass it: 16 bits cannot tell all timesteps apart.
-        expected, before = (
-            timesteps[max(index, 0)].to(given.device, given.dtype) / self.capture.family.timestep_scale
-            for index in (step - 1, step - 2)
-        )
-        return bool(given == expected or given != before)
+
+        def passed(index: int) -> Tensor:
+            """A timestep as the pipeline passes it: 16 bits cannot hold all of them apart."""
+            return timesteps[max(index, 0)].to(given.device, given.dtype) / self.capture.family.timestep_scale
+
+        return bool(given == passed(step - 1) or given != passed(step - 2))
 
     def _step_capture(self, call: DenoiserCall) -> StepCapture:
         capture = self.capture

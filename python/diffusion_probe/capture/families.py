@@ -16,7 +16,6 @@ from .errors import CaptureError
 from .tokens import clip_and_t5_tokens, clip_tokens, qwen_tokens, t5_tokens
 
 DEFAULT_LAYERS = 10
-WRAPPERS = ("DistributedDataParallel", "FullyShardedDataParallel")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,14 @@ FAMILIES = {
         "sd3", "transformer", _JOINT, "hidden_states", _sd3_layout, clip_and_t5_tokens, joined_guidance=True
     ),
     "FluxPipeline": Family(
-        "flux", "transformer", _FLUX, "hidden_states", _flux_layout, t5_tokens, joined_guidance=False, timestep_scale=1000
+        "flux",
+        "transformer",
+        _FLUX,
+        "hidden_states",
+        _flux_layout,
+        t5_tokens,
+        joined_guidance=False,
+        timestep_scale=1000,
     ),
     "QwenImagePipeline": Family(
         "qwen-image",
@@ -124,14 +130,12 @@ def family_of(pipe: Any) -> Family:
 
 
 def unwrapped(denoiser: nn.Module) -> nn.Module:
-    """The denoiser inside of the wrappers of torch.compile, DDP, FSDP and PEFT."""
+    """The denoiser inside of the wrappers of `torch.compile` and `peft.get_peft_model`."""
     while True:
         if hasattr(denoiser, "_orig_mod"):
             denoiser = denoiser._orig_mod
         elif hasattr(denoiser, "get_base_model"):
             denoiser = denoiser.get_base_model()
-        elif type(denoiser).__name__ in WRAPPERS:
-            denoiser = denoiser.module
         else:
             return denoiser
 

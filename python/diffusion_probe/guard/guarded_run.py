@@ -15,7 +15,7 @@ from ..capture import CapturedStep, CaptureRun, DenoiserCall, PipelineRun, famil
 from ..capture.denoiser_calls import Handler
 from ..capture.patched_attribute import patched_attribute
 from ..client import ScoredGroup
-from .batch_subset import BatchSubset
+from .batch_subset import BatchLayoutError, BatchSubset
 from .probe_info import ProbeInfo
 from .result import GuardedSample, GuardFailure, GuardResult, Judgement
 from .step_scorer import CLIENT_FAILED, GroupOutcome, PendingScores, StepScorer, sample_id
@@ -87,6 +87,10 @@ class GuardedRun:
         try:
             rows = len(call.arguments[self._family.sample])
             return remaining.scatter(evaluate(remaining.select(call, self._family.sample)), rows)
+        except BatchLayoutError as error:
+            # For example, a callback of the user evaluates some of the images.
+            log.warning("a call of the denoiser goes on with its own rows: %s", error)
+            return evaluate(call)
         except Exception as error:
             # For example, an adapter holds one value per row of the whole batch. The whole batch still works.
             log.warning("the denoiser fails without the rows of dropped samples, so it goes on with all rows: %r", error)

@@ -14,7 +14,7 @@ from diffusers import FirstBlockCacheConfig, HeunDiscreteScheduler, PNDMSchedule
 from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-from diffusion_probe.capture import AttentionCapture, CaptureError, text_layers
+from diffusion_probe.capture import AttentionCapture, CaptureError, family_of, text_layers
 
 GRID = (4, 4)
 ROUNDING = 6e-4  # float16, near 1
@@ -174,6 +174,34 @@ def test_a_step_whose_layers_a_block_cache_skips_is_missing(make_backbone) -> No
     assert "did not run" in run.missing[3]
     assert "transformer_blocks.1.attn" in run.missing[3]
     assert len(run.output.images) == 2
+
+
+def test_maps_under_autocast_are_those_of_its_precision(backbone) -> None:
+    plain = capture(backbone).steps[2].attention.astype(np.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        run = capture(backbone)
+    maps = run.steps[2].attention.astype(np.float32)
+    assert not run.missing
+    np.testing.assert_allclose(maps, plain, atol=0.03)
+    assert maps.sum(axis=2).max() < 1.002
+    assert run.conditions["dtype"] == "float32, autocast bfloat16"
+
+
+@pytest.mark.parametrize("name", ["sd15", "flux"])
+def test_a_denoiser_with_an_adapter_of_peft(make_backbone, name: str) -> None:
+    """A new adapter changes nothing."""
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=2, target_modules=["to_q", "to_k"])
+    plain = AttentionCapture(make_backbone(name).pipe, steps=[2])
+    expected = plain(**make_backbone(name).arguments()).steps[2].attention
+    added, wrapped = make_backbone(name), make_backbone(name)
+    added.denoiser.add_adapter(config)
+    setattr(wrapped.pipe, family_of(wrapped.pipe).denoiser, peft.get_peft_model(wrapped.denoiser, config))
+    for backbone in (added, wrapped):
+        for layers in (None, list(plain.layers)):
+            own = AttentionCapture(backbone.pipe, layers, steps=[2])
+            assert own.layers == plain.layers
+            assert np.array_equal(own(**backbone.arguments()).steps[2].attention, expected)
 
 
 def test_group_offload_keeps_working(make_backbone) -> None:

@@ -48,6 +48,27 @@ def expect_kept_as(result, unguarded: np.ndarray) -> None:
         np.testing.assert_allclose(sample.image, unguarded[sample.index], atol=ROUNDING)
 
 
+@pytest.mark.parametrize("name", ["sdxl", "flux"])
+def test_a_callback_that_calls_the_denoiser_is_no_step(make_backbone, client, scores, name: str, caplog) -> None:
+    backbone = make_backbone(name)
+    unguarded = backbone(images=4)
+    expected = scores(backbone, 2, images=4)
+    last: dict[str, Any] = {}
+    backbone.denoiser.register_forward_pre_hook(lambda _, args, kwargs: last.update(call=(args, kwargs)), with_kwargs=True)
+
+    def call_again(pipe: Any, index: int, timestep: Any, kwargs: dict) -> dict:
+        args, arguments = last["call"]
+        with torch.no_grad():
+            backbone.denoiser(*args, **arguments)
+        return kwargs
+
+    result = guard_of(backbone, client, BETTER_HALF, [2])(**backbone.arguments(images=4, callback_on_step_end=call_again))
+    np.testing.assert_allclose([sample.score for sample in result.samples], expected, atol=1e-3)
+    assert (result.outcome, len(result.kept)) == ("scored", 2)
+    expect_kept_as(result, unguarded)
+    assert "goes on with all rows" not in caplog.text
+
+
 def test_a_service_that_is_killed_in_the_middle_of_a_run(make_backbone, models, start_service) -> None:
     """Samples that it dropped stay dropped. The others are kept."""
     service = start_service(models)
