@@ -94,13 +94,16 @@ def lora(component: str | None = None, seed: int = 0) -> Change:
     """A LoRA on the attention of a component; None: of the denoiser. Needs peft."""
 
     def change(pipe: Any) -> None:
-        from peft import LoraConfig
+        from peft import LoraConfig, inject_adapter_in_model
 
         names = ["q_proj", "k_proj", "v_proj"] if component else ["to_q", "to_k", "to_v"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             settings = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=names, init_lora_weights=False)
-            _component(pipe, component).add_adapter(settings, adapter_name=ADAPTER)
+            if component:
+                inject_adapter_in_model(settings, pipe.components[component], ADAPTER)
+            else:
+                denoiser(pipe).add_adapter(settings, adapter_name=ADAPTER)
 
     return change
 
@@ -192,7 +195,7 @@ def compiled(pipe: Any) -> None:
 
 
 def _with_autocast(kind: type, *args: Any, **kwargs: Any) -> Any:
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.float16):
         return kind.__call__(*args, **kwargs)
 
 

@@ -28,10 +28,10 @@ INTRODUCTION = """\
 
 <!-- Written by `python -m tests.capture.run_settings > ../docs/run-settings.md` in the folder `python`. -->
 
-A probe's calibration holds for the settings of its own runs. Each row changes one setting of a run with a tiny pipeline, and says which
-fingerprint changes with it: `capture_id`, of what is read, or that of the conditions, of how images are drawn, and then which member of
-the document ([contract.md](contract.md#fingerprints)). Neither: the calibration holds as before. `pytest
-python/tests/capture/test_run_settings.py` tries every row.
+A probe's calibration holds for the settings of its own runs. Each row changes one setting of a run with a tiny pipeline and says
+which [fingerprint](contract.md#fingerprints) changes with it: `capture_id`, of what is read, or `conditions_id`, of how images
+are drawn, and then which member of the conditions names the change. Neither: the calibration holds as before. In the folder
+`python`, `pytest tests/capture/test_run_settings.py` tries every row.
 """
 
 
@@ -74,7 +74,7 @@ def page() -> str:
 def _cell(changes: str) -> str:
     if changes == NEITHER:
         return changes
-    return f"`{changes}`" if changes == CAPTURE_ID else f"conditions: `{changes}`"
+    return f"`{changes}`" if changes == CAPTURE_ID else f"`conditions_id`: `{changes}`"
 
 
 def _reading(name: str) -> Iterator[Setting]:
@@ -89,7 +89,7 @@ def _every_backbone(name: str) -> Iterator[Setting]:
     yield Setting(name, "resolution", "call", {"height": 48, "width": 48})
     yield Setting(name, "number of steps", "timesteps", {"num_inference_steps": 3})
     yield Setting(name, "bfloat16 for float32", "dtype", pipe=change.dtype(torch.bfloat16))
-    yield Setting(name, "autocast to bfloat16", "dtype", pipe=change.autocast)
+    yield Setting(name, "autocast to float16", "dtype", pipe=change.autocast)
     yield Setting(name, "weights rounded to 4 bits", "weights", pipe=change.rounded)
     yield Setting(name, "fine-tuned denoiser", "weights", pipe=change.fine_tuned())
     yield Setting(name, "fine-tuned text encoder", "weights", pipe=change.fine_tuned("text_encoder"))
@@ -127,6 +127,11 @@ DPM = {
     "SDE": {"algorithm_type": "sde-dpmsolver++"},
     "order 3": {"solver_order": 3},
     "thresholding": {"thresholding": True},
+}
+UNIPC_FIELDS = {
+    "solver": {"solver_type": "bh1"},
+    "noise prediction": {"predict_x0": False},
+    "no corrector": {"disable_corrector": [0]},
 }
 KARRAS = scheduler("EulerDiscreteScheduler", use_karras_sigmas=True)
 DPM_SOLVER = scheduler("DPMSolverMultistepScheduler")
@@ -176,8 +181,7 @@ def _unet(name: str) -> Iterator[Setting]:
     yield Setting(name, "fused projections (no effect)", "weights", pipe=lambda pipe: pipe.fuse_qkv_projections())
     yield Setting(name, "textual inversion", "weights", {"prompt": "a <shape> cat"}, change.textual_inversion("<shape>"))
     yield Setting(name, "attention slicing (rounding)", NEITHER, pipe=lambda pipe: pipe.enable_attention_slicing())
-    ones, twos = {"negative_prompt": "dog"}, ["a cat", "two dog"]
-    yield from _negatives(name, {"prompt": twos, **ones})
+    yield from _negatives(name)
 
 
 def _sdxl() -> Iterator[Setting]:
@@ -237,7 +241,7 @@ def _sd3() -> Iterator[Setting]:
     yield Setting("sd3", "CLIP skip", "call", {"clip_skip": 1})
     yield Setting("sd3", "`mu` (no effect)", "call", {"mu": 0.5})
     yield Setting("sd3", "`prompt_2`", NEITHER, {"prompt_2": "two dog"})
-    yield from _negatives("sd3", {"prompt": ["a cat", "two dog"], "negative_prompt": "dog"})
+    yield from _negatives("sd3")
 
 
 TRUE_GUIDANCE = {"true_cfg_scale": 4.0, "negative_prompt": "banana"}
@@ -258,7 +262,7 @@ def _flux() -> Iterator[Setting]:
     yield Setting("flux", "textual inversion", "weights", {"prompt": "a <shape> cat"}, inversion)
     yield Setting("flux", "first block cache", "pipeline", pipe=change.first_block_cache)
     yield Setting("flux", "`prompt_2`", NEITHER, {"prompt_2": "two dog"})
-    yield from _negatives("flux", {"prompt": ["a cat", "two dog"], "true_cfg_scale": 4.0, "negative_prompt": "dog"})
+    yield from _negatives("flux", true_cfg_scale=4.0)
 
 
 def _qwen() -> Iterator[Setting]:
@@ -269,12 +273,12 @@ def _qwen() -> Iterator[Setting]:
     yield Setting("qwen-image", "embedded guidance (no effect)", "call", {"guidance_scale": 4.0})
     yield Setting("qwen-image", "longest prompt (no effect above its length)", "call", {"max_sequence_length": 16})
     yield Setting("qwen-image", "first block cache", "pipeline", pipe=change.first_block_cache)
-    yield from _negatives("qwen-image", {"prompt": ["a cat", "two dog"], "negative_prompt": "dog"})
+    yield from _negatives("qwen-image")
 
 
-def _negatives(name: str, before: Mapping[str, Any]) -> Iterator[Setting]:
-    each = {"negative_prompt": ["dog", "dog"]}
-    yield Setting(name, "one negative prompt, given for each prompt", NEITHER, each, before=before)
+def _negatives(name: str, **before: Any) -> Iterator[Setting]:
+    lists = {"prompt": ["a cat", "two dog"], "negative_prompt": ["dog", "dog"]}
+    yield Setting(name, "one negative prompt, given as a list", NEITHER, lists, before={**before, "negative_prompt": "dog"})
 
 
 _OWN = {"sd15": lambda: _unet("sd15"), "sdxl": _sdxl, "sd3": _sd3, "flux": _flux, "qwen-image": _qwen}
@@ -304,6 +308,9 @@ DEFAULT_SIDES = {"sd15": 64, "sdxl": 64, "sd3": 32, "flux": 32, "qwen-image": 32
 # The own default of these is too large for a test.
 SMALL = {"flux": change.attribute("default_sample_size", 16), "qwen-image": change.attribute("default_sample_size", 8)}
 
+# So that nothing is compiled: a captured forward is run uncompiled.
+ONE_FORWARD = {name: {"num_inference_steps": 1, **({"true_cfg_scale": 1.0} if name == "qwen-image" else {})} for name in TITLES}
+
 
 def _nothing(name: str) -> Iterator[Setting]:
     yield Setting(name, "another prompt", NEITHER, {"prompt": "two dog on the key"})
@@ -317,7 +324,7 @@ def _nothing(name: str) -> Iterator[Setting]:
     yield Setting(name, "attention backend (rounding)", NEITHER, pipe=change.attention_backend)
     yield Setting(name, "offloading by component", NEITHER, pipe=change.model_offload)
     yield Setting(name, "offloading by layer", NEITHER, pipe=change.sequential_offload)
-    yield Setting(name, "compiled denoiser", NEITHER, pipe=change.compiled, before={"num_inference_steps": 1})
+    yield Setting(name, "compiled denoiser", NEITHER, pipe=change.compiled, before=ONE_FORWARD[name])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,15 @@ from .pipe_changes import Change
 from .run_settings import CAPTURE_ID, NEITHER, Setting, page, settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "run-settings.md"
-FEW = {"images": 1, "num_inference_steps": 2, "output_type": "latent"}
+
+
+def stop(pipe: Any, step: int, timestep: Any, tensors: dict) -> dict:
+    """Nothing is compared of what follows the captured step."""
+    pipe._interrupt = True
+    return tensors
+
+
+FEW = {"images": 1, "num_inference_steps": 2, "output_type": "latent", "callback_on_step_end": stop}
 ROWS = list(settings())
 
 tiny = functools.cache(TinyBackbone)
