@@ -57,7 +57,7 @@ def conditions_of(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
         "timesteps": [round(float(timestep), TIMESTEP_DECIMALS) for timestep in pipe.scheduler.timesteps],
         "call": _call(pipe, call),
         "guidance": guidance(pipe, family, call),
-        "dtype": _dtype(denoiser),
+        "dtype": _dtype(denoiser, pipe._execution_device.type),
         "quantization": _quantization(denoiser),
         "weights": weights_of(pipe),
         "adapters": _adapters(pipe),
@@ -148,10 +148,9 @@ def _float(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _dtype(denoiser: nn.Module) -> str:
+def _dtype(denoiser: nn.Module, device: str) -> str:
     """That of the weights; within `torch.autocast` also that of the arithmetic."""
     own = str(denoiser.dtype).removeprefix("torch.")
-    device = denoiser.device.type
     if not torch.is_autocast_enabled(device):
         return own
     return f"{own}, autocast {str(torch.get_autocast_dtype(device)).removeprefix('torch.')}"

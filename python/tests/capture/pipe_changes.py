@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import diffusers
@@ -33,28 +34,33 @@ def all_of(*changes: Change) -> Change:
     return change
 
 
+@dataclass(frozen=True)
+class Replace:
+    """Another value of one attribute of the pipeline. All components stay as they are, so a shallow copy can be changed."""
+
+    name: str
+    value: Callable[[Any], Any]  # of the pipeline
+
+    def __call__(self, pipe: Any) -> None:
+        setattr(pipe, self.name, self.value(pipe))
+
+
 def scheduler(name: str, **fields: Any) -> Change:
     """Another scheduler, or the same with other fields of its configuration."""
-
-    def change(pipe: Any) -> None:
-        pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config, **fields)
-
-    return change
+    return Replace("scheduler", lambda pipe: getattr(diffusers, name).from_config(pipe.scheduler.config, **fields))
 
 
-def same_scheduler(pipe: Any) -> None:
-    """The scheduler from its own configuration."""
-    pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
+same_scheduler = Replace("scheduler", lambda pipe: type(pipe.scheduler).from_config(pipe.scheduler.config))
+
+
+def attribute(name: str, value: Any) -> Change:
+    """Another value of an attribute of the pipeline."""
+    return Replace(name, lambda pipe: value)
 
 
 def config(**fields: Any) -> Change:
     """Other fields of the pipeline's own configuration."""
     return lambda pipe: pipe.register_to_config(**fields)
-
-
-def attribute(name: str, value: Any) -> Change:
-    """Another value of an attribute of the pipeline."""
-    return lambda pipe: setattr(pipe, name, value)
 
 
 def dtype(kind: torch.dtype) -> Change:

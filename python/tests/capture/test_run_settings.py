@@ -17,7 +17,7 @@ from diffusion_probe.fingerprint import fingerprint
 from diffusion_probe.probe.conditions import differences
 from diffusion_probe.tiny import TinyBackbone
 
-from .pipe_changes import Change
+from .pipe_changes import Change, Replace
 from .run_settings import CAPTURE_ID, NEITHER, Setting, page, settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "run-settings.md"
@@ -36,12 +36,11 @@ tiny = functools.cache(TinyBackbone)
 
 
 def run(backbone: str, changes: list[Change | None], call: Mapping[str, Any], **capture: Any) -> CaptureRun:
-    pipe = tiny(backbone).pipe
     made = [change for change in changes if change]
-    if made:
-        pipe = copy.deepcopy(pipe)
-        for change in made:
-            change(pipe)
+    is_light = all(isinstance(change, Replace) for change in made)
+    pipe = (copy.copy if is_light else copy.deepcopy)(tiny(backbone).pipe)
+    for change in made:
+        change(pipe)
     torch.manual_seed(0)  # schedulers draw from it
     return AttentionCapture(pipe, steps=[1], **capture)(**tiny(backbone).arguments(**{**FEW, **call}))
 
