@@ -96,6 +96,12 @@ def rounded(pipe: Any) -> None:
         weight.copy_((weight / step).round() * step)
 
 
+def quantized(pipe: Any) -> None:
+    """What a denoiser quantised by bitsandbytes shows of it: rounded weights and its configuration."""
+    rounded(pipe)
+    denoiser(pipe).register_to_config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+
+
 def lora(component: str | None = None, seed: int = 0) -> Change:
     """A LoRA on the attention of a component; None: of the denoiser. Needs peft."""
 
