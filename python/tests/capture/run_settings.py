@@ -165,12 +165,7 @@ def _unet(name: str) -> Iterator[Setting]:
     for label, fields in DPM.items():
         solver = scheduler("DPMSolverMultistepScheduler", **fields)
         yield Setting(name, f"DPM++: {label}", "scheduler", pipe=solver, prepare=DPM_SOLVER)
-    unipc = {
-        "solver": {"solver_type": "bh1"},
-        "noise prediction": {"predict_x0": False},
-        "no corrector": {"disable_corrector": [0]},
-    }
-    for label, fields in unipc.items():
+    for label, fields in UNIPC_FIELDS.items():
         own = scheduler("UniPCMultistepScheduler", **fields)
         yield Setting(name, f"UniPC: {label}", "scheduler", pipe=own, prepare=UNIPC)
     deis = scheduler("DEISMultistepScheduler", solver_order=1)
@@ -194,9 +189,8 @@ def _sdxl() -> Iterator[Setting]:
     yield Setting("sdxl", "crop", "call", {"crops_coords_top_left": (100, 100)})
     sizes = {"negative_original_size": (512, 512), "negative_target_size": (1024, 1024)}
     yield Setting("sdxl", "negative sizes", "call", sizes)
-    yield Setting(
-        "sdxl", "an empty negative prompt for zeros", "pipeline", pipe=change.config(force_zeros_for_empty_prompt=False)
-    )
+    empty_text = change.config(force_zeros_for_empty_prompt=False)
+    yield Setting("sdxl", "an empty text, not zeros, where no negative prompt is given", "pipeline", pipe=empty_text)
     yield Setting("sdxl", "`prompt_2`", NEITHER, {"prompt_2": "two dog"})
 
 
@@ -211,23 +205,24 @@ FLOW = {
     "linear time shift": {"time_shift_type": "linear"},
     "shift": {"shift": 6.0},
 }
-DYNAMIC = ("base shift", "greatest shift", "linear time shift")  # without effect where the shift does not depend on the size
+DYNAMIC = ("base shift", "greatest shift", "linear time shift")  # of schedulers whose shift depends on the resolution
 FLOW_UNIPC = scheduler("UniPCMultistepScheduler", use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=1.0)
 
 
 def _flow(name: str) -> Iterator[Setting]:
     dynamic = name != "sd3"
     for label, fields in FLOW.items():
-        idle = (label in DYNAMIC) != dynamic if label in (*DYNAMIC, "shift") else False
-        text = f"flow Euler: {label}{' (no effect)' if idle else ''}"
-        yield Setting(name, text, "scheduler", pipe=scheduler("FlowMatchEulerDiscreteScheduler", **fields))
+        idle = " (no effect)" if label in (("shift",) if dynamic else DYNAMIC) else ""
+        changed = scheduler("FlowMatchEulerDiscreteScheduler", **fields)
+        yield Setting(name, f"flow Euler: {label}{idle}", "scheduler", pipe=changed)
     yield Setting(name, "own sigmas", "timesteps", {"sigmas": [1.0, 0.3]})
 
 
 def _flow_unipc(name: str) -> Iterator[Setting]:
     yield Setting(name, "flow UniPC for Euler", "scheduler", pipe=FLOW_UNIPC)
     shifted = scheduler("UniPCMultistepScheduler", flow_shift=6.0)
-    yield Setting(name, "flow UniPC: shift", "scheduler", pipe=shifted, prepare=FLOW_UNIPC)
+    idle = " (no effect)" if name == "flux" else ""
+    yield Setting(name, f"flow UniPC: shift{idle}", "scheduler", pipe=shifted, prepare=FLOW_UNIPC)
 
 
 def _sd3() -> Iterator[Setting]:
