@@ -175,7 +175,7 @@ def _adapters(pipe: Any) -> list[dict[str, Any]]:
         part = pipe.components[component]
         for path, module in uncompiled(part).named_modules() if isinstance(part, nn.Module) else ():
             for name, scale in _scales(module).items():
-                found.setdefault(name, {}).setdefault(scale, []).append(f"{component}.{path}")
+                found.setdefault(name, {}).setdefault(scale, []).append(f"{component}.{path}".replace("_orig_mod.", ""))
     items: list[dict[str, Any]] = []
     for name, modules in sorted(found.items()):
         active = modules.keys() - {0.0}
