@@ -47,15 +47,20 @@ def conditions_of(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
     family = family_of(pipe)
     denoiser = unwrapped(getattr(pipe, family.denoiser))
     return {
-        "pipeline": {"class": type(pipe).__name__, **_pipeline_settings(pipe)},
+        "pipeline": {
+            "class": type(pipe).__name__,
+            **_pipeline_settings(pipe),
+            "vae_tiles": _vae_tiles(pipe.vae),
+            "cache": _cache(denoiser),
+        },
         "scheduler": {"class": type(pipe.scheduler).__name__, **_public(pipe.scheduler.config)},
         "timesteps": [round(float(timestep), TIMESTEP_DECIMALS) for timestep in pipe.scheduler.timesteps],
         "call": _call(pipe, call),
         "guidance": guidance(pipe, family, call),
-        "dtype": str(denoiser.dtype).removeprefix("torch."),
+        "dtype": _dtype(denoiser, pipe._execution_device.type),
         "quantization": _quantization(denoiser),
         "weights": weights_of(pipe),
-        "adapters": _adapters(denoiser),
+        "adapters": _adapters(pipe),
         "free_u": _free_u(denoiser),
     }
 
@@ -143,6 +148,14 @@ def _float(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
+def _dtype(denoiser: nn.Module, device: str) -> str:
+    """That of the weights; within `torch.autocast` also that of the arithmetic."""
+    own = str(denoiser.dtype).removeprefix("torch.")
+    if not torch.is_autocast_enabled(device):
+        return own
+    return f"{own}, autocast {str(torch.get_autocast_dtype(device)).removeprefix('torch.')}"
+
+
 def _quantization(denoiser: nn.Module) -> str | None:
     """The method, and the fingerprint of its settings."""
     config = getattr(denoiser, "config", {}).get("quantization_config")
@@ -152,15 +165,50 @@ def _quantization(denoiser: nn.Module) -> str | None:
     return f"{settings.get('quant_method', type(config).__name__)}:{fingerprint(settings)}"
 
 
-def _adapters(denoiser: nn.Module) -> list[dict[str, Any]]:
-    """The active adapters of PEFT's layers, with the scale of each."""
-    found: dict[str, float] = {}
-    for module in denoiser.modules():
-        scaling = getattr(module, "scaling", None)
-        active = getattr(module, "active_adapters", None)
-        if isinstance(scaling, Mapping) and not getattr(module, "disable_adapters", False) and not callable(active):
-            found |= {name: float(scaling[name]) for name in active or () if name in scaling}
-    return [{"name": name, "scale": scale} for name, scale in sorted(found.items())]
+def _adapters(pipe: Any) -> list[dict[str, Any]]:
+    """The active adapters of PEFT's layers in all components, with the scale of each.
+
+    An adapter whose scale is not the same everywhere has an item for each, with a hash of the names of the modules.
+    """
+    found: dict[str, dict[float, list[str]]] = {}
+    for component in sorted(pipe.components):
+        part = pipe.components[component]
+        for path, module in uncompiled(part).named_modules() if isinstance(part, nn.Module) else ():
+            for name, scale in _scales(module).items():
+                found.setdefault(name, {}).setdefault(scale, []).append(f"{component}.{path}".replace("_orig_mod.", ""))
+    items: list[dict[str, Any]] = []
+    for name, modules in sorted(found.items()):
+        active = modules.keys() - {0.0}
+        if len(modules) > 1:
+            items += [
+                {"name": name, "scale": scale, "modules": hashed("\n".join(modules[scale]).encode())} for scale in sorted(active)
+            ]
+        else:
+            items += [{"name": name, "scale": scale} for scale in active]
+    return items
+
+
+def _scales(module: nn.Module) -> dict[str, float]:
+    """By adapter, the scale in a layer of PEFT; 0 for one that is loaded and not active."""
+    scaling = getattr(module, "scaling", None)
+    active = getattr(module, "active_adapters", None)
+    if not isinstance(scaling, Mapping) or callable(active):
+        return {}
+    used = () if getattr(module, "disable_adapters", False) else active or ()
+    return {name: float(scale) if name in used else 0.0 for name, scale in scaling.items()}
+
+
+def _vae_tiles(vae: Any) -> dict[str, Any] | None:
+    """The sizes of the tiles in which the VAE decodes an image; None without: edges of tiles are blended."""
+    if not getattr(vae, "use_tiling", False):
+        return None
+    return {name: _setting(value, str) for name, value in sorted(vars(vae).items()) if name.startswith("tile_")}
+
+
+def _cache(denoiser: nn.Module) -> dict[str, Any] | None:
+    """The cache that takes the output of some blocks from an earlier step, and its settings; None without."""
+    config = getattr(denoiser, "_cache_config", None)
+    return None if config is None else {"class": type(config).__name__, **_public(vars(config))}
 
 
 def _free_u(denoiser: nn.Module) -> dict[str, float] | None:
