@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from ..fingerprint import fingerprint
+from .components import adapters, cache, dtype, free_u, quantization, vae_tiles
 from .families import Family, family_of, unwrapped
+from .setting_values import hashed_text, public_settings, setting_value
 from .weights import weights_of
 
 TIMESTEP_DECIMALS = 3
@@ -38,8 +33,6 @@ LEFT_OUT = {
     "callback_on_step_end",
     "callback_on_step_end_tensor_inputs",
 }
-FREE_U = ("s1", "s2", "b1", "b2")
-HASH_DIGITS = 16
 
 
 def conditions_of(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,18 +43,18 @@ def conditions_of(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
         "pipeline": {
             "class": type(pipe).__name__,
             **_pipeline_settings(pipe),
-            "vae_tiles": _vae_tiles(pipe.vae),
-            "cache": _cache(denoiser),
+            "vae_tiles": vae_tiles(pipe.vae),
+            "cache": cache(denoiser),
         },
-        "scheduler": {"class": type(pipe.scheduler).__name__, **_public(pipe.scheduler.config)},
+        "scheduler": {"class": type(pipe.scheduler).__name__, **public_settings(pipe.scheduler.config)},
         "timesteps": [round(float(timestep), TIMESTEP_DECIMALS) for timestep in pipe.scheduler.timesteps],
         "call": _call(pipe, call),
         "guidance": guidance(pipe, family, call),
-        "dtype": _dtype(denoiser, pipe._execution_device.type),
-        "quantization": _quantization(denoiser),
+        "dtype": dtype(denoiser, pipe._execution_device.type),
+        "quantization": quantization(denoiser),
         "weights": weights_of(pipe),
-        "adapters": _adapters(pipe),
-        "free_u": _free_u(denoiser),
+        "adapters": adapters(pipe),
+        "free_u": free_u(denoiser),
     }
 
 
@@ -95,126 +88,13 @@ def _default_side(pipe: Any) -> int:
 def _call(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
     height, width = resolution(pipe, call)
     given = {name: value for name, value in call.items() if name not in LEFT_OUT}
-    return {name: _setting(value, hashed_text) for name, value in {**given, "height": height, "width": width}.items()}
+    return {name: setting_value(value, hashed_text) for name, value in {**given, "height": height, "width": width}.items()}
 
 
 def _pipeline_settings(pipe: Any) -> dict[str, Any]:
     """Numbers and flags of the pipeline's configuration, such as `force_zeros_for_empty_prompt`."""
-    return {name: value for name, value in _public(pipe.config).items() if isinstance(value, bool | int | float)}
-
-
-def _public(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _setting(value, str) for name, value in config.items() if not name.startswith("_")}
-
-
-def _setting(value: Any, text: Callable[[str], str]) -> Any:
-    """A JSON value. `text` returns what stands for a text. An array is replaced by its hash."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return text(value)
-    if isinstance(value, torch.Tensor):
-        return _setting(value.detach().float().cpu().numpy(), text)
-    if isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value, np.float32)
-        return hashed(str(array.shape).encode() + array.tobytes()) if array.ndim else float(array)
-    if isinstance(value, Mapping):
-        return {str(name): _setting(item, text) for name, item in value.items()}
-    if isinstance(value, Sequence):
-        return _settings(value, text)
-    return type(value).__name__
-
-
-def _settings(values: Sequence[Any], text: Callable[[str], str]) -> Any:
-    """A list; one text for a list of equal texts: pipelines take one negative prompt for all prompts, or one for each."""
-    items = [_setting(value, text) for value in values]
-    is_text = bool(values) and all(isinstance(value, str) and value == values[0] for value in values)
-    return items[0] if is_text else items
-
-
-def hashed_text(text: str) -> str:
-    """The hash that stands for a text of the user."""
-    return hashed(text.encode(errors="surrogatepass"))
-
-
-def hashed(content: bytes) -> str:
-    """`sha256:` and 16 hex digits."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()[:HASH_DIGITS]}"
+    return {name: value for name, value in public_settings(pipe.config).items() if isinstance(value, bool | int | float)}
 
 
 def _float(value: Any) -> float | None:
     return None if value is None else float(value)
-
-
-def _dtype(denoiser: nn.Module, device: str) -> str:
-    """That of the weights; within `torch.autocast` also that of the arithmetic."""
-    own = str(denoiser.dtype).removeprefix("torch.")
-    if not torch.is_autocast_enabled(device):
-        return own
-    return f"{own}, autocast {str(torch.get_autocast_dtype(device)).removeprefix('torch.')}"
-
-
-def _quantization(denoiser: nn.Module) -> str | None:
-    """The method, and the fingerprint of its settings."""
-    config = getattr(denoiser, "config", {}).get("quantization_config")
-    if config is None:
-        return None
-    settings = _setting(config if isinstance(config, Mapping) else config.to_dict(), str)
-    return f"{settings.get('quant_method', type(config).__name__)}:{fingerprint(settings)}"
-
-
-def _adapters(pipe: Any) -> list[dict[str, Any]]:
-    """The active adapters of PEFT's layers in all components, with the scale of each.
-
-    An adapter whose scale is not the same everywhere has an item for each, with a hash of the names of the modules.
-    """
-    found: dict[str, dict[float, list[str]]] = {}
-    for component in sorted(pipe.components):
-        part = pipe.components[component]
-        for path, module in uncompiled(part).named_modules() if isinstance(part, nn.Module) else ():
-            for name, scale in _scales(module).items():
-                found.setdefault(name, {}).setdefault(scale, []).append(f"{component}.{path}".replace("_orig_mod.", ""))
-    items: list[dict[str, Any]] = []
-    for name, modules in sorted(found.items()):
-        active = modules.keys() - {0.0}
-        if len(modules) > 1:
-            items += [
-                {"name": name, "scale": scale, "modules": hashed("\n".join(modules[scale]).encode())} for scale in sorted(active)
-            ]
-        else:
-            items += [{"name": name, "scale": scale} for scale in active]
-    return items
-
-
-def _scales(module: nn.Module) -> dict[str, float]:
-    """By adapter, the scale in a layer of PEFT; 0 for one that is loaded and not active."""
-    scaling = getattr(module, "scaling", None)
-    active = getattr(module, "active_adapters", None)
-    if not isinstance(scaling, Mapping) or callable(active):
-        return {}
-    used = () if getattr(module, "disable_adapters", False) else active or ()
-    return {name: float(scale) if name in used else 0.0 for name, scale in scaling.items()}
-
-
-def _vae_tiles(vae: Any) -> dict[str, Any] | None:
-    """The sizes of the tiles in which the VAE decodes an image; None without: edges of tiles are blended."""
-    if not getattr(vae, "use_tiling", False):
-        return None
-    return {name: _setting(value, str) for name, value in sorted(vars(vae).items()) if name.startswith("tile_")}
-
-
-def _cache(denoiser: nn.Module) -> dict[str, Any] | None:
-    """The cache that takes the output of some blocks from an earlier step, and its settings; None without."""
-    config = getattr(denoiser, "_cache_config", None)
-    return None if config is None else {"class": type(config).__name__, **_public(vars(config))}
-
-
-def _free_u(denoiser: nn.Module) -> dict[str, float] | None:
-    """The factors that FreeU has set on the blocks of a UNet; None without."""
-    for block in getattr(denoiser, "up_blocks", ()):
-        factors = {name: getattr(block, name, None) for name in FREE_U}
-        if all(value is not None for value in factors.values()):
-            return {name: float(value) for name, value in factors.items()}
-    return None
