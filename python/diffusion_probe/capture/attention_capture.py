@@ -172,7 +172,8 @@ class PipelineRun:
         """Whether a call can be this step. A callback that evaluates the latents again has the timestep of the step before."""
         timesteps = self.capture.pipe.scheduler.timesteps
         given = arguments.get("timestep")
-        if given is None or step > len(timesteps):
+        # Reading the timestep waits for the device, so only the steps up to the last one to capture are counted exactly.
+        if given is None or step > min(len(timesteps), self.capture.steps[-1]):
             return True
         given = torch.as_tensor(given).flatten()[0]
 
