@@ -19,12 +19,10 @@ from .conditions import conditions_of
 from .denoiser_calls import DenoiserCall, Handler, intercepted_calls
 from .errors import CaptureError
 from .families import Family, choose_layers, family_of
+from .reduction import REDUCTIONS
 from .step_capture import CapturedStep, StepCapture
-from .tokens import TOKENS
 
 GRID = (16, 16)
-# What this package reads and how it reduces it. It cannot capture for a probe that was trained on anything else.
-REDUCTIONS = {"heads": "mean", "tokens": TOKENS, "pooling": "area", "forward": "conditional", "precision": "float16"}
 
 log = logging.getLogger("diffusion_probe.capture")
 

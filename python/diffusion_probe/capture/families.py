@@ -13,18 +13,10 @@ import numpy as np
 from torch import nn
 
 from .errors import CaptureError
+from .reduction import Layout
 from .tokens import clip_and_t5_tokens, clip_tokens, qwen_tokens, t5_tokens
 
 DEFAULT_LAYERS = 10
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where image and text are among the queries and keys of one attention call."""
-
-    image: slice  # the queries that are image positions
-    text_start: int  # the index of the key that is the first text position
-    size: tuple[int, int]  # image positions: height and width
 
 
 Arguments = Mapping[str, Any]

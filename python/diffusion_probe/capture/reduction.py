@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import CaptureError
+from .tokens import TOKENS
+
+# What this package reads and how it reduces it. It cannot capture for a probe that was trained on anything else.
+REDUCTIONS = {"heads": "mean", "tokens": TOKENS, "pooling": "area", "forward": "conditional", "precision": "float16"}
 CHUNK_BYTES = 32 << 20  # of float32 scores at a time. See docs/adr/0011-capture-by-function-mode.md.
 FLOAT_BYTES = 4
 
@@ -72,3 +79,65 @@ def _add_mask(scores: Tensor, mask: Tensor | None, heads: slice, queries: slice)
 def pool(maps: Tensor, size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     """Area means: [tokens, height * width] to [tokens, *grid]. The sum over tokens stays at most 1 at every position."""
     return F.adaptive_avg_pool2d(maps.unflatten(1, size), grid)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where image and text are among the queries and keys of one attention call."""
+
+    image: slice  # the queries that are image positions
+    text_start: int  # the index of the key that is the first text position
+    size: tuple[int, int]  # image positions: height and width
+
+
+def reduce_rows(
+    attention: AttentionCall, rows: Sequence[int], text: Sequence[np.ndarray], layout: Layout, grid: tuple[int, int]
+) -> Tensor:
+    """Maps of some rows of a call: float16 [rows, tokens, *grid], zeros where a row has fewer tokens than another.
+
+    `text`: for each of these rows, the text positions of its prompt's tokens. Raises CaptureError for a position beyond the keys.
+    """
+    device, keys = attention.query.device, attention.key.shape[2]
+    maps = torch.zeros(len(rows), max(map(len, text)), *grid, dtype=torch.float16, device=device)
+    for index, (row, positions) in enumerate(zip(rows, text, strict=True)):
+        last = keys - layout.text_start - 1
+        if positions[-1] > last:
+            raise CaptureError(f"a token is at text position {positions[-1]}: expected {last} at most")
+        columns = torch.from_numpy(positions + layout.text_start).to(device)
+        maps[index, : len(columns)] = pool(token_maps(attention.row(row, layout.image), columns), layout.size, grid)
+    return maps
+
+
+def attention_maps(
+    query: Tensor,
+    key: Tensor,
+    text: Sequence[int],
+    scale: float | None = None,
+    mask: Tensor | None = None,
+    *,
+    size: tuple[int, int],
+    text_block: tuple[int, int] | None = None,
+    grid: tuple[int, int] = (16, 16),
+) -> Tensor:
+    """The maps of one layer: float16 [rows, tokens, *grid], probabilities in [0, 1], mean over heads, pooled by area.
+
+    `query`, `key`: [rows, heads, length, head_dim]. `text`: the text positions of the prompt's tokens. `scale` and `mask`: as in
+    `scaled_dot_product_attention`. `size`: height and width of the image in any unit, for their ratio. `text_block`: where the
+    text stands among queries and keys, from and to, in joint attention; None: all keys are text, and all queries the image.
+    The memory needed beside queries and keys is a small multiple of CHUNK_BYTES. Raises CaptureError where the shapes do not fit.
+    """
+    attention = AttentionCall(query, key, mask, query.shape[-1] ** -0.5 if scale is None else scale)
+    layout = layout_of(attention, size, text_block)
+    return reduce_rows(attention, range(len(query)), [np.asarray(text, np.int64)] * len(query), layout, grid)
+
+
+def layout_of(attention: AttentionCall, size: tuple[int, int], text_block: tuple[int, int] | None) -> Layout:
+    """Where the image is, from where the text is and from the ratio of the image's height and width."""
+    queries, keys = attention.query.shape[2], attention.key.shape[2]
+    start, stop = text_block or (0, keys)
+    image = slice(0, queries) if text_block is None else slice(stop, queries) if start == 0 else slice(0, start)
+    count = image.stop - image.start
+    height = max(1, round((count * size[0] / size[1]) ** 0.5))
+    if height * (count // height) != count or count < 1:
+        raise CaptureError(f"{count} image positions fit no image of the ratio {size[0]} to {size[1]}")
+    return Layout(image, start, (height, count // height))

@@ -15,7 +15,7 @@ from .attention_hook import AttentionHook
 from .denoiser_calls import DenoiserCall
 from .errors import CaptureError, OnError
 from .families import family_of, text_layers
-from .reduction import AttentionCall, pool, token_maps
+from .reduction import AttentionCall, reduce_rows
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,6 @@ class StepCapture:
         self._family = family_of(pipe)
         self._denoiser = getattr(pipe, self._family.denoiser)
         self._positions = [np.flatnonzero(mask) for mask in tokens]  # the text positions of each prompt's tokens
-        self._tokens = max(len(positions) for positions in self._positions)
         self._rows = self._conditional_rows()
         self._total = call.subset.total if call.subset else self._rows.stop - self._rows.start
         self._images = call.subset.images if call.subset else tuple(range(self._total))
@@ -107,21 +106,10 @@ class StepCapture:
 
     def _reduce(self, attention: AttentionCall) -> Tensor:
         """Maps of one layer: float16 [images, tokens, *grid]."""
-        queries, keys = attention.query.shape[2], attention.key.shape[2]
-        layout = self._family.layout(self._denoiser, self._call.arguments, (queries, keys))
-        device = attention.query.device
-        columns = [self._key_columns(positions, layout.text_start, keys).to(device) for positions in self._positions]
-        maps = torch.zeros(len(self._images), self._tokens, *self._grid, dtype=torch.float16, device=device)
-        for index, prompt in enumerate(self._prompts):
-            row = attention.row(self._rows.start + index, layout.image)
-            maps[index, : len(columns[prompt])] = pool(token_maps(row, columns[prompt]), layout.size, self._grid)
-        return maps
-
-    @staticmethod
-    def _key_columns(positions: np.ndarray, text_start: int, keys: int) -> Tensor:
-        if positions[-1] >= keys - text_start:
-            raise CaptureError(f"token_mask marks text position {positions[-1]}: expected {keys - text_start} positions at most")
-        return torch.from_numpy(positions + text_start)
+        lengths = attention.query.shape[2], attention.key.shape[2]
+        layout = self._family.layout(self._denoiser, self._call.arguments, lengths)
+        rows = [self._rows.start + index for index in range(len(self._images))]
+        return reduce_rows(attention, rows, [self._positions[prompt] for prompt in self._prompts], layout, self._grid)
 
     def _captured_step(self) -> CapturedStep:
         lengths = np.array([len(self._positions[prompt]) for prompt in self._prompts])
@@ -129,7 +117,7 @@ class StepCapture:
             step=self._call.step,
             timestep=float(self._pipe.scheduler.timesteps[self._call.step - 1]),
             maps=torch.stack([self._maps[name] for name in self._layers], dim=1),
-            token_mask=(np.arange(self._tokens) < lengths[:, None]).astype(np.uint8),
+            token_mask=(np.arange(lengths.max()) < lengths[:, None]).astype(np.uint8),
             images=self._images,
             prompts=self._prompts,
             total_images=self._total,

@@ -1,6 +1,7 @@
 """The client of the service: `ProbeClient`, and `AsyncProbeClient` for asyncio. It needs numpy, safetensors and httpx."""
 
 from .clients import AsyncProbeClient, ProbeClient
+from .group import Kept, SampleGroup
 from .requests import InvalidInputError, ScoreOptions
 from .responses import (
     Decision,
@@ -20,10 +21,12 @@ __all__ = [
     "Decision",
     "FeedbackAnswer",
     "InvalidInputError",
+    "Kept",
     "Model",
     "ProbeClient",
     "Problem",
     "RefusedReceipt",
+    "SampleGroup",
     "SampleResult",
     "ScoreFailure",
     "ScoreOptions",

@@ -13,6 +13,7 @@ import numpy as np
 
 from .endpoints import ClientSettings, Endpoints, unscored
 from .event_loop_thread import EventLoopThread
+from .group import SampleGroup
 from .requests import ScoreOptions, score_request
 from .responses import FeedbackAnswer, Model, ScoredGroup, ScoreFailure, ScoreOutcome, UnscoredGroup
 
@@ -153,6 +154,10 @@ class ProbeClient(_Client):
     def models(self, *, deadline_ms: float | None = None) -> tuple[Model, ...] | None:
         """As AsyncProbeClient.models."""
         return self._reported_or_none(self._call(lambda endpoints: endpoints.models(deadline_ms)))
+
+    def group(self, size: int, **options: Any) -> SampleGroup:
+        """The `size` candidates of one prompt in a sampling loop. `options`: arguments of `score`, the same at every step."""
+        return SampleGroup(self, size, options)
 
     def close(self) -> None:
         """Close the connections. Later calls fail with the reason `closed`."""

@@ -1,0 +1,85 @@
+"""A sampling loop of one's own that finishes only the candidates that the service keeps. It uses no diffusers.
+
+The backbone is the reference world of this repository, whose attention is its own code. Start the service first (`npm start`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from diffusion_probe.capture import AttentionObserver, select
+from diffusion_probe.client import ProbeClient, ScoredGroup
+from diffusion_probe.reference.backbone import TIMESTEPS, pad_ids, text_mask_of, unconditional_ids
+from diffusion_probe.reference.captions import tokenize
+from diffusion_probe.reference.onnx_import import load_onnx_backbone
+from diffusion_probe.reference.rectified_flow import GUIDANCE, STEPS, noise_levels
+from diffusion_probe.reference.source import initial_noise
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+
+def observe(denoiser: torch.nn.Module, observer: AttentionObserver) -> None:
+    """Pass queries and keys of each cross-attention to the observer, by the names of the layers in the probe's manifest."""
+    for layer, block in denoiser.named_modules():
+        if hasattr(block, "cross"):
+
+            def read(attention, arguments, layer=layer):
+                if observer.is_due:
+                    query, key, _ = attention.project(*arguments[:2])
+                    observer.add(layer, query, key, mask=arguments[2])
+
+            block.cross.register_forward_pre_hook(read)
+
+
+@torch.no_grad()
+def generate(client: ProbeClient, caption: str, size: int, keep: int) -> tuple[dict[int, torch.Tensor], list]:
+    """The kept images by their number, each in [-1, 1], and the outcomes of the decisions."""
+    backbone = load_onnx_backbone(ROOT / "reference")
+    ids = tokenize(caption)
+    side = backbone.config.image_size
+    text = range(1, len(ids))  # without the begin token
+    observer = AttentionObserver(ROOT / "models/pictogram/1", text, (side, side), rows="first half", steps=[5])
+    observe(backbone.denoiser, observer)
+    group = client.group(size, policy={"name": "top_k", "k": keep, "explore": {"rate": 0}})
+    latents = torch.stack([initial_noise(caption, seed, side) for seed in range(size)])
+    both = torch.cat([pad_ids([ids] * size), unconditional_ids(size, pad_ids([ids]).shape[1])])
+    mask = text_mask_of(both)
+    state = {"text": backbone.text_encoder(both, mask), "mask": mask}  # guidance: two rows per image
+    sigmas = noise_levels()
+    for step in range(1, STEPS + 1):
+        timestep = float(sigmas[step - 1]) * TIMESTEPS
+        times = torch.full((2 * len(latents),), timestep)
+        velocity, _ = backbone.denoiser(torch.cat([latents, latents]), times, state["text"], state["mask"])
+        conditional, unconditional = velocity.chunk(2)
+        latents = latents + (sigmas[step] - sigmas[step - 1]) * (unconditional + GUIDANCE * (conditional - unconditional))
+        if observer.due(step):
+            kept = group.decide(observer.take(), step=step, timestep=timestep)
+            latents, state = select(kept, latents, state)
+    return dict(zip(group.remaining, latents.clamp(-1, 1), strict=True)), group.outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--service", default="http://127.0.0.1:8080", help="address of the service")
+    parser.add_argument(
+        "--caption", default="a hat left of a cactus on a green background", help="what to draw, in words of the reference world"
+    )
+    parser.add_argument("--size", type=int, default=8, help="candidates")
+    parser.add_argument("--keep", type=int, default=2, help="how many of them are finished")
+    parser.add_argument("--out", type=Path, default=Path("own-loop.png"), help="the kept images, side by side")
+    options = parser.parse_args()
+    with ProbeClient(options.service) as client:
+        images, outcomes = generate(client, options.caption, options.size, options.keep)
+    for outcome in outcomes:
+        scored = isinstance(outcome, ScoredGroup)
+        print("scores", [round(result.score, 3) for result in outcome.results] if scored else f"none: {outcome.reason}")
+    row = torch.cat(list(images.values()), dim=2)
+    Image.fromarray(((row + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()).save(options.out)
+    print(f"finished the candidates {sorted(images)} of {options.size}: {options.out}")
+
+
+if __name__ == "__main__":
+    main()

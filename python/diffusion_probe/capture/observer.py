@@ -1,0 +1,144 @@
+"""Watches the attention of a denoiser in a sampling loop of one's own. Needs PyTorch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..probe.manifest import read_manifest
+from .attention_hook import AttentionHook
+from .denoiser_calls import DenoiserCall, intercepted_calls
+from .errors import CaptureError
+from .families import unwrapped
+from .reduction import REDUCTIONS, AttentionCall, layout_of, reduce_rows
+
+Rows = Literal["all", "first half", "last half"]
+
+
+@dataclass(frozen=True)
+class ObservedStep:
+    """The attention of one step, for all rows that see the prompt."""
+
+    attention: np.ndarray | None  # float16 [rows, layers, tokens, height, width]; None if a layer was not seen
+    missing: tuple[str, ...]  # the layers that were not seen
+    token_mask: np.ndarray  # uint8 [rows, tokens], all 1
+    capture_id: str  # of the probe, whose layers these are
+    model: str  # the probe, `name@version`
+
+
+class AttentionObserver:
+    """Reads what a probe needs from the attention of a loop's denoiser, at the probe's decision points only.
+
+    observer = AttentionObserver("models/my-backbone/1", text=range(1, 6), size=(64, 64), rows="last half")
+    with observer.watch(denoiser):
+        for step, t in enumerate(timesteps, 1):
+            latents = my_step(latents, t)
+            if observer.due(step):
+                kept = group.decide(observer.take(), step=step, timestep=float(t))
+    """
+
+    def __init__(
+        self,
+        probe: str | Path | Mapping[str, Any],
+        text: Sequence[int],
+        size: tuple[int, int],
+        *,
+        text_block: tuple[int, int] | None = None,
+        rows: Rows = "all",
+        steps: Sequence[int] | None = None,
+    ):
+        """`probe`: its folder, or its manifest, such as the contract of a `Model`.
+
+        `text`: the text positions of the prompt's tokens, one prompt for all rows. `size`: height and width of the latents in any
+        unit: what counts is their ratio. `text_block`: where the text stands among queries and keys in joint attention, from and
+        to; None: cross-attention, in which all keys are text. `rows`: which rows of a call see the prompt. `steps`: when to
+        observe, from 1; None: at all decision points of the probe. Raises ValueError for other steps, CaptureError for a probe of
+        maps that are reduced in another way, and FileNotFoundError.
+        """
+        manifest = probe if isinstance(probe, Mapping) else read_manifest(Path(probe))
+        capture = manifest["capture"]
+        for name, supported in REDUCTIONS.items():
+            if capture.get(name, supported) != supported and name != "tokens":  # the caller chooses the tokens
+                raise CaptureError(f"the probe's {name} are {capture[name]!r}: expected {supported!r}")
+        self._layers: tuple[str, ...] = tuple(capture["layers"])
+        self._grid = capture["height"], capture["width"]
+        self._capture_id = manifest["capture_id"]
+        self._model = f"{manifest['name']}@{manifest['version']}"
+        points = {point["step"] for point in manifest["decision_points"]}
+        if not set(steps or ()) <= points:
+            raise ValueError(f"steps are {list(steps or ())}: expected some of {sorted(points)}")
+        self._steps = frozenset(steps or points)
+        self._text = np.asarray(text, np.int64)
+        if self._text.ndim != 1 or not len(self._text):
+            raise ValueError("text holds no position: expected those of the prompt's tokens")
+        self._size, self._block, self._rows = size, text_block, rows
+        self._next = 1
+        self._maps: dict[str, Tensor] = {}
+
+    @contextmanager
+    def watch(self, denoiser: nn.Module) -> Iterator[None]:
+        """Inside the block the layers of the denoiser are read. Raises CaptureError if it lacks one."""
+        modules = dict(unwrapped(denoiser).named_modules())
+        absent = [name for name in self._layers if name not in modules]
+        if absent:
+            raise CaptureError(f"the denoiser has no layer {absent[0]!r}: expected the layers {list(self._layers)}")
+
+        def evaluate(call: DenoiserCall) -> Any:
+            if not (call.conditional and self.is_due):
+                return call.evaluate()
+            with ExitStack() as stack:
+                # A compiled module would not call the hooks.
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+                for name in self._layers:
+                    hook = AttentionHook(name, lambda attention, name=name: self._reduce(name, attention))
+                    stack.enter_context(hook.attached(modules[name]))
+                return call.evaluate()
+
+        with intercepted_calls(denoiser, evaluate):
+            yield
+
+    def add(self, layer: str, query: Tensor, key: Tensor, mask: Tensor | None = None, scale: float | None = None) -> None:
+        """Read one call of an attention of one's own, instead of `watch`. Does nothing at other steps and for other layers.
+
+        `query`, `key`: [rows, heads, length, head_dim], as they are multiplied. `mask`: bool or added to the scores, broadcast to
+        [rows, heads, queries, keys]. `scale`: of the scores; None: 1 / sqrt(head_dim).
+        """
+        if layer in self._layers and self.is_due:
+            self._reduce(layer, AttentionCall(query, key, mask, query.shape[-1] ** -0.5 if scale is None else scale))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the attention of the step that is being computed is read."""
+        return self._next in self._steps
+
+    def due(self, step: int) -> bool:
+        """Call it after every step, from 1: whether this step is to be decided. What comes next belongs to the step after it."""
+        self._next = step + 1
+        if step in self._steps:
+            return True
+        self._maps.clear()
+        return False
+
+    def take(self) -> ObservedStep:
+        """What was observed of the step for which `due` was true."""
+        maps, self._maps = self._maps, {}
+        missing = tuple(name for name in self._layers if name not in maps)
+        attention = None if missing else torch.stack([maps[name] for name in self._layers], dim=1).cpu().numpy()
+        mask = np.ones((0 if attention is None else len(attention), len(self._text)), np.uint8)
+        return ObservedStep(attention, missing, mask, self._capture_id, self._model)
+
+    @torch.no_grad()
+    def _reduce(self, layer: str, attention: AttentionCall) -> None:
+        rows = range(len(attention.query))
+        half = len(rows) // 2
+        rows = {"all": rows, "first half": rows[:half], "last half": rows[half:]}[self._rows]
+        layout = layout_of(attention, self._size, self._block)
+        with torch.autocast(attention.query.device.type, enabled=False):
+            self._maps[layer] = reduce_rows(attention, rows, [self._text] * len(rows), layout, self._grid)
