@@ -21,7 +21,7 @@ from diffusion_probe.tiny.backbone import HEIGHT, WIDTH
 ROOT = Path(__file__).parents[3]
 PATIENT_MS = 60_000.0
 BEST_TWO = {"name": "top_k", "k": 2, "explore": {"rate": 0}}
-GUIDANCE = 5.0
+GUIDANCE = 7.5  # the default of Stable Diffusion 1.5
 
 
 @torch.no_grad()
