@@ -5,6 +5,7 @@ from .denoiser_calls import DenoiserCall, ImageSubset
 from .errors import CaptureError
 from .families import FAMILIES, family_of, text_layers
 from .observer import AttentionObserver, ObservedStep
+from .ranks import Spread
 from .reduction import attention_maps
 from .select import select
 from .step_capture import CapturedStep
@@ -21,6 +22,7 @@ __all__ = [
     "ImageSubset",
     "ObservedStep",
     "PipelineRun",
+    "Spread",
     "attention_maps",
     "family_of",
     "select",

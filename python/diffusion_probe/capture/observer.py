@@ -17,6 +17,7 @@ from .attention_hook import AttentionHook
 from .denoiser_calls import DenoiserCall, intercepted_calls
 from .errors import CaptureError
 from .families import unwrapped
+from .ranks import Spread
 from .reduction import REDUCTIONS, AttentionCall, layout_of, reduce_rows
 
 Rows = Literal["all", "first half", "last half"]
@@ -52,15 +53,16 @@ class AttentionObserver:
         *,
         text_block: tuple[int, int] | None = None,
         rows: Rows = "all",
+        spread: Spread | None = None,
         steps: Sequence[int] | None = None,
     ):
         """`probe`: its folder, or its manifest, such as the contract of a `Model`.
 
         `text`: the text positions of the prompt's tokens, one prompt for all rows. `size`: height and width of the latents in any
         unit: what counts is their ratio. `text_block`: where the text stands among queries and keys in joint attention, from and
-        to; None: cross-attention, in which all keys are text. `rows`: which rows of a call see the prompt. `steps`: when to
-        observe, from 1; None: at all decision points of the probe. Raises ValueError for other steps, CaptureError for a probe of
-        maps that are reduced in another way, and FileNotFoundError.
+        to; None: cross-attention, in which all keys are text. `rows`: which rows of a call see the prompt. `spread`: how the
+        attention is spread over ranks. `steps`: when to observe, from 1; None: at all decision points of the probe. Raises
+        ValueError for other steps, CaptureError for a probe of maps that are reduced in another way, and FileNotFoundError.
         """
         manifest = probe if isinstance(probe, Mapping) else read_manifest(Path(probe))
         capture = manifest["capture"]
@@ -78,7 +80,7 @@ class AttentionObserver:
         self._text = np.asarray(text, np.int64)
         if self._text.ndim != 1 or not len(self._text):
             raise ValueError("text holds no position: expected those of the prompt's tokens")
-        self._size, self._block, self._rows = size, text_block, rows
+        self._size, self._block, self._rows, self._spread = size, text_block, rows, spread
         self._next = 1
         self._maps: dict[str, Tensor] = {}
 
@@ -139,6 +141,6 @@ class AttentionObserver:
         rows = range(len(attention.query))
         half = len(rows) // 2
         rows = {"all": rows, "first half": rows[:half], "last half": rows[half:]}[self._rows]
-        layout = layout_of(attention, self._size, self._block)
+        layout = layout_of(attention, self._size, self._block, self._spread)
         with torch.autocast(attention.query.device.type, enabled=False):
-            self._maps[layer] = reduce_rows(attention, rows, [self._text] * len(rows), layout, self._grid)
+            self._maps[layer] = reduce_rows(attention, rows, [self._text] * len(rows), layout, self._grid, self._spread)

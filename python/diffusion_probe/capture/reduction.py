@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import CaptureError
+from .ranks import Spread
 from .tokens import TOKENS
 
 # What this package reads and how it reduces it. It cannot capture for a probe that was trained on anything else.
@@ -91,11 +92,17 @@ class Layout:
 
 
 def reduce_rows(
-    attention: AttentionCall, rows: Sequence[int], text: Sequence[np.ndarray], layout: Layout, grid: tuple[int, int]
+    attention: AttentionCall,
+    rows: Sequence[int],
+    text: Sequence[np.ndarray],
+    layout: Layout,
+    grid: tuple[int, int],
+    spread: Spread | None = None,
 ) -> Tensor:
     """Maps of some rows of a call: float16 [rows, tokens, *grid], zeros where a row has fewer tokens than another.
 
-    `text`: for each of these rows, the text positions of its prompt's tokens. Raises CaptureError for a position beyond the keys.
+    `text`: for each of these rows, the text positions of its prompt's tokens. `spread`: how the attention is spread over ranks.
+    Raises CaptureError for a position beyond the keys.
     """
     device, keys = attention.query.device, attention.key.shape[2]
     maps = torch.zeros(len(rows), max(map(len, text)), *grid, dtype=torch.float16, device=device)
@@ -104,7 +111,8 @@ def reduce_rows(
         if positions[-1] > last:
             raise CaptureError(f"a token is at text position {positions[-1]}: expected {last} at most")
         columns = torch.from_numpy(positions + layout.text_start).to(device)
-        maps[index, : len(columns)] = pool(token_maps(attention.row(row, layout.image), columns), layout.size, grid)
+        own = token_maps(attention.row(row, layout.image), columns)
+        maps[index, : len(columns)] = pool(spread.complete(own) if spread else own, layout.size, grid)
     return maps
 
 
@@ -118,25 +126,29 @@ def attention_maps(
     size: tuple[int, int],
     text_block: tuple[int, int] | None = None,
     grid: tuple[int, int] = (16, 16),
+    spread: Spread | None = None,
 ) -> Tensor:
     """The maps of one layer: float16 [rows, tokens, *grid], probabilities in [0, 1], mean over heads, pooled by area.
 
     `query`, `key`: [rows, heads, length, head_dim]. `text`: the text positions of the prompt's tokens. `scale` and `mask`: as in
     `scaled_dot_product_attention`. `size`: height and width of the image in any unit, for their ratio. `text_block`: where the
     text stands among queries and keys, from and to, in joint attention; None: all keys are text, and all queries the image.
+    `spread`: how the attention is spread over ranks; each rank returns the whole maps.
     The memory needed beside queries and keys is a small multiple of CHUNK_BYTES. Raises CaptureError where the shapes do not fit.
     """
     attention = AttentionCall(query, key, mask, query.shape[-1] ** -0.5 if scale is None else scale)
-    layout = layout_of(attention, size, text_block)
-    return reduce_rows(attention, range(len(query)), [np.asarray(text, np.int64)] * len(query), layout, grid)
+    layout = layout_of(attention, size, text_block, spread)
+    return reduce_rows(attention, range(len(query)), [np.asarray(text, np.int64)] * len(query), layout, grid, spread)
 
 
-def layout_of(attention: AttentionCall, size: tuple[int, int], text_block: tuple[int, int] | None) -> Layout:
+def layout_of(
+    attention: AttentionCall, size: tuple[int, int], text_block: tuple[int, int] | None, spread: Spread | None = None
+) -> Layout:
     """Where the image is, from where the text is and from the ratio of the image's height and width."""
     queries, keys = attention.query.shape[2], attention.key.shape[2]
     start, stop = text_block or (0, keys)
     image = slice(0, queries) if text_block is None else slice(stop, queries) if start == 0 else slice(0, start)
-    count = image.stop - image.start
+    count = (image.stop - image.start) * (spread.parts_of_image if spread else 1)
     height = max(1, round((count * size[0] / size[1]) ** 0.5))
     if height * (count // height) != count or count < 1:
         raise CaptureError(f"{count} image positions fit no image of the ratio {size[0]} to {size[1]}")

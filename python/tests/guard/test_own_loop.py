@@ -99,8 +99,9 @@ def test_the_example_finishes_the_best_candidates_unchanged(service) -> None:
     example = runpy.run_path(str(ROOT / "examples" / "own_loop.py"))
     caption = "a hat left of a cactus on a green background"
     with ProbeClient(service.origin, deadline_ms=PATIENT_MS) as client:
-        images, outcomes = example["generate"](client, caption, 4, 2)
-    scores = np.array([result.score for result in outcomes[0].results])
+        group = client.group(4, policy=BEST_TWO)
+        images = example["generate"](group, caption, range(4))
+    scores = np.array([result.score for result in group.outcomes[0].results])
     assert sorted(images) == sorted(np.argsort(-scores)[:2])
     backbone = example["load_onnx_backbone"](ROOT / "reference")
     ids = example["pad_ids"]([example["tokenize"](caption)] * 4)
