@@ -39,10 +39,8 @@ def observe(denoiser: torch.nn.Module, observer: AttentionObserver) -> None:
 def generate(group: SampleGroup, caption: str, seeds: Sequence[int]) -> dict[int, torch.Tensor]:
     """The images that the group keeps, by their seed, each float32 [3, height, width] in [-1, 1]."""
     backbone = load_onnx_backbone(ROOT / "reference")
-    ids = tokenize(caption)
-    side = backbone.config.image_size
-    text = range(1, len(ids))  # without the begin token
-    observer = AttentionObserver(ROOT / "models/pictogram/1", text, (side, side), rows="first half", steps=[5])
+    ids, side = tokenize(caption), backbone.config.image_size  # the first id is the begin token
+    observer = AttentionObserver(ROOT / "models/pictogram/1", range(1, len(ids)), (side, side), rows="first half", steps=[5])
     observe(backbone.denoiser, observer)
     latents = torch.stack([initial_noise(caption, seed, side) for seed in seeds])
     prompts = pad_ids([ids] * len(seeds))
@@ -52,8 +50,8 @@ def generate(group: SampleGroup, caption: str, seeds: Sequence[int]) -> dict[int
     sigmas = noise_levels()
     for step in range(1, STEPS + 1):
         timestep = float(sigmas[step - 1]) * TIMESTEPS
-        times = torch.full((2 * len(latents),), timestep)
-        velocity, _ = backbone.denoiser(torch.cat([latents, latents]), times, state["text"], state["mask"])
+        latents_twice, times = torch.cat([latents, latents]), torch.full((2 * len(latents),), timestep)
+        velocity, _ = backbone.denoiser(latents_twice, times, state["text"], state["mask"])
         conditional, unconditional = velocity.chunk(2)
         latents = latents + (sigmas[step] - sigmas[step - 1]) * (unconditional + GUIDANCE * (conditional - unconditional))
         if observer.due(step):
@@ -65,17 +63,14 @@ def generate(group: SampleGroup, caption: str, seeds: Sequence[int]) -> dict[int
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--service", default="http://127.0.0.1:8080", help="address of the service")
-    parser.add_argument(
-        "--caption", default="a hat left of a cactus on a green background", help="what to draw, in words of the reference world"
-    )
+    parser.add_argument("--caption", default="a hat left of a cactus on a green background", help="what to draw")
     parser.add_argument("--size", type=int, default=8, help="candidates")
     parser.add_argument("--out", type=Path, default=Path("own-loop.png"), help="the kept images, side by side")
     options = parser.parse_args()
     with ProbeClient(options.service) as client:
         group = client.group(options.size, policy={"name": "top_k", "k": options.size // 4, "explore": {"rate": 0}})
         images = generate(group, options.caption, range(options.size))
-    outcome = group.outcomes[0]
-    print("scores", [round(result.score, 3) for result in outcome.results] or f"none: {outcome.reason}")
+    print("scores", [round(result.score, 3) for result in group.outcomes[0].results])
     row = torch.cat(list(images.values()), dim=2)
     Image.fromarray(((row + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()).save(options.out)
     print(f"finished the candidates {sorted(images)} of {options.size}: {options.out}")
