@@ -1,34 +1,28 @@
-"""The supported backbone families: which attention modules see text, which queries are the image and which keys are the text."""
+"""The supported backbone families: which attention modules see text, which queries are the image and which keys are the text.
+
+A family is a row of `TABLE`. To add one: a row here, and cases in tests/capture/family_cases.py.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import CaptureError
-from .tokens import clip_and_t5_tokens, clip_tokens, qwen_tokens, t5_tokens
+from .layout import Arguments, Layout, cross_layout, image_size, joint_layout
+from .tokens import Call, Segment
 
 DEFAULT_LAYERS = 10
 
-
-@dataclass(frozen=True)
-class Layout:
-    """Where image and text are among the queries and keys of one attention call."""
-
-    image: slice  # the queries that are image positions
-    text_start: int  # the index of the key that is the first text position
-    size: tuple[int, int]  # image positions: height and width
-
-
-Arguments = Mapping[str, Any]
-"""The arguments of one denoiser call, by name."""
+# Where the text stands among the keys of an attention call.
+ALL, FIRST, LAST = "all keys", "before the image", "after the image"
+# How classifier-free guidance evaluates the denoiser without the prompt: more rows of the same call, or a call after the other.
+ROWS_BEFORE, ROWS_AFTER, CALLS = "rows before", "rows after", "a call of its own"
 
 
 @dataclass(frozen=True)
@@ -36,89 +30,110 @@ class Family:
     """What capture needs to know about one kind of backbone."""
 
     name: str
-    denoiser: str  # the pipeline's attribute
-    layers: re.Pattern[str]  # full names of attention modules in which image positions attend to text
-    sample: str  # the denoiser's argument that holds the latents
-    layout: Callable[[Any, Arguments, tuple[int, int]], Layout]  # of denoiser, its arguments, (queries, keys) of the call
-    tokens: Callable[[Any, Mapping[str, Any]], np.ndarray]  # of pipeline, its arguments: bool [prompts, text positions]
-    joined_guidance: bool  # guidance is one call: unconditional rows, then conditional rows
-    timestep_scale: float = 1.0  # the denoiser gets the scheduler's timestep divided by this
+    pipelines: tuple[str, ...]  # classes of diffusers
+    layers: str  # a regular expression: full names of attention modules in which image positions attend to text
+    text: str  # ALL, FIRST or LAST
+    tokens: tuple[Segment, ...]
+    guidance: str  # ROWS_BEFORE, ROWS_AFTER or CALLS
+    scale: str = "guidance_scale"  # the argument of classifier-free guidance
+    denoiser: str = "transformer"  # the pipeline's attribute
+    sample: str = "hidden_states"  # the denoiser's argument that holds the latents
+    size: str = ""  # the denoiser's argument that gives the image's height and width; by default the latents
+    patch: int | None = None  # latents per image position and side; None: the denoiser's setting
+    learned: int = 0  # learned tokens before the text
+    text_mask: str | None = None  # the denoiser's argument by which the text of each row is packed before its image
+    image_end: Callable[[Any, int, int], int] = lambda denoiser, height, width: height * width  # with padding
+    text_ends: bool = False  # a picture's tokens stand before the prompt's, so these are counted from the end of the text
+    timestep: str = "timestep"  # the denoiser's argument
+    timestep_scale: int = 1  # the denoiser gets the scheduler's timestep divided by this
+    timestep_reversed: bool = False  # and subtracted from 1
+
+    def image_size(self, denoiser: Any, arguments: Arguments) -> tuple[int, int]:
+        """Height and width in image positions."""
+        return image_size(arguments, self.size or self.sample, self.patch or denoiser.config.patch_size)
+
+    def layout(self, denoiser: Any, arguments: Arguments, lengths: tuple[int, int], row: int = 0) -> Layout:
+        """Where image and text are in one row of an attention call with these numbers of queries and keys."""
+        size = self.image_size(denoiser, arguments)
+        if self.text == ALL:
+            return cross_layout(size, lengths[0], len(denoiser.config.get("block_out_channels", "1")))
+        if self.text == LAST:
+            return joint_layout(size, 0, self.image_end(denoiser, *size), lengths)
+        text = arguments["encoder_hidden_states"].shape[1]
+        if self.text_mask is not None:
+            text = int(arguments[self.text_mask][row].sum())
+        return joint_layout(size, self.learned + text, self.learned, lengths)
+
+    def passed_timestep(self, timestep: Tensor) -> Tensor:
+        """The scheduler's timestep as the denoiser gets it."""
+        scaled = timestep / self.timestep_scale
+        return 1 - scaled if self.timestep_reversed else scaled
 
 
-def _unet_layout(denoiser: Any, arguments: Arguments, lengths: tuple[int, int]) -> Layout:
-    """All keys are text. Each level of a UNet halves the height and width of the latents, rounding up."""
-    height, width = arguments["sample"].shape[-2:]
-    for level in range(len(denoiser.config.block_out_channels)):
-        size = (math.ceil(height / 2**level), math.ceil(width / 2**level))
-        if size[0] * size[1] == lengths[0]:
-            return Layout(slice(0, lengths[0]), 0, size)
-    raise CaptureError(f"{lengths[0]} image positions match no level of a UNet on {height}x{width} latents")
+def _model_length(pipe: Any, call: Call, tokenizer: Any) -> int:
+    return tokenizer.model_max_length
 
 
-def _flux_layout(denoiser: Any, arguments: Arguments, lengths: tuple[int, int]) -> Layout:
-    """Text first, then image, in double and in single blocks."""
-    indices = arguments["img_ids"][..., 1:].reshape(-1, 2)
-    size = tuple(int(last) + 1 for last in indices.amax(dim=0))
-    return _text_first(arguments, lengths, size)
+def _qwen_length(pipe: Any, call: Call, tokenizer: Any) -> int:
+    return pipe.tokenizer_max_length + pipe.prompt_template_encode_start_idx
 
 
-def _qwen_layout(denoiser: Any, arguments: Arguments, lengths: tuple[int, int]) -> Layout:
-    """Text first, then image."""
-    shape = arguments["img_shapes"][0]
-    _, height, width = shape[0] if isinstance(shape, list) else shape
-    return _text_first(arguments, lengths, (height, width))
+_CLIP = Segment(("tokenizer", "tokenizer_2"), ("prompt", "prompt_2"), _model_length)
+_QWEN = Segment(
+    ("tokenizer",),
+    length=_qwen_length,
+    template=lambda pipe, call, prompt: pipe.prompt_template_encode.format(prompt),
+    dropped=lambda pipe, call: pipe.prompt_template_encode_start_idx,
+    packed=True,
+)
 
-
-def _text_first(arguments: Arguments, lengths: tuple[int, int], size: tuple[int, int]) -> Layout:
-    text = arguments["encoder_hidden_states"].shape[1]
-    return _checked(Layout(slice(text, text + size[0] * size[1]), 0, size), lengths)
-
-
-def _sd3_layout(denoiser: Any, arguments: Arguments, lengths: tuple[int, int]) -> Layout:
-    """Image first, then text."""
-    height, width = (side // denoiser.config.patch_size for side in arguments["hidden_states"].shape[-2:])
-    return _checked(Layout(slice(0, height * width), height * width, (height, width)), lengths)
-
-
-def _checked(layout: Layout, lengths: tuple[int, int]) -> Layout:
-    if layout.image.stop > lengths[0] or layout.text_start >= lengths[1]:
-        raise CaptureError(f"attention over {lengths[0]} queries and {lengths[1]} keys does not fit an image of {layout.size}")
-    return layout
-
-
-_CROSS = re.compile(r"(down_blocks|mid_block|up_blocks)\..*\.attn2")
-_UNET = Family("unet", "unet", _CROSS, "sample", _unet_layout, clip_tokens, joined_guidance=True)
-_FLUX = re.compile(r"(single_)?transformer_blocks\.\d+\.attn")
-# `attn2` of SD3.5 medium is self-attention of the image; only `attn` sees text.
-_JOINT = re.compile(r"transformer_blocks\.\d+\.attn")
-
-FAMILIES = {
-    "StableDiffusionPipeline": _UNET,
-    "StableDiffusionXLPipeline": _UNET,
-    "StableDiffusion3Pipeline": Family(
-        "sd3", "transformer", _JOINT, "hidden_states", _sd3_layout, clip_and_t5_tokens, joined_guidance=True
+TABLE = (
+    Family(
+        name="unet",
+        pipelines=("StableDiffusionPipeline", "StableDiffusionXLPipeline"),
+        layers=r"(down_blocks|mid_block|up_blocks)\..*\.attn2",
+        text=ALL,
+        tokens=(_CLIP,),
+        guidance=ROWS_BEFORE,
+        denoiser="unet",
+        sample="sample",
+        patch=1,
     ),
-    "FluxPipeline": Family(
-        "flux",
-        "transformer",
-        _FLUX,
-        "hidden_states",
-        _flux_layout,
-        t5_tokens,
-        joined_guidance=False,
+    Family(
+        name="sd3",
+        pipelines=("StableDiffusion3Pipeline",),
+        layers=r"transformer_blocks\.\d+\.attn",  # `attn2` of SD3.5 medium is self-attention of the image
+        text=LAST,
+        tokens=(_CLIP, Segment(("tokenizer_3",), ("prompt_3",), optional=True)),
+        guidance=ROWS_BEFORE,
+    ),
+    Family(
+        name="flux",
+        pipelines=("FluxPipeline",),
+        layers=r"(single_)?transformer_blocks\.\d+\.attn",
+        text=FIRST,
+        tokens=(Segment(("tokenizer_2",), ("prompt_2",)),),
+        guidance=CALLS,
+        scale="true_cfg_scale",
+        size="img_ids",
+        patch=2,
         timestep_scale=1000,
     ),
-    "QwenImagePipeline": Family(
-        "qwen-image",
-        "transformer",
-        _JOINT,
-        "hidden_states",
-        _qwen_layout,
-        qwen_tokens,
-        joined_guidance=False,
+    Family(
+        name="qwen-image",
+        pipelines=("QwenImagePipeline",),
+        layers=r"transformer_blocks\.\d+\.attn",
+        text=FIRST,
+        tokens=(_QWEN,),
+        guidance=CALLS,
+        scale="true_cfg_scale",
+        size="img_shapes",
+        patch=2,
         timestep_scale=1000,
     ),
-}
+)
+
+FAMILIES: Mapping[str, Family] = {pipeline: family for family in TABLE for pipeline in family.pipelines}
 
 
 def family_of(pipe: Any) -> Family:
@@ -126,7 +141,20 @@ def family_of(pipe: Any) -> Family:
     for kind in type(pipe).__mro__:
         if kind.__name__ in FAMILIES:
             return FAMILIES[kind.__name__]
-    raise CaptureError(f"{type(pipe).__name__} is not supported: expected one of {', '.join(FAMILIES)}")
+    raise CaptureError(
+        f"{type(pipe).__name__} is not supported: use one of {', '.join(FAMILIES)}, or run this pipeline without guard; "
+        "to add its backbone, see capture/families.py"
+    )
+
+
+def is_guided(pipe: Any, family: Family, call: Call) -> bool:
+    """Whether a run evaluates the denoiser without the prompt too."""
+    scale = call.get(family.scale)
+    if family.scale == "true_cfg_scale":
+        negative = call.get("negative_prompt") is not None or call.get("negative_prompt_embeds") is not None
+        return negative and scale is not None and scale > 1
+    by_pipeline = getattr(pipe, "do_classifier_free_guidance", None)
+    return scale is not None and scale > 1 if by_pipeline is None else bool(by_pipeline)
 
 
 def unwrapped(denoiser: nn.Module) -> nn.Module:
@@ -145,7 +173,7 @@ def text_layers(pipe: Any) -> dict[str, nn.Module]:
     family = family_of(pipe)
     denoiser = unwrapped(getattr(pipe, family.denoiser))
     names = ((name.replace("_orig_mod.", ""), module) for name, module in denoiser.named_modules())
-    return {name: module for name, module in names if family.layers.fullmatch(name)}
+    return {name: module for name, module in names if re.fullmatch(family.layers, name)}
 
 
 def choose_layers(pipe: Any, layers: Sequence[str] | None) -> tuple[str, ...]:
