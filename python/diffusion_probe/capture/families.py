@@ -70,6 +70,15 @@ class Family:
         return 1 - scaled if self.timestep_reversed else scaled
 
 
+_FROM_IMAGE = ("Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint")
+_PAG = ("PAG", "PAGImg2Img", "PAGInpaint", "ControlNetPAG")
+
+
+def _pipelines(base: str, *kinds: str) -> tuple[str, ...]:
+    """The class that draws from text alone, and others of the same backbone."""
+    return tuple(f"{base}{kind}Pipeline" for kind in ("", *kinds))
+
+
 def _model_length(pipe: Any, call: Call, tokenizer: Any) -> int:
     return tokenizer.model_max_length
 
@@ -90,7 +99,10 @@ _QWEN = Segment(
 TABLE = (
     Family(
         name="unet",
-        pipelines=("StableDiffusionPipeline", "StableDiffusionXLPipeline"),
+        pipelines=(
+            *_pipelines("StableDiffusion", *_FROM_IMAGE, *_PAG, "ControlNetPAGInpaint"),
+            *_pipelines("StableDiffusionXL", *_FROM_IMAGE, *_PAG, "ControlNetPAGImg2Img"),
+        ),
         layers=r"(down_blocks|mid_block|up_blocks)\..*\.attn2",
         text=ALL,
         tokens=(_CLIP,),
@@ -101,7 +113,7 @@ TABLE = (
     ),
     Family(
         name="sd3",
-        pipelines=("StableDiffusion3Pipeline",),
+        pipelines=_pipelines("StableDiffusion3", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpainting", "PAG", "PAGImg2Img"),
         layers=r"transformer_blocks\.\d+\.attn",  # `attn2` of SD3.5 medium is self-attention of the image
         text=LAST,
         tokens=(_CLIP, Segment(("tokenizer_3",), ("prompt_3",), optional=True)),
@@ -109,7 +121,7 @@ TABLE = (
     ),
     Family(
         name="flux",
-        pipelines=("FluxPipeline",),
+        pipelines=_pipelines("Flux", *_FROM_IMAGE, "Control", "ControlImg2Img", "ControlInpaint", "Fill", "Kontext"),
         layers=r"(single_)?transformer_blocks\.\d+\.attn",
         text=FIRST,
         tokens=(Segment(("tokenizer_2",), ("prompt_2",)),),
@@ -121,7 +133,7 @@ TABLE = (
     ),
     Family(
         name="qwen-image",
-        pipelines=("QwenImagePipeline",),
+        pipelines=_pipelines("QwenImage", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpaint"),
         layers=r"transformer_blocks\.\d+\.attn",
         text=FIRST,
         tokens=(_QWEN,),

@@ -1,0 +1,122 @@
+"""The whole softmax matrix of an attention module, in float64 from its own projections, norms and rotary embedding.
+
+Each function takes a module and the arguments of its processor, and returns probabilities [rows, keys, queries], mean over heads.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Arguments = dict[str, Any]
+
+
+class Recorder:
+    """Records the arguments of the processor in every call of some attention modules."""
+
+    def __init__(self, modules: dict[str, nn.Module]):
+        self.calls: dict[str, list[Arguments]] = {name: [] for name in modules}
+        for name, module in modules.items():
+            module.register_forward_pre_hook(self._hook(self.calls[name]), with_kwargs=True)
+
+    @staticmethod
+    def _hook(calls: list[Arguments]):
+        def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            calls.append(inspect.signature(module.processor.__call__).bind(module, *args, **kwargs).arguments)
+
+        return hook
+
+
+def cross(attn: Any, given: Arguments) -> Tensor:
+    """UNets, PixArt, Sana: queries from the image, keys from the text."""
+    query, key = attn.to_q(given["hidden_states"]), attn.to_k(given["encoder_hidden_states"])
+    if attn.norm_q is not None:
+        query, key = attn.norm_q(query), attn.norm_k(key)
+    bias = given.get("attention_mask")  # [rows, 1, keys]
+    return softmax(heads(query, attn), heads(key, attn), None if bias is None else bias[:, None])
+
+
+def sd3(attn: Any, given: Arguments) -> Tensor:
+    """Image first, then text."""
+    image, text = given["hidden_states"], given["encoder_hidden_states"]
+    query = [attn.norm_q(heads(attn.to_q(image), attn)), attn.norm_added_q(heads(attn.add_q_proj(text), attn))]
+    key = [attn.norm_k(heads(attn.to_k(image), attn)), attn.norm_added_k(heads(attn.add_k_proj(text), attn))]
+    return softmax(torch.cat(query, dim=2), torch.cat(key, dim=2))
+
+
+def flux(attn: Any, given: Arguments) -> Tensor:
+    """FLUX.1 and Chroma: text first, then image; in single blocks both are one sequence."""
+    hidden, text = given["hidden_states"], given.get("encoder_hidden_states")
+    query, key = attn.norm_q(heads(attn.to_q(hidden), attn)), attn.norm_k(heads(attn.to_k(hidden), attn))
+    if text is not None:
+        query = torch.cat([attn.norm_added_q(heads(attn.add_q_proj(text), attn)), query], dim=2)
+        key = torch.cat([attn.norm_added_k(heads(attn.add_k_proj(text), attn)), key], dim=2)
+    return _turned_softmax(query, key, given)
+
+
+def flux2(attn: Any, given: Arguments) -> Tensor:
+    """FLUX.2: as FLUX.1; single blocks have one projection for queries, keys, values and the feed-forward part."""
+    if hasattr(attn, "to_q"):
+        return flux(attn, given)
+    width = attn.head_dim * attn.heads
+    projected = attn.to_qkv_mlp_proj(given["hidden_states"])
+    query, key = (heads(projected[..., part * width : (part + 1) * width], attn) for part in (0, 1))
+    return _turned_softmax(attn.norm_q(query), attn.norm_k(key), given)
+
+
+def qwen(attn: Any, given: Arguments) -> Tensor:
+    """Text first, then image, with a rotary embedding for each."""
+    image, text = given["hidden_states"], given["encoder_hidden_states"]
+    image_turn, text_turn = given["image_rotary_emb"]
+    query, key = (
+        torch.cat(
+            [
+                turned(text_norm(heads(text_projection(text), attn)), text_turn),
+                turned(image_norm(heads(image_projection(image), attn)), image_turn),
+            ],
+            dim=2,
+        )
+        for text_projection, text_norm, image_projection, image_norm in (
+            (attn.add_q_proj, attn.norm_added_q, attn.to_q, attn.norm_q),
+            (attn.add_k_proj, attn.norm_added_k, attn.to_k, attn.norm_k),
+        )
+    )
+    mask = given.get("encoder_hidden_states_mask")
+    if mask is not None:
+        mask = F.pad(mask.bool(), (0, image.shape[1]), value=True)[:, None, None]
+    return softmax(query, key, mask)
+
+
+def heads(x: Tensor, attn: Any) -> Tensor:
+    """[rows, heads, positions, width of a head]."""
+    return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+
+def turned(x: Tensor, turn: Tensor) -> Tensor:
+    """Pairs of numbers as complex ones, times a complex rotary embedding."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * turn).flatten(-2)
+
+
+def _turned_softmax(query: Tensor, key: Tensor, given: Arguments) -> Tensor:
+    cosine, sine = given["image_rotary_emb"]
+    query, key = (x * cosine + _quarter_turned(x) * sine for x in (query, key))
+    return softmax(query, key, given.get("attention_mask"))
+
+
+def _quarter_turned(x: Tensor) -> Tensor:
+    """(a, b) to (-b, a), pair by pair."""
+    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack([-second, first], dim=-1).flatten(-2)
+
+
+def softmax(query: Tensor, key: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
+    """[rows, keys, queries], mean over heads. `mask`: bool, true = attend, or added to the scores."""
+    scores = query.double() @ key.double().transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask.double()
+    return scores.softmax(-1).mean(1).transpose(1, 2)

@@ -1,0 +1,66 @@
+"""Every supported pipeline: captured maps equal those of the whole softmax matrix. See slow_reference.py and family_cases.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from diffusion_probe.capture import AttentionCapture, family_of, step_capture, text_layers
+from diffusion_probe.capture.reduction import pool
+
+from .family_cases import CASES, IMAGES, PROMPTS, WORDS, Case
+from .slow_reference import Recorder
+
+GRID = (4, 4)
+TOLERANCE = 1e-4
+
+
+@pytest.fixture
+def unrounded(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Collects the maps of each image in float32, before capture rounds them to 16 bits."""
+    maps: list[torch.Tensor] = []
+
+    def collect(*args) -> torch.Tensor:
+        maps.append(pool(*args))
+        return maps[-1]
+
+    monkeypatch.setattr(step_capture, "pool", collect)
+    return maps
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_maps_equal_those_of_the_whole_softmax(case: Case, unrounded: list[torch.Tensor]) -> None:
+    pipe = case.build()
+    denoiser = getattr(pipe, family_of(pipe).denoiser)
+    modules = text_layers(pipe)
+    recorder = Recorder(modules)
+    outputs: list[int] = []
+    denoiser.register_forward_hook(lambda *_: outputs.append(1))
+    call = {"prompt": PROMPTS, "num_images_per_prompt": IMAGES, "generator": torch.Generator().manual_seed(0), **case.call}
+    run = AttentionCapture(pipe, layers=["*"], steps=[2], grid=GRID)(**call, output_type="latent")
+
+    captured = run.steps[2]
+    steps = len(outputs) // case.calls
+    assert captured.total_steps == steps
+    assert captured.timestep == pytest.approx(float(pipe.scheduler.timesteps[-steps:][1]))
+    assert run.conditions["guidance"] == case.guidance
+    assert [run.conditions["call"][side] for side in ("height", "width")] == [32, 48]
+    assert len(run.conditions["timesteps"]) == steps
+    images = len(PROMPTS) * IMAGES
+    assert captured.attention.shape == (images, len(modules), max(len(own) for own in case.text), *GRID)
+    for index, layer in enumerate(run.settings.layers):
+        whole = case.reference(modules[layer], recorder.calls[layer][case.calls])
+        whole = whole[case.part * images : (case.part + 1) * images]
+        height, width = case.size(layer)
+        for image in range(images):
+            own = case.text[image // IMAGES]
+            start = case.image_start[image // IMAGES]
+            maps = whole[image, own, start : start + height * width].unflatten(1, (height, width))
+            expected = F.adaptive_avg_pool2d(maps, GRID).numpy()
+            np.testing.assert_allclose(unrounded[index * images + image], expected, atol=TOLERANCE, rtol=0)
+            np.testing.assert_allclose(captured.attention[image, index, : len(own)], expected, atol=6e-4)
+            assert not captured.attention[image, index, len(own) :].any()
+            assert captured.token_mask[image].sum() == len(own) >= WORDS[image // IMAGES]
