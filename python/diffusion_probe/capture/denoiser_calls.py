@@ -56,8 +56,8 @@ def intercepted_calls(
 ) -> Iterator[None]:
     """Inside the block every call of the denoiser goes to `handler`, which returns the call's output.
 
-    `sample`: the denoiser's argument that holds the latents. `is_step`: whether a call with these arguments can be that step of the
-    sampling loop. A callback of the user may call too.
+    `sample`: the denoiser's argument that holds the latents. `is_step`: whether a call with these arguments can be that step of
+    the sampling loop. A callback of the user may call too.
     """
     interceptor = _Interceptor(denoiser, sample, handler, is_step)
     # `Module.compile()` sets this attribute. It comes before hooks and compiled code, and belongs to this instance alone.

@@ -1,13 +1,13 @@
 """Cases of tests/capture/test_families.py: tiny pipelines of each supported class, and where their image and text positions are.
 
-In the folder `python`: `python -m tests.capture.family_cases > ../docs/supported-pipelines.md` writes the page of supported pipelines.
+In the folder `python`: `python -m tests.capture.family_cases > ../docs/supported-pipelines.md` writes the page.
 """
 
 from __future__ import annotations
 
 import inspect
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,12 +58,12 @@ class Case:
 
 def picture(channels: int = 3) -> Tensor:
     """A random picture, or with one channel a mask."""
-    return torch.rand(1, channels, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(5)).round(
-        decimals=0 if channels == 1 else 3
-    )
+    drawn = torch.rand(1, channels, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(5))
+    return drawn.round() if channels == 1 else drawn
 
 
 SIZE = {"height": HEIGHT, "width": WIDTH}
+GUIDED = {"classifier_free": 5.0, "embedded": None}
 # Of five steps three are taken.
 FROM_IMAGE = {"num_inference_steps": 5, "strength": 0.6}
 
@@ -98,6 +98,11 @@ def made_from(base: Callable[[], Any], name: str, **changes: Callable[[Any], Any
     return make
 
 
+def changed(component: str, **config: Any) -> Callable[[Any], Any]:
+    """Makes a component of another configuration."""
+    return lambda pipe: type(pipe.components[component]).from_config({**pipe.components[component].config, **config}).eval()
+
+
 def filled(module: Any) -> Any:
     """A ControlNet whose output is not zero."""
     for parameter in module.parameters():
@@ -111,73 +116,75 @@ def words(*starts: int) -> list[list[int]]:
     return [[start + word for start in starts for word in range(count)] for count in WORDS]
 
 
-def unet_cases() -> list[Case]:
+def unet_cases() -> Iterator[Case]:
     """Stable Diffusion 1.5 and XL."""
-    cases = []
-    combined = ("", "Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint")
-    with_pag = ("PAG", "PAGImg2Img", "PAGInpaint", "ControlNetPAG")
-    for base, make in (("StableDiffusion", tiny.sd15), ("StableDiffusionXL", tiny.sdxl)):
-        own = ("ControlNetPAGInpaint",) if base == "StableDiffusion" else ("ControlNetPAGImg2Img",)
-        for kind in combined + with_pag + own:
+    kinds = ("", "Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint", "PAG", "PAGImg2Img", "PAGInpaint")
+    for base, make, own in (
+        ("StableDiffusion", tiny.sd15, ("ControlNetPAG", "ControlNetPAGInpaint")),
+        ("StableDiffusionXL", tiny.sdxl, ("ControlNetPAG", "ControlNetPAGImg2Img")),
+    ):
+        for kind in (*kinds, *own):
             name = f"{base}{kind}Pipeline"
-            call = {"num_inference_steps": 4, **arguments_of(kind)}
+            call = {"num_inference_steps": 4, "guidance_scale": 5.0, **arguments_of(kind)}
             if kind in ("ControlNet", "ControlNetPAG"):
                 call["image"] = call.pop("control_image")
-            controlnet = {
-                "controlnet": lambda pipe: filled(
-                    diffusers.ControlNetModel.from_unet(pipe.unet, conditioning_embedding_out_channels=(16,))
-                )
-            }
-            guidance = {"classifier_free": 5.0, "embedded": None}
-            case = Case(
+            if kind.endswith("Img2Img") and "ControlNet" not in kind:
+                call = {argument: value for argument, value in call.items() if argument not in SIZE}
+            yield Case(
                 name,
-                made_from(make, name, **controlnet),
-                call | {"guidance_scale": 5.0},
+                made_from(make, name, controlnet=_unet_controlnet),
+                call,
                 reference.cross,
                 words(1),
                 _unet_size,
                 part=1,
-                guidance=guidance,
+                guidance=GUIDED,
             )
-            cases.append(case)
-    return cases
+
+
+def _unet_controlnet(pipe: Any) -> Any:
+    return filled(diffusers.ControlNetModel.from_unet(pipe.unet, conditioning_embedding_out_channels=(16, 32)))
 
 
 def _unet_size(layer: str) -> tuple[int, int]:
     return (8, 12) if layer.startswith(("mid", "down_blocks.1", "up_blocks.0")) else (16, 24)
 
 
-def sd3_cases() -> list[Case]:
+def sd3_cases() -> Iterator[Case]:
     """Stable Diffusion 3 and 3.5."""
-    cases = []
     for kind in ("", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpainting", "PAG", "PAGImg2Img"):
         name = f"StableDiffusion3{kind}Pipeline"
         call = {"num_inference_steps": 4, "max_sequence_length": T5, "guidance_scale": 5.0, **arguments_of(kind)}
+        changes: dict[str, Any] = {"controlnet": _sd3_controlnet(extra_channels=0)}
         if kind == "ControlNetInpainting":
-            call = {**call, "control_image": picture(), "control_mask": picture(1), "num_inference_steps": 4}
-            for argument in ("image", "mask_image", "strength"):
-                call.pop(argument, None)
-        extra = 1 if kind == "ControlNetInpainting" else 0
-        controlnet = {
-            "controlnet": lambda pipe, extra=extra: filled(
-                diffusers.SD3ControlNetModel.from_transformer(pipe.transformer, 1, extra, load_weights_from_transformer=False)
-            )
-        }
-        text = [[8 * 12 + position for position in prompt] for prompt in words(1, CLIP)]
-        guidance = {"classifier_free": 5.0, "embedded": None}
-        cases.append(
-            Case(
-                name,
-                made_from(tiny.sd3, name, **controlnet),
-                call,
-                reference.sd3,
-                text,
-                lambda layer: (8, 12),
-                part=1,
-                guidance=guidance,
-            )
+            call = {argument: value for argument, value in call.items() if argument not in ("image", "mask_image", "strength")}
+            call |= {"num_inference_steps": 4, "control_mask": picture(1)}
+            changes["controlnet"] = _sd3_controlnet(extra_channels=1)
+        if "PAG" in kind:  # it leaves out the norms of SD3.5
+            changes["transformer"] = changed("transformer", qk_norm=None)
+        if kind == "Inpaint":
+            changes |= {
+                "transformer": changed("transformer", in_channels=16, out_channels=16),
+                "vae": changed("vae", latent_channels=16),
+            }
+        yield Case(
+            name,
+            made_from(tiny.sd3, name, **changes),
+            call,
+            reference.sd3,
+            words(96 + 1, 96 + CLIP),  # after the image
+            lambda layer: (8, 12),
+            part=1,
+            guidance=GUIDED,
         )
-    return cases
+
+
+def _sd3_controlnet(extra_channels: int) -> Callable[[Any], Any]:
+    def make(pipe: Any) -> Any:
+        config = {"num_layers": 1, "extra_conditioning_channels": extra_channels}
+        return filled(diffusers.SD3ControlNetModel.from_config({**pipe.transformer.config, **config}))
+
+    return make
 
 
 CASES = [*unet_cases(), *sd3_cases()]

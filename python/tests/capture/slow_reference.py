@@ -19,14 +19,15 @@ class Recorder:
     """Records the arguments of the processor in every call of some attention modules."""
 
     def __init__(self, modules: dict[str, nn.Module]):
-        self.calls: dict[str, list[Arguments]] = {name: [] for name in modules}
+        self.calls: dict[str, list[Arguments]] = {}  # in the order in which the modules run
         for name, module in modules.items():
-            module.register_forward_pre_hook(self._hook(self.calls[name]), with_kwargs=True)
+            module.register_forward_pre_hook(self._hook(name), with_kwargs=True)
 
-    @staticmethod
-    def _hook(calls: list[Arguments]):
+    def _hook(self, name: str):
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            calls.append(inspect.signature(module.processor.__call__).bind(module, *args, **kwargs).arguments)
+            self.calls.setdefault(name, []).append(
+                inspect.signature(module.processor.__call__).bind(module, *args, **kwargs).arguments
+            )
 
         return hook
 
@@ -43,8 +44,11 @@ def cross(attn: Any, given: Arguments) -> Tensor:
 def sd3(attn: Any, given: Arguments) -> Tensor:
     """Image first, then text."""
     image, text = given["hidden_states"], given["encoder_hidden_states"]
-    query = [attn.norm_q(heads(attn.to_q(image), attn)), attn.norm_added_q(heads(attn.add_q_proj(text), attn))]
-    key = [attn.norm_k(heads(attn.to_k(image), attn)), attn.norm_added_k(heads(attn.add_k_proj(text), attn))]
+    query = [heads(attn.to_q(image), attn), heads(attn.add_q_proj(text), attn)]
+    key = [heads(attn.to_k(image), attn), heads(attn.add_k_proj(text), attn)]
+    if attn.norm_q is not None:
+        query = [attn.norm_q(query[0]), attn.norm_added_q(query[1])]
+        key = [attn.norm_k(key[0]), attn.norm_added_k(key[1])]
     return softmax(torch.cat(query, dim=2), torch.cat(key, dim=2))
 
 

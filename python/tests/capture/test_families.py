@@ -51,6 +51,7 @@ def test_maps_equal_those_of_the_whole_softmax(case: Case, unrounded: list[torch
     assert len(run.conditions["timesteps"]) == steps
     images = len(PROMPTS) * IMAGES
     assert captured.attention.shape == (images, len(modules), max(len(own) for own in case.text), *GRID)
+    order = list(recorder.calls)
     for index, layer in enumerate(run.settings.layers):
         whole = case.reference(modules[layer], recorder.calls[layer][case.calls])
         whole = whole[case.part * images : (case.part + 1) * images]
@@ -60,7 +61,7 @@ def test_maps_equal_those_of_the_whole_softmax(case: Case, unrounded: list[torch
             start = case.image_start[image // IMAGES]
             maps = whole[image, own, start : start + height * width].unflatten(1, (height, width))
             expected = F.adaptive_avg_pool2d(maps, GRID).numpy()
-            np.testing.assert_allclose(unrounded[index * images + image], expected, atol=TOLERANCE, rtol=0)
+            np.testing.assert_allclose(unrounded[order.index(layer) * images + image], expected, atol=TOLERANCE, rtol=0)
             np.testing.assert_allclose(captured.attention[image, index, : len(own)], expected, atol=6e-4)
             assert not captured.attention[image, index, len(own) :].any()
             assert captured.token_mask[image].sum() == len(own) >= WORDS[image // IMAGES]
