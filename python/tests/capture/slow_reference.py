@@ -25,9 +25,8 @@ class Recorder:
 
     def _hook(self, name: str):
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            self.calls.setdefault(name, []).append(
-                inspect.signature(module.processor.__call__).bind(module, *args, **kwargs).arguments
-            )
+            signature = inspect.signature(module.processor.__call__)
+            self.calls.setdefault(name, []).append(signature.bind(module, *args, **kwargs).arguments)
 
         return hook
 
@@ -73,26 +72,18 @@ def flux2(attn: Any, given: Arguments) -> Tensor:
 
 
 def qwen(attn: Any, given: Arguments) -> Tensor:
-    """Text first, then image, with a rotary embedding for each."""
+    """Text first, then image, with a rotary embedding for each. The queries are those of the image."""
     image, text = given["hidden_states"], given["encoder_hidden_states"]
     image_turn, text_turn = given["image_rotary_emb"]
-    query, key = (
-        torch.cat(
-            [
-                turned(text_norm(heads(text_projection(text), attn)), text_turn),
-                turned(image_norm(heads(image_projection(image), attn)), image_turn),
-            ],
-            dim=2,
-        )
-        for text_projection, text_norm, image_projection, image_norm in (
-            (attn.add_q_proj, attn.norm_added_q, attn.to_q, attn.norm_q),
-            (attn.add_k_proj, attn.norm_added_k, attn.to_k, attn.norm_k),
-        )
-    )
+    query = turned(attn.norm_q(heads(attn.to_q(image), attn)), image_turn)
+    key = [
+        turned(attn.norm_added_k(heads(attn.add_k_proj(text), attn)), text_turn),
+        turned(attn.norm_k(heads(attn.to_k(image), attn)), image_turn),
+    ]
     mask = given.get("encoder_hidden_states_mask")
     if mask is not None:
         mask = F.pad(mask.bool(), (0, image.shape[1]), value=True)[:, None, None]
-    return softmax(query, key, mask)
+    return softmax(query, torch.cat(key, dim=2), mask)
 
 
 def heads(x: Tensor, attn: Any) -> Tensor:

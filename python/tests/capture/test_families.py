@@ -1,4 +1,4 @@
-"""Every supported pipeline: captured maps equal those of the whole softmax matrix. See slow_reference.py and family_cases.py."""
+"""Every supported pipeline: captured maps equal those of the whole softmax matrix. See slow_reference.py and family_case.py."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from diffusion_probe.capture import AttentionCapture, family_of, step_capture, text_layers
 from diffusion_probe.capture.reduction import pool
 
-from .family_cases import CASES, IMAGES, PROMPTS, WORDS, Case
+from .family_case import IMAGES, PROMPTS, WORDS, Case
+from .family_variants import VARIANTS
 from .slow_reference import Recorder
 
+CASES = [*VARIANTS]
 GRID = (4, 4)
 TOLERANCE = 1e-4
 

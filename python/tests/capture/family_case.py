@@ -1,23 +1,16 @@
-"""Cases of tests/capture/test_families.py: tiny pipelines of each supported class, and where their image and text positions are.
-
-In the folder `python`: `python -m tests.capture.family_cases > ../docs/supported-pipelines.md` writes the page.
-"""
+"""What a case of tests/capture/test_families.py is, and what cases share."""
 
 from __future__ import annotations
 
 import inspect
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import diffusers
 import torch
 from torch import Tensor
-
-from diffusion_probe.tiny import pipelines as tiny
-
-from . import slow_reference as reference
 
 HEIGHT, WIDTH = 32, 48
 PROMPTS = ["a cat on the banana", "two dog"]
@@ -100,7 +93,13 @@ def made_from(base: Callable[[], Any], name: str, **changes: Callable[[Any], Any
 
 def changed(component: str, **config: Any) -> Callable[[Any], Any]:
     """Makes a component of another configuration."""
-    return lambda pipe: type(pipe.components[component]).from_config({**pipe.components[component].config, **config}).eval()
+
+    def make(pipe: Any) -> Any:
+        part = pipe.components[component]
+        # A value that was a default would be ignored.
+        return type(part).from_config({**part.config, "_use_default_values": [], **config}).eval()
+
+    return make
 
 
 def filled(module: Any) -> Any:
@@ -114,77 +113,3 @@ def filled(module: Any) -> Any:
 def words(*starts: int) -> list[list[int]]:
     """The text positions of each prompt, where every tokenizer's begin at one of `starts`."""
     return [[start + word for start in starts for word in range(count)] for count in WORDS]
-
-
-def unet_cases() -> Iterator[Case]:
-    """Stable Diffusion 1.5 and XL."""
-    kinds = ("", "Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint", "PAG", "PAGImg2Img", "PAGInpaint")
-    for base, make, own in (
-        ("StableDiffusion", tiny.sd15, ("ControlNetPAG", "ControlNetPAGInpaint")),
-        ("StableDiffusionXL", tiny.sdxl, ("ControlNetPAG", "ControlNetPAGImg2Img")),
-    ):
-        for kind in (*kinds, *own):
-            name = f"{base}{kind}Pipeline"
-            call = {"num_inference_steps": 4, "guidance_scale": 5.0, **arguments_of(kind)}
-            if kind in ("ControlNet", "ControlNetPAG"):
-                call["image"] = call.pop("control_image")
-            if kind.endswith("Img2Img") and "ControlNet" not in kind:
-                call = {argument: value for argument, value in call.items() if argument not in SIZE}
-            yield Case(
-                name,
-                made_from(make, name, controlnet=_unet_controlnet),
-                call,
-                reference.cross,
-                words(1),
-                _unet_size,
-                part=1,
-                guidance=GUIDED,
-            )
-
-
-def _unet_controlnet(pipe: Any) -> Any:
-    return filled(diffusers.ControlNetModel.from_unet(pipe.unet, conditioning_embedding_out_channels=(16, 32)))
-
-
-def _unet_size(layer: str) -> tuple[int, int]:
-    return (8, 12) if layer.startswith(("mid", "down_blocks.1", "up_blocks.0")) else (16, 24)
-
-
-def sd3_cases() -> Iterator[Case]:
-    """Stable Diffusion 3 and 3.5."""
-    for kind in ("", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpainting", "PAG", "PAGImg2Img"):
-        name = f"StableDiffusion3{kind}Pipeline"
-        call = {"num_inference_steps": 4, "max_sequence_length": T5, "guidance_scale": 5.0, **arguments_of(kind)}
-        changes: dict[str, Any] = {"controlnet": _sd3_controlnet(extra_channels=0)}
-        if kind == "ControlNetInpainting":
-            call = {argument: value for argument, value in call.items() if argument not in ("image", "mask_image", "strength")}
-            call |= {"num_inference_steps": 4, "control_mask": picture(1)}
-            changes["controlnet"] = _sd3_controlnet(extra_channels=1)
-        if "PAG" in kind:  # it leaves out the norms of SD3.5
-            changes["transformer"] = changed("transformer", qk_norm=None)
-        if kind == "Inpaint":
-            changes |= {
-                "transformer": changed("transformer", in_channels=16, out_channels=16),
-                "vae": changed("vae", latent_channels=16),
-            }
-        yield Case(
-            name,
-            made_from(tiny.sd3, name, **changes),
-            call,
-            reference.sd3,
-            words(96 + 1, 96 + CLIP),  # after the image
-            lambda layer: (8, 12),
-            part=1,
-            guidance=GUIDED,
-        )
-
-
-def _sd3_controlnet(extra_channels: int) -> Callable[[Any], Any]:
-    def make(pipe: Any) -> Any:
-        config = {"num_layers": 1, "extra_conditioning_channels": extra_channels}
-        return filled(diffusers.SD3ControlNetModel.from_config({**pipe.transformer.config, **config}))
-
-    return make
-
-
-CASES = [*unet_cases(), *sd3_cases()]
