@@ -18,7 +18,7 @@ class Layout:
     """Where image and text are among the queries and keys of one attention call."""
 
     image: slice  # the queries that are image positions
-    text_start: int  # the index of the key that is the first text position
+    text: slice  # the keys that are text positions
     size: tuple[int, int]  # image positions: height and width
 
 
@@ -41,18 +41,19 @@ def image_size(arguments: Arguments, source: str, patch: int) -> tuple[int, int]
     return height // patch, width // patch
 
 
-def cross_layout(size: tuple[int, int], queries: int, levels: int) -> Layout:
+def cross_layout(size: tuple[int, int], lengths: tuple[int, int], levels: int) -> Layout:
     """All keys are text. Each level of a UNet halves the height and width of the latents, rounding up."""
+    queries, keys = lengths
     for level in range(levels):
         height, width = (math.ceil(side / 2**level) for side in size)
         if height * width == queries:
-            return Layout(slice(0, queries), 0, (height, width))
+            return Layout(slice(0, queries), slice(0, keys), (height, width))
     raise CaptureError(f"{queries} image positions match no level of a UNet on {size[0]}x{size[1]} latents")
 
 
-def joint_layout(size: tuple[int, int], image_start: int, text_start: int, lengths: tuple[int, int]) -> Layout:
+def joint_layout(size: tuple[int, int], image_start: int, text: slice, lengths: tuple[int, int]) -> Layout:
     """Image and text in one sequence. `lengths`: the call's queries and keys."""
-    layout = Layout(slice(image_start, image_start + size[0] * size[1]), text_start, size)
-    if layout.image.stop > lengths[0] or text_start >= lengths[1]:
+    layout = Layout(slice(image_start, image_start + size[0] * size[1]), text, size)
+    if layout.image.stop > lengths[0] or not text.start < text.stop <= lengths[1]:
         raise CaptureError(f"attention over {lengths[0]} queries and {lengths[1]} keys does not fit an image of {size}")
     return layout

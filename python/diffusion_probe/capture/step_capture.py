@@ -15,8 +15,9 @@ from torch import Tensor
 from .attention_hook import AttentionHook
 from .denoiser_calls import DenoiserCall
 from .errors import CaptureError, OnError
-from .families import CALLS, ROWS_BEFORE, family_of, is_guided, text_layers
-from .layout import Arguments, Layout
+from .families import family_of, is_guided, text_layers
+from .family import CALLS, ROWS_BEFORE
+from .layout import Arguments
 from .reduction import AttentionCall, pool, token_maps
 
 
@@ -125,18 +126,20 @@ class StepCapture:
         for index, prompt in enumerate(self._prompts):
             row = self._rows.start + index
             layout = self._layout((queries, keys), row if self._family.text_mask else 0)
-            columns = self._key_columns(self._positions[prompt], layout, keys).to(device)
+            columns = self._key_columns(self._positions[prompt], layout.text).to(device)
             own = token_maps(attention.row(row, layout.image), columns)
             maps[index, : len(columns)] = pool(own, layout.size, self._grid)
         return maps
 
-    def _key_columns(self, positions: np.ndarray, layout: Layout, keys: int) -> Tensor:
-        start = layout.text_start
-        if self._family.text_ends:
-            start = layout.image.start - self._text_positions
-        if positions[-1] >= keys - start:
-            raise CaptureError(f"token_mask marks text position {positions[-1]}: expected {keys - start} positions at most")
-        return torch.from_numpy(positions + start)
+    def _key_columns(self, positions: np.ndarray, text: slice) -> Tensor:
+        """The keys of text positions. Where each row has its own length of text, those behind its end are no keys."""
+        start = text.stop - self._text_positions if self._family.text_ends else text.start
+        keys = positions + start
+        if self._family.text_mask is not None:
+            keys = keys[keys < text.stop]
+        if len(keys) and keys[-1] >= text.stop:
+            raise CaptureError(f"token_mask marks text position {positions[-1]}: expected {text.stop - start} positions at most")
+        return torch.from_numpy(keys)
 
     def _captured_step(self) -> CapturedStep:
         lengths = np.array([len(self._positions[prompt]) for prompt in self._prompts])

@@ -24,7 +24,7 @@ class Segment:
     """Text positions that come from one tokenizer, or from two tokenizers that share them."""
 
     tokenizers: tuple[str, ...]  # attributes of the pipeline
-    prompts: tuple[str, ...] = ("prompt",)  # the argument of each; one that is not given is `prompt`
+    prompts: tuple[str, ...] = ()  # the argument of each; one that is not given is `prompt`
     length: Callable[[Any, Call, Any], int] = lambda pipe, call, tokenizer: call[LONGEST]  # to which the tokenizer pads
     template: Callable[[Any, Call, str], Text] = lambda pipe, call, prompt: prompt
     dropped: Callable[[Any, Call], int] = lambda pipe, call: 0  # positions that the pipeline removes at the start
@@ -40,7 +40,7 @@ def prompt_tokens(pipe: Any, call: Call, segments: Sequence[Segment]) -> np.ndar
 def _segment_mask(pipe: Any, call: Call, segment: Segment) -> np.ndarray:
     """A position that two tokenizers share counts if it holds a token of either."""
     masks = []
-    for name, argument in zip(segment.tokenizers, segment.prompts, strict=True):
+    for name, argument in zip(segment.tokenizers, segment.prompts or ("prompt",), strict=True):
         prompts = call.get(argument) or call["prompt"]
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         tokenizer = getattr(pipe, name, None)
@@ -64,16 +64,19 @@ def _mask(pipe: Any, call: Call, segment: Segment, tokenizer: Any, prompts: list
     places = [np.flatnonzero(row) for row in np.asarray(batch["attention_mask"])]
     empty, word = (np.asarray(batch["input_ids"][row])[places[row]] for row in (0, 1))
     head = next((index for index, pair in enumerate(zip(empty, word, strict=False)) if pair[0] != pair[1]), len(empty))
-    after_end = max(len(empty) - head - 1, 0)
+    after_end = list(empty[head + 1 :])
     width = len(batch["attention_mask"][0])
     if segment.packed:
         width = max(len(place) for place in places[2:])
     dropped = segment.dropped(pipe, call)
     mask = np.zeros((len(prompts), width), bool)
-    for row, place in zip(mask, places[2:], strict=True):
+    for row, place, ids in zip(mask, places[2:], batch["input_ids"][2:], strict=True):
+        end = len(place) - len(after_end)
+        if list(np.asarray(ids)[place[end:]]) != after_end:  # a long prompt cuts the template
+            end = len(place)
         own = np.arange(len(place)) if segment.packed else place
-        row[own[head : len(own) - after_end]] = True
-    return mask[:, dropped:][:, : call[LONGEST]] if segment.packed else mask[:, dropped:]
+        row[own[head:end]] = True
+    return mask[:, dropped:]
 
 
 def _tokenized(tokenizer: Any, texts: list[Text], length: int) -> Mapping[str, Any]:
