@@ -27,13 +27,14 @@ class Case:
     make: Callable[[], Any]
     call: dict[str, Any]
     reference: Callable[[Any, dict[str, Any]], Tensor]
-    text: Sequence[Sequence[int]]  # for each prompt, the keys that are its tokens
+    text: Sequence[Sequence[int | None]]  # for each prompt, or each image, the keys that are its tokens; None: no key
     size: Callable[[str], tuple[int, int]]  # of a layer: height and width of the image
-    image_start: Sequence[int] = (0, 0)  # for each prompt, the first query that is an image position
+    image_start: Sequence[int] = (0, 0)  # for each prompt, or each image, the first query that is an image position
     part: int = 0  # which of the parts of the batch sees the prompt
     calls: int = 1  # of the denoiser for one step
     guidance: dict[str, float | None] = field(default_factory=dict)  # of the conditions
     label: str = ""
+    patches: dict[str, Any] = field(default_factory=dict)  # values of names in modules
 
     @property
     def name(self) -> str:

@@ -86,6 +86,58 @@ def qwen(attn: Any, given: Arguments) -> Tensor:
     return softmax(query, torch.cat(key, dim=2), mask)
 
 
+def aura_flow(attn: Any, given: Arguments) -> Tensor:
+    """Learned tokens, text, image; in single blocks they are one sequence."""
+    hidden, text = given["hidden_states"], given.get("encoder_hidden_states")
+    query, key = attn.norm_q(split(attn.to_q(hidden), attn)), attn.norm_k(split(attn.to_k(hidden), attn))
+    if text is not None:
+        query = torch.cat([attn.norm_added_q(split(attn.add_q_proj(text), attn)), query], dim=1)
+        key = torch.cat([attn.norm_added_k(split(attn.add_k_proj(text), attn)), key], dim=1)
+    return softmax(query.transpose(1, 2), key.transpose(1, 2))
+
+
+def lumina(attn: Any, given: Arguments) -> Tensor:
+    """One sequence; several heads of queries share a head of keys."""
+    hidden, turn = given["hidden_states"], given["image_rotary_emb"][:, None]
+    width = attn.to_q.out_features // attn.heads
+    query, key = (x.unflatten(-1, (-1, width)) for x in (attn.to_q(hidden), attn.to_k(hidden)))
+    query, key = (turned(x.transpose(1, 2).float(), turn) for x in (attn.norm_q(query), attn.norm_k(key)))
+    mask = given.get("attention_mask")
+    return softmax(query, key.repeat_interleave(attn.heads // key.shape[1], dim=1), None if mask is None else mask[:, None, None])
+
+
+def z_image(attn: Any, given: Arguments) -> Tensor:
+    """One sequence, image first."""
+    hidden, turn = given["hidden_states"], given["freqs_cis"][:, None]
+    query, key = attn.norm_q(heads(attn.to_q(hidden), attn)), attn.norm_k(heads(attn.to_k(hidden), attn))
+    mask = given.get("attention_mask")
+    return softmax(turned(query, turn), turned(key, turn), None if mask is None else mask[:, None, None])
+
+
+def hidream(attn: Any, given: Arguments) -> Tensor:
+    """Image first; keys of its padding are zero. A rotary embedding of 2 x 2 matrices."""
+    hidden, text = given["hidden_states"], given.get("encoder_hidden_states")
+    query, key = attn.q_rms_norm(attn.to_q(hidden)), attn.k_rms_norm(attn.to_k(hidden))
+    if given.get("hidden_states_masks") is not None:
+        key = key * given["hidden_states_masks"][..., None]
+    if text is not None:
+        query = torch.cat([query, attn.q_rms_norm_t(attn.to_q_t(text))], dim=1)
+        key = torch.cat([key, attn.k_rms_norm_t(attn.to_k_t(text))], dim=1)
+    matrices = given["image_rotary_emb"].squeeze(2)[:, None]  # [rows, 1, positions, pairs, 2, 2]
+    query, key = (
+        torch.einsum(
+            "rhpcij,rhpcj->rhpci", matrices.expand(len(x), attn.heads, *matrices.shape[2:]), x.unflatten(-1, (-1, 2))
+        ).flatten(-2)
+        for x in (heads(query, attn), heads(key, attn))
+    )
+    return softmax(query, key)
+
+
+def split(x: Tensor, attn: Any) -> Tensor:
+    """[rows, positions, heads, width of a head]."""
+    return x.unflatten(-1, (attn.heads, -1))
+
+
 def heads(x: Tensor, attn: Any) -> Tensor:
     """[rows, heads, positions, width of a head]."""
     return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
