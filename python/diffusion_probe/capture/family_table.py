@@ -88,7 +88,7 @@ TABLE = (
     ),
     Family(
         "chroma",
-        ("ChromaPipeline", "ChromaImg2ImgPipeline", "ChromaInpaintPipeline"),
+        ("ChromaPipeline", "ChromaImg2ImgPipeline"),
         _JOINT_AND_SINGLE,
         FIRST,
         (prompts.T5,),

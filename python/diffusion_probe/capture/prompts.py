@@ -37,7 +37,7 @@ def _qwen_length(pipe: Any, call: Call, tokenizer: Any) -> int:
 
 
 QWEN = Segment(("tokenizer",), (), _qwen_length, _in_template, _template_start, packed=True)
-QWEN_EDIT = Segment(("tokenizer",), (), _model_length, _in_template, _template_start, packed=True)
+QWEN_EDIT = Segment(("tokenizer",), (), lambda pipe, call, tokenizer: None, _in_template, _template_start, packed=True)
 
 
 def _chat(**settings: Any) -> Callable[[Any, Call, str], Text]:

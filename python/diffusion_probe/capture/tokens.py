@@ -25,7 +25,7 @@ class Segment:
 
     tokenizers: tuple[str, ...]  # attributes of the pipeline
     prompts: tuple[str, ...] = ()  # the argument of each; one that is not given is `prompt`
-    length: Callable[[Any, Call, Any], int] = lambda pipe, call, tokenizer: call[LONGEST]  # to which the tokenizer pads
+    length: Callable[[Any, Call, Any], int | None] = lambda pipe, call, tokenizer: call[LONGEST]  # None: there is no limit
     template: Callable[[Any, Call, str], Text] = lambda pipe, call, prompt: prompt
     dropped: Callable[[Any, Call], int] = lambda pipe, call: 0  # positions that the pipeline removes at the start
     packed: bool = False  # the pipeline removes padding
@@ -59,7 +59,7 @@ def _mask(pipe: Any, call: Call, segment: Segment, tokenizer: Any, prompts: list
     if hasattr(pipe, "maybe_convert_prompt"):  # a textual inversion becomes several tokens
         prompts = pipe.maybe_convert_prompt(prompts, tokenizer)
     texts = [segment.template(pipe, call, prompt) for prompt in ["", "a", *prompts]]
-    batch = _tokenized(tokenizer, texts, segment.length(pipe, call, tokenizer))
+    batch = _tokenized(tokenizer, texts, segment.length(pipe, call, tokenizer), "longest" if segment.packed else "max_length")
     # CLIP pads with the end token in one tokenizer and with "!" in the other, so only the mask separates padding from tokens.
     places = [np.flatnonzero(row) for row in np.asarray(batch["attention_mask"])]
     empty, word = (np.asarray(batch["input_ids"][row])[places[row]] for row in (0, 1))
@@ -79,8 +79,8 @@ def _mask(pipe: Any, call: Call, segment: Segment, tokenizer: Any, prompts: list
     return mask[:, dropped:]
 
 
-def _tokenized(tokenizer: Any, texts: list[Text], length: int) -> Mapping[str, Any]:
-    padding = {"padding": "max_length", "max_length": length, "truncation": True}
+def _tokenized(tokenizer: Any, texts: list[Text], length: int | None, padding: str) -> Mapping[str, Any]:
+    settings = {"padding": padding, "max_length": length, "truncation": length is not None}
     if isinstance(texts[0], str):
-        return tokenizer(texts, return_attention_mask=True, **padding)
-    return tokenizer.apply_chat_template(texts, tokenize=True, return_dict=True, **padding)
+        return tokenizer(texts, return_attention_mask=True, **settings)
+    return tokenizer.apply_chat_template(texts, tokenize=True, return_dict=True, **settings)

@@ -74,17 +74,18 @@ def arguments_of(kind: str) -> dict[str, Any]:
     return arguments
 
 
-def made_from(base: Callable[[], Any], name: str, **changes: Callable[[Any], Any]) -> Callable[[], Any]:
+def made_from(base: Callable[[], Any], name: str, kind: Any = None, **changes: Callable[[Any], Any]) -> Callable[[], Any]:
     """A builder of another class with the components of `base`. `changes` make further components from the base."""
+    kind = kind or getattr(diffusers, name)
 
     def make() -> Any:
         pipe = base()
-        wanted = inspect.signature(getattr(diffusers, name).__init__).parameters
+        wanted = inspect.signature(kind.__init__).parameters
         parts = {part: value for part, value in pipe.components.items() if part in wanted}
         parts |= {part: change(pipe) for part, change in changes.items() if part in wanted}
         if "requires_safety_checker" in wanted:
             parts["requires_safety_checker"] = False
-        made = getattr(diffusers, name)(**parts)
+        made = kind(**parts)
         if hasattr(pipe, "prompt_template_encode_start_idx"):
             made.prompt_template_encode_start_idx = pipe.prompt_template_encode_start_idx
         return made

@@ -7,6 +7,7 @@ from typing import Any
 
 import diffusers
 import PIL.Image
+import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from diffusion_probe.tiny import pipelines as tiny
@@ -24,6 +25,11 @@ FLOW = {"num_inference_steps": 4, "guidance_scale": 5.0, "max_sequence_length": 
 def shifted(positions: list[list[int]], start: int) -> list[list[int]]:
     """Positions that begin elsewhere."""
     return [[start + position for position in own] for own in positions]
+
+
+def patches(layer: str) -> tuple[int, int]:
+    """Height and width of the image, 2 x 2 latents to a position."""
+    return 8, 12
 
 
 def pixart_cases() -> Iterator[Case]:
@@ -45,7 +51,7 @@ def pixart_cases() -> Iterator[Case]:
 
     for name in ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "PixArtSigmaPAGPipeline"):
         call = {**FLOW, **SIZE, "use_resolution_binning": False, "clean_caption": False}
-        yield Case(name, made_from(make, name), call, reference.cross, words(0), lambda layer: (8, 12), part=1, guidance=GUIDED)
+        yield Case(name, made_from(make, name), call, reference.cross, words(0), patches, part=1, guidance=GUIDED)
 
 
 def sana_cases() -> Iterator[Case]:
@@ -109,14 +115,19 @@ def kolors_cases() -> Iterator[Case]:
         base = tiny.sdxl()
         config = {"encoder_hid_dim": WIDTH, "encoder_hid_dim_type": "text_proj", "_use_default_values": []}
         unet = diffusers.UNet2DConditionModel.from_config({**base.unet.config, **config}).eval()
-        return diffusers.KolorsPipeline(base.vae, tiny_text.glm(), tiny_text.glm_tokenizer(), unet, base.scheduler)
+        return tiny_text.kolors_class("KolorsPipeline")(
+            base.vae, tiny_text.glm(), tiny_text.glm_tokenizer(), unet, base.scheduler
+        )
+
+    def size(layer: str) -> tuple[int, int]:
+        return (8, 12) if layer.startswith(("mid", "down_blocks.1", "up_blocks.0")) else (16, 24)
 
     text = [list(range(T5 - 5, T5)), list(range(T5 - 2, T5))]
     for kind in ("", "Img2Img", "PAG"):
         name = f"Kolors{kind}Pipeline"
         call = FLOW | arguments_of(kind)
-        size = lambda layer: (8, 12) if layer.startswith(("mid", "down_blocks.1", "up_blocks.0")) else (16, 24)
-        yield Case(name, made_from(make, name), call, reference.cross, text, size, part=1, guidance=GUIDED)
+        made = made_from(make, name, kind=tiny_text.kolors_class(name))
+        yield Case(name, made, call, reference.cross, text, size, part=1, guidance=GUIDED)
 
 
 def chroma_cases() -> Iterator[Case]:
@@ -140,12 +151,10 @@ def chroma_cases() -> Iterator[Case]:
             scheduler, tiny._vae(shift_factor=0.06), t5_encoder(), t5_tokenizer(T5), transformer.eval()
         )
 
-    for kind in ("", "Img2Img", "Inpaint"):
+    for kind in ("", "Img2Img"):
         name = f"Chroma{kind}Pipeline"
         call = FLOW | arguments_of(kind) | {"negative_prompt": ["dog", "the key"]}
-        yield Case(
-            name, made_from(make, name), call, reference.flux, words(0), lambda layer: (8, 12), (T5, T5), calls=2, guidance=GUIDED
-        )
+        yield Case(name, made_from(make, name), call, reference.flux, words(0), patches, (T5, T5), calls=2, guidance=GUIDED)
 
 
 def auraflow_cases() -> Iterator[Case]:
@@ -166,17 +175,7 @@ def auraflow_cases() -> Iterator[Case]:
         return diffusers.AuraFlowPipeline(t5_tokenizer(T5), t5_encoder(), tiny._vae(), transformer.eval(), scheduler)
 
     start = (8 + T5, 8 + T5)
-    yield Case(
-        "AuraFlowPipeline",
-        make,
-        FLOW | SIZE,
-        reference.aura_flow,
-        words(8),
-        lambda layer: (8, 12),
-        start,
-        part=1,
-        guidance=GUIDED,
-    )
+    yield Case("AuraFlowPipeline", make, FLOW | SIZE, reference.aura_flow, words(8), patches, start, part=1, guidance=GUIDED)
 
 
 def lumina_cases() -> Iterator[Case]:
@@ -203,10 +202,8 @@ def lumina_cases() -> Iterator[Case]:
     # Begin, the system prompt and its end are seven tokens. diffusers orders the masks by image and not by prompt: images 2 and 3
     # have the text length of the other prompt, and image 2 loses three words.
     text = [[7, 8, 9, 10, 11], [7, 8, None, None, None], [7, 8], [7, 8]]
-    call = FLOW | SIZE | {"system_prompt": "two photo"}
-    yield Case(
-        "Lumina2Pipeline", make, call, reference.lumina, text, lambda layer: (8, 12), (12, 9, 12, 9), calls=2, guidance=GUIDED
-    )
+    call = FLOW | {"height": 128, "width": 192, "system_prompt": "two photo"}  # its latents are eight times smaller with any VAE
+    yield Case("Lumina2Pipeline", make, call, reference.lumina, text, patches, (12, 9, 12, 9), calls=2, guidance=GUIDED)
 
 
 def z_image_cases() -> Iterator[Case]:
@@ -224,8 +221,8 @@ def z_image_cases() -> Iterator[Case]:
             axes_dims=[8, 4, 4],
             axes_lens=[256, 32, 32],
         )
-        for token in (transformer.x_pad_token, transformer.cap_pad_token):
-            diffusers.models.modeling_utils.torch.nn.init.normal_(token)
+        for token in (transformer.x_pad_token, transformer.cap_pad_token):  # they are not initialised
+            torch.nn.init.normal_(token)
         return diffusers.ZImagePipeline(
             FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
             tiny._vae(shift_factor=0.06),
@@ -237,11 +234,13 @@ def z_image_cases() -> Iterator[Case]:
     for kind in ("", "Img2Img", "Inpaint"):
         name = f"ZImage{kind}Pipeline"
         call = FLOW | arguments_of(kind)
-        yield Case(name, made_from(make, name), call, reference.z_image, words(96 + 3), lambda layer: (8, 12), guidance=GUIDED)
+        yield Case(name, made_from(make, name), call, reference.z_image, words(96 + 3), patches, guidance=GUIDED)
     # 40 x 48 pixels are 120 positions, padded to 128.
     call = FLOW | {"height": 40, "width": 48}
-    text, size = words(128 + 3), lambda layer: (10, 12)
-    yield Case("ZImagePipeline", make, call, reference.z_image, text, size, guidance=GUIDED, label=" with padding")
+    text = words(128 + 3)
+    yield Case(
+        "ZImagePipeline", make, call, reference.z_image, text, lambda layer: (10, 12), guidance=GUIDED, label=" with padding"
+    )
 
 
 def _flux2_transformer(guidance_embeds: bool) -> Any:
@@ -285,7 +284,7 @@ def flux2_cases() -> Iterator[Case]:
 
     call = FLOW | SIZE | {"text_encoder_out_layers": (1, 2, 3)}
     embedded = {"classifier_free": None, "embedded": 5.0}
-    picture = {"image": PIL.Image.new("RGB", (48, 32), (200, 100, 0))}
+    picture = {"image": PIL.Image.new("RGB", (96, 64), (200, 100, 0))}
     for name, own, start, calls, guidance, label in (
         ("Flux2Pipeline", {}, 10, 1, embedded, ""),
         ("Flux2Pipeline", picture, 10, 1, embedded, " with a picture"),
@@ -297,7 +296,7 @@ def flux2_cases() -> Iterator[Case]:
             call | own,
             reference.flux2,
             words(start),
-            lambda layer: (8, 12),
+            patches,
             (T5, T5),
             calls=calls,
             guidance=guidance,
@@ -333,7 +332,7 @@ def hidream_cases() -> Iterator[Case]:
             t5_encoder(),
             t5_tokenizer(CLIP),
             tiny_text.llama(),
-            tiny_text.gemma_tokenizer(),
+            tiny_text.llama_tokenizer(),
             transformer.eval(),
         )
         pipe.default_sample_size = 16

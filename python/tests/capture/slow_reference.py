@@ -124,12 +124,8 @@ def hidream(attn: Any, given: Arguments) -> Tensor:
         query = torch.cat([query, attn.q_rms_norm_t(attn.to_q_t(text))], dim=1)
         key = torch.cat([key, attn.k_rms_norm_t(attn.to_k_t(text))], dim=1)
     matrices = given["image_rotary_emb"].squeeze(2)[:, None]  # [rows, 1, positions, pairs, 2, 2]
-    query, key = (
-        torch.einsum(
-            "rhpcij,rhpcj->rhpci", matrices.expand(len(x), attn.heads, *matrices.shape[2:]), x.unflatten(-1, (-1, 2))
-        ).flatten(-2)
-        for x in (heads(query, attn), heads(key, attn))
-    )
+    pairs = [heads(x, attn).unflatten(-1, (-1, 2, 1)) for x in (query, key)]
+    query, key = ((matrices @ pair).flatten(-3) for pair in pairs)
     return softmax(query, key)
 
 

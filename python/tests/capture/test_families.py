@@ -46,7 +46,7 @@ def test_maps_equal_those_of_the_whole_softmax(
     recorder = Recorder(modules)
     outputs: list[int] = []
     denoiser.register_forward_hook(lambda *_: outputs.append(1))
-    call = {"prompt": PROMPTS, "num_images_per_prompt": IMAGES, "generator": torch.Generator().manual_seed(0), **case.call}
+    call = {"prompt": list(PROMPTS), "num_images_per_prompt": IMAGES, "generator": torch.Generator().manual_seed(0), **case.call}
     run = AttentionCapture(pipe, layers=["*"], steps=[2], grid=GRID)(**call, output_type="latent")
 
     captured = run.steps[2]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
 from transformers import Gemma2Config, Gemma2Model, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from diffusion_probe.tiny.encoders import WIDTH
-from diffusion_probe.tiny.tokenizers import BEGIN, PAD, VOCABULARY, chat_tokenizer, word_tokenizer
+from diffusion_probe.tiny.tokenizers import BEGIN, END, PAD, VOCABULARY, chat_tokenizer, word_tokenizer
 
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 8}
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": 3, "pad_token_id": 0}
@@ -37,11 +41,23 @@ def gemma_tokenizer() -> PreTrainedTokenizerFast:
     return word_tokenizer(f"{BEGIN} $A", 64, pad_token=PAD, bos_token=BEGIN)
 
 
+def llama_tokenizer() -> PreTrainedTokenizerFast:
+    """Begin, words; padded with the end token."""
+    return word_tokenizer(f"{BEGIN} $A", 64, pad_token=END, bos_token=BEGIN, eos_token=END)
+
+
 def templated_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer with a chat template."""
     tokenizer = chat_tokenizer(64)
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def kolors_class(name: str) -> Any:
+    """A class of Kolors. diffusers offers it only where sentencepiece is installed, for a tokenizer that is not used here."""
+    module = "pag.pipeline_pag_kolors" if "PAG" in name else "kolors.pipeline_kolors" + ("_img2img" if "Img2Img" in name else "")
+    with patch.dict(sys.modules, {"sentencepiece": SimpleNamespace(SentencePieceProcessor=object)}):
+        return getattr(importlib.import_module(f"diffusers.pipelines.{module}"), name)
 
 
 class GlmTokenizer(PreTrainedTokenizerFast):
