@@ -49,7 +49,7 @@ TABLE = (
     ),
     Family(
         "flux",
-        _pipelines("Flux", *_FROM_IMAGE, "Control", "ControlImg2Img", "ControlInpaint", "Fill", "Kontext"),
+        _pipelines("Flux", *_FROM_IMAGE, "Control", "ControlImg2Img", "ControlInpaint", "Fill", "Kontext", "KontextInpaint"),
         _JOINT_AND_SINGLE,
         FIRST,
         (prompts.T5_SECOND,),
@@ -68,7 +68,7 @@ TABLE = (
     ),
     Family(
         "qwen-image-edit",
-        ("QwenImageEditPipeline", "QwenImageEditInpaintPipeline"),
+        _pipelines("QwenImageEdit", "Inpaint", "Plus"),
         _JOINT,
         FIRST,
         (prompts.QWEN_EDIT,),
@@ -149,5 +149,5 @@ TABLE = (
         (prompts.PIXART,),
         ROWS_BEFORE,
     ),
-    Family("sana", _pipelines("Sana", "PAG"), _CROSS, ALL, (prompts.SANA,), ROWS_BEFORE),
+    Family("sana", _pipelines("Sana", "PAG", "ControlNet"), _CROSS, ALL, (prompts.SANA,), ROWS_BEFORE),
 )

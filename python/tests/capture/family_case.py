@@ -33,6 +33,7 @@ class Case:
     part: int = 0  # which of the parts of the batch sees the prompt
     calls: int = 1  # of the denoiser for one step
     guidance: dict[str, float | None] = field(default_factory=dict)  # of the conditions
+    prompts: Sequence[str] = tuple(PROMPTS)
     label: str = ""
     patches: dict[str, Any] = field(default_factory=dict)  # values of names in modules
 
@@ -50,14 +51,15 @@ class Case:
         return pipe
 
 
-def picture(channels: int = 3) -> Tensor:
+def picture(channels: int = 3, width: int = WIDTH) -> Tensor:
     """A random picture, or with one channel a mask."""
-    drawn = torch.rand(1, channels, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(5))
+    drawn = torch.rand(1, channels, HEIGHT, width, generator=torch.Generator().manual_seed(5))
     return drawn.round() if channels == 1 else drawn
 
 
 SIZE = {"height": HEIGHT, "width": WIDTH}
 GUIDED = {"classifier_free": 5.0, "embedded": None}
+FLOW = {"num_inference_steps": 4, "guidance_scale": 5.0, "max_sequence_length": T5}
 # Of five steps three are taken.
 FROM_IMAGE = {"num_inference_steps": 5, "strength": 0.6}
 
@@ -115,3 +117,16 @@ def filled(module: Any) -> Any:
 def words(*starts: int) -> list[list[int]]:
     """The text positions of each prompt, where every tokenizer's begin at one of `starts`."""
     return [[start + word for start in starts for word in range(count)] for count in WORDS]
+
+
+ONE_WORD_LESS = [list(range(5)), list(range(2))]  # without an end of text
+
+
+def shifted(positions: list[list[int]], start: int) -> list[list[int]]:
+    """Positions that begin elsewhere."""
+    return [[start + position for position in own] for own in positions]
+
+
+def patches(layer: str) -> tuple[int, int]:
+    """Height and width of the image, 2 x 2 latents to a position."""
+    return 8, 12

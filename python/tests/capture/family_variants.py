@@ -91,11 +91,11 @@ TRUE_GUIDANCE = {"negative_prompt": NEGATIVE, "true_cfg_scale": 2.0}
 def flux_cases() -> Iterator[Case]:
     """FLUX.1."""
     kinds = ("", "Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint", "Control", "ControlImg2Img")
-    for kind in (*kinds, "ControlInpaint", "Fill", "Kontext"):
+    for kind in (*kinds, "ControlInpaint", "Fill", "Kontext", "KontextInpaint"):
         name = f"Flux{kind}Pipeline"
         call = {"num_inference_steps": 4, "max_sequence_length": T5, "guidance_scale": 3.0, **arguments_of(kind)}
         changes: dict[str, Any] = {"controlnet": _flux_controlnet}
-        is_guided = kind in ("", "Img2Img", "Inpaint", "ControlNet", "Kontext")
+        is_guided = kind in ("", "Img2Img", "Inpaint", "ControlNet", "Kontext", "KontextInpaint")
         if is_guided:
             call |= TRUE_GUIDANCE
         if kind in ("Control", "ControlImg2Img", "ControlInpaint"):
@@ -103,7 +103,7 @@ def flux_cases() -> Iterator[Case]:
         if kind == "Fill":
             call |= {"image": picture(), "mask_image": picture(1)}
             changes["transformer"] = changed("transformer", in_channels=48, out_channels=16)
-        if kind == "Kontext":
+        if "Kontext" in kind:
             call |= {"image": picture(), "max_area": 32 * 48, "_auto_resize": False}
         yield Case(
             name,

@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from diffusion_probe.capture import AttentionCapture, family_of, step_capture, text_layers
 from diffusion_probe.capture.reduction import pool
 
-from .family_case import IMAGES, PROMPTS, Case
-from .family_others import OTHERS
+from .family_case import IMAGES, Case
+from .family_cross import CROSS
+from .family_edit import EDIT
+from .family_joint import JOINT
 from .family_variants import VARIANTS
 from .slow_reference import Recorder
 
-CASES = [*VARIANTS, *OTHERS]
+CASES = [*VARIANTS, *CROSS, *JOINT, *EDIT]
 GRID = (4, 4)
 TOLERANCE = 1e-4
 
@@ -46,7 +48,12 @@ def test_maps_equal_those_of_the_whole_softmax(
     recorder = Recorder(modules)
     outputs: list[int] = []
     denoiser.register_forward_hook(lambda *_: outputs.append(1))
-    call = {"prompt": list(PROMPTS), "num_images_per_prompt": IMAGES, "generator": torch.Generator().manual_seed(0), **case.call}
+    call = {
+        "prompt": list(case.prompts),
+        "num_images_per_prompt": IMAGES,
+        "generator": torch.Generator().manual_seed(0),
+        **case.call,
+    }
     run = AttentionCapture(pipe, layers=["*"], steps=[2], grid=GRID)(**call, output_type="latent")
 
     captured = run.steps[2]
@@ -59,7 +66,7 @@ def test_maps_equal_those_of_the_whole_softmax(
         case.call.get("width", 48),
     ]
     assert len(run.conditions["timesteps"]) == steps
-    images = len(PROMPTS) * IMAGES
+    images = len(case.prompts) * IMAGES
     assert captured.attention.shape == (images, len(modules), max(len(own) for own in case.text), *GRID)
     order = list(recorder.calls)
     for index, layer in enumerate(run.settings.layers):
