@@ -7,17 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diffusion_probe.capture import AttentionCapture, family_of, step_capture, text_layers
+from diffusion_probe.capture import FAMILIES, AttentionCapture, CaptureError, family_of, step_capture, text_layers
 from diffusion_probe.capture.reduction import pool
 
 from .family_case import IMAGES, Case
-from .family_cross import CROSS
-from .family_edit import EDIT
-from .family_joint import JOINT
-from .family_variants import VARIANTS
 from .slow_reference import Recorder
+from .supported_pipelines import CASES, PAGE, REFUSED, page_with, table
 
-CASES = [*VARIANTS, *CROSS, *JOINT, *EDIT]
 GRID = (4, 4)
 TOLERANCE = 1e-4
 
@@ -84,3 +80,18 @@ def test_maps_equal_those_of_the_whole_softmax(
             np.testing.assert_allclose(captured.attention[image, index, : len(own)], expected, atol=6e-4)
             assert not captured.attention[image, index, len(own) :].any()
             assert captured.token_mask[image].sum() == len(own)
+
+
+def test_every_supported_pipeline_has_a_case() -> None:
+    assert {case.pipeline for case in CASES} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", [*REFUSED, "StableCascadePipeline"])
+def test_other_pipelines_are_refused_by_name(name: str) -> None:
+    with pytest.raises(CaptureError, match=f"{name} is not supported: .*docs/capture-and-guard.md"):
+        AttentionCapture(type(name, (), {})())
+
+
+def test_the_page_shows_the_table() -> None:
+    """See supported_pipelines.py for the command that writes it."""
+    assert PAGE.read_text() == page_with(table())
