@@ -37,8 +37,8 @@ def family_of(pipe: Any) -> Family:
         if kind.__name__ in FAMILIES:
             return FAMILIES[kind.__name__]
     raise CaptureError(
-        f"{type(pipe).__name__} is not supported: its attention has not been checked. Run it without guard or capture, derive your class "
-        "from one of those that docs/capture-and-guard.md lists, or add a row to capture/family_table.py and a case to its test"
+        f"{type(pipe).__name__} is not supported: its attention has not been checked. Run it without guard or capture, "
+        "derive your class from one of those that docs/capture-and-guard.md lists, or add a row to capture/family_table.py"
     )
 
 

@@ -31,7 +31,7 @@ GUIDANCE = {
 # Pipelines of these backbones that are refused, and why.
 REFUSED = {
     "ChromaInpaintPipeline": "it fails in diffusers 0.42, before its first step",
-    "Flux2KleinKVPipeline": "it reads the pictures to edit in the first step alone, in another order of keys; use `Flux2KleinPipeline`",
+    "Flux2KleinKVPipeline": "it has another order of keys; use `Flux2KleinPipeline`",
     "QwenImageLayeredPipeline": "it draws several layers of an image at once",
     "SanaSprintPipeline": "its two steps leave nothing to save",
     "StableDiffusionXLControlNetUnionPipeline": "no test yet; with one kind of picture use `StableDiffusionXLControlNetPipeline`",
