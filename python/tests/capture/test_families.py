@@ -65,6 +65,7 @@ def test_maps_equal_those_of_the_whole_softmax(
     images = len(case.prompts) * IMAGES
     assert captured.attention.shape == (images, len(modules), max(len(own) for own in case.text), *GRID)
     order = list(recorder.calls)
+    apart = 0.0
     for index, layer in enumerate(run.settings.layers):
         whole = case.reference(modules[layer], recorder.calls[layer][case.calls])
         whole = whole[case.part * images : (case.part + 1) * images]
@@ -76,10 +77,14 @@ def test_maps_equal_those_of_the_whole_softmax(
             maps = whole[image, keys, start : start + height * width].unflatten(1, (height, width))
             exact = F.adaptive_avg_pool2d(maps, GRID).numpy()
             np.testing.assert_allclose(unrounded[order.index(layer) * images + image], exact, atol=TOLERANCE, rtol=0)
+            if image == 0:
+                other = whole[1, keys, start : start + height * width].unflatten(1, (height, width))
+                apart = max(apart, float((F.adaptive_avg_pool2d(other, GRID) - torch.from_numpy(exact)).abs().max()))
             expected = np.pad(exact, ((0, len(own) - len(keys)), (0, 0), (0, 0)))
             np.testing.assert_allclose(captured.attention[image, index, : len(own)], expected, atol=6e-4)
             assert not captured.attention[image, index, len(own) :].any()
             assert captured.token_mask[image].sum() == len(own)
+    assert apart > 10 * TOLERANCE, "the case could not tell one image from another"
 
 
 def test_every_supported_pipeline_has_a_case() -> None:

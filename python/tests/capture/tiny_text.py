@@ -95,7 +95,10 @@ def glm() -> Any:
     )
     model = ChatGLMModel(config).eval()
     for parameter in model.parameters():  # they are not initialised
-        torch.nn.init.normal_(parameter, std=0.2)
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.5)
+        else:
+            torch.nn.init.ones_(parameter)
     return model
 
 
