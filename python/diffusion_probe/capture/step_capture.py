@@ -96,7 +96,8 @@ class StepCapture:
         rows = len(self._call.arguments[self._family.sample])
         is_joined = self._family.guidance != CALLS and is_guided(self._pipe, self._family, arguments)
         parts = 1 + is_joined + getattr(self._pipe, "do_perturbed_attention_guidance", False)
-        if rows == len(self._positions) * (arguments.get("num_images_per_prompt") or 1):
+        images = len(self._positions) * (arguments.get("num_images_per_prompt") or 1)
+        if rows == (len(self._call.subset.images) if self._call.subset else images):
             parts = 1  # guidance that ends before the last step
         start = rows // parts if parts > 1 and is_joined and self._family.guidance == ROWS_BEFORE else 0
         return slice(start, start + rows // parts)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import diffusers
+import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from diffusion_probe.tiny import pipelines as tiny
@@ -113,9 +114,9 @@ def kolors_cases() -> Iterator[Case]:
         base = tiny.sdxl()
         config = {"encoder_hid_dim": WIDTH, "encoder_hid_dim_type": "text_proj", "_use_default_values": []}
         unet = diffusers.UNet2DConditionModel.from_config({**base.unet.config, **config}).eval()
-        return tiny_text.kolors_class("KolorsPipeline")(
-            base.vae, tiny_text.glm(), tiny_text.glm_tokenizer(), unet, base.scheduler
-        )
+        torch.nn.init.normal_(unet.encoder_hid_proj.weight, std=0.5)  # by default all images would be nearly the same
+        kind = tiny_text.kolors_class("KolorsPipeline")
+        return kind(base.vae, tiny_text.glm(), tiny_text.glm_tokenizer(), unet, base.scheduler)
 
     def size(layer: str) -> tuple[int, int]:
         return (8, 12) if layer.startswith(("mid", "down_blocks.1", "up_blocks.0")) else (16, 24)

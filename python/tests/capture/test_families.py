@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from diffusion_probe.capture import FAMILIES, AttentionCapture, CaptureError, family_of, step_capture, text_layers
 from diffusion_probe.capture.reduction import pool
@@ -31,6 +34,18 @@ def unrounded(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     return maps
 
 
+def timesteps_of(denoiser: nn.Module, argument: str) -> list[float]:
+    """Collects the timestep of each call of a denoiser."""
+    timesteps: list[float] = []
+    signature = inspect.signature(denoiser.forward)
+
+    def collect(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        timesteps.append(float(torch.as_tensor(signature.bind(*args, **kwargs).arguments[argument]).flatten()[0]))
+
+    denoiser.register_forward_pre_hook(collect, with_kwargs=True)
+    return timesteps
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_maps_equal_those_of_the_whole_softmax(
@@ -42,8 +57,7 @@ def test_maps_equal_those_of_the_whole_softmax(
     denoiser = getattr(pipe, family_of(pipe).denoiser)
     modules = text_layers(pipe)
     recorder = Recorder(modules)
-    outputs: list[int] = []
-    denoiser.register_forward_hook(lambda *_: outputs.append(1))
+    given = timesteps_of(denoiser, family_of(pipe).timestep)
     call = {
         "prompt": list(case.prompts),
         "num_images_per_prompt": IMAGES,
@@ -53,9 +67,11 @@ def test_maps_equal_those_of_the_whole_softmax(
     run = AttentionCapture(pipe, layers=["*"], steps=[2], grid=GRID)(**call, output_type="latent")
 
     captured = run.steps[2]
-    steps = len(outputs) // case.calls
+    steps = len(given) // case.calls
     assert captured.total_steps == steps
     assert captured.timestep == pytest.approx(float(pipe.scheduler.timesteps[-steps:][1]))
+    passed = family_of(pipe).passed_timestep(torch.tensor(captured.timestep))
+    assert given[case.calls] == pytest.approx(float(passed), rel=1e-5)
     assert run.conditions["guidance"] == case.guidance
     assert [run.conditions["call"][side] for side in ("height", "width")] == [
         case.call.get("height", 32),
