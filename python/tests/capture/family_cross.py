@@ -114,7 +114,7 @@ def kolors_cases() -> Iterator[Case]:
         base = tiny.sdxl()
         config = {"encoder_hid_dim": WIDTH, "encoder_hid_dim_type": "text_proj", "_use_default_values": []}
         unet = diffusers.UNet2DConditionModel.from_config({**base.unet.config, **config}).eval()
-        torch.nn.init.normal_(unet.encoder_hid_proj.weight, std=0.5)  # by default all images would be nearly the same
+        torch.nn.init.normal_(unet.encoder_hid_proj.weight, std=0.3)  # by default all images would be nearly the same
         kind = tiny_text.kolors_class("KolorsPipeline")
         return kind(base.vae, tiny_text.glm(), tiny_text.glm_tokenizer(), unet, base.scheduler)
 

@@ -96,7 +96,7 @@ def glm() -> Any:
     model = ChatGLMModel(config).eval()
     for parameter in model.parameters():  # they are not initialised
         if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.5)
+            torch.nn.init.normal_(parameter, std=1.0)
         else:
             torch.nn.init.ones_(parameter)
     return model
