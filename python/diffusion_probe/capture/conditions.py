@@ -31,6 +31,7 @@ LEFT_OUT = {
     "generator",
     "latents",
     "image",
+    "image_reference",
     "mask_image",
     "masked_image_latents",
     "control_image",

@@ -1,4 +1,4 @@
-"""The supported backbones: one row for each family, plain data. tests/capture/family_others.py has a case for each pipeline."""
+"""The supported backbones: one row for each family, plain data. tests/capture/test_families.py tries each pipeline."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def pixart_cases() -> Iterator[Case]:
             use_additional_conditions=False,
         )
         return diffusers.PixArtSigmaPipeline(
-            t5_tokenizer(T5), t5_encoder(), tiny._vae(), transformer.eval(), diffusers.DDIMScheduler(clip_sample=False)
+            t5_tokenizer(T5), t5_encoder(), tiny.tiny_vae(), transformer.eval(), diffusers.DDIMScheduler(clip_sample=False)
         )
 
     for name in ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "PixArtSigmaPAGPipeline"):

@@ -48,7 +48,7 @@ def chroma_cases() -> Iterator[Case]:
         )
         scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
         return diffusers.ChromaPipeline(
-            scheduler, tiny._vae(shift_factor=0.06), t5_encoder(), t5_tokenizer(T5), transformer.eval()
+            scheduler, tiny.tiny_vae(shift_factor=0.06), t5_encoder(), t5_tokenizer(T5), transformer.eval()
         )
 
     for kind in ("", "Img2Img"):
@@ -72,7 +72,7 @@ def auraflow_cases() -> Iterator[Case]:
             pos_embed_max_size=256,
         )
         scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
-        return diffusers.AuraFlowPipeline(t5_tokenizer(T5), t5_encoder(), tiny._vae(), transformer.eval(), scheduler)
+        return diffusers.AuraFlowPipeline(t5_tokenizer(T5), t5_encoder(), tiny.tiny_vae(), transformer.eval(), scheduler)
 
     start = (8 + T5, 8 + T5)
     yield Case("AuraFlowPipeline", make, FLOW | SIZE, reference.aura_flow, words(8), patches, start, part=1, guidance=GUIDED)
@@ -96,7 +96,7 @@ def lumina_cases() -> Iterator[Case]:
             cap_feat_dim=WIDTH,
         )
         return diffusers.Lumina2Pipeline(
-            transformer.eval(), FlowMatchEulerDiscreteScheduler(), tiny._vae(), tiny_text.gemma(), tiny_text.gemma_tokenizer()
+            transformer.eval(), FlowMatchEulerDiscreteScheduler(), tiny.tiny_vae(), tiny_text.gemma(), tiny_text.gemma_tokenizer()
         )
 
     # Begin, the system prompt and its end are seven tokens. diffusers orders the masks by image and not by prompt: images 2 and 3
@@ -125,7 +125,7 @@ def z_image_cases() -> Iterator[Case]:
             torch.nn.init.normal_(token)
         return diffusers.ZImagePipeline(
             FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-            tiny._vae(shift_factor=0.06),
+            tiny.tiny_vae(shift_factor=0.06),
             tiny_text.llama(),
             tiny_text.templated_tokenizer(),
             transformer.eval(),
@@ -163,7 +163,7 @@ def hidream_cases() -> Iterator[Case]:
         )
         pipe = diffusers.HiDreamImagePipeline(
             FlowMatchEulerDiscreteScheduler(),
-            tiny._vae(shift_factor=0.06),
+            tiny.tiny_vae(shift_factor=0.06),
             clip_encoder(projected=True),
             clip_tokenizer(CLIP),
             clip_encoder(projected=True),
