@@ -21,6 +21,7 @@ from .errors import CaptureError
 from .families import Family, choose_layers, family_of
 from .reduction import REDUCTIONS
 from .step_capture import CapturedStep, StepCapture
+from .tokens import prompt_tokens
 
 GRID = (16, 16)
 
@@ -141,11 +142,13 @@ class PipelineRun:
 
     def __post_init__(self) -> None:
         self.result = CaptureRun(self.capture.settings)
+        self._first = 0  # the index of the first step among the scheduler's timesteps: a run from an image skips some
 
     def execute(self) -> None:
         """Run the pipeline."""
-        denoiser = getattr(self.capture.pipe, self.capture.family.denoiser)
-        with intercepted_calls(denoiser, lambda call: self.intercept(call, self._evaluate), self._is_step):
+        family = self.capture.family
+        denoiser = getattr(self.capture.pipe, family.denoiser)
+        with intercepted_calls(denoiser, family.sample, lambda call: self.intercept(call, self._evaluate), self._is_step):
             self.result.output = self.generate()
         for step in self.capture.steps:
             if step not in self.result.steps:
@@ -168,30 +171,49 @@ class PipelineRun:
 
     def _is_step(self, step: int, arguments: Mapping[str, Any]) -> bool:
         """Whether a call can be this step. A callback that evaluates the latents again has the timestep of the step before."""
-        timesteps = self.capture.pipe.scheduler.timesteps
-        given = arguments.get("timestep")
+        family = self.capture.family
+        given = arguments.get(family.timestep)
+        if step == 1 and given is not None:
+            self._first = self._first_index(torch.as_tensor(given).flatten()[0])
+        timesteps = self._timesteps()
         # Reading the timestep waits for the device, so only the steps up to the last one to capture are counted exactly.
         if given is None or step > min(len(timesteps), self.capture.steps[-1]):
             return True
         given = torch.as_tensor(given).flatten()[0]
+        # As the pipeline passes them: 16 bits cannot hold all of them apart.
+        own, last = (family.passed_timestep(timesteps[max(index, 0)].to(given)) for index in (step - 1, step - 2))
+        return bool((given - own).abs() <= (given - last).abs())
 
-        def passed(index: int) -> Tensor:
-            """A timestep as the pipeline passes it: 16 bits cannot hold all of them apart."""
-            return timesteps[max(index, 0)].to(given.device, given.dtype) / self.capture.family.timestep_scale
+    def _first_index(self, given: Tensor) -> int:
+        scheduler = self.capture.pipe.scheduler
+        begin = getattr(scheduler, "begin_index", None)
+        if begin is not None:
+            return begin
+        return int((self.capture.family.passed_timestep(scheduler.timesteps.to(given)) - given).abs().argmin())
 
-        return bool(given == passed(step - 1) or given != passed(step - 2))
+    def _timesteps(self) -> Tensor:
+        """The scheduler's timesteps at the steps of this run."""
+        return self.capture.pipe.scheduler.timesteps[self._first :]
 
     def _step_capture(self, call: DenoiserCall) -> StepCapture:
         capture = self.capture
         if self.result.conditions is None:  # the timesteps are known once the run has begun
-            self.result.conditions = conditions_of(capture.pipe, self.arguments)
+            self.result.conditions = conditions_of(capture.pipe, self.arguments, call.arguments, self._timesteps())
             self.result.differences = capture.differences(self.result.conditions)
 
         def on_error(error: Exception) -> None:
             self.result.missing.setdefault(call.step, str(error))
 
         return StepCapture(
-            capture.pipe, call, capture.layers, capture.grid, self.tokens, self._on_step, on_error if self.fail_open else None
+            capture.pipe,
+            self.arguments,
+            self._timesteps(),
+            call,
+            capture.layers,
+            capture.grid,
+            self.tokens,
+            self._on_step,
+            on_error if self.fail_open else None,
         )
 
     def _on_step(self, step: CapturedStep) -> None:
@@ -204,7 +226,7 @@ def _token_mask(capture: AttentionCapture, arguments: Mapping[str, Any], given: 
         given = arguments.get("prompt_embeds_mask")  # Qwen-Image's own mask, without its template's head
     if given is None and arguments.get("prompt") is None:
         raise CaptureError("the prompt is given as embeddings: pass token_mask, bool [prompts, text positions]")
-    mask = capture.family.tokens(capture.pipe, arguments) if given is None else np.asarray(given, bool)
+    mask = prompt_tokens(capture.pipe, arguments, capture.family.tokens) if given is None else np.asarray(given, bool)
     if mask.ndim != 2 or not mask.any(axis=1).all():
         raise CaptureError(f"token_mask is {list(mask.shape)}: expected [prompts, text positions] with a token in every prompt")
     return mask

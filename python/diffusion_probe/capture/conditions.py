@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from .components import adapters, cache, dtype, free_u, quantization, vae_tiles
-from .families import Family, family_of, unwrapped
+from .families import Family, family_of, is_guided, unwrapped
+from .layout import Arguments
 from .setting_values import hashed_text, public_settings, setting_value
 from .weights import weights_of
 
@@ -17,13 +20,22 @@ LEFT_OUT = {
     "prompt",
     "prompt_2",
     "prompt_3",
+    "prompt_4",
     "prompt_embeds",
     "prompt_embeds_mask",
+    "prompt_embeds_t5",
+    "prompt_embeds_llama3",
+    "prompt_attention_mask",
     "pooled_prompt_embeds",
     "num_images_per_prompt",
     "generator",
     "latents",
     "image",
+    "image_reference",
+    "mask_image",
+    "masked_image_latents",
+    "control_image",
+    "control_mask",
     "ip_adapter_image",
     "ip_adapter_image_embeds",
     "output_type",
@@ -35,8 +47,11 @@ LEFT_OUT = {
 }
 
 
-def conditions_of(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
-    """The conditions of a run that has begun: its scheduler's timesteps are set. `call`: the pipeline's arguments by name."""
+def conditions_of(pipe: Any, call: Mapping[str, Any], denoised: Arguments, timesteps: Tensor) -> dict[str, Any]:
+    """The conditions of a run that has begun.
+
+    `call`: the pipeline's arguments by name; `denoised`: those of a call of its denoiser; `timesteps`: of its steps.
+    """
     family = family_of(pipe)
     denoiser = unwrapped(getattr(pipe, family.denoiser))
     return {
@@ -47,8 +62,8 @@ def conditions_of(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
             "cache": cache(denoiser),
         },
         "scheduler": {"class": type(pipe.scheduler).__name__, **public_settings(pipe.scheduler.config)},
-        "timesteps": [round(float(timestep), TIMESTEP_DECIMALS) for timestep in pipe.scheduler.timesteps],
-        "call": _call(pipe, call),
+        "timesteps": [round(float(timestep), TIMESTEP_DECIMALS) for timestep in timesteps],
+        "call": _call(call, resolution(pipe, family, denoiser, call, denoised)),
         "guidance": guidance(pipe, family, call),
         "dtype": dtype(denoiser, pipe._execution_device.type),
         "quantization": quantization(denoiser),
@@ -61,32 +76,24 @@ def conditions_of(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
 def guidance(pipe: Any, family: Family, call: Mapping[str, Any]) -> dict[str, float | None]:
     """The scale that takes two forwards, and the one that is an input of the denoiser; None for one that is not used."""
     config = getattr(pipe, family.denoiser).config
-    scale = _float(call.get("guidance_scale"))
-    if family.joined_guidance:
-        is_embedded = config.get("time_cond_proj_dim") is not None
-        doubled = None if is_embedded or scale is None or scale <= 1 else scale
-        return {"classifier_free": doubled, "embedded": scale if is_embedded else None}
-    true_scale = _float(call.get("true_cfg_scale"))
-    has_negative = call.get("negative_prompt") is not None or call.get("negative_prompt_embeds") is not None
-    doubled = true_scale if true_scale is not None and true_scale > 1 and has_negative else None
-    return {"classifier_free": doubled, "embedded": scale if config.get("guidance_embeds") else None}
+    is_embedded = config.get("time_cond_proj_dim") is not None or config.get("guidance_embeds")
+    return {
+        "classifier_free": _float(call[family.scale]) if is_guided(pipe, family, call) else None,
+        "embedded": _float(call.get("guidance_scale")) if is_embedded else None,
+    }
 
 
-def resolution(pipe: Any, call: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width in pixels. A side that is not given comes from the backbone's sample size, as in the pipelines."""
-    side = _default_side(pipe)
-    return int(call.get("height") or side), int(call.get("width") or side)
+def resolution(pipe: Any, family: Family, denoiser: Any, call: Mapping[str, Any], denoised: Arguments) -> tuple[int, int]:
+    """Height and width in pixels. A side that is not given is that of the latents."""
+    height, width = (
+        side * (family.patch or denoiser.config.patch_size) * pipe.vae_scale_factor
+        for side in family.image_size(denoiser, denoised)
+    )
+    return int(call.get("height") or height), int(call.get("width") or width)
 
 
-def _default_side(pipe: Any) -> int:
-    own = getattr(pipe, "default_sample_size", None)
-    if own is None:
-        own = getattr(pipe, family_of(pipe).denoiser).config.sample_size
-    return own * pipe.vae_scale_factor if isinstance(own, int) else max(own) * pipe.vae_scale_factor
-
-
-def _call(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
-    height, width = resolution(pipe, call)
+def _call(call: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    height, width = size
     given = {name: value for name, value in call.items() if name not in LEFT_OUT}
     return {name: setting_value(value, hashed_text) for name, value in {**given, "height": height, "width": width}.items()}
 

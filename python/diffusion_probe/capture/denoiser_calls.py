@@ -1,14 +1,14 @@
 """Intercepts the calls of a denoiser during one run of its pipeline and counts the steps.
 
-A pipeline calls its denoiser once per step, or twice where its guidance makes one call with the prompt and one without it.
-Pipelines of the second kind name each call with `denoiser.cache_context("cond" or "uncond")`.
+A pipeline calls its denoiser once per step, or twice where its guidance makes one call with the prompt and one without it. Both
+get the same tensor of latents, and the call with the prompt is the first.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from torch import nn
 from .families import unwrapped
 from .patched_attribute import patched_attribute
 
-UNCONDITIONAL = "uncond"
 SKIP_LAYERS = "skip_layers"  # SD3's skip-layer guidance makes one more conditional call per step, with this argument
 
 
@@ -49,52 +48,47 @@ class DenoiserCall:
 
 
 Handler = Callable[[DenoiserCall], Any]
+IsStep = Callable[[int, Mapping[str, Any]], bool]
 
 
 @contextmanager
 def intercepted_calls(
-    denoiser: nn.Module, handler: Handler, is_step: Callable[[int, Mapping[str, Any]], bool] = lambda step, arguments: True
+    denoiser: nn.Module,
+    sample: str | None,
+    handler: Handler,
+    is_step: IsStep = lambda step, arguments: True,
 ) -> Iterator[None]:
     """Inside the block every call of the denoiser goes to `handler`, which returns the call's output.
 
-    `is_step`: whether a call with these arguments can be that step of the sampling loop. A callback of the user may call too.
+    `sample`: the denoiser's argument that holds the latents; None: every call is a step. `is_step`: whether a call with these
+    arguments can be that step of the sampling loop. A callback of the user may call too.
     """
-    interceptor = _Interceptor(denoiser, handler, is_step)
-    with ExitStack() as stack:
-        # `Module.compile()` sets this attribute. It comes before hooks and compiled code, and belongs to this instance alone.
-        stack.enter_context(patched_attribute(denoiser, "_compiled_call_impl", interceptor.call))
-        if interceptor.context is not None:
-            stack.enter_context(patched_attribute(denoiser, "cache_context", interceptor.named))
+    interceptor = _Interceptor(denoiser, sample, handler, is_step)
+    # `Module.compile()` sets this attribute. It comes before hooks and compiled code, and belongs to this instance alone.
+    with patched_attribute(denoiser, "_compiled_call_impl", interceptor.call):
         yield
 
 
 class _Interceptor:
     """Counts the calls of one denoiser in one run."""
 
-    def __init__(self, denoiser: nn.Module, handler: Handler, is_step: Callable[[int, Mapping[str, Any]], bool]):
+    def __init__(self, denoiser: nn.Module, sample: str | None, handler: Handler, is_step: IsStep):
         compiled = vars(denoiser).get("_compiled_call_impl")
         self._denoiser: Callable[..., Any] = denoiser._call_impl if compiled is None else compiled
         self._signature = inspect.signature(unwrapped(denoiser).forward)
+        self._sample = sample
         self._handler = handler
         self._is_step = is_step
         self._steps = 0
-        self._branch: str | None = None
-        self.context: Callable[..., AbstractContextManager[None]] | None = getattr(denoiser, "cache_context", None)
+        self._latents: Any = None  # of the last step
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Replaces the denoiser's own call."""
         arguments = self._signature.bind(*args, **kwargs).arguments
-        conditional = self._branch != UNCONDITIONAL and arguments.get(SKIP_LAYERS) is None
+        latents = None if self._sample is None else arguments[self._sample]
+        conditional = (latents is None or latents is not self._latents) and arguments.get(SKIP_LAYERS) is None
         conditional = conditional and self._is_step(self._steps + 1, arguments)
-        self._steps += conditional
+        if conditional:
+            self._steps += 1
+            self._latents = latents
         return self._handler(DenoiserCall(self._steps, conditional, arguments, len(args), self._denoiser))
-
-    @contextmanager
-    def named(self, name: str, *args: Any, **kwargs: Any) -> Iterator[None]:
-        """Replaces the denoiser's `cache_context`."""
-        self._branch = name
-        try:
-            with self.context(name, *args, **kwargs):
-                yield
-        finally:
-            self._branch = None

@@ -18,7 +18,7 @@ from .denoiser_calls import DenoiserCall, intercepted_calls
 from .errors import CaptureError
 from .families import unwrapped
 from .ranks import Spread
-from .reduction import REDUCTIONS, AttentionCall, layout_of, reduce_rows
+from .reduction import REDUCTIONS, AttentionCall, layout_of, prompt_maps
 
 Rows = Literal["all", "first half", "last half"]
 
@@ -93,7 +93,7 @@ class AttentionObserver:
             raise CaptureError(f"the denoiser has no layer {absent[0]!r}: expected the layers {list(self._layers)}")
 
         def evaluate(call: DenoiserCall) -> Any:
-            if not (call.conditional and self.is_due):
+            if not self.is_due:
                 return call.evaluate()
             with ExitStack() as stack:
                 # A compiled module would not call the hooks.
@@ -103,7 +103,7 @@ class AttentionObserver:
                     stack.enter_context(hook.attached(modules[name]))
                 return call.evaluate()
 
-        with intercepted_calls(denoiser, evaluate):
+        with intercepted_calls(denoiser, None, evaluate):
             yield
 
     def add(self, layer: str, query: Tensor, key: Tensor, mask: Tensor | None = None, scale: float | None = None) -> None:
@@ -143,4 +143,4 @@ class AttentionObserver:
         rows = {"all": rows, "first half": rows[:half], "last half": rows[half:]}[self._rows]
         layout = layout_of(attention, self._size, self._block, self._spread)
         with torch.autocast(attention.query.device.type, enabled=False):
-            self._maps[layer] = reduce_rows(attention, rows, [self._text] * len(rows), layout, self._grid, self._spread)
+            self._maps[layer] = prompt_maps(attention, rows, self._text, layout, self._grid, self._spread)

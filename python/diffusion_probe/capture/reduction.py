@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import CaptureError
+from .layout import Layout
 from .ranks import Spread
 from .tokens import TOKENS
 
@@ -82,37 +83,24 @@ def pool(maps: Tensor, size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(maps.unflatten(1, size), grid)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where image and text are among the queries and keys of one attention call."""
-
-    image: slice  # the queries that are image positions
-    text_start: int  # the index of the key that is the first text position
-    size: tuple[int, int]  # image positions: height and width
-
-
 def reduce_rows(
     attention: AttentionCall,
     rows: Sequence[int],
-    text: Sequence[np.ndarray],
-    layout: Layout,
-    grid: tuple[int, int],
+    keys: Sequence[np.ndarray],
+    layouts: Sequence[Layout],
+    size: tuple[int, int, int],
     spread: Spread | None = None,
 ) -> Tensor:
-    """Maps of some rows of a call: float16 [rows, tokens, *grid], zeros where a row has fewer tokens than another.
+    """Maps of some rows of a call: float16 [rows, *size], zeros where a row has fewer tokens than another.
 
-    `text`: for each of these rows, the text positions of its prompt's tokens. `spread`: how the attention is spread over ranks.
-    Raises CaptureError for a position beyond the keys.
+    Of each of these rows, `keys` are those of its prompt's tokens. `size`: tokens, and height and width of the grid. `spread`:
+    how the attention is spread over ranks.
     """
-    device, keys = attention.query.device, attention.key.shape[2]
-    maps = torch.zeros(len(rows), max(map(len, text)), *grid, dtype=torch.float16, device=device)
-    for index, (row, positions) in enumerate(zip(rows, text, strict=True)):
-        last = keys - layout.text_start - 1
-        if positions[-1] > last:
-            raise CaptureError(f"a token is at text position {positions[-1]}: expected {last} at most")
-        columns = torch.from_numpy(positions + layout.text_start).to(device)
-        own = token_maps(attention.row(row, layout.image), columns)
-        maps[index, : len(columns)] = pool(spread.complete(own) if spread else own, layout.size, grid)
+    device = attention.query.device
+    maps = torch.zeros(len(rows), *size, dtype=torch.float16, device=device)
+    for index, (row, columns, layout) in enumerate(zip(rows, keys, layouts, strict=True)):
+        own = token_maps(attention.row(row, layout.image), torch.from_numpy(columns).to(device))
+        maps[index, : len(columns)] = pool(spread.complete(own) if spread else own, layout.size, size[1:])
     return maps
 
 
@@ -138,7 +126,18 @@ def attention_maps(
     """
     attention = AttentionCall(query, key, mask, query.shape[-1] ** -0.5 if scale is None else scale)
     layout = layout_of(attention, size, text_block, spread)
-    return reduce_rows(attention, range(len(query)), [np.asarray(text, np.int64)] * len(query), layout, grid, spread)
+    return prompt_maps(attention, range(len(query)), np.asarray(text, np.int64), layout, grid, spread)
+
+
+def prompt_maps(
+    attention: AttentionCall, rows: Sequence[int], text: np.ndarray, layout: Layout, grid: tuple[int, int], spread: Spread | None
+) -> Tensor:
+    """As `reduce_rows`, where all rows have one prompt with tokens at these text positions. Raises CaptureError for others."""
+    last = layout.text.stop - layout.text.start - 1
+    if text.max() > last:
+        raise CaptureError(f"a token is at text position {text.max()}: expected {last} at most")
+    keys = [text + layout.text.start] * len(rows)
+    return reduce_rows(attention, rows, keys, [layout] * len(rows), (len(text), *grid), spread)
 
 
 def layout_of(
@@ -152,4 +151,4 @@ def layout_of(
     height = max(1, round((count * size[0] / size[1]) ** 0.5))
     if height * (count // height) != count or count < 1:
         raise CaptureError(f"{count} image positions fit no image of the ratio {size[0]} to {size[1]}")
-    return Layout(image, start, (height, count // height))
+    return Layout(image, slice(start, stop), (height, count // height))

@@ -16,7 +16,8 @@ from torch import Tensor
 from ..capture import DenoiserCall, ImageSubset
 
 SHARED = frozenset({"img_ids", "txt_ids"})  # positions, the same for all rows
-ROW_LISTS = frozenset({"img_shapes", "txt_seq_lens"})  # Python lists with an entry per row
+ROW_LISTS = frozenset({"img_shapes", "txt_seq_lens", "x", "cap_feats"})  # Python lists with an entry per row
+SECOND_AXIS = frozenset({"encoder_hidden_states_llama3"})  # [layers, rows, ...]
 
 
 class BatchLayoutError(Exception):
@@ -34,6 +35,8 @@ class BatchSubset(ImageSubset):
             name: value if name in SHARED else _select(value, rows, selected, lists=name in ROW_LISTS)
             for name, value in call.arguments.items()
         }
+        for name in SECOND_AXIS & arguments.keys():
+            arguments[name] = call.arguments[name][:, selected]
         return dataclasses.replace(call, arguments=arguments, subset=self)
 
     def scatter(self, output: Any, rows: int) -> Any:
@@ -75,6 +78,8 @@ def _scatter(output: Any, expected: int, sources: Tensor) -> Any:
         if not output.ndim or len(output) != expected:
             raise BatchLayoutError(f"the output is {list(output.shape)}: expected {expected} rows")
         return output[sources.to(output.device)]
+    if isinstance(output, list) and len(output) == expected:
+        return [output[row] for row in sources.tolist()]
     if isinstance(output, tuple):
         return tuple(_scatter(inner, expected, sources) for inner in output)
     if isinstance(output, Mapping):  # the output classes of diffusers are mappings

@@ -68,7 +68,7 @@ def _extra_memory(shape: AttentionShape, layout: Layout, tokens: int, device: to
 def _memory_growth(shape: AttentionShape, layout: Layout, tokens: int, dtype: torch.dtype) -> int:
     torch.set_num_threads(1)
     cpu = torch.device("cpu")
-    _Layer(AttentionShape(1, shape.head_dim, 64, 64), cpu, dtype).capture(Layout(slice(0, 64), 0, (8, 8)), 8)
+    _Layer(AttentionShape(1, shape.head_dim, 64, 64), cpu, dtype).capture(Layout(slice(0, 64), slice(0, 64), (8, 8)), 8)
     layer = _Layer(shape, cpu, dtype)
     _reset_peak()
     before = psutil.Process().memory_info().rss
@@ -106,5 +106,5 @@ class _Layer:
     def capture(self, layout: Layout, tokens: int) -> Tensor:
         """What capture computes in addition."""
         call = AttentionCall(self._query, self._key, None, self._query.shape[-1] ** -0.5)
-        columns = torch.arange(layout.text_start, layout.text_start + tokens, device=self._query.device)
+        columns = torch.arange(layout.text.start, layout.text.start + tokens, device=self._query.device)
         return pool(token_maps(call.row(0, layout.image), columns), layout.size, GRID).half()

@@ -44,7 +44,7 @@ def tiny_pipeline(name: str) -> Any:
 def sd15() -> StableDiffusionPipeline:
     """Stable Diffusion 1.5."""
     return StableDiffusionPipeline(
-        vae=_vae(),
+        vae=tiny_vae(),
         text_encoder=clip_encoder(),
         tokenizer=clip_tokenizer(CLIP_LENGTH),
         unet=UNet2DConditionModel(
@@ -64,7 +64,7 @@ def sd15() -> StableDiffusionPipeline:
 def sdxl() -> StableDiffusionXLPipeline:
     """Stable Diffusion XL: two text encoders, embedded image sizes, several transformer blocks per attention module."""
     return StableDiffusionXLPipeline(
-        vae=_vae(),
+        vae=tiny_vae(),
         text_encoder=clip_encoder(),
         text_encoder_2=clip_encoder(projected=True),
         tokenizer=clip_tokenizer(CLIP_LENGTH),
@@ -105,7 +105,7 @@ def sd3() -> StableDiffusion3Pipeline:
             pos_embed_max_size=32,
         ).eval(),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=_vae(shift_factor=0.06),
+        vae=tiny_vae(shift_factor=0.06),
         text_encoder=clip_encoder(projected=True),
         tokenizer=clip_tokenizer(CLIP_LENGTH),
         text_encoder_2=clip_encoder(projected=True),
@@ -119,7 +119,7 @@ def flux() -> FluxPipeline:
     """FLUX.1: embedded guidance, double and single blocks, rotary position embedding."""
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        vae=_vae(shift_factor=0.06),
+        vae=tiny_vae(shift_factor=0.06),
         text_encoder=clip_encoder(),
         tokenizer=clip_tokenizer(CLIP_LENGTH),
         text_encoder_2=t5_encoder(),
@@ -170,7 +170,8 @@ def qwen_image() -> QwenImagePipeline:
     return pipe
 
 
-def _vae(**config: Any) -> AutoencoderKL:
+def tiny_vae(**config: Any) -> AutoencoderKL:
+    """A VAE of four channels that halves height and width."""
     return AutoencoderKL(
         block_out_channels=(8, 8),
         in_channels=3,

@@ -21,20 +21,20 @@ WORDS = [
 
 def clip_tokenizer(length: int, pad: str = END) -> PreTrainedTokenizerFast:
     """Begin, words, end, padding to `length`. CLIP pads with its end token, SDXL's second tokenizer with another one."""
-    return _tokenizer(f"{BEGIN} $A {END}", length, pad_token=pad, bos_token=BEGIN, eos_token=END)
+    return word_tokenizer(f"{BEGIN} $A {END}", length, pad_token=pad, bos_token=BEGIN, eos_token=END)
 
 
 def t5_tokenizer(length: int) -> PreTrainedTokenizerFast:
     """Words, end, padding to `length`."""
-    return _tokenizer(f"$A {END}", length, pad_token=PAD, eos_token=END)
+    return word_tokenizer(f"$A {END}", length, pad_token=PAD, eos_token=END)
 
 
 def chat_tokenizer(length: int) -> PreTrainedTokenizerFast:
     """Words alone; the chat template adds the special tokens."""
-    return _tokenizer("$A", length, pad_token=PAD, eos_token=CHAT[1])
+    return word_tokenizer("$A", length, pad_token=PAD, eos_token=CHAT[1])
 
 
-def _tokenizer(frame: str, length: int, **special: str) -> PreTrainedTokenizerFast:
+def word_tokenizer(frame: str, length: int, **special: str) -> PreTrainedTokenizerFast:
     names = [*SPECIAL, *CHAT, *WORDS]
     inner = Tokenizer(WordLevel({name: index for index, name in enumerate(names)}, unk_token=UNKNOWN))
     inner.normalizer = Lowercase()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffusion_probe.capture import AttentionCapture, text_layers
+
+from . import slow_reference as reference
+from .slow_reference import Recorder
 
 GRID = (4, 4)
 ROUNDING = 6e-4  # float16, near 1
@@ -19,6 +21,7 @@ PROMPTS = ["a cat on the banana", "two dog"]
 WORDS = (6, 3)  # with the end of text
 CLIP_LENGTH = 20
 FLUX_TEXT = 24
+IMAGE = 8 * 12  # image positions of SD3
 
 LAYERS = {
     "sd15": 7,
@@ -29,25 +32,9 @@ LAYERS = {
 }
 
 
-class Recorder:
-    """Records the arguments of every call of every attention module."""
-
-    def __init__(self, pipe: Any):
-        self.calls: dict[str, list[dict[str, Any]]] = {name: [] for name in text_layers(pipe)}
-        for name, module in text_layers(pipe).items():
-            module.register_forward_pre_hook(self._hook(self.calls[name]), with_kwargs=True)
-
-    @staticmethod
-    def _hook(calls: list[dict[str, Any]]):
-        def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            calls.append(inspect.signature(module.processor.__call__).bind(module, *args, **kwargs).arguments)
-
-        return hook
-
-
 @pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=["one prompt", "two prompts"])
 def test_maps_equal_those_of_the_whole_softmax(backbone, prompts: list[str]) -> None:
-    recorder = Recorder(backbone.pipe)
+    recorder = Recorder(text_layers(backbone.pipe))
     run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**backbone.arguments(prompts=prompts))
     assert len(run.settings.layers) == LAYERS[backbone.name]
     call = 2 if backbone.name == "qwen-image" else 1  # two calls per step: the conditional call of step 2 is the third
@@ -56,14 +43,14 @@ def test_maps_equal_those_of_the_whole_softmax(backbone, prompts: list[str]) -> 
 
 def test_without_guidance_every_row_is_an_image(make_backbone) -> None:
     backbone = make_backbone("sdxl")
-    recorder = Recorder(backbone.pipe)
+    recorder = Recorder(text_layers(backbone.pipe))
     run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**backbone.arguments(guidance_scale=1.0))
     compare(backbone, run, recorder, 1, 1)
 
 
 def test_flux_with_true_guidance_captures_the_call_with_the_prompt(make_backbone) -> None:
     backbone = make_backbone("flux")
-    recorder = Recorder(backbone.pipe)
+    recorder = Recorder(text_layers(backbone.pipe))
     arguments = backbone.arguments(negative_prompt="two dog", true_cfg_scale=2.0)
     run = AttentionCapture(backbone.pipe, layers=["*"], steps=[2], grid=GRID)(**arguments)
     assert run.conditions["guidance"]["classifier_free"] == 2.0
@@ -72,7 +59,7 @@ def test_flux_with_true_guidance_captures_the_call_with_the_prompt(make_backbone
 
 def test_skip_layer_guidance_of_sd3_does_not_count_as_a_step(make_backbone) -> None:
     backbone = make_backbone("sd3")
-    recorder = Recorder(backbone.pipe)
+    recorder = Recorder(text_layers(backbone.pipe))
     arguments = backbone.arguments(skip_guidance_layers=[0], skip_layer_guidance_start=-1.0, skip_layer_guidance_stop=1.0)
     run = AttentionCapture(backbone.pipe, layers=["*attn"], steps=[2], grid=GRID)(**arguments)
     assert len(recorder.calls["transformer_blocks.1.attn"]) == 8
@@ -151,62 +138,12 @@ def word_positions(name: str, prompt: int) -> list[int]:
 @torch.no_grad()
 def probabilities(backbone, layer: str, kwargs: dict[str, Any]) -> Tensor:
     """Probability of each text position at each image position, mean over heads: float64 [rows, text, image]."""
-    compute = {"sd15": _cross, "sdxl": _cross, "sd3": _sd3, "flux": _flux, "qwen-image": _qwen}[backbone.name]
-    return compute(text_layers(backbone.pipe)[layer], kwargs)
-
-
-def _cross(attn: Any, kwargs: dict[str, Any]) -> Tensor:
-    return _softmax(_heads(attn.to_q(kwargs["hidden_states"]), attn), _heads(attn.to_k(kwargs["encoder_hidden_states"]), attn))
-
-
-def _sd3(attn: Any, kwargs: dict[str, Any]) -> Tensor:
-    image, text = kwargs["hidden_states"], kwargs["encoder_hidden_states"]
-    keys = [attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), attn.norm_k(_heads(attn.to_k(image), attn))]
-    whole = _softmax(attn.norm_q(_heads(attn.to_q(image), attn)), torch.cat(keys, dim=2))
-    return whole[:, : text.shape[1]]
-
-
-def _flux(attn: Any, kwargs: dict[str, Any]) -> Tensor:
-    hidden, text = kwargs["hidden_states"], kwargs.get("encoder_hidden_states")
-    query, key = attn.norm_q(_heads(attn.to_q(hidden), attn)), attn.norm_k(_heads(attn.to_k(hidden), attn))
-    if text is not None:
-        query = torch.cat([attn.norm_added_q(_heads(attn.add_q_proj(text), attn)), query], dim=2)
-        key = torch.cat([attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), key], dim=2)
-    cosine, sine = kwargs["image_rotary_emb"]
-    query, key = (x * cosine + _rotated(x) * sine for x in (query, key))
-    return _softmax(query[:, :, FLUX_TEXT:], key)[:, :FLUX_TEXT]
-
-
-def _qwen(attn: Any, kwargs: dict[str, Any]) -> Tensor:
-    image, text = kwargs["hidden_states"], kwargs["encoder_hidden_states"]
-    image_turn, text_turn = kwargs["image_rotary_emb"]
-    keys = [
-        _rotated_complex(attn.norm_added_k(_heads(attn.add_k_proj(text), attn)), text_turn),
-        _rotated_complex(attn.norm_k(_heads(attn.to_k(image), attn)), image_turn),
-    ]
-    query = _rotated_complex(attn.norm_q(_heads(attn.to_q(image), attn)), image_turn)
-    return _softmax(query, torch.cat(keys, dim=2), kwargs.get("encoder_hidden_states_mask"))[:, : text.shape[1]]
-
-
-def _heads(x: Tensor, attn: Any) -> Tensor:
-    return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-
-
-def _rotated(x: Tensor) -> Tensor:
-    """(a, b) to (-b, a), pair by pair."""
-    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([-second, first], dim=-1).flatten(-2)
-
-
-def _rotated_complex(x: Tensor, turn: Tensor) -> Tensor:
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * turn).flatten(-2)
-
-
-def _softmax(query: Tensor, key: Tensor, text_mask: Tensor | None = None) -> Tensor:
-    """[rows, keys, queries], mean over heads."""
-    scores = query.double() @ key.double().transpose(-1, -2) / query.shape[-1] ** 0.5
-    if text_mask is not None:
-        masked = F.pad(~text_mask.bool(), (0, scores.shape[-1] - text_mask.shape[1]))
-        scores = scores.masked_fill(masked[:, None, None], float("-inf"))
-    return scores.softmax(-1).mean(1).transpose(1, 2)
+    compute, keys, queries = {
+        "sd15": (reference.cross, 0, 0),
+        "sdxl": (reference.cross, 0, 0),
+        "sd3": (reference.sd3, IMAGE, 0),
+        "flux": (reference.flux, 0, FLUX_TEXT),
+        "qwen-image": (reference.qwen, 0, 0),
+    }[backbone.name]
+    whole = compute(text_layers(backbone.pipe)[layer], kwargs)[:, keys:, queries:]
+    return whole[..., :IMAGE] if backbone.name == "sd3" else whole

@@ -221,12 +221,12 @@ def test_images_have_the_pipelines_output_type(make_backbone, guard_dropping, ki
 
 
 def test_unsupported_arguments_are_refused_by_the_constructor(make_backbone, client, models) -> None:
-    class PixArtSigmaPipeline:
+    class StableCascadePipeline:
         pass
 
     backbone = make_backbone("sd15")
-    with pytest.raises(CaptureError, match="PixArtSigmaPipeline is not supported"):
-        ProbeGuard(PixArtSigmaPipeline(), client)
+    with pytest.raises(CaptureError, match="StableCascadePipeline is not supported"):
+        ProbeGuard(StableCascadePipeline(), client)
     with pytest.raises(InvalidInputError, match="policy is 'top_k'"):
         ProbeGuard(backbone.pipe, client, policy="top_k")
     with pytest.raises(InvalidInputError, match="deadline_ms is 0"):

@@ -41,7 +41,7 @@ def test_the_attention_calls_of_a_unet_are_found() -> None:
     assert cross[AttentionShape(8, 40, 4096, 77)] == 5
     assert set(shapes.captured) <= set(cross)
     assert shapes.captured_layers == 10
-    assert shapes.layouts[AttentionShape(8, 160, 64, 77)] == Layout(slice(0, 64), 0, (8, 8))
+    assert shapes.layouts[AttentionShape(8, 160, 64, 77)] == Layout(slice(0, 64), slice(0, 77), (8, 8))
     assert shapes.capture_flops == sum(2 * s.heads * s.head_dim * s.queries * 77 * n for s, n in shapes.captured.items())
     assert 0 < shapes.capture_flops < shapes.flops
 
