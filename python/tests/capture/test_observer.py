@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_probe.capture import AttentionCapture, AttentionObserver, CaptureError, attention_maps, text_layers
+from diffusion_probe.capture import AttentionCapture, AttentionObserver, CaptureError, attention_maps, family_of, text_layers
+from diffusion_probe.capture.tokens import prompt_tokens
 from diffusion_probe.tiny.backbone import HEIGHT, TEXT_LENGTH, WIDTH
 
 GRID = (4, 4)
@@ -43,7 +44,7 @@ def test_a_loop_reads_what_the_capture_of_the_pipeline_reads(make_backbone, name
     backbone = make_backbone(name)
     options = dict(WATCHED[name])
     run = AttentionCapture(backbone.pipe, ["*"], steps=[2, 3], grid=GRID)(**backbone.arguments())
-    mask = AttentionCapture(backbone.pipe, ["*"]).family.tokens(backbone.pipe, run_arguments(backbone))[0]
+    mask = prompt_tokens(backbone.pipe, run_arguments(backbone), family_of(backbone.pipe).tokens)[0]
     if name == "sd3":
         shape = (HEIGHT // backbone.pipe.vae_scale_factor // 2) * (WIDTH // backbone.pipe.vae_scale_factor // 2)
         options["text_block"] = (shape, shape + len(mask))
