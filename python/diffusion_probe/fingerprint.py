@@ -18,7 +18,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def fingerprint(document: Any) -> str:
     """First 16 hex digits of the SHA-256 of the canonical JSON. Raises TypeError and ValueError for what JSON cannot hold."""
-    return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:DIGITS]
+    return digest(canonical_json(document).encode())
+
+
+def digest(content: bytes) -> str:
+    """First 16 hex digits of the SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:DIGITS]
 
 
 def canonical_json(value: Any) -> str:

@@ -18,8 +18,9 @@ from ..probe.manifest import Capture
 from .conditions import conditions_of
 from .denoiser_calls import DenoiserCall, Handler, intercepted_calls
 from .errors import CaptureError
-from .families import Family, choose_layers, family_of
-from .reduction import REDUCTIONS
+from .families import choose_layers, family_of
+from .family import Family
+from .reduction import REDUCTIONS, require_supported
 from .step_capture import CapturedStep, StepCapture
 from .tokens import prompt_tokens
 
@@ -76,10 +77,7 @@ class AttentionCapture:
         cls, pipe: Any, capture: Capture, steps: Sequence[int], conditions: Conditions | None = None
     ) -> AttentionCapture:
         """Capture as a probe's manifest says. Raises CaptureError if its maps are reduced in an unsupported way."""
-        for name, supported in REDUCTIONS.items():
-            wanted = getattr(capture, name)
-            if wanted != supported:
-                raise CaptureError(f"the probe's {name} are {wanted!r}: expected {supported!r}")
+        require_supported(asdict(capture))
         return cls(pipe, capture.layers, steps, (capture.height, capture.width), capture, conditions)
 
     def __call__(self, *args: Any, token_mask: np.ndarray | None = None, **kwargs: Any) -> CaptureRun:
@@ -172,14 +170,15 @@ class PipelineRun:
     def _is_step(self, step: int, arguments: Mapping[str, Any]) -> bool:
         """Whether a call can be this step. A callback that evaluates the latents again has the timestep of the step before."""
         family = self.capture.family
-        given = arguments.get(family.timestep)
-        if step == 1 and given is not None:
-            self._first = self._first_index(torch.as_tensor(given).flatten()[0])
+        if arguments.get(family.timestep) is None:
+            return True
+        given = torch.as_tensor(arguments[family.timestep]).flatten()[0]
+        if step == 1:
+            self._first = self._first_index(given)
         timesteps = self._timesteps()
         # Reading the timestep waits for the device, so only the steps up to the last one to capture are counted exactly.
-        if given is None or step > min(len(timesteps), self.capture.steps[-1]):
+        if step > min(len(timesteps), self.capture.steps[-1]):
             return True
-        given = torch.as_tensor(given).flatten()[0]
         # As the pipeline passes them: 16 bits cannot hold all of them apart.
         own, last = (family.passed_timestep(timesteps[max(index, 0)].to(given)) for index in (step - 1, step - 2))
         return bool((given - own).abs() <= (given - last).abs())

@@ -7,10 +7,13 @@ and with fused projections and adapters. Attention processors are not replaced. 
 from __future__ import annotations
 
 import copy
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -71,6 +74,19 @@ class AttentionHook:
                 return
         if not mode.called:
             raise CaptureError(f"{self._name}: the processor {type(module.processor).__name__} makes no attention call")
+
+
+@contextmanager
+def read_layers(
+    modules: Mapping[str, nn.Module], on_attention: Callable[[str, AttentionCall], None], on_error: OnError | None = None
+) -> Iterator[None]:
+    """Inside the block the attention of each module is read, by its name. `on_error`: as of AttentionHook."""
+    with ExitStack() as stack:
+        # A compiled module would not call the hooks.
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        for name, module in modules.items():
+            stack.enter_context(AttentionHook(name, functools.partial(on_attention, name), on_error).attached(module))
+        yield
 
 
 class _StoppedError(Exception):

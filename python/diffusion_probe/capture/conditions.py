@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from .components import adapters, cache, dtype, free_u, quantization, vae_tiles
-from .families import Family, family_of, is_guided, unwrapped
+from .families import family_of, is_guided, unwrapped
+from .family import Family
 from .layout import Arguments
 from .setting_values import hashed_text, public_settings, setting_value
 from .weights import weights_of

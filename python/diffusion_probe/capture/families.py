@@ -12,20 +12,7 @@ from torch import nn
 from .errors import CaptureError
 from .family import NONE, Family
 from .family_table import TABLE
-from .layout import Layout
 from .tokens import Call
-
-__all__ = [
-    "DEFAULT_LAYERS",
-    "FAMILIES",
-    "Family",
-    "Layout",
-    "choose_layers",
-    "family_of",
-    "is_guided",
-    "text_layers",
-    "unwrapped",
-]
 
 DEFAULT_LAYERS = 10
 FAMILIES: Mapping[str, Family] = {pipeline: family for family in TABLE for pipeline in family.pipelines}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ..probe.manifest import read_manifest
-from .attention_hook import AttentionHook
+from .attention_hook import read_layers
 from .denoiser_calls import DenoiserCall, intercepted_calls
 from .errors import CaptureError
 from .families import unwrapped
 from .ranks import Spread
-from .reduction import REDUCTIONS, AttentionCall, layout_of, prompt_maps
+from .reduction import AttentionCall, layout_of, prompt_maps, require_supported
 
 Rows = Literal["all", "first half", "last half"]
 
@@ -66,9 +66,7 @@ class AttentionObserver:
         """
         manifest = probe if isinstance(probe, Mapping) else read_manifest(Path(probe))
         capture = manifest["capture"]
-        for name, supported in REDUCTIONS.items():
-            if capture.get(name, supported) != supported and name != "tokens":  # the caller chooses the tokens
-                raise CaptureError(f"the probe's {name} are {capture[name]!r}: expected {supported!r}")
+        require_supported({name: value for name, value in capture.items() if name != "tokens"})  # the caller chooses those
         self._layers: tuple[str, ...] = tuple(capture["layers"])
         self._grid = capture["height"], capture["width"]
         self._capture_id = manifest["capture_id"]
@@ -95,12 +93,7 @@ class AttentionObserver:
         def evaluate(call: DenoiserCall) -> Any:
             if not self.is_due:
                 return call.evaluate()
-            with ExitStack() as stack:
-                # A compiled module would not call the hooks.
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
-                for name in self._layers:
-                    hook = AttentionHook(name, lambda attention, name=name: self._reduce(name, attention))
-                    stack.enter_context(hook.attached(modules[name]))
+            with read_layers({name: modules[name] for name in self._layers}, self._reduce):
                 return call.evaluate()
 
         with intercepted_calls(denoiser, None, evaluate):

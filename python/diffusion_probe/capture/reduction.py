@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,13 @@ from .tokens import TOKENS
 REDUCTIONS = {"heads": "mean", "tokens": TOKENS, "pooling": "area", "forward": "conditional", "precision": "float16"}
 CHUNK_BYTES = 32 << 20  # of float32 scores at a time. See docs/adr/0011-capture-by-function-mode.md.
 FLOAT_BYTES = 4
+
+
+def require_supported(stated: Mapping[str, Any]) -> None:
+    """Raises CaptureError if a probe's capture states a reduction that this package does not make."""
+    for name, supported in REDUCTIONS.items():
+        if stated.get(name, supported) != supported:
+            raise CaptureError(f"the probe's {name} are {stated[name]!r}: expected {supported!r}")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-HASH_DIGITS = 16
+from ..fingerprint import digest
 
 
 def public_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,4 +51,4 @@ def hashed_text(text: str) -> str:
 
 def hashed(content: bytes) -> str:
     """`sha256:` and 16 hex digits."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()[:HASH_DIGITS]}"
+    return f"sha256:{digest(content)}"

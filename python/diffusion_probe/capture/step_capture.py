@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .attention_hook import AttentionHook
+from .attention_hook import read_layers
 from .denoiser_calls import DenoiserCall
 from .errors import CaptureError, OnError
 from .families import family_of, is_guided, text_layers
@@ -80,11 +79,7 @@ class StepCapture:
     def evaluate(self) -> Any:
         """Call the denoiser with hooks on all layers. Returns its output."""
         modules = text_layers(self._pipe)
-        with ExitStack() as stack:
-            # A compiled module would not call the hooks.
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-            for name in self._layers:
-                stack.enter_context(AttentionHook(name, self._on_attention(name), self._on_error).attached(modules[name]))
+        with read_layers({name: modules[name] for name in self._layers}, self._on_attention, self._on_error):
             return self._call.evaluate()
 
     def missing_layers(self) -> list[str]:
@@ -108,16 +103,13 @@ class StepCapture:
         per_prompt = self._total // len(self._positions)
         return tuple(image // per_prompt for image in self._images)
 
-    def _on_attention(self, name: str) -> Callable[[AttentionCall], None]:
-        def on_attention(attention: AttentionCall) -> None:
-            # Autocast would compute products in 16 bits, and joins no float16 maps under bfloat16.
-            with torch.autocast(attention.query.device.type, enabled=False):
-                self._maps[name] = self._reduce(attention)
-                step = None if self.missing_layers() else self._captured_step()
-            if step is not None:
-                self._on_step(step)
-
-        return on_attention
+    def _on_attention(self, name: str, attention: AttentionCall) -> None:
+        # Autocast would compute products in 16 bits, and joins no float16 maps under bfloat16.
+        with torch.autocast(attention.query.device.type, enabled=False):
+            self._maps[name] = self._reduce(attention)
+            step = None if self.missing_layers() else self._captured_step()
+        if step is not None:
+            self._on_step(step)
 
     def _reduce(self, attention: AttentionCall) -> Tensor:
         """Maps of one layer: float16 [images, tokens, *grid]."""

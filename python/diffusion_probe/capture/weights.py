@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..fingerprint import DIGITS
+
 # Elements of each tensor, evenly spaced. A fine-tune, a fused adapter and quantised weights change nearly all elements.
 SAMPLED = 64
-DIGITS = 16
 # They do not change an image: one replaces finished images, the other belongs to image prompts.
 IGNORED = ("safety_checker", "image_encoder")
 

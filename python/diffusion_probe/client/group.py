@@ -10,6 +10,13 @@ import numpy as np
 
 from .responses import ScoredGroup, ScoreFailure, ScoreOutcome
 
+NOT_CAPTURED = "not_captured"
+
+
+def sample_id(group_id: str, sample: int) -> str:
+    """The sample's id in requests. It is the same at all steps, so that exploration treats the sample alike at each."""
+    return f"{group_id}/{sample}"
+
 
 class Observed(Protocol):
     """What an observer has read at a step."""
@@ -63,17 +70,17 @@ class SampleGroup:
 
     def _ask(self, observed: Observed, step: int, timestep: float, signals: Mapping[str, np.ndarray]) -> Any:
         if observed.attention is None:
-            return ScoreFailure("not_captured", error=RuntimeError(f"the layers {', '.join(observed.missing)} were not seen"))
+            return ScoreFailure(NOT_CAPTURED, error=RuntimeError(f"the layers {', '.join(observed.missing)} were not seen"))
         if len(observed.attention) != len(self.remaining):
             error = f"{len(observed.attention)} rows were observed: expected those of the {len(self.remaining)} remaining samples"
-            return ScoreFailure("not_captured", error=RuntimeError(error))
+            return ScoreFailure(NOT_CAPTURED, error=RuntimeError(error))
         return self._client.score(
             observed.attention,
             timestep,
             token_mask=observed.token_mask,
             signals=signals,
             group=self._id,
-            sample_ids=[f"{self._id}/{index}" for index in self.remaining],
+            sample_ids=[sample_id(self._id, index) for index in self.remaining],
             step=step,
             **{"model": observed.model, "capture_id": observed.capture_id, **self._options},
         )

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 import numpy as np
 from safetensors.numpy import save
 
-from ..fingerprint import canonical_json, fingerprint
+from ..fingerprint import canonical_json, digest
 
 ATTENTION_DTYPES = (np.float16, np.float32)
 SIGNAL_DTYPES = (np.float16, np.float32, np.uint8, np.int64)
@@ -157,7 +157,8 @@ def _conditions(conditions: Mapping[str, Any] | None, given_id: str | None) -> S
     if not isinstance(conditions, Mapping):
         raise InvalidInputError("conditions", f"a {type(conditions).__name__}", "a JSON object")
     try:
-        return StatedConditions(given_id or fingerprint(conditions), canonical_json(conditions))
+        document = canonical_json(conditions)
+        return StatedConditions(given_id or digest(document.encode()), document)
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidInputError("conditions", _brief(conditions), f"a JSON object ({error})") from error
 

@@ -15,12 +15,11 @@ from ..capture import CapturedStep, CaptureRun, DenoiserCall, PipelineRun, famil
 from ..capture.denoiser_calls import Handler
 from ..capture.patched_attribute import patched_attribute
 from ..client import ScoredGroup
+from ..client.group import NOT_CAPTURED, sample_id
 from .batch_subset import BatchLayoutError, BatchSubset
 from .probe_info import ProbeInfo
 from .result import GuardedSample, GuardFailure, GuardResult, Judgement
-from .step_scorer import CLIENT_FAILED, GroupOutcome, PendingScores, StepScorer, sample_id
-
-NOT_CAPTURED = "not_captured"
+from .step_scorer import CLIENT_FAILED, GroupOutcome, PendingScores, StepScorer
 
 log = logging.getLogger("diffusion_probe.guard")
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from ..capture import AttentionCapture, family_of
 from ..client import InvalidInputError, Model
+from ..client.group import NOT_CAPTURED
 from ..client.requests import deadline_seconds, score_request
-from .guarded_run import NOT_CAPTURED, GuardedRun, unguarded
+from .guarded_run import GuardedRun, unguarded
 from .probe_info import NoProbeError, ProbeInfo, probe_info_from_folder, probe_info_from_models
 from .result import GuardFailure, GuardResult
 from .step_scorer import EXTRA_SECONDS, StepScorer, in_background

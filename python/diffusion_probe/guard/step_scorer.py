@@ -15,6 +15,7 @@ import numpy as np
 
 from ..capture import CapturedStep
 from ..client import ScoreFailure, ScoreOutcome
+from ..client.group import sample_id
 
 EXTRA_SECONDS = 0.25  # after the deadline, for a client that keeps it to report its failure
 TIMEOUT, CLIENT_FAILED = "timeout", "client_failed"
@@ -91,11 +92,6 @@ class StepScorer:
             )
             pending.add(images, request)
         return pending
-
-
-def sample_id(run_id: str, image: int) -> str:
-    """The sample's id in requests. It is the same at all steps, so that exploration treats the sample alike at each."""
-    return f"{run_id}/{image}"
 
 
 def in_background(action: Callable[[], Any]) -> Future[Any]:

@@ -14,7 +14,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..capture.attention_hook import AttentionHook
-from ..capture.families import Layout, choose_layers, family_of, text_layers
+from ..capture.families import choose_layers, family_of, text_layers
+from ..capture.layout import Layout
 from ..capture.reduction import AttentionCall
 from ..tiny import tiny_pipeline
 from .backbones import FULL_SIZE

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..capture.attention_capture import GRID
-from ..capture.families import Layout
+from ..capture.layout import Layout
 from ..capture.reduction import AttentionCall, pool, token_maps
 from .attention_shapes import AttentionShape, AttentionShapes
 from .timing import time_alternating

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_probe.capture.families import Layout
+from diffusion_probe.capture.layout import Layout
 from diffusion_probe.cli import main
 from diffusion_probe.client.requests import score_request
 from diffusion_probe.overhead.attention_shapes import AttentionShape, attention_shapes
