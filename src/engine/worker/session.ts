@@ -14,7 +14,7 @@ export class DeviceUnavailableError extends Error {}
 /** Threads that spin while they wait take the cores of other workers. See docs/adr/0026-narrow-workers-and-a-wide-one.md. */
 const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
 /** The threads of a lone run wait that long, µs, for its next operator: waking them takes longer than most operators. */
-const BRIEF_SPINNING = { intra_op: { allow_spinning: '1', spin_duration_us: '200' } };
+const BRIEF_SPINNING = { intra_op: { allow_spinning: '1', spin_duration_us: '50' } };
 
 export interface ProbeSession {
   readonly info: SessionInfo;
