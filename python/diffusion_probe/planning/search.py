@@ -1,7 +1,7 @@
 """The value of every plan: the expected quality of the best finished image, for each prompt.
 
 The expectation is over the seeds of a prompt, which are exchangeable: all subsets of the plan's size where they are few, else
-evenly spaced windows of a random circular order, in which each seed occurs equally often.
+evenly spaced windows of a random circular order, in which all seeds occur about equally often.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .plan import Costs, Plan
 from .runs import Runs
 
 MOST_GROUPS = 50_000  # groups of seeds of one size, over all prompts, of which all subsets are used
-MOST_WINDOWS = 12
+LEAST_WINDOWS = 12
 # Between few and many seeds a plan's value changes slowly, so that larger counts may be further apart.
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32)
 SLACK = 1e-9  # relative; sums of costs are rounded
@@ -146,7 +146,7 @@ def seed_groups(prompts: int, seeds: int, size: int) -> np.ndarray:
     if prompts * comb(seeds, size) <= MOST_GROUPS or seeds <= size:
         subsets = np.array(list(combinations(range(seeds), size)))
         return np.broadcast_to(subsets, (prompts, *subsets.shape))
-    windows = min(seeds, MOST_WINDOWS)
+    windows = min(seeds, max(LEAST_WINDOWS, seeds // size))
     starts = np.arange(windows) * seeds // windows
     places = (starts[:, None] + np.arange(size)) % seeds
     circle = np.random.default_rng(size).permuted(np.tile(np.arange(seeds), (prompts, 1)), axis=1)
