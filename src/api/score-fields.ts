@@ -208,7 +208,9 @@ function addFirstIssue(
   const message =
     issue?.code === 'unrecognized_keys'
       ? `it has an unknown member, ${quoted(issue.keys[0])}`
-      : issue?.message;
+      : issue?.code === 'invalid_key'
+        ? issue.issues[0]?.message
+        : issue?.message;
   context.addIssue({ code: 'custom', path: [...at, ...(issue?.path ?? [])], message });
   return z.NEVER;
 }

@@ -38,7 +38,10 @@ export interface ScoredSamples {
 }
 
 /** Applies the policy to a group: one result per sample, in the same order. */
-export function applyPolicy(policy: Policy, { scores, step, calibration, plans }: ScoredSamples): PolicyResult[] {
+export function applyPolicy(
+  policy: Policy,
+  { scores, step, calibration, plans }: ScoredSamples,
+): PolicyResult[] {
   switch (policy.name) {
     case 'max_false_drop': {
       const alpha = alphaAt(policy, step);
@@ -56,7 +59,9 @@ export function applyPolicy(policy: Policy, { scores, step, calibration, plans }
       const kept = keptByStep(policy, plans);
       if (!kept) return keepAll(scores, 'uncalibrated');
       const count = kept[String(step)];
-      return count === undefined ? keepAll(scores, 'score_only') : keepBest(scores, count, 'in_plan', 'not_in_plan');
+      return count === undefined
+        ? keepAll(scores, 'score_only')
+        : keepBest(scores, count, 'in_plan', 'not_in_plan');
     }
     case 'score_only':
       return keepAll(scores, 'score_only');

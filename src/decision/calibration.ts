@@ -33,7 +33,7 @@ export function conformalThreshold(calibration: CalibrationPoint, alpha: number)
 /**
  * The threshold below which dropping loses at most the share `alpha` of good samples, with this confidence over the draw of the
  * calibration: the largest score up to which the upper bound of that share is at most `alpha`. The bound is the share in the
- * calibration, z standard errors with captions as clusters, and z² / 2n for few samples. See
+ * calibration, z standard errors with captions as clusters, and z² / 2n for few captions. See
  * docs/adr/0040-false-drops-with-confidence.md.
  * @param alpha between 0 and 1.
  * @param confidence from 0.5 to 0.9999.
@@ -44,10 +44,11 @@ export function confidentThreshold(
   alpha: number,
   confidence: number,
 ): number | undefined {
-  const { samples, score, rate, error } = calibration.false_drop ?? independentCurve(calibration.good_scores);
+  const { captions, score, rate, error } =
+    calibration.false_drop ?? independentCurve(calibration.good_scores);
   const z = normalQuantile(confidence);
   const isAbove = (index: number): boolean =>
-    (rate[index] ?? NaN) + z * (error[index] ?? NaN) + (z * z) / (2 * samples) > alpha;
+    (rate[index] ?? NaN) + z * (error[index] ?? NaN) + (z * z) / (2 * captions) > alpha;
   let allowed = 0;
   while (allowed < score.length && !isAbove(allowed)) allowed += 1;
   return score[allowed - 1];
@@ -57,7 +58,12 @@ export function confidentThreshold(
 function independentCurve(goodScores: readonly number[]): NonNullable<CalibrationPoint['false_drop']> {
   const samples = goodScores.length;
   const rate = goodScores.map((_, index) => index / samples);
-  return { samples, score: [...goodScores], rate, error: rate.map((share) => Math.sqrt((share * (1 - share)) / samples)) };
+  return {
+    captions: samples,
+    score: [...goodScores],
+    rate,
+    error: rate.map((share) => Math.sqrt((share * (1 - share)) / samples)),
+  };
 }
 
 /**

@@ -115,7 +115,8 @@ const planPolicy = z
   .superRefine(({ budget, seeds, keep }, context) => {
     const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
     if (budget !== undefined) {
-      if (seeds !== undefined || keep !== undefined) refuse(['budget'], 'give either budget, or seeds and keep');
+      if (seeds !== undefined || keep !== undefined)
+        refuse(['budget'], 'give either budget, or seeds and keep');
       return;
     }
     if (seeds === undefined) return refuse(['seeds'], 'give a budget, or seeds and keep');

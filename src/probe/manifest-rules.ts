@@ -135,7 +135,7 @@ function curveRules(point: CalibrationPoint): string[] {
 }
 
 function planRules({ plans, decision_points: points }: Manifest): string[] {
-  const known = points.map(({ step }) => String(step));
+  const known = new Set(points.map(({ step }) => String(step)));
   return [
     ...duplicates(plans.map(({ budget }) => `plans: the budget ${budget}`)),
     ...plans.flatMap(({ budget, seeds, keep, pick }) => {
@@ -144,7 +144,7 @@ function planRules({ plans, decision_points: points }: Manifest): string[] {
       const contradiction = planContradiction(seeds, keep);
       return [
         ...Object.keys(keep)
-          .filter((step) => !known.includes(step))
+          .filter((step) => !known.has(step))
           .map((step) => `${at}: step ${step} is not a decision point`),
         ...(contradiction ? [`${at}: ${contradiction.path.join('.')} ${contradiction.message}`] : []),
         ...(Math.min(seeds, ...counts) < pick ? [`${at}: fewer than ${pick} images are finished`] : []),

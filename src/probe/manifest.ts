@@ -101,7 +101,7 @@ const shares = z.array(z.number().min(0).max(1));
 const calibrationPoint = calibrationPointV1.extend({
   false_drop: z
     .object({
-      samples: count.describe('Good samples, of all seeds'),
+      captions: count.describe('Captions with a good sample'),
       score: z.array(z.number()).min(1).describe('Ascending'),
       rate: shares.describe('The share of good samples that score below, ascending'),
       error: shares.describe('Its standard error, with captions as clusters'),

@@ -129,6 +129,12 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'policy.keep.6',
   ],
   [
+    'a plan for what is no step',
+    withMetadata({ policy: '{"name":"plan","seeds":8,"keep":{"x":2}}' }),
+    'invalid_policy',
+    'policy.keep.x',
+  ],
+  [
     'a budget that the probe has no plan for',
     withMetadata({ policy: '{"name":"plan","budget":3}' }),
     'invalid_policy',

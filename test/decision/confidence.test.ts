@@ -15,7 +15,7 @@ import { seededRandom } from '../support/samples.js';
 import { committedScores, shippedManifest } from '../support/test-scores.js';
 
 const CURVE = {
-  samples: 400,
+  captions: 400,
   score: [0.1, 0.2, 0.3, 0.4],
   rate: [0, 0.02, 0.05, 0.06],
   error: [0, 0.01, 0.02, 0.01],

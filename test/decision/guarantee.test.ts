@@ -121,7 +121,10 @@ for (const step of scores.steps) {
 test('with alphas for several steps, at most their sum of good samples is dropped', () => {
   const [first = assert.fail(), second = assert.fail()] = scores.steps.slice(-2);
   const alphas = { [first]: 0.02, [second]: 0.03 };
-  const [result = assert.fail()] = realised([{ name: 'max_false_drop', alphas, confidence: null }], [first, second]);
+  const [result = assert.fail()] = realised(
+    [{ name: 'max_false_drop', alphas, confidence: null }],
+    [first, second],
+  );
   const { rate, error } = result;
   assert.ok(rate <= 0.05 + ERRORS * error, `${rate} ± ${error}`);
   assert.ok(rate > 0.03 / 2, `${rate}: about as many as either step drops alone`);

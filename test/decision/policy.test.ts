@@ -5,11 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { alphaAt, explorationRate, type Policy, policySchema } from '../../src/decision/policy.js';
-import {
-  applyPolicy as applyPolicyTo,
-  bestFirst,
-  ranks,
-} from '../../src/decision/apply-policy.js';
+import { applyPolicy as applyPolicyTo, bestFirst, ranks } from '../../src/decision/apply-policy.js';
 import type { CalibrationPoint } from '../../src/probe/manifest.js';
 import { calibration } from '../support/policies.js';
 

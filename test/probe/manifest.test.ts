@@ -29,7 +29,7 @@ function firstCalibration(manifest: Manifest): Manifest['calibration'][number] {
 }
 
 function curve(changes: Partial<Curve>): Curve {
-  return { samples: 9, score: [0, 1], rate: [0, 0.1], error: [0, 0.1], ...changes };
+  return { captions: 9, score: [0, 1], rate: [0, 0.1], error: [0, 0.1], ...changes };
 }
 
 function firstPlan(manifest: Manifest): Manifest['plans'][number] {
@@ -109,9 +109,21 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
   ['plan that grows', (m) => (firstPlan(m).keep = { 5: 6 }), /budget 2: keep\.5 must be at most 5/],
   ['plan that picks', (m) => (firstPlan(m).pick = 3), /budget 2: fewer than 3 images are finished/],
   ['plan of unknown form', (m) => Object.assign(firstPlan(m), { final: 'best' }), /plans\.0\.final: /],
-  ['scores of false drops', (m) => (firstCalibration(m).false_drop = curve({ score: [1, 0] })), /false_drop\.score is not asc/],
-  ['rates', (m) => (firstCalibration(m).false_drop = curve({ rate: [0.1, 0] })), /false_drop\.rate is not ascending/],
-  ['errors', (m) => (firstCalibration(m).false_drop = curve({ error: [0] })), /2 scores but 2 rates and 1 errors/],
+  [
+    'scores of false drops',
+    (m) => (firstCalibration(m).false_drop = curve({ score: [1, 0] })),
+    /false_drop\.score is not asc/,
+  ],
+  [
+    'rates',
+    (m) => (firstCalibration(m).false_drop = curve({ rate: [0.1, 0] })),
+    /false_drop\.rate is not ascending/,
+  ],
+  [
+    'errors',
+    (m) => (firstCalibration(m).false_drop = curve({ error: [0] })),
+    /2 scores but 2 rates and 1 errors/,
+  ],
   ['no scores', (m) => (firstCalibration(m).false_drop = curve({ score: [] })), /false_drop\.score: /],
   ['total_steps', (m) => (m.total_steps = 4), /step 5 lies beyond the 4 steps of a run/],
   ['range', (m) => (m.metric.range = [1, 1]), /metric\.range: 1 is not below 1/],

@@ -20,7 +20,10 @@ for (const rule of EVERY_RULE) {
     for (const option of OPTIONS) {
       const policy = policySchema.parse({ ...rule, ...option });
       const known = new Set(possibleDecisions(policy).map((possible) => JSON.stringify(possible)));
-      for (const present of [{ calibration, plans: PLANS }, { calibration: undefined, plans: [] }]) {
+      for (const present of [
+        { calibration, plans: PLANS },
+        { calibration: undefined, plans: [] },
+      ]) {
         for (const step of [5, 10]) {
           const samples = { scores: [0.1, 0.9, 0.2, 0.4, 0.15], step, ...present };
           for (const [draw, isForeign] of [

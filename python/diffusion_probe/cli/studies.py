@@ -30,7 +30,10 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
     text = "compare plans with plain best-of-k for the same denoiser calls, chosen on calibration and judged on test captions"
     one = add_command(studies, "plans", _plans, text)
     one.add_argument(
-        "--probe", type=Path, action="append", help="folder of a probe; may be given several times (default: all with trajectories)"
+        "--probe",
+        type=Path,
+        action="append",
+        help="folder of a probe; may be given several times (default: all with trajectories)",
     )
     one.add_argument("--seeds", type=int, help="start at most so many samples (default: as many as were calibrated)")
     one.add_argument("--matrices", type=Path, help="folder of reward matrices (.npz) to study instead, see planning/matrices.py")
@@ -76,7 +79,8 @@ def probes_with_trajectories() -> list[Path]:
     without = [f"{own['name']}@{own['version']}" for own in manifests.values() if own.get("trajectories") is None]
     if len(without) == len(manifests):
         raise FileNotFoundError(
-            f"no probe in {MODELS} has trajectories ({', '.join(without) or 'there is none'}): 'diffusion-probe calibrate' writes them"
+            f"no probe in {MODELS} has trajectories ({', '.join(without) or 'there is none'}): "
+            "'diffusion-probe calibrate' writes them"
         )
     if without:
         print(f"Without trajectories, left out: {', '.join(without)}.\n")

@@ -1,9 +1,11 @@
 """A threshold that keeps its promise for the calibration at hand: training-conditional, with captions as clusters.
 
-Over calibrations of as many captions, the false-drop rate of the threshold is at most alpha in the share `confidence` of them. The
-bound is that of a share in a cluster sample: a ratio estimator with its linearised standard error (Cochran, Sampling Techniques, 3rd
-ed., 6.3 and 11.8), and the skewness term of Wilson's interval for few counts. Dropping below the largest score at which it is at
-most alpha is the method of Bates et al., Distribution-free, risk-controlling prediction sets (arXiv 2101.02703), with that bound.
+Over calibrations of as many captions, the false-drop rate of the threshold is at most alpha in the share `confidence` of them.
+The
+bound is that of a share in a cluster sample: a ratio estimator with its linearised standard error (Cochran, Sampling Techniques,
+3rd ed., 6.3 and 11.8), and the term of Wilson's interval for few counts, with captions as the count: that holds however much the
+samples of a caption resemble each other. Dropping below the largest score up to which the bound is at most alpha is the method of
+Bates et al., Distribution-free, risk-controlling prediction sets (arXiv 2101.02703).
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ DENSE = 64
 
 @dataclass(frozen=True)
 class FalseDropCurve:
-    """What dropping below each of k scores loses of `samples` good samples."""
+    """What dropping below each of k scores loses of the good samples."""
 
-    samples: int
+    captions: int  # those that have a good sample
     score: np.ndarray  # [k], ascending
     rate: np.ndarray  # [k], share of the good samples that score below
     error: np.ndarray  # [k], its standard error over captions
@@ -34,7 +36,7 @@ class FalseDropCurve:
     def entry(self) -> dict[str, Any]:
         """The curve as it stands in a probe.json."""
         return {
-            "samples": self.samples,
+            "captions": self.captions,
             "score": rounded(self.score),
             "rate": rounded(self.rate),
             "error": rounded(self.error),
@@ -60,7 +62,7 @@ def false_drop_curve(good_scores: np.ndarray, caption: np.ndarray) -> FalseDropC
         start = end
         residual = lost - rate[index] * of_caption
         error[index] = np.sqrt((residual**2).sum() * len(captions) / (len(captions) - 1)) / len(good_scores)
-    return FalseDropCurve(len(good_scores), score, rate, error)
+    return FalseDropCurve(len(captions), score, rate, error)
 
 
 def dense_first(count: int) -> np.ndarray:
@@ -81,12 +83,12 @@ def independent_curve(good_scores: np.ndarray) -> FalseDropCurve:
 def upper_bound(curve: FalseDropCurve, confidence: float) -> np.ndarray:
     """[k]: the rate that is exceeded with a probability of at most 1 - `confidence`."""
     z = NormalDist().inv_cdf(confidence)
-    return curve.rate + z * curve.error + z**2 / (2 * curve.samples)
+    return curve.rate + z * curve.error + z**2 / (2 * curve.captions)
 
 
 def confident_threshold(curve: FalseDropCurve, alpha: float, confidence: float = CONFIDENCE) -> float | None:
     """The largest score up to which every bound is at most `alpha`; None where `alpha` needs more good samples."""
-    above = np.flatnonzero(upper_bound(curve, confidence) > alpha) if curve.samples else np.array([0])
+    above = np.flatnonzero(upper_bound(curve, confidence) > alpha) if curve.captions else np.array([0])
     allowed = int(above[0]) if len(above) else len(curve.score)
     return float(curve.score[allowed - 1]) if allowed else None
 
@@ -96,4 +98,4 @@ def curve_of(entry: Mapping[str, Any]) -> FalseDropCurve:
     stored = entry.get("false_drop")
     if stored is None:
         return independent_curve(np.asarray(entry["good_scores"], np.float64))
-    return FalseDropCurve(stored["samples"], *(np.asarray(stored[name], np.float64) for name in ("score", "rate", "error")))
+    return FalseDropCurve(stored["captions"], *(np.asarray(stored[name], np.float64) for name in ("score", "rate", "error")))

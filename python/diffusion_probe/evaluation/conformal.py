@@ -15,7 +15,9 @@ ROUNDING_SLACK = 1e-9  # alpha (n + 1) of a decimal alpha may fall this much bel
 
 
 def conformal_threshold(good_scores: np.ndarray, alpha: float) -> float | None:
-    """The threshold of `max_false_drop` with the confidence null, as the service computes it; None where `alpha` needs more good samples.
+    """The threshold of `max_false_drop` with the confidence null, as the service computes it.
+
+    None where `alpha` needs more good samples.
 
     It is the floor(alpha (n + 1))-th smallest of n good calibration scores. Dropping what scores strictly below it drops a good
     sample with a probability of at most `alpha`, as long as calibration samples and new ones are exchangeable (split conformal

@@ -119,9 +119,7 @@ def equal_compute(quality: np.ndarray, step: int, total_steps: int) -> dict[str,
     return result
 
 
-def false_drop(
-    entry: Mapping[str, Any] | None, scores: np.ndarray, quality: np.ndarray, good_at: float
-) -> list[dict[str, Any]]:
+def false_drop(entry: Mapping[str, Any] | None, scores: np.ndarray, quality: np.ndarray, good_at: float) -> list[dict[str, Any]]:
     """Per alpha: the threshold from the calibration entry, and what it drops on this split. Empty without a calibration."""
     rows = []
     for alpha in ALPHAS if entry is not None else ():

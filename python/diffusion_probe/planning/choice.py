@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..evaluation.figures import best_of_drawn, bootstrap
-from .plan import Costs
+from .plan import CALLS, Costs
 from .runs import Runs
 from .search import SLACK, PlanTable
 
@@ -30,18 +30,18 @@ class Expectation:
 def choose(table: PlanTable, budget: float, prompts: Sequence[int] | np.ndarray | slice = slice(None)) -> int:
     """The row of the plan for a budget, from the values of some prompts.
 
-    Of the plans whose mean is within one standard error of the highest (of the difference, paired by prompt), the one with the
-    fewest questions, and among these the one with the highest mean. A plan without a question is plain best-of-k.
+    The plan with the highest mean, unless one without a question (plain best-of-k) is within one standard error of it, of the
+    difference paired by prompt. Of equal means the one with the fewest questions.
     """
     rows = np.flatnonzero(table.cost <= budget * (1 + SLACK))
+    rows = rows[np.argsort(table.questions[rows], kind="stable")]
     values = table.values[rows][:, prompts]
     means = values.mean(axis=1, dtype=np.float64)
-    behind = values[np.argmax(means)] - values
-    error = behind.std(axis=1) / np.sqrt(max(values.shape[1] - 1, 1))
-    as_good = np.flatnonzero(means >= means.max() - error)
-    fewest = table.questions[rows[as_good]].min()
-    simple = as_good[table.questions[rows[as_good]] == fewest]
-    return int(rows[simple[np.argmax(means[simple])]])
+    best = int(np.argmax(means))
+    asks_nobody = np.flatnonzero(table.questions[rows] == 0)
+    plain = int(asks_nobody[np.argmax(means[asks_nobody])])
+    error = (values[best] - values[plain]).std() / np.sqrt(max(values.shape[1] - 1, 1))
+    return int(rows[plain if means[plain] >= means[best] - error else best])
 
 
 def judged_values(table: PlanTable, budget: float, splits: int = SPLITS) -> np.ndarray:
@@ -67,7 +67,7 @@ def best_of_budget(runs: Runs, budget: float, costs: Costs, pick: int = 1) -> np
     return (1 - share) * best_of_drawn(runs.quality, low, pick) + share * best_of_drawn(runs.quality, high, pick)
 
 
-def expectation(runs: Runs, values: np.ndarray, budget: float, costs: Costs = Costs(), pick: int = 1) -> Expectation:
+def expectation(runs: Runs, values: np.ndarray, budget: float, costs: Costs = CALLS, pick: int = 1) -> Expectation:
     """What plans with these `values` [prompts] may expect beside plain best-of-k for the same budget."""
     plain = best_of_budget(runs, budget, costs, pick)
     random, best = best_of_drawn(runs.quality, pick, pick), best_of_drawn(runs.quality, runs.seeds, pick)

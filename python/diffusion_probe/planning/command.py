@@ -42,4 +42,4 @@ def images_of(wish: Wish, total_steps: int, images: float | None, calls: float |
         return [calls / total_steps]
     if seconds is not None:
         return [seconds / wish.costs.image(total_steps)]
-    return [budget for budget in USUAL_BUDGETS if budget >= wish.pick]
+    return [budget for budget in USUAL_BUDGETS if budget >= wish.pick] or [float(wish.pick)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..evaluation.figures import best_of_drawn
 from .choice import best_of_budget, judged_values
-from .plan import Costs, Plan
+from .plan import CALLS, Costs, Plan
 from .planner import Planner
 from .runs import Runs
 from .search import PlanTable, plan_table
@@ -47,8 +47,8 @@ def quality_curves(planner: Planner, preview: Runs | None = None) -> dict[str, n
     return curves
 
 
-def oracle_values(runs: Runs, budget: float, costs: Costs = Costs(), pick: int = 1) -> np.ndarray:
-    """[prompts]: the quality with perfect scores: as many seeds as possible to the first decision point, the best ones finished."""
+def oracle_values(runs: Runs, budget: float, costs: Costs = CALLS, pick: int = 1) -> np.ndarray:
+    """[prompts]: the quality with perfect scores: as many seeds as possible to the first point, the best finished."""
     most = pick
     for seeds in range(pick + 1, runs.seeds + 1):
         if Plan(seeds, ((runs.points[0], pick),)).cost(runs.total_steps, costs) <= budget:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..evaluation.text_table import text_table
 from .choice import best_of_budget, choose
-from .plan import Costs
+from .plan import CALLS
 from .runs import Runs
 from .search import plan_table
 
@@ -46,8 +46,8 @@ def study_matrices(
         for row in rows
     ]
     head = (
-        f"Gains over a random image in standard deviations within prompts: means over {SPLITS} random halves of the prompts, plans "
-        "chosen on one half and judged on the other."
+        f"Gains over a random image in standard deviations within prompts: means over {SPLITS} random halves of the prompts, "
+        "plans chosen on one half and judged on the other."
     )
     return f"{head}\n\n{text_table([COLUMNS, *cells])}", rows
 
@@ -61,7 +61,7 @@ def matrix_rows(file: Path, score: str) -> list[dict[str, Any]]:
     rows = []
     for budget in BUDGETS:
         calls = budget * runs.total_steps
-        plain = best_of_budget(runs, calls, Costs())
+        plain = best_of_budget(runs, calls, CALLS)
         rng = np.random.default_rng(0)
         halves = [rng.permutation(runs.prompts) for _ in range(SPLITS)]
         gains, plain_gains, asks = [], [], []
@@ -87,7 +87,7 @@ def matrix_rows(file: Path, score: str) -> list[dict[str, Any]]:
 
 
 def matrix_runs(file: Path, score: str) -> Runs:
-    """The samples of a file with one of its early scores, at up to `POINTS` steps, evenly spaced over the first half of the run."""
+    """The samples of a file with one of its early scores, at up to `POINTS` steps over the first half of the run."""
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist")
     try:

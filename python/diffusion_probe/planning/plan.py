@@ -20,6 +20,9 @@ class Costs:
         return self.call * total_steps + self.decode
 
 
+CALLS = Costs()
+
+
 @dataclass(frozen=True)
 class Plan:
     """How many samples of a group are started, and how many live on after each decision point that drops some."""

@@ -14,7 +14,7 @@ from ..evaluation.score_file import read_scores
 from ..evaluation.trajectories import read_trajectories
 from ..probe.manifest import read_manifest, total_steps_of, write_manifest
 from .choice import Expectation, choose, expectation, judged_values
-from .plan import Costs, Plan
+from .plan import CALLS, Costs, Plan
 from .runs import Runs, runs_of
 from .search import PlanTable, plan_table, plan_values
 
@@ -29,7 +29,7 @@ class Wish:
 
     pick: int = 1  # how many of the finished images are used
     final: str = "metric"  # how they are found: by the true `metric`, or by the last `score` where there is no metric
-    costs: Costs = Costs()
+    costs: Costs = CALLS
     most_seeds: int | None = None  # None: as many as the trajectories have per prompt
 
 
@@ -81,10 +81,13 @@ class Planner:
         manifest = read_manifest(folder)
         total_steps = total_steps_of(manifest)
         calibration = runs_of(read_trajectories(folder, manifest), total_steps)
-        if wish.most_seeds is not None and not wish.pick <= wish.most_seeds <= calibration.seeds:
-            raise ValueError(f"--seeds {wish.most_seeds}: expected {wish.pick} to {calibration.seeds}, as many as were calibrated")
         if wish.pick > calibration.seeds:
             raise ValueError(f"--pick {wish.pick}: expected at most {calibration.seeds}, as many as were calibrated")
+        if wish.most_seeds is not None and not wish.pick <= wish.most_seeds <= calibration.seeds:
+            raise ValueError(
+                f"--seeds {wish.most_seeds}: expected {wish.pick} to {calibration.seeds}, as many as were calibrated"
+            )
+        check_budget(most_images, wish)
         file = folder / TEST_SCORES
         test = runs_of(read_scores(file), total_steps) if file.exists() else None
         budget = most_images * wish.costs.image(total_steps)
@@ -97,8 +100,7 @@ class Planner:
 
     def plan(self, images: float) -> ChosenPlan:
         """The plan for a budget in whole images. Raises ValueError for one below `pick` images."""
-        if not images >= self.wish.pick:
-            raise ValueError(f"a budget of {images:g} whole images: expected at least {self.wish.pick}, the images that are used")
+        check_budget(images, self.wish)
         budget = images * self.image_cost
         plan = self.table.plans[choose(self.table, budget)]
         expected = self.judged(self.calibration, judged_values(self.table, budget), budget)
@@ -109,6 +111,12 @@ class Planner:
 
     def judged(self, runs: Runs, values: np.ndarray, budget: float) -> Expectation:
         return expectation(runs, values, budget, self.wish.costs, self.wish.pick)
+
+
+def check_budget(images: float, wish: Wish) -> None:
+    """Raises ValueError for a budget below the images that are used."""
+    if not images >= wish.pick:
+        raise ValueError(f"a budget of {images:g} whole images: expected at least {wish.pick}, the images that are used")
 
 
 def write_plans(folder: Path, plans: Sequence[ChosenPlan]) -> None:

@@ -14,7 +14,7 @@ from math import comb
 import numpy as np
 
 from ..evaluation.figures import best_of_drawn
-from .plan import Costs, Plan
+from .plan import CALLS, Costs, Plan
 from .runs import Runs
 
 MOST_GROUPS = 50_000  # groups of seeds of one size, over all prompts, of which all subsets are used
@@ -39,7 +39,7 @@ class PlanTable:
 
 
 def plan_table(
-    runs: Runs, budget: float, costs: Costs = Costs(), pick: int = 1, final: str = "metric", most_seeds: int | None = None
+    runs: Runs, budget: float, costs: Costs = CALLS, pick: int = 1, final: str = "metric", most_seeds: int | None = None
 ) -> PlanTable:
     """Every plan that costs at most `budget`, with at most `most_seeds` seeds (default: as many as there are).
 

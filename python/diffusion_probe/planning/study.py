@@ -1,4 +1,4 @@
-"""The study `plans`: the share of the best-of-8 gap that a plan closes on test captions, beside plain best-of-k for the same calls.
+"""The study `plans`: the share of the best-of-8 gap that a plan closes, beside plain best-of-k for the same denoiser calls.
 
 Plans are chosen from the trajectories of the calibration alone. Each row is a probe and a budget.
 """
@@ -48,9 +48,9 @@ def study_plans(
         for row in rows
     ]
     head = (
-        f"Shares of the gap between a random seed and the best of {CANDIDATES}, on test captions; plans were chosen on calibration "
-        "captions. Equal quality: the calls that plain best-of-k needs for the plan's quality, as a multiple of the budget. By score "
-        "alone: no metric ranks the finished images, and the plan was chosen for that."
+        f"Shares of the gap between a random seed and the best of {CANDIDATES}, on test captions; plans were chosen on "
+        "calibration captions. Equal quality: the calls that plain best-of-k needs for the plan's quality, as a multiple of the "
+        "budget. By score alone: no metric ranks the finished images, and the plan was chosen for that."
     )
     return f"{head}\n\n{text_table([COLUMNS, *cells])}", rows
 

@@ -1,4 +1,4 @@
-"""The threshold with a confidence keeps its promise for single calibrations, also where samples of a caption resemble each other."""
+"""The threshold with a confidence keeps its promise for single calibrations, clustered or not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_few_calibrations_exceed_alpha(alpha: float) -> None:
         threshold = confident_threshold(false_drop_curve(*clustered(rng)), alpha)
         assert threshold is None or np.isfinite(threshold)
         exceeding += threshold is not None and np.searchsorted(everything, threshold) / len(everything) > alpha
-    assert exceeding / trials <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / trials)
+    assert exceeding / trials <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / trials)
 
 
 def test_the_standard_error_is_that_of_resampled_captions() -> None:
@@ -104,7 +104,7 @@ def threshold_of_all(scores: np.ndarray, caption: np.ndarray, alpha: float) -> f
         rate = lost.sum() / good.sum()
         error = np.sqrt(((lost - rate * good) ** 2).sum()) / good.sum()
         z = NormalDist().inv_cdf(0.95)
-        if rate + z * error + z * z / (2 * good.sum()) > alpha:
+        if rate + z * error + z * z / (2 * (good > 0).sum()) > alpha:
             return best
         best = score
     return best

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def test_a_larger_budget_never_gives_less() -> None:
     table = plan_table(random_runs(200, 6, 0.4), 50.0)
     error = 0.02
     values = [table.values[choose(table, budget)].mean() for budget in (10.0, 15.0, 20.0, 30.0, 50.0)]
-    assert all(after >= before - error for before, after in zip(values, values[1:], strict=False))
+    assert all(after >= before - error for before, after in pairwise(values))
 
 
 def test_what_a_plan_expects_is_true_of_new_prompts() -> None:
@@ -55,9 +57,9 @@ def test_what_a_plan_expects_is_true_of_new_prompts() -> None:
 
 def test_the_value_of_a_choice_is_not_that_of_the_prompts_it_was_made_on() -> None:
     runs = random_runs(30, 5, np.inf)
-    table = plan_table(runs, 30.0)
+    table = plan_table(runs, 25.0)
     seen = table.values.mean(axis=1).max()
-    assert judged_values(table, 30.0).mean() < seen
+    assert judged_values(table, 25.0).mean() < seen
 
 
 def test_best_of_a_fraction_lies_between_the_whole_counts() -> None:

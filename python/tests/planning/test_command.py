@@ -31,7 +31,7 @@ def test_it_says_what_to_do_what_that_costs_and_what_to_expect(tmp_path: Path, c
     assert plan["keep"]
     assert plan["calls"] <= 20
     assert plan["expected"]["gain"]["low"] > 0
-    assert plan["expected"]["quality"]["value"] == pytest.approx(plan["test"]["quality"]["value"], abs=0.3)
+    assert plan["expected"]["quality"]["value"] == pytest.approx(plan["test"]["quality"]["value"], abs=0.5)
 
 
 def test_it_says_so_when_plain_best_of_k_is_the_better_buy(tmp_path: Path, capsys) -> None:
@@ -66,7 +66,7 @@ def test_a_budget_in_calls_or_seconds_is_one_in_images(tmp_path: Path, capsys) -
 
 def test_costs_of_questions_make_asking_the_worse_buy(tmp_path: Path, capsys) -> None:
     folder = write_probe(tmp_path)
-    for costs, asks in (("call=1,capture=0,question=0,decode=0", True), ("call=1,question=10", False)):
+    for costs, asks in (("call=1,capture=0,question=0,decode=0", True), ("call=1,question=20", False)):
         assert run("--probe", folder, "--seconds", 30, "--costs", costs, "--json") == 0
         assert bool(last_line(capsys)["plans"][0]["keep"]) == asks
 

@@ -1,7 +1,7 @@
 """The study `false-drop --resample`: how often a threshold loses more than alpha, over calibrations that might have been drawn.
 
-The pool is the captions of a probe's calibration. Calibrations of as many captions are drawn from it with replacement, and the rate
-in the pool is the truth.
+The pool is the captions of a probe's calibration. Calibrations of as many captions are drawn from it with replacement, and the
+rate in the pool is the truth.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def study_resampling(
         for row in rows
     ]
     head = (
-        f"Over {resamples} calibrations drawn from the calibration captions: how often the threshold loses more than alpha of the good "
-        f"samples, and what share of all samples it drops, with a confidence of {confidence:g} and without (marginal)."
+        f"Over {resamples} calibrations drawn from the calibration captions: how often the threshold loses more than alpha of "
+        f"the good samples, and what share of all samples it drops, with a confidence of {confidence:g} and without (marginal)."
     )
     return f"{head}\n\n{text_table([COLUMNS, *cells])}", rows
 
@@ -66,7 +66,7 @@ def study_resampling(
 def resampled_rows(
     probe: str, pool: KnownSamples, step: int, alphas: Sequence[float], resamples: int, confidence: float = CONFIDENCE
 ) -> list[dict[str, Any]]:
-    """A row per alpha: shares over resamples, and drop rates averaged over them. Raises ValueError for a pool without good samples."""
+    """A row per alpha: shares over resamples, and mean drop rates. Raises ValueError for a pool without good samples."""
     scores, good = pool.scores[step], pool.quality >= pool.good_at
     if not good.any():
         raise ValueError(f"{probe} has no good sample in its trajectories")
@@ -126,7 +126,7 @@ def _bounds(draws: np.ndarray, lost: np.ndarray, of_caption: np.ndarray, confide
     with_good = (weights @ (of_caption > 0))[:, None]
     error = np.sqrt(np.maximum(square, 0) * with_good / (with_good - 1)) / total
     z = NormalDist().inv_cdf(confidence)
-    return rate + z * error + z**2 / (2 * total)
+    return rate + z * error + z**2 / (2 * with_good)
 
 
 def _one_per_caption(
