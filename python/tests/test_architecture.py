@@ -15,13 +15,14 @@ MOST_FLAT_MODULES = 6
 
 # Imports inside functions count too. `cli` may import everything.
 MAY_IMPORT: dict[str, set[str]] = {
-    "capture": {"fingerprint", "probe"},
+    "capture": {"conditions", "probe"},
     "client": {"fingerprint"},
-    "data": {"fingerprint", "probe", "progress"},
+    "conditions": {"fingerprint"},
+    "data": {"conditions", "fingerprint", "probe", "progress"},
     "devices": set(),
     "evaluation": {"data", "probe", "progress"},
     "fingerprint": set(),
-    "guard": {"capture", "client", "fingerprint", "probe"},
+    "guard": {"capture", "client", "conditions", "fingerprint", "probe"},
     "local": {"client", "probe"},
     "metrics": set(),
     "overhead": {"capture", "client", "progress", "tiny"},
@@ -29,10 +30,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planning": {"data", "evaluation", "probe"},
     "probe": {"fingerprint"},
     "progress": set(),
-    "reference": {"capture", "data", "devices", "fingerprint", "probe", "training"},
+    "reference": {"conditions", "data", "devices", "fingerprint", "probe", "training"},
     "selftest": {"client", "data", "guard", "pipelines", "tiny", "training"},
     "tiny": set(),
-    "training": {"__init__", "data", "devices", "evaluation", "fingerprint", "probe", "progress"},
+    "training": {"__init__", "conditions", "data", "devices", "evaluation", "fingerprint", "probe", "progress"},
     "__init__": set(),
     "__main__": {"cli"},
 }

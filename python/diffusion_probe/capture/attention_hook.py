@@ -1,4 +1,4 @@
-"""Reads the queries and keys of one attention module while it runs, without changing what it computes.
+"""Reads the queries and keys of attention modules while they run, without changing what they compute.
 
 A torch function mode sees every call of `scaled_dot_product_attention` in its thread: after normalisation and rotary embedding,
 and with fused projections and adapters. Attention processors are not replaced. See docs/adr/0011-capture-by-function-mode.md.
@@ -7,8 +7,6 @@ and with fused projections and adapters. Attention processors are not replaced. 
 from __future__ import annotations
 
 import copy
-import functools
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .errors import CaptureError, OnError
+from .errors import CaptureError
 from .patched_attribute import patched_attribute
 from .reduction import AttentionCall
 
@@ -31,31 +29,45 @@ SDPA_EQUIVALENTS = {
     "XFormersAttnProcessor": "AttnProcessor2_0",
 }
 
+OnAttention = Callable[[str, AttentionCall], None]
+OnError = Callable[[Exception], None]
 
-class AttentionHook:
-    """`with hook.attached(module): denoiser(...)` passes the module's first attention call to `on_attention`."""
 
-    def __init__(self, name: str, on_attention: Callable[[AttentionCall], None], on_error: OnError | None = None):
-        """`name`: the module's, for error texts. `on_error` takes errors of the capture; without it they are raised."""
+@contextmanager
+def read_layers(modules: Mapping[str, nn.Module], on_attention: OnAttention, on_error: OnError | None = None) -> Iterator[None]:
+    """Inside the block the first attention call of each module goes to `on_attention`, with the module's name.
+
+    `on_error` takes errors of the reading; without it they are raised.
+    """
+    with ExitStack() as stack:
+        # A compiled module would not call the hooks.
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        for name, module in modules.items():
+            hook = _Hook(name, module, on_attention, on_error)
+            stack.enter_context(patched_attribute(module, "forward", hook.forward))
+        yield
+
+
+class _Hook:
+    """Replaces the forward of one module by one that reads its attention."""
+
+    def __init__(self, name: str, module: nn.Module, on_attention: OnAttention, on_error: OnError | None):
         self._name = name
+        self._module = module
+        self._own_forward = module.forward
         self._on_attention = on_attention
         self._on_error = on_error
 
-    def attached(self, module: nn.Module):
-        """A context manager. Inside it the module's attention is read."""
-        forward = module.forward
-
-        def hooked(*args: Any, **kwargs: Any) -> Any:
-            with _SdpaMode(self._on_sdpa) as mode:
-                output = forward(*args, **kwargs)
-            if not mode.called:
-                self._try(lambda: self._repeat_with_sdpa(module, forward, args, kwargs))
-            return output
-
-        return patched_attribute(module, "forward", hooked)
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The module's own forward, watched."""
+        with _SdpaMode(self._on_sdpa) as mode:
+            output = self._own_forward(*args, **kwargs)
+        if not mode.called:
+            self._try(lambda: self._repeat_with_sdpa(args, kwargs))
+        return output
 
     def _on_sdpa(self, args: tuple, kwargs: Mapping[str, Any]) -> None:
-        self._try(lambda: self._on_attention(_attention_call(*args, **kwargs)))
+        self._try(lambda: self._on_attention(self._name, _attention_call(*args, **kwargs)))
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
@@ -65,28 +77,19 @@ class AttentionHook:
                 raise
             self._on_error(error)
 
-    def _repeat_with_sdpa(self, module: nn.Module, forward: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> None:
+    def _repeat_with_sdpa(self, args: tuple, kwargs: Mapping[str, Any]) -> None:
         """Repeat a forward that used another kernel, with an equivalent processor, up to its attention call."""
-        with patched_attribute(module, "processor", _sdpa_processor(module.processor)), _SdpaMode(self._on_sdpa, True) as mode:
+        if not hasattr(self._module, "processor"):
+            raise CaptureError(f"{self._name} does not call scaled_dot_product_attention: use AttentionObserver.add for it")
+        processor = _sdpa_processor(self._module.processor)
+        with patched_attribute(self._module, "processor", processor), _SdpaMode(self._on_sdpa, stop=True) as mode:
             try:
-                forward(*args, **kwargs)
+                self._own_forward(*args, **kwargs)
             except _StoppedError:
                 return
         if not mode.called:
-            raise CaptureError(f"{self._name}: the processor {type(module.processor).__name__} makes no attention call")
-
-
-@contextmanager
-def read_layers(
-    modules: Mapping[str, nn.Module], on_attention: Callable[[str, AttentionCall], None], on_error: OnError | None = None
-) -> Iterator[None]:
-    """Inside the block the attention of each module is read, by its name. `on_error`: as of AttentionHook."""
-    with ExitStack() as stack:
-        # A compiled module would not call the hooks.
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for name, module in modules.items():
-            stack.enter_context(AttentionHook(name, functools.partial(on_attention, name), on_error).attached(module))
-        yield
+            kind = type(self._module.processor).__name__
+            raise CaptureError(f"{self._name}: the processor {kind} makes no attention call")
 
 
 class _StoppedError(Exception):
@@ -113,22 +116,12 @@ class _SdpaMode(TorchFunctionMode):
 
 
 def _attention_call(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    query: Tensor, key: Tensor, value: Any, attn_mask: Any = None, dropout_p: Any = 0, is_causal: Any = False, **options: Any
 ) -> AttentionCall:
     """The signature is that of `scaled_dot_product_attention`."""
     if is_causal or query.shape[1] != key.shape[1]:
         raise CaptureError("causal and grouped attention is not supported: expected every image position to see every token")
-    mask = attn_mask
-    if mask is not None:
-        mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
-    return AttentionCall(query, key, mask, 1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    return AttentionCall.of(query, key, attn_mask, options.get("scale"))
 
 
 def _sdpa_processor(processor: Any) -> Any:

@@ -1,94 +1,83 @@
-"""Intercepts the calls of a denoiser during one run of its pipeline and counts the steps.
-
-A pipeline calls its denoiser once per step, or twice where its guidance makes one call with the prompt and one without it. Both
-get the same tensor of latents, and the call with the prompt is the first.
-"""
+"""The calls of a pipeline's denoiser, and which of them are steps of its sampling loop."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor
 
-from .families import unwrapped
-from .patched_attribute import patched_attribute
+from .family import Family
+from .layout import Arguments
 
 SKIP_LAYERS = "skip_layers"  # SD3's skip-layer guidance makes one more conditional call per step, with this argument
-
-
-@dataclass(frozen=True)
-class ImageSubset:
-    """Some of the images of a run: their indices in ascending order, and how many images the run has."""
-
-    images: tuple[int, ...]
-    total: int
 
 
 @dataclass(frozen=True)
 class DenoiserCall:
     """One call of the denoiser."""
 
-    step: int  # counts the denoiser's evaluations from 1; the two calls of one guided step count once
-    conditional: bool  # the step's call with the prompt's tokens, and not the extra call of skip-layer guidance
-    arguments: Mapping[str, Any]  # all that were given, by name
-    positional: int  # how many of them were given by position
     denoiser: Callable[..., Any]
-    subset: ImageSubset | None = None  # the images that it is for; None: all
+    arguments: Arguments
+    positional: int  # how many of them were given by position: they stay so, since other hooks may expect that
+    step: int | None = None  # the step whose attention is read in it
+    images: tuple[int, ...] | None = None  # the images that it is for; None: all
 
-    def evaluate(self, **changed: Any) -> Any:
-        """Call the denoiser, with some arguments changed. Positional arguments stay positional: other hooks may expect that."""
-        arguments = {**self.arguments, **changed}
-        names = list(self.arguments)
-        positional = [arguments.pop(name) for name in names[: self.positional]]
-        return self.denoiser(*positional, **arguments)
-
-
-Handler = Callable[[DenoiserCall], Any]
-IsStep = Callable[[int, Mapping[str, Any]], bool]
+    def evaluate(self) -> Any:
+        """The denoiser's output."""
+        named = dict(self.arguments)
+        positional = [named.pop(name) for name in list(named)[: self.positional]]
+        return self.denoiser(*positional, **named)
 
 
-@contextmanager
-def intercepted_calls(
-    denoiser: nn.Module,
-    sample: str | None,
-    handler: Handler,
-    is_step: IsStep = lambda step, arguments: True,
-) -> Iterator[None]:
-    """Inside the block every call of the denoiser goes to `handler`, which returns the call's output.
+class StepCounter:
+    """Counts the steps of one run by the calls of its denoiser.
 
-    `sample`: the denoiser's argument that holds the latents; None: every call is a step. `is_step`: whether a call with these
-    arguments can be that step of the sampling loop. A callback of the user may call too.
+    A pipeline calls its denoiser once per step, or twice where its guidance makes one call with the prompt and one without it.
+    Both get the same tensor of latents, and the call with the prompt is the first.
     """
-    interceptor = _Interceptor(denoiser, sample, handler, is_step)
-    # `Module.compile()` sets this attribute. It comes before hooks and compiled code, and belongs to this instance alone.
-    with patched_attribute(denoiser, "_compiled_call_impl", interceptor.call):
-        yield
 
-
-class _Interceptor:
-    """Counts the calls of one denoiser in one run."""
-
-    def __init__(self, denoiser: nn.Module, sample: str | None, handler: Handler, is_step: IsStep):
-        compiled = vars(denoiser).get("_compiled_call_impl")
-        self._denoiser: Callable[..., Any] = denoiser._call_impl if compiled is None else compiled
-        self._signature = inspect.signature(unwrapped(denoiser).forward)
-        self._sample = sample
-        self._handler = handler
-        self._is_step = is_step
-        self._steps = 0
+    def __init__(self, family: Family, scheduler: Any, last: int):
+        """`last`: the last step that must be counted exactly. Reading a timestep waits for the device."""
+        self.step = 0  # of the run, from 1
+        self._family = family
+        self._scheduler = scheduler
+        self._last = last
         self._latents: Any = None  # of the last step
+        self._first = 0  # the index of the first step among the scheduler's timesteps
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Replaces the denoiser's own call."""
-        arguments = self._signature.bind(*args, **kwargs).arguments
-        latents = None if self._sample is None else arguments[self._sample]
-        conditional = (latents is None or latents is not self._latents) and arguments.get(SKIP_LAYERS) is None
-        conditional = conditional and self._is_step(self._steps + 1, arguments)
-        if conditional:
-            self._steps += 1
-            self._latents = latents
-        return self._handler(DenoiserCall(self._steps, conditional, arguments, len(args), self._denoiser))
+    @property
+    def timesteps(self) -> Tensor:
+        """The scheduler's timesteps at the steps of this run: a run from an image skips some."""
+        return self._scheduler.timesteps[self._first :]
+
+    def begins_step(self, arguments: Arguments) -> bool:
+        """Whether a call is the next step's call with the prompt. Then it counts."""
+        latents = arguments[self._family.sample]
+        if latents is self._latents or arguments.get(SKIP_LAYERS) is not None or not self._has_next_timestep(arguments):
+            return False
+        self.step += 1
+        self._latents = latents
+        return True
+
+    def _has_next_timestep(self, arguments: Arguments) -> bool:
+        """A callback of the user that evaluates the latents again has the timestep of the step before."""
+        if arguments.get(self._family.timestep) is None:
+            return True
+        given = torch.as_tensor(arguments[self._family.timestep]).flatten()[0]
+        if self.step == 0:
+            self._first = self._first_index(given)
+        timesteps = self.timesteps
+        if self.step >= min(len(timesteps), self._last):
+            return True
+        # As the pipeline passes them: 16 bits cannot hold all of them apart.
+        own, before = (self._family.passed_timestep(timesteps[max(0, i)].to(given)) for i in (self.step, self.step - 1))
+        return bool((given - own).abs() <= (given - before).abs())
+
+    def _first_index(self, given: Tensor) -> int:
+        begin = getattr(self._scheduler, "begin_index", None)
+        if begin is not None:
+            return begin
+        return int((self._family.passed_timestep(self._scheduler.timesteps.to(given)) - given).abs().argmin())

@@ -1,8 +1,4 @@
-"""The error that capture raises, and the type of a callback that takes errors instead."""
-
-from collections.abc import Callable
-
-OnError = Callable[[Exception], None]
+"""The error that capture raises."""
 
 
 class CaptureError(ValueError):

@@ -52,12 +52,16 @@ def unwrapped(denoiser: nn.Module) -> nn.Module:
             return denoiser
 
 
+def named_modules(denoiser: nn.Module) -> dict[str, nn.Module]:
+    """The modules of a denoiser by their names without wrappers."""
+    return {name.replace("_orig_mod.", ""): module for name, module in unwrapped(denoiser).named_modules()}
+
+
 def text_layers(pipe: Any) -> dict[str, nn.Module]:
     """The attention modules of a pipeline's denoiser in which image positions attend to text, by full name, in order."""
     family = family_of(pipe)
-    denoiser = unwrapped(getattr(pipe, family.denoiser))
-    names = ((name.replace("_orig_mod.", ""), module) for name, module in denoiser.named_modules())
-    return {name: module for name, module in names if re.fullmatch(family.layers, name)}
+    modules = named_modules(getattr(pipe, family.denoiser))
+    return {name: module for name, module in modules.items() if re.fullmatch(family.layers, name)}
 
 
 def choose_layers(pipe: Any, layers: Sequence[str] | None) -> tuple[str, ...]:

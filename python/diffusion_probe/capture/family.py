@@ -44,6 +44,12 @@ class Family:
         """Height and width in image positions."""
         return image_size(arguments, self.size or self.sample, self.patch or denoiser.config.patch_size)
 
+    def pixels(self, denoiser: Any, arguments: Arguments, scale: int) -> tuple[int, int]:
+        """Height and width in pixels, of which one side of a latent has `scale`."""
+        height, width = self.image_size(denoiser, arguments)
+        patch = (self.patch or denoiser.config.patch_size) * scale
+        return height * patch, width * patch
+
     def layout(self, denoiser: Any, arguments: Arguments, lengths: tuple[int, int], row: int = 0) -> Layout:
         """Where image and text are in one row of an attention call with these numbers of queries and keys."""
         size = self.image_size(denoiser, arguments)

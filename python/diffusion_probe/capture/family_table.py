@@ -16,6 +16,7 @@ _CROSS = r"transformer_blocks\.\d+\.attn2"
 _LATENTS: dict[str, Any] = {"denoiser": "unet", "sample": "sample", "patch": 1}
 _IDS: dict[str, Any] = {"size": "img_ids", "patch": 2, "timestep_scale": 1000}
 _SHAPES: dict[str, Any] = {"size": "img_shapes", "patch": 2, "timestep_scale": 1000, "scale": "true_cfg_scale"}
+_REVERSED: dict[str, Any] = {"timestep_scale": 1000, "timestep_reversed": True}
 
 _FROM_IMAGE = ("Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint")
 _PAG = ("PAG", "PAGImg2Img", "PAGInpaint", "ControlNetPAG")
@@ -26,46 +27,31 @@ def _pipelines(base: str, *kinds: str) -> tuple[str, ...]:
     return tuple(f"{base}{kind}Pipeline" for kind in ("", *kinds))
 
 
+_UNETS = (
+    *_pipelines("StableDiffusion", *_FROM_IMAGE, *_PAG, "ControlNetPAGInpaint"),
+    *_pipelines("StableDiffusionXL", *_FROM_IMAGE, *_PAG, "ControlNetPAGImg2Img"),
+)
+_SD3S = _pipelines("StableDiffusion3", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpainting", "PAG", "PAGImg2Img")
+_FLUXES = _pipelines("Flux", *_FROM_IMAGE, "Control", "ControlImg2Img", "ControlInpaint", "Fill", "Kontext", "KontextInpaint")
+_QWENS = _pipelines("QwenImage", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpaint")
+_PIXARTS = ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "PixArtSigmaPAGPipeline")
+_HIDREAM = (prompts.HIDREAM_T5, prompts.HIDREAM_LLAMA, prompts.HIDREAM_LLAMA)  # Llama's last layer, and the block's own
+
+
+def _padded_to_32(denoiser: Any, height: int, width: int) -> int:
+    return math.ceil(height * width / 32) * 32
+
+
+def _padded_unless_square(denoiser: Any, height: int, width: int) -> int:
+    return height * width if height == width else denoiser.max_seq
+
+
+# name, pipelines, layers, where the text stands, its tokens, guidance, and what is not as usual
 TABLE = (
-    Family(
-        "unet",
-        (
-            *_pipelines("StableDiffusion", *_FROM_IMAGE, *_PAG, "ControlNetPAGInpaint"),
-            *_pipelines("StableDiffusionXL", *_FROM_IMAGE, *_PAG, "ControlNetPAGImg2Img"),
-        ),
-        _UNET,
-        ALL,
-        (prompts.CLIP,),
-        ROWS_BEFORE,
-        **_LATENTS,
-    ),
-    Family(
-        "sd3",
-        _pipelines("StableDiffusion3", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpainting", "PAG", "PAGImg2Img"),
-        _JOINT,
-        LAST,
-        (prompts.CLIP, prompts.T5_THIRD),
-        ROWS_BEFORE,
-    ),
-    Family(
-        "flux",
-        _pipelines("Flux", *_FROM_IMAGE, "Control", "ControlImg2Img", "ControlInpaint", "Fill", "Kontext", "KontextInpaint"),
-        _JOINT_AND_SINGLE,
-        FIRST,
-        (prompts.T5_SECOND,),
-        CALLS,
-        scale="true_cfg_scale",
-        **_IDS,
-    ),
-    Family(
-        "qwen-image",
-        _pipelines("QwenImage", "Img2Img", "Inpaint", "ControlNet", "ControlNetInpaint"),
-        _JOINT,
-        FIRST,
-        (prompts.QWEN,),
-        CALLS,
-        **_SHAPES,
-    ),
+    Family("unet", _UNETS, _UNET, ALL, (prompts.CLIP,), ROWS_BEFORE, **_LATENTS),
+    Family("sd3", _SD3S, _JOINT, LAST, (prompts.CLIP, prompts.T5_THIRD), ROWS_BEFORE),
+    Family("flux", _FLUXES, _JOINT_AND_SINGLE, FIRST, (prompts.T5_SECOND,), CALLS, scale="true_cfg_scale", **_IDS),
+    Family("qwen-image", _QWENS, _JOINT, FIRST, (prompts.QWEN,), CALLS, **_SHAPES),
     Family(
         "qwen-image-edit",
         _pipelines("QwenImageEdit", "Inpaint", "Plus"),
@@ -76,25 +62,9 @@ TABLE = (
         text_ends=True,
         **_SHAPES,
     ),
-    Family("flux2", ("Flux2Pipeline",), _JOINT_AND_SINGLE, FIRST, (prompts.FLUX2,), NONE, **_IDS),
-    Family(
-        "flux2-klein",
-        ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline"),
-        _JOINT_AND_SINGLE,
-        FIRST,
-        (prompts.FLUX2_KLEIN,),
-        CALLS,
-        **_IDS,
-    ),
-    Family(
-        "chroma",
-        ("ChromaPipeline", "ChromaImg2ImgPipeline"),
-        _JOINT_AND_SINGLE,
-        FIRST,
-        (prompts.T5,),
-        CALLS,
-        **_IDS,
-    ),
+    Family("flux2", _pipelines("Flux2"), _JOINT_AND_SINGLE, FIRST, (prompts.FLUX2,), NONE, **_IDS),
+    Family("flux2-klein", _pipelines("Flux2Klein", "Inpaint"), _JOINT_AND_SINGLE, FIRST, (prompts.FLUX2_KLEIN,), CALLS, **_IDS),
+    Family("chroma", _pipelines("Chroma", "Img2Img"), _JOINT_AND_SINGLE, FIRST, (prompts.T5,), CALLS, **_IDS),
     Family(
         "z-image",
         _pipelines("ZImage", "Img2Img", "Inpaint"),
@@ -104,25 +74,23 @@ TABLE = (
         ROWS_AFTER,
         sample="x",
         patch=2,
-        image_end=lambda denoiser, height, width: math.ceil(height * width / 32) * 32,
+        image_end=_padded_to_32,
         timestep="t",
-        timestep_scale=1000,
-        timestep_reversed=True,
+        **_REVERSED,
     ),
     Family(
         "lumina2",
-        ("Lumina2Pipeline",),
+        _pipelines("Lumina2"),
         r"layers\.\d+\.attn",
         FIRST,
         (prompts.LUMINA2,),
         CALLS,
         text_mask="encoder_attention_mask",
-        timestep_scale=1000,
-        timestep_reversed=True,
+        **_REVERSED,
     ),
     Family(
         "auraflow",
-        ("AuraFlowPipeline",),
+        _pipelines("AuraFlow"),
         r"(joint|single)_transformer_blocks\.\d+\.attn",
         FIRST,
         (prompts.T5,),
@@ -132,22 +100,15 @@ TABLE = (
     ),
     Family(
         "hidream",
-        ("HiDreamImagePipeline",),
+        _pipelines("HiDreamImage"),
         r"(double|single)_stream_blocks\.\d+\.block\.attn1",
         LAST,
-        (prompts.HIDREAM_T5, prompts.HIDREAM_LLAMA, prompts.HIDREAM_LLAMA),  # Llama's last layer, and the block's own
+        _HIDREAM,
         ROWS_BEFORE,
-        image_end=lambda denoiser, height, width: height * width if height == width else denoiser.max_seq,
+        image_end=_padded_unless_square,
         timestep="timesteps",
     ),
     Family("kolors", _pipelines("Kolors", "Img2Img", "PAG"), _UNET, ALL, (prompts.T5,), ROWS_BEFORE, **_LATENTS),
-    Family(
-        "pixart",
-        ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "PixArtSigmaPAGPipeline"),
-        _CROSS,
-        ALL,
-        (prompts.PIXART,),
-        ROWS_BEFORE,
-    ),
+    Family("pixart", _PIXARTS, _CROSS, ALL, (prompts.PIXART,), ROWS_BEFORE),
     Family("sana", _pipelines("Sana", "PAG", "ControlNet"), _CROSS, ALL, (prompts.SANA,), ROWS_BEFORE),
 )

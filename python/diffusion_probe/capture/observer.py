@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ..probe.manifest import read_manifest
 from .attention_hook import read_layers
-from .denoiser_calls import DenoiserCall, intercepted_calls
 from .errors import CaptureError
-from .families import unwrapped
+from .families import named_modules
+from .layout import layout_by_ratio
+from .patched_attribute import intercepted_calls
 from .ranks import Spread
-from .reduction import AttentionCall, layout_of, prompt_maps, require_supported
+from .reduction import AttentionCall, PromptRow, require_supported
+from .step_maps import StepMaps
 
 Rows = Literal["all", "first half", "last half"]
 
@@ -80,23 +81,22 @@ class AttentionObserver:
             raise ValueError("text holds no position: expected those of the prompt's tokens")
         self._size, self._block, self._rows, self._spread = size, text_block, rows, spread
         self._next = 1
-        self._maps: dict[str, Tensor] = {}
+        self._maps = self._no_maps()
 
     @contextmanager
     def watch(self, denoiser: nn.Module) -> Iterator[None]:
         """Inside the block the layers of the denoiser are read. Raises CaptureError if it lacks one."""
-        modules = dict(unwrapped(denoiser).named_modules())
+        modules = named_modules(denoiser)
         absent = [name for name in self._layers if name not in modules]
         if absent:
             raise CaptureError(f"the denoiser has no layer {absent[0]!r}: expected the layers {list(self._layers)}")
+        layers = {name: modules[name] for name in self._layers}
 
-        def evaluate(call: DenoiserCall) -> Any:
-            if not self.is_due:
-                return call.evaluate()
-            with read_layers({name: modules[name] for name in self._layers}, self._reduce):
-                return call.evaluate()
+        def observed(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            with read_layers(layers, self._maps.add) if self.is_due else nullcontext():
+                return call(*args, **kwargs)
 
-        with intercepted_calls(denoiser, None, evaluate):
+        with intercepted_calls(denoiser, observed):
             yield
 
     def add(self, layer: str, query: Tensor, key: Tensor, mask: Tensor | None = None, scale: float | None = None) -> None:
@@ -106,7 +106,7 @@ class AttentionObserver:
         [rows, heads, queries, keys]. `scale`: of the scores; None: 1 / sqrt(head_dim).
         """
         if layer in self._layers and self.is_due:
-            self._reduce(layer, AttentionCall(query, key, mask, query.shape[-1] ** -0.5 if scale is None else scale))
+            self._maps.add(layer, AttentionCall.of(query, key, mask, scale))
 
     @property
     def is_due(self) -> bool:
@@ -118,22 +118,23 @@ class AttentionObserver:
         self._next = step + 1
         if step in self._steps:
             return True
-        self._maps.clear()
+        self._maps = self._no_maps()
         return False
 
     def take(self) -> ObservedStep:
         """What was observed of the step for which `due` was true."""
-        maps, self._maps = self._maps, {}
-        missing = tuple(name for name in self._layers if name not in maps)
-        attention = None if missing else torch.stack([maps[name] for name in self._layers], dim=1).cpu().numpy()
+        maps, self._maps = self._maps, self._no_maps()
+        attention = None if maps.missing else maps.joined().cpu().numpy()
         mask = np.ones((0 if attention is None else len(attention), len(self._text)), np.uint8)
-        return ObservedStep(attention, missing, mask, self._capture_id, self._model)
+        return ObservedStep(attention, maps.missing, mask, self._capture_id, self._model)
 
-    @torch.no_grad()
-    def _reduce(self, layer: str, attention: AttentionCall) -> None:
+    def _no_maps(self) -> StepMaps:
+        return StepMaps(self._layers, self._grid, len(self._text), self._find_rows, self._spread)
+
+    def _find_rows(self, attention: AttentionCall) -> list[PromptRow]:
         rows = range(len(attention.query))
         half = len(rows) // 2
-        rows = {"all": rows, "first half": rows[:half], "last half": rows[half:]}[self._rows]
-        layout = layout_of(attention, self._size, self._block, self._spread)
-        with torch.autocast(attention.query.device.type, enabled=False):
-            self._maps[layer] = prompt_maps(attention, rows, self._text, layout, self._grid, self._spread)
+        seeing = {"all": rows, "first half": rows[:half], "last half": rows[half:]}[self._rows]
+        layout = layout_by_ratio(self._size, self._block, attention.lengths, self._spread.parts_of_image if self._spread else 1)
+        keys = layout.keys(self._text)
+        return [PromptRow(row, layout, keys) for row in seeing]

@@ -1,10 +1,13 @@
-"""Replaces an attribute of one object for the duration of a `with` block."""
+"""Replaces an attribute of one object, or the calls of one module, for the duration of a `with` block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from torch import nn
 
 _ABSENT = object()
 
@@ -26,3 +29,14 @@ def patched_attribute(owner: object, name: str, value: Any) -> Iterator[None]:
             attributes.pop(name, None)
         else:
             attributes[name] = before
+
+
+@contextmanager
+def intercepted_calls(module: nn.Module, handle: Callable[..., Any]) -> Iterator[None]:
+    """Inside the block a call of the module is `handle(own_call, *args, **kwargs)`."""
+    # `Module.compile()` sets this attribute. It comes before hooks and compiled code, and belongs to this instance alone.
+    name = "_compiled_call_impl"
+    compiled = vars(module).get(name)
+    own_call = module._call_impl if compiled is None else compiled
+    with patched_attribute(module, name, functools.partial(handle, own_call)):
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import CaptureError
-from .layout import Layout
+from .layout import Layout, Lengths, layout_by_ratio
 from .ranks import Spread
 from .tokens import TOKENS
 
@@ -37,6 +38,18 @@ class AttentionCall:
     key: Tensor  # [rows, heads, keys, head_dim]
     mask: Tensor | None  # broadcasts to [rows, heads, queries, keys]; bool (true = attend) or added to the scores
     scale: float
+
+    @classmethod
+    def of(cls, query: Tensor, key: Tensor, mask: Tensor | None = None, scale: float | None = None) -> AttentionCall:
+        """As `scaled_dot_product_attention` takes them: a mask may have fewer axes; without a scale it is 1 / sqrt(head_dim)."""
+        if mask is not None:
+            mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+        return cls(query, key, mask, 1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+
+    @property
+    def lengths(self) -> Lengths:
+        """The numbers of queries and keys."""
+        return self.query.shape[-2], self.key.shape[-2]
 
     def row(self, index: int, queries: slice) -> AttentionCall:
         """The call of one row and some of its queries. The row axis is removed."""
@@ -91,24 +104,28 @@ def pool(maps: Tensor, size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(maps.unflatten(1, size), grid)
 
 
-def reduce_rows(
-    attention: AttentionCall,
-    rows: Sequence[int],
-    keys: Sequence[np.ndarray],
-    layouts: Sequence[Layout],
-    size: tuple[int, int, int],
-    spread: Spread | None = None,
-) -> Tensor:
-    """Maps of some rows of a call: float16 [rows, *size], zeros where a row has fewer tokens than another.
+@dataclass(frozen=True)
+class PromptRow:
+    """A row of an attention call that sees the prompt."""
 
-    Of each of these rows, `keys` are those of its prompt's tokens. `size`: tokens, and height and width of the grid. `spread`:
-    how the attention is spread over ranks.
+    row: int
+    layout: Layout
+    keys: np.ndarray  # int64 [tokens], those of its prompt's tokens
+
+
+@torch.no_grad()
+def reduce_rows(
+    attention: AttentionCall, rows: Sequence[PromptRow], tokens: int, grid: tuple[int, int], spread: Spread | None = None
+) -> Tensor:
+    """Maps of some rows of a call: float16 [rows, tokens, *grid], zeros where a row has fewer tokens than another.
+
+    `spread`: how the attention is spread over ranks.
     """
     device = attention.query.device
-    maps = torch.zeros(len(rows), *size, dtype=torch.float16, device=device)
-    for index, (row, columns, layout) in enumerate(zip(rows, keys, layouts, strict=True)):
-        own = token_maps(attention.row(row, layout.image), torch.from_numpy(columns).to(device))
-        maps[index, : len(columns)] = pool(spread.complete(own) if spread else own, layout.size, size[1:])
+    maps = torch.zeros(len(rows), tokens, *grid, dtype=torch.float16, device=device)
+    for index, row in enumerate(rows):
+        own = token_maps(attention.row(row.row, row.layout.image), torch.from_numpy(row.keys).to(device))
+        maps[index, : len(row.keys)] = pool(spread.complete(own) if spread else own, row.layout.size, grid)
     return maps
 
 
@@ -132,31 +149,7 @@ def attention_maps(
     `spread`: how the attention is spread over ranks; each rank returns the whole maps.
     The memory needed beside queries and keys is a small multiple of CHUNK_BYTES. Raises CaptureError where the shapes do not fit.
     """
-    attention = AttentionCall(query, key, mask, query.shape[-1] ** -0.5 if scale is None else scale)
-    layout = layout_of(attention, size, text_block, spread)
-    return prompt_maps(attention, range(len(query)), np.asarray(text, np.int64), layout, grid, spread)
-
-
-def prompt_maps(
-    attention: AttentionCall, rows: Sequence[int], text: np.ndarray, layout: Layout, grid: tuple[int, int], spread: Spread | None
-) -> Tensor:
-    """As `reduce_rows`, where all rows have one prompt with tokens at these text positions. Raises CaptureError for others."""
-    last = layout.text.stop - layout.text.start - 1
-    if text.max() > last:
-        raise CaptureError(f"a token is at text position {text.max()}: expected {last} at most")
-    keys = [text + layout.text.start] * len(rows)
-    return reduce_rows(attention, rows, keys, [layout] * len(rows), (len(text), *grid), spread)
-
-
-def layout_of(
-    attention: AttentionCall, size: tuple[int, int], text_block: tuple[int, int] | None, spread: Spread | None = None
-) -> Layout:
-    """Where the image is, from where the text is and from the ratio of the image's height and width."""
-    queries, keys = attention.query.shape[2], attention.key.shape[2]
-    start, stop = text_block or (0, keys)
-    image = slice(0, queries) if text_block is None else slice(stop, queries) if start == 0 else slice(0, start)
-    count = (image.stop - image.start) * (spread.parts_of_image if spread else 1)
-    height = max(1, round((count * size[0] / size[1]) ** 0.5))
-    if height * (count // height) != count or count < 1:
-        raise CaptureError(f"{count} image positions fit no image of the ratio {size[0]} to {size[1]}")
-    return Layout(image, slice(start, stop), (height, count // height))
+    attention = AttentionCall.of(query, key, mask, scale)
+    layout = layout_by_ratio(size, text_block, attention.lengths, spread.parts_of_image if spread else 1)
+    keys = layout.keys(np.asarray(text, np.int64))
+    return reduce_rows(attention, [PromptRow(row, layout, keys) for row in range(len(query))], len(keys), grid, spread)

@@ -32,6 +32,18 @@ class Segment:
     optional: bool = False  # without its encoder the positions are padding
 
 
+def token_mask_of(pipe: Any, call: Call, segments: Sequence[Segment], given: np.ndarray | None = None) -> np.ndarray:
+    """Bool [prompts, text positions]: the tokens of a call's prompts, or those given. Raises CaptureError without any."""
+    if given is None:
+        given = call.get("prompt_embeds_mask")  # Qwen-Image's own mask, without its template's head
+    if given is None and call.get("prompt") is None:
+        raise CaptureError("the prompt is given as embeddings: pass token_mask, bool [prompts, text positions]")
+    mask = prompt_tokens(pipe, call, segments) if given is None else np.asarray(given, bool)
+    if mask.ndim != 2 or not mask.any(axis=1).all():
+        raise CaptureError(f"token_mask is {list(mask.shape)}: expected [prompts, text positions] with a token in every prompt")
+    return mask
+
+
 def prompt_tokens(pipe: Any, call: Call, segments: Sequence[Segment]) -> np.ndarray:
     """Bool [prompts, text positions]: the positions of the segments, one after another."""
     return np.concatenate([_segment_mask(pipe, call, segment) for segment in segments], axis=1)

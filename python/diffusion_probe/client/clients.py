@@ -157,7 +157,7 @@ class ProbeClient(_Client):
 
     def group(self, size: int, **options: Any) -> SampleGroup:
         """The `size` candidates of one prompt in a sampling loop. `options`: arguments of `score`, the same at every step."""
-        return SampleGroup(self, size, options)
+        return SampleGroup(self, range(size), options)
 
     def close(self) -> None:
         """Close the connections. Later calls fail with the reason `closed`."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from .responses import ScoredGroup, ScoreFailure, ScoreOutcome
 
-NOT_CAPTURED = "not_captured"
+NOT_CAPTURED, CLIENT_FAILED = "not_captured", "client_failed"
 
 
-def sample_id(group_id: str, sample: int) -> str:
-    """The sample's id in requests. It is the same at all steps, so that exploration treats the sample alike at each."""
-    return f"{group_id}/{sample}"
+def sample_id(name: str, sample: int) -> str:
+    """The id of a sample in requests."""
+    return f"{name}/{sample}"
 
 
 class Observed(Protocol):
@@ -47,12 +48,16 @@ class SampleGroup:
     Every failure keeps all samples: it is the last of `outcomes`.
     """
 
-    def __init__(self, client: Any, size: int, options: Mapping[str, Any]):
-        """`client`: a ProbeClient. `options`: further arguments of its `score`, the same at every step."""
+    def __init__(self, client: Any, samples: Iterable[int], options: Mapping[str, Any], name: str | None = None):
+        """`client`: a ProbeClient. `samples`: their numbers. `options`: further arguments of its `score`, the same at every step.
+
+        `name`: of the group unless `options` has another; with a sample's number it makes its id. None: one is made. Ids are the
+        same at all steps, so that exploration treats a sample alike at each.
+        """
         self._client = client
-        self._options = dict(options)
-        self._id = uuid.uuid4().hex
-        self.remaining = tuple(range(size))  # the indices of the remaining samples in the group of the start
+        self._name = name or uuid.uuid4().hex
+        self._options = {"group": self._name, **options}
+        self.remaining = tuple(samples)  # the numbers of the remaining samples
         self.outcomes: list[ScoreOutcome | ScoreFailure] = []  # of every decision, in order
 
     def decide(self, observed: Observed, *, step: int, timestep: float, **signals: np.ndarray) -> Kept:
@@ -60,15 +65,10 @@ class SampleGroup:
 
         `signals`: further inputs of the probe by name, such as `preview`. Raises InvalidInputError for a mistake of the caller.
         """
-        rows = len(self.remaining)
-        outcome = self._ask(observed, step, timestep, signals)
-        self.outcomes.append(outcome)
-        decisions = outcome.decisions if isinstance(outcome, ScoredGroup) else ("keep",) * rows
-        kept = Kept.of((index for index, decision in enumerate(decisions) if decision == "keep"), rows)
-        self.remaining = tuple(self.remaining[index] for index in kept)
-        return kept
+        return self.apply(self.ask(observed, step=step, timestep=timestep, **signals))
 
-    def _ask(self, observed: Observed, step: int, timestep: float, signals: Mapping[str, np.ndarray]) -> Any:
+    def ask(self, observed: Observed, *, step: int, timestep: float, **signals: np.ndarray) -> ScoreOutcome | ScoreFailure:
+        """The first half of `decide`, which waits for the service and changes nothing."""
         if observed.attention is None:
             return ScoreFailure(NOT_CAPTURED, error=RuntimeError(f"the layers {', '.join(observed.missing)} were not seen"))
         if len(observed.attention) != len(self.remaining):
@@ -79,8 +79,27 @@ class SampleGroup:
             timestep,
             token_mask=observed.token_mask,
             signals=signals,
-            group=self._id,
-            sample_ids=[sample_id(self._id, index) for index in self.remaining],
+            sample_ids=[sample_id(self._name, sample) for sample in self.remaining],
             step=step,
             **{"model": observed.model, "capture_id": observed.capture_id, **self._options},
         )
+
+    def apply(self, outcome: ScoreOutcome | ScoreFailure) -> Kept:
+        """The second half of `decide`: go on with the samples that the outcome keeps."""
+        rows = len(self.remaining)
+        outcome = _checked(outcome, rows)
+        decisions = outcome.decisions if isinstance(outcome, ScoredGroup) else ("keep",) * rows
+        kept = Kept.of((index for index, decision in enumerate(decisions) if decision != "drop"), rows)
+        self.outcomes.append(outcome)
+        self.remaining = tuple(self.remaining[index] for index in kept)
+        return kept
+
+
+def _checked(outcome: Any, samples: int) -> ScoredGroup | ScoreFailure:
+    """The outcome, or a failure where another client returned neither a failure nor one decision per sample."""
+    if isinstance(outcome, ScoreFailure):
+        return outcome
+    with contextlib.suppress(Exception):
+        if isinstance(outcome, ScoredGroup) and len(outcome.decisions) == samples:
+            return outcome
+    return ScoreFailure(CLIENT_FAILED, error=TypeError(f"the client returned {outcome!r}: expected {samples} results"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..probe.conditions import Conditions, describe_differences, differences
+from ..conditions.differences import Conditions, describe_differences, differences
 from ..probe.manifest import Capture, DecisionPoint, Metric
 from .lazy_array import LazyArray
 from .source import Source

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..probe.conditions import Conditions
+from ..conditions.differences import Conditions
 from ..probe.manifest import Capture, DecisionPoint, Metric
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from ..capture import AttentionCapture, family_of
 from ..client import InvalidInputError, Model
 from ..client.group import NOT_CAPTURED
 from ..client.requests import deadline_seconds, score_request
-from .guarded_run import GuardedRun, unguarded
-from .probe_info import NoProbeError, ProbeInfo, probe_info_from_folder, probe_info_from_models
-from .result import GuardFailure, GuardResult
-from .step_scorer import EXTRA_SECONDS, StepScorer, in_background
+from ..probe.manifest import read_manifest
+from .background import Answer
+from .guarded_run import GuardedRun
+from .probe_info import NoProbeError, ProbeInfo, served_probe
+from .result import GuardFailure, GuardResult, guard_result
 
 DEADLINE_MS = 1000.0
 NO_PROBE = "no_probe"
@@ -66,51 +68,60 @@ class ProbeGuard:
         self._steps = None if steps is None else tuple(steps)
         self._policy = policy
         self._deadline_ms = deadline_ms
+        self._warned: set[str] = set()  # paths of differences
         self._capture: AttentionCapture | None = None
-        self._info: ProbeInfo | None = None if probe is None else probe_info_from_folder(Path(probe), self._family)
-        self._info_is_fixed = self._info is not None
-        if self._info is not None:
-            self._capture_for(self._info)
+        self._info: ProbeInfo | None = None
+        self._info_is_fixed = probe is not None
+        if probe is not None:
+            manifest = read_manifest(Path(probe))
+            self._info = ProbeInfo.read(f"{manifest['name']}@{manifest['version']}", manifest, self._family)
+            self._capture = self._capture_for(self._info)
 
     def __call__(self, *args: Any, token_mask: np.ndarray | None = None, **kwargs: Any) -> GuardResult:
         """Call the pipeline with these arguments. `token_mask`: as in AttentionCapture, for prompts given as embeddings."""
         try:
-            info = self._probe_info()
-            capture = self._capture_for(info)
-            run = GuardedRun(self._pipe, self._scorer(info), info)
-            prepared = capture.prepare(args, kwargs, token_mask, run.on_step, run.intercept, fail_open=True)
+            # The service is asked in each run until it answers.
+            info = self._info = self._info or served_probe(self._models(), self._model, self._family)
+            capture = self._capture = self._capture or self._capture_for(info)
+            options = {"model": self._model or info.model, "policy": self._policy}
+            run = GuardedRun(
+                capture,
+                args,
+                kwargs,
+                token_mask,
+                client=self._client,
+                deadline_ms=self._deadline_ms,
+                options=lambda run: {**options, **info.fingerprints(run)},
+            )
         except Exception as error:
             reason = NO_PROBE if isinstance(error, NoProbeError) else NOT_CAPTURED
             log.warning("not guarded, all samples are kept: %s", error)
-            return unguarded(self._pipe, args, kwargs, GuardFailure(NO_STEP, reason, str(error)))
-        result = run.generate(prepared)
-        for failure in result.failures:
-            log.warning("kept without a score at step %d: %s: %s", failure.step, failure.reason, failure.detail)
+            failure = GuardFailure(NO_STEP, reason, str(error))
+            return guard_result(self._pipe(*args, **kwargs), [failure], {}, {}, uuid.uuid4().hex)
+        run.execute()
+        found = info.differences(run)
+        self._log(run, found)
         if run.problem_codes & STALE_PROBE_CODES and not self._info_is_fixed:
             self._info = self._capture = None
-        return result
-
-    def _probe_info(self) -> ProbeInfo:
-        """Asks the service in each run until it answers. Raises NoProbeError."""
-        if self._info is None:
-            self._info = probe_info_from_models(self._models(), self._model, self._family)
-        return self._info
+        return guard_result(run.output, run.failures, run.judgements, found, run.id)
 
     def _capture_for(self, info: ProbeInfo) -> AttentionCapture:
-        """Created once per probe. Raises NoProbeError and CaptureError."""
-        if self._capture is None:
-            steps = info.choose_steps(self._steps)
-            self._capture = AttentionCapture.for_probe(self._pipe, info.capture, steps, info.conditions)
-            if info.conditions is None:
-                log.warning("%s does not state how its images were drawn: differences of a run cannot be seen", info.model)
-        return self._capture
+        """Raises NoProbeError and CaptureError."""
+        if info.conditions is None:
+            log.warning("%s does not state how its images were drawn: differences of a run cannot be seen", info.model)
+        return AttentionCapture.for_probe(self._pipe, info.capture, info.choose_steps(self._steps))
 
     def _models(self) -> tuple[Model, ...] | None:
         try:
-            request = in_background(lambda: self._client.models(deadline_ms=self._deadline_ms))
-            return request.result(self._deadline_ms / 1000 + EXTRA_SECONDS)
+            return Answer(lambda: self._client.models(deadline_ms=self._deadline_ms), self._deadline_ms).result()
         except Exception as error:
             raise NoProbeError(f"the client could not list the service's probes: {error!r}") from error
 
-    def _scorer(self, info: ProbeInfo) -> StepScorer:
-        return StepScorer(self._client, self._deadline_ms, {"model": self._model or info.model, "policy": self._policy})
+    def _log(self, run: GuardedRun, found: Mapping[str, tuple[Any, Any]]) -> None:
+        """Each failure, and each difference once."""
+        for failure in run.failures:
+            log.warning("kept without a score at step %d: %s: %s", failure.step, failure.reason, failure.detail)
+        for path, (value, wanted) in found.items():
+            if path not in self._warned:
+                log.warning("%s is %s, but the probe was calibrated for %s: its scores may be wrong", path, value, wanted)
+        self._warned |= found.keys()

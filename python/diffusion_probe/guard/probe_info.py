@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..capture import CaptureRun
 from ..client import Model
+from ..conditions.differences import Conditions, differences
 from ..fingerprint import fingerprint
-from ..probe.conditions import Conditions
-from ..probe.manifest import Capture, read_manifest, total_steps_of
+from ..probe.manifest import Capture, total_steps_of
 
 DEFAULT_SHARE = 0.2  # of the run, as in the paper: early enough to save most steps, late enough for maps to show the objects
 SERVING, AVAILABLE = "serving", "available"
@@ -32,11 +31,35 @@ class ProbeInfo:
     manifest: Mapping[str, Any]
     steps: tuple[int, ...]  # of its decision points
 
+    @classmethod
+    def read(cls, model: str, manifest: Mapping[str, Any], family: str) -> ProbeInfo:
+        """From a manifest, for a pipeline of that family. Raises NoProbeError."""
+        try:
+            known = {field.name for field in fields(Capture)}
+            stated = {name: value for name, value in manifest["capture"].items() if name in known}
+            capture = Capture.from_dict({"family": family, **stated})
+            steps = tuple(point["step"] for point in manifest["decision_points"])
+            info = cls(model, capture, manifest["capture_id"], manifest.get("conditions"), manifest, steps)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise NoProbeError(f"the manifest of {model} is not valid: {error!r}") from error
+        # In schema_version 1 some of the conditions were members of the capture, and the family was not.
+        if "family" in stated and capture.capture_id != info.capture_id:
+            raise NoProbeError(f"{model} was captured with settings that this version does not know: {dict(manifest['capture'])}")
+        return info
+
     def fingerprints(self, run: CaptureRun) -> dict[str, Any]:
         """What a request states of a run that has begun."""
         # A probe of schema_version 1 has another form of the id.
         capture_id = self.capture_id if run.settings == self.capture else run.settings.capture_id
         return {"capture_id": capture_id, "conditions_id": fingerprint(run.conditions), "conditions": run.conditions}
+
+    def differences(self, run: CaptureRun) -> dict[str, tuple[Any, Any]]:
+        """How a run differs from the probe's capture and conditions: path -> (of the run, of the probe)."""
+        if run.conditions is None:
+            return {}
+        stated = self.conditions if isinstance(self.conditions, Mapping) else {}
+        known = {name: value for name, value in run.conditions.items() if name in stated}
+        return differences(asdict(run.settings), asdict(self.capture)) | differences(known, stated)
 
     def choose_steps(self, wanted: Sequence[int] | None) -> tuple[int, ...]:
         """The wanted steps, or the decision point nearest to a fifth of the run.
@@ -52,13 +75,7 @@ class ProbeInfo:
         return tuple(sorted(set(wanted)))
 
 
-def probe_info_from_folder(folder: Path, family: str) -> ProbeInfo:
-    """The probe of a folder, for a pipeline of that family. Raises FileNotFoundError without a probe.json, and NoProbeError."""
-    manifest = read_manifest(folder)
-    return _probe_info(f"{manifest['name']}@{manifest['version']}", manifest, family)
-
-
-def probe_info_from_models(models: Sequence[Model] | None, model: str | None, family: str) -> ProbeInfo:
+def served_probe(models: Sequence[Model] | None, model: str | None, family: str) -> ProbeInfo:
     """The probe that scores requests for `model`, for a pipeline of that family; None: the service's default.
 
     Raises NoProbeError.
@@ -66,37 +83,13 @@ def probe_info_from_models(models: Sequence[Model] | None, model: str | None, fa
     if models is None:
         raise NoProbeError("the service did not list its probes")
     served = [entry for entry in models if entry.state in (SERVING, AVAILABLE) and entry.contract is not None]
-    if model is None:
-        found = [entry for entry in served if entry.state == SERVING]
-        if len(found) > 1:
-            raise NoProbeError(f"the service has several probes: name one of {', '.join(entry.name for entry in found)}")
-    else:
-        found = [
-            entry
-            for entry in served
-            if model == f"{entry.name}@{entry.version}" or (model == entry.name and entry.state == SERVING)
-        ]
+    found = [
+        entry
+        for entry in served
+        if model == f"{entry.name}@{entry.version}" or (entry.state == SERVING and model in (None, entry.name))
+    ]
+    if model is None and len(found) > 1:
+        raise NoProbeError(f"the service has several probes: name one of {', '.join(entry.name for entry in found)}")
     if not found:
         raise NoProbeError(f"the service serves no probe {model or ''}".rstrip())
-    return _probe_info(model or found[0].name, found[0].contract or {}, family)
-
-
-def _probe_info(model: str, manifest: Mapping[str, Any], family: str) -> ProbeInfo:
-    try:
-        known = {field.name for field in fields(Capture)}
-        stated = {name: value for name, value in manifest["capture"].items() if name in known}
-        # In schema_version 1 some of the conditions were members of the capture, and the family was not.
-        is_old = "family" not in stated
-        info = ProbeInfo(
-            model,
-            Capture.from_dict({"family": family, **stated}),
-            manifest["capture_id"],
-            manifest.get("conditions"),
-            manifest,
-            tuple(point["step"] for point in manifest["decision_points"]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise NoProbeError(f"the manifest of {model} is not valid: {error!r}") from error
-    if not is_old and info.capture.capture_id != info.capture_id:
-        raise NoProbeError(f"{model} was captured with settings that this version does not know: {dict(manifest['capture'])}")
-    return info
+    return ProbeInfo.read(model or found[0].name, found[0].contract or {}, family)

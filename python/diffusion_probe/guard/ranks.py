@@ -25,7 +25,7 @@ class RankedGroup:
         self._rank = dist.get_rank(self._ranks)
         self.sizes: list[int] = [0] * dist.get_world_size(self._ranks)  # the remaining samples of each rank
         dist.all_gather_object(self.sizes, size, self._ranks)
-        self._group = SampleGroup(client, sum(self.sizes), options) if self._rank == 0 else None
+        self._group = SampleGroup(client, range(sum(self.sizes)), options) if self._rank == 0 else None
         self.remaining: tuple[int, ...] = tuple(range(size))  # the indices of this rank's remaining samples
 
     @property

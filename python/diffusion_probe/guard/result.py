@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..client import Decision, SampleResult
+from ..client.group import sample_id
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,19 @@ class GuardResult:
 
     def __iter__(self) -> Iterator[Any | None]:
         return iter(self.images)
+
+
+def guard_result(
+    output: Any,
+    failures: Sequence[GuardFailure],
+    judgements: Mapping[int, Sequence[Judgement]],
+    differences: Mapping[str, tuple[Any, Any]],
+    run_id: str,
+) -> GuardResult:
+    """The result of a run. `output`: what the pipeline returned. An image without judgement was kept because of the failures."""
+    unscored = [Judgement(failure.step, "keep", failure.reason) for failure in failures]
+    samples = []
+    for index in range(len(output[0])):  # a list, an array or a tensor
+        sample = GuardedSample(index, sample_id(run_id, index), output[0][index], tuple(judgements.get(index, unscored)))
+        samples.append(replace(sample, image=None) if sample.decision == "drop" else sample)
+    return GuardResult(tuple(samples), tuple(failures), differences)

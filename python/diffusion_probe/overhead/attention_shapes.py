@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..capture.attention_hook import AttentionHook
+from ..capture.attention_hook import read_layers
 from ..capture.families import choose_layers, family_of, text_layers
 from ..capture.layout import Layout
 from ..capture.reduction import AttentionCall
@@ -68,12 +67,11 @@ def attention_shapes(name: str) -> AttentionShapes:
     captured: dict[str, AttentionShape] = {}
     attention: list[AttentionShape] = []
 
-    def record(layer: str) -> Callable[[AttentionCall], None]:
-        return lambda call: captured.update({layer: _shape(call.query, call.key)})
+    def record(layer: str, call: AttentionCall) -> None:
+        captured[layer] = _shape(call.query, call.key)
 
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, _KernelCalls(attention.append), ExitStack() as stack:
-        for layer in choose_layers(pipe, None):
-            stack.enter_context(AttentionHook(layer, record(layer)).attached(layers[layer]))
+    chosen = {layer: layers[layer] for layer in choose_layers(pipe, None)}
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, _KernelCalls(attention.append), read_layers(chosen, record):
         denoiser(**arguments)
     with_values = backbone.call()
     layouts = {shape: family.layout(denoiser, with_values, (shape.queries, shape.keys)) for shape in set(captured.values())}

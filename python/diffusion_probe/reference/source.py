@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..capture import weights_hash
+from ..conditions.weights import weights_hash
 from ..data.source import Samples
 from ..devices import mixed_precision
 from ..probe.manifest import Capture, DecisionPoint, Metric

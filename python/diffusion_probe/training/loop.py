@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..probe.conditions import describe_differences, differences
+from ..conditions.differences import describe_differences, differences
 from ..progress import Progress
 from .checkpoint import WeightAverage, load_checkpoint, require_finite, save_checkpoint
 

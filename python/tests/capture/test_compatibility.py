@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import threading
 from typing import Any
 
@@ -286,26 +285,6 @@ def test_prompts_as_embeddings_require_a_token_mask(make_backbone) -> None:
 def test_unknown_layers_are_refused_by_name(make_backbone) -> None:
     with pytest.raises(CaptureError, match=r"there is no layer 'transformer_blocks\.9\.attn'"):
         AttentionCapture(make_backbone("flux").pipe, layers=["transformer_blocks.9.attn"])
-
-
-def test_each_difference_from_the_probe_is_noted_in_every_run_and_logged_once(make_backbone, caplog) -> None:
-    backbone = make_backbone("sdxl")
-    before = AttentionCapture(backbone.pipe, steps=[1], grid=GRID)(**backbone.arguments())
-    probe_capture = AttentionCapture.for_probe(backbone.pipe, before.settings, [1], before.conditions)
-    assert probe_capture.settings == before.settings
-    with caplog.at_level(logging.WARNING, "diffusion_probe"):
-        assert probe_capture(**backbone.arguments()).differences == {}
-        assert not caplog.records
-        for _ in range(2):
-            run = probe_capture(**backbone.arguments(guidance_scale=9.0, width=64))
-            assert run.differences == {
-                "call.guidance_scale": (9.0, 5.0),
-                "call.width": (64, 48),
-                "guidance.classifier_free": (9.0, 5.0),
-            }
-        assert [record.args[0] for record in caplog.records] == list(run.differences)
-    backbone.pipe.scheduler = HeunDiscreteScheduler.from_config(backbone.pipe.scheduler.config)
-    assert "scheduler.class" in probe_capture(**backbone.arguments()).differences
 
 
 def test_a_probe_with_unsupported_reductions_is_refused(make_backbone) -> None:

@@ -127,3 +127,45 @@ def test_a_denoiser_without_a_layer_is_refused_before_the_first_step(make_backbo
         observer.watch(make_backbone("sd15").denoiser),
     ):
         pass
+
+
+class Cross(torch.nn.Module):
+    """Cross-attention without a projection, whose call takes anything."""
+
+    def forward(self, latents: torch.Tensor, *others: Any, **named: Any) -> torch.Tensor:
+        text = named["text"]
+        self.seen = (others, sorted(named))
+        return torch.nn.functional.scaled_dot_product_attention(latents, text, text)
+
+
+class Wrapper(torch.nn.Module):
+    """A denoiser that passes on what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cross = Cross()
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return self.cross(*args, **kwargs)
+
+
+def test_a_denoiser_gets_its_arguments_as_the_loop_gives_them() -> None:
+    denoiser, latents, text = Wrapper(), torch.randn(1, 2, 6, 4), torch.randn(1, 2, 3, 4)
+    observer = AttentionObserver(manifest_of(["cross"]), [0, 2], (2, 3))
+    with observer.watch(denoiser):
+        for step in (1, 2):
+            output = denoiser(latents, 5, text=text, other=None)
+            assert denoiser.cross.seen == ((5,), ["other", "text"])
+            assert observer.due(step) == (step == 2)
+    assert torch.equal(output, denoiser(latents, 5, text=text))
+    expected = attention_maps(latents, text, [0, 2], size=(2, 3), grid=GRID)
+    np.testing.assert_array_equal(observer.take().attention[:, 0], expected)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (1, 3), (2, 6, 3), (1, 1, 1, 3)])
+def test_a_mask_has_the_axes_that_the_attention_takes(shape: tuple[int, ...]) -> None:
+    query, key = torch.randn(2, 2, 6, 4), torch.randn(2, 2, 3, 4)
+    mask = torch.randn(shape)
+    expected = (query @ key.transpose(-1, -2) / 2 + mask).softmax(-1).mean(1).transpose(1, 2).unflatten(2, (2, 3))
+    maps = attention_maps(query, key, [0, 1, 2], None, mask, size=(2, 3), grid=(2, 3))
+    np.testing.assert_allclose(maps, expected, atol=1e-3)

@@ -13,8 +13,8 @@ import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 
 from diffusion_probe.capture import AttentionCapture, CaptureRun
+from diffusion_probe.conditions.differences import differences
 from diffusion_probe.fingerprint import fingerprint
-from diffusion_probe.probe.conditions import differences
 from diffusion_probe.tiny import TinyBackbone
 
 from .pipe_changes import Change, Replace

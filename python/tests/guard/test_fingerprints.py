@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from diffusers import HeunDiscreteScheduler
 
 from diffusion_probe.capture import AttentionCapture
 from diffusion_probe.client import ProbeClient, ScoredGroup
@@ -126,3 +128,21 @@ def test_conditions_are_the_same_in_every_run(make_backbone, name: str) -> None:
     capture = AttentionCapture(backbone.pipe, steps=[1, 2])
     first, second = capture(**backbone.arguments()), capture(**backbone.arguments("two dog", images=1))
     assert first.conditions == second.conditions
+
+
+def test_each_difference_is_in_every_result_and_logged_once(make_backbone, guard_dropping, caplog) -> None:
+    backbone = make_backbone("sdxl")
+    guard = guard_dropping(backbone)
+    with caplog.at_level(logging.WARNING, "diffusion_probe"):
+        assert guard(**backbone.arguments()).differences == {}
+        assert not caplog.records
+        for _ in range(2):
+            result = guard(**backbone.arguments(guidance_scale=9.0, width=64))
+            assert result.differences == {
+                "call.guidance_scale": (9.0, 5),
+                "call.width": (64, 48),
+                "guidance.classifier_free": (9.0, 5),
+            }
+        assert [record.args[0] for record in caplog.records] == list(result.differences)
+    backbone.pipe.scheduler = HeunDiscreteScheduler.from_config(backbone.pipe.scheduler.config)
+    assert "scheduler.class" in guard(**backbone.arguments()).differences

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion_probe.capture import AttentionCapture
-from diffusion_probe.capture.denoiser_calls import DenoiserCall
-from diffusion_probe.guard.batch_subset import BatchSubset
+from diffusion_probe.capture import AttentionCapture, CaptureRun, DenoiserCall, family_of
+from diffusion_probe.client import Kept
+from diffusion_probe.guard.batch_rows import narrowed, rows_of, widened
 
 from ..capture.family_case import IMAGES, Case
 from ..capture.supported_pipelines import CASES
@@ -27,21 +27,20 @@ def test_fewer_rows_give_the_same_output(case: Case, monkeypatch: pytest.MonkeyP
     for name, value in case.patches.items():
         monkeypatch.setattr(name, value)
     pipe = case.build()
-    images = len(case.prompts) * IMAGES
-    subset = BatchSubset((0, images - 1), images)
+    family, images = family_of(pipe), len(case.prompts) * IMAGES
+    kept = Kept.of([0, images - 1], images)
     differences: list[float] = []
 
-    def intercept(call: DenoiserCall, evaluate: Any) -> Any:
-        whole = call.evaluate()
-        sample = capture.family.sample
-        rows = len(call.arguments[sample])
-        own = subset.scatter(subset.select(call, sample).evaluate(), rows)
-        kept = subset._selected_rows(rows)
-        differences.append(float((flat(own)[kept] - flat(whole)[kept]).abs().max()))
-        return whole
+    class Compared(CaptureRun):
+        def evaluate(self, call: DenoiserCall) -> Any:
+            whole = call.evaluate()
+            rows = len(call.arguments[family.sample])
+            own = widened(narrowed(call, family.sample, kept).evaluate(), kept, rows)
+            selected = rows_of(kept, rows)
+            differences.append(float((flat(own)[selected] - flat(whole)[selected]).abs().max()))
+            return whole
 
-    capture = AttentionCapture(pipe, steps=[1])
     generator = torch.Generator().manual_seed(0)
     call = {"prompt": list(case.prompts), "num_images_per_prompt": IMAGES, "generator": generator, **case.call}
-    capture.prepare((), {**call, "output_type": "latent"}, intercept=intercept).execute()
+    Compared(AttentionCapture(pipe, steps=[1]), (), {**call, "output_type": "latent"}).execute()
     assert max(differences, default=1.0) < 1e-4

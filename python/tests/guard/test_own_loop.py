@@ -12,7 +12,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 
 from diffusion_probe.capture import AttentionObserver, ObservedStep, select
-from diffusion_probe.client import InvalidInputError, ProbeClient, SampleGroup
+from diffusion_probe.client import InvalidInputError, ProbeClient, SampleGroup, ScoredGroup, ScoreFailure
 from diffusion_probe.guard import ProbeGuard
 from diffusion_probe.probe.manifest import read_manifest
 from diffusion_probe.reference.rectified_flow import sample
@@ -69,7 +69,7 @@ def test_a_scheduler_with_a_history_goes_along(make_backbone, guard_dropping, mo
     backbone.pipe.scheduler = DPMSolverMultistepScheduler.from_config(backbone.pipe.scheduler.config)
     guard = guard_dropping(backbone, 0, 3)
     guarded = guard(**backbone.arguments(images=4))
-    group = SampleGroup(guard._client, 4, {})
+    group = SampleGroup(guard._client, range(4), {})
     observer = observer_of(backbone, read_manifest(models / "sd15" / "1"))
     images = own_loop(backbone.pipe, backbone.arguments(images=4), observer, group)
     assert group.remaining == (1, 2)
@@ -88,6 +88,37 @@ def test_every_failure_keeps_all_samples(samples: int | None, reason: str) -> No
         kept = group.decide(observed(samples), step=2, timestep=500.0)
     assert (tuple(kept), kept.rows, group.remaining) == ((0, 1, 2), 3, (0, 1, 2))
     assert [outcome.reason for outcome in group.outcomes] == [reason]
+
+
+class Answers:
+    """A client that returns the same to every question."""
+
+    def __init__(self, answer: Any):
+        self.answer = answer
+        self.asked: list[dict[str, Any]] = []
+
+    def score(self, *args: Any, **options: Any) -> Any:
+        self.asked.append(options)
+        return self.answer
+
+
+NO_RESULTS, WRONG_RESULTS = (ScoredGroup("x", 1, "cpu", {"name": "x"}, results) for results in ((), (1, 2, 3)))
+
+
+@pytest.mark.parametrize("answer", [None, "keep", NO_RESULTS, WRONG_RESULTS], ids=["none", "text", "no results", "wrong results"])
+def test_an_answer_that_decides_nothing_keeps_all_samples(answer: Any) -> None:
+    group = SampleGroup(Answers(answer), range(3), {})
+    assert tuple(group.decide(observed(3), step=2, timestep=500.0)) == group.remaining == (0, 1, 2)
+    assert [outcome.reason for outcome in group.outcomes] == ["client_failed"]
+
+
+def test_a_sample_has_the_same_id_at_every_step() -> None:
+    client = Answers(ScoreFailure("network"))
+    group = SampleGroup(client, [3, 5, 7], {"group": "a prompt"}, "run")
+    for step in (2, 3):
+        group.decide(observed(3), step=step, timestep=500.0)
+    assert [asked["sample_ids"] for asked in client.asked] == [["run/3", "run/5", "run/7"]] * 2
+    assert {asked["group"] for asked in client.asked} == {"a prompt"}
 
 
 def test_a_mistake_of_the_caller_is_raised() -> None:

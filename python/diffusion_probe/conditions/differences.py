@@ -1,4 +1,4 @@
-"""Compares conditions, how images are drawn: a JSON object that docs/contract.md describes."""
+"""Compares the conditions of two runs."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffusion_probe.probe.conditions import MISSING, describe_differences, differences
+from diffusion_probe.conditions.differences import MISSING, describe_differences, differences
 
 
 @pytest.mark.parametrize(

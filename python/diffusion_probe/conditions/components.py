@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from ..fingerprint import fingerprint
-from .families import unwrapped
 from .setting_values import hashed, public_settings, setting_value
 
 FREE_U = ("s1", "s2", "b1", "b2")
@@ -40,9 +39,10 @@ def adapters(pipe: Any) -> list[dict[str, Any]]:
     found: dict[str, dict[float, list[str]]] = {}
     for component in sorted(pipe.components):
         part = pipe.components[component]
-        for path, module in unwrapped(part).named_modules() if isinstance(part, nn.Module) else ():
+        for path, module in part.named_modules() if isinstance(part, nn.Module) else ():
+            inner = path.replace("_orig_mod.", "").removeprefix("base_model.model.")  # inside the wrappers of compiling and PEFT
             for name, scale in _scales(module).items():
-                found.setdefault(name, {}).setdefault(scale, []).append(f"{component}.{path}".replace("_orig_mod.", ""))
+                found.setdefault(name, {}).setdefault(scale, []).append(f"{component}.{inner}")
     items: list[dict[str, Any]] = []
     for name, modules in sorted(found.items()):
         active = modules.keys() - {0.0}

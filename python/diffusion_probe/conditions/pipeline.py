@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .components import adapters, cache, dtype, free_u, quantization, vae_tiles
-from .families import family_of, is_guided, unwrapped
-from .family import Family
-from .layout import Arguments
 from .setting_values import hashed_text, public_settings, setting_value
 from .weights import weights_of
 
@@ -48,13 +45,15 @@ LEFT_OUT = {
 }
 
 
-def conditions_of(pipe: Any, call: Mapping[str, Any], denoised: Arguments, timesteps: Tensor) -> dict[str, Any]:
+def conditions_of(
+    pipe: Any, denoiser: nn.Module, call: Mapping[str, Any], size: tuple[int, int], guidance: Any, timesteps: Tensor
+) -> dict[str, Any]:
     """The conditions of a run that has begun.
 
-    `call`: the pipeline's arguments by name; `denoised`: those of a call of its denoiser; `timesteps`: of its steps.
+    `denoiser`: without wrappers. `call`: the pipeline's arguments by name. `size`: height and width of the image in pixels, where
+    the call does not give them. `guidance`: the scale of classifier-free guidance; None without it. `timesteps`: of its steps.
     """
-    family = family_of(pipe)
-    denoiser = unwrapped(getattr(pipe, family.denoiser))
+    is_embedded = denoiser.config.get("time_cond_proj_dim") is not None or denoiser.config.get("guidance_embeds")
     return {
         "pipeline": {
             "class": type(pipe).__name__,
@@ -64,8 +63,12 @@ def conditions_of(pipe: Any, call: Mapping[str, Any], denoised: Arguments, times
         },
         "scheduler": {"class": type(pipe.scheduler).__name__, **public_settings(pipe.scheduler.config)},
         "timesteps": [round(float(timestep), TIMESTEP_DECIMALS) for timestep in timesteps],
-        "call": _call(call, resolution(pipe, family, denoiser, call, denoised)),
-        "guidance": guidance(pipe, family, call),
+        "call": _call(call, size),
+        # The scale that takes two forwards, and the one that is an input of the denoiser.
+        "guidance": {
+            "classifier_free": _float(guidance),
+            "embedded": _float(call.get("guidance_scale")) if is_embedded else None,
+        },
         "dtype": dtype(denoiser, pipe._execution_device.type),
         "quantization": quantization(denoiser),
         "weights": weights_of(pipe),
@@ -74,27 +77,8 @@ def conditions_of(pipe: Any, call: Mapping[str, Any], denoised: Arguments, times
     }
 
 
-def guidance(pipe: Any, family: Family, call: Mapping[str, Any]) -> dict[str, float | None]:
-    """The scale that takes two forwards, and the one that is an input of the denoiser; None for one that is not used."""
-    config = getattr(pipe, family.denoiser).config
-    is_embedded = config.get("time_cond_proj_dim") is not None or config.get("guidance_embeds")
-    return {
-        "classifier_free": _float(call[family.scale]) if is_guided(pipe, family, call) else None,
-        "embedded": _float(call.get("guidance_scale")) if is_embedded else None,
-    }
-
-
-def resolution(pipe: Any, family: Family, denoiser: Any, call: Mapping[str, Any], denoised: Arguments) -> tuple[int, int]:
-    """Height and width in pixels. A side that is not given is that of the latents."""
-    height, width = (
-        side * (family.patch or denoiser.config.patch_size) * pipe.vae_scale_factor
-        for side in family.image_size(denoiser, denoised)
-    )
-    return int(call.get("height") or height), int(call.get("width") or width)
-
-
 def _call(call: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    height, width = size
+    height, width = (int(call.get(name) or side) for name, side in zip(("height", "width"), size, strict=True))
     given = {name: value for name, value in call.items() if name not in LEFT_OUT}
     return {name: setting_value(value, hashed_text) for name, value in {**given, "height": height, "width": width}.items()}
 
