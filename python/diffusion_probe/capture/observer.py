@@ -16,7 +16,7 @@ from ..probe.manifest import read_manifest
 from .attention_hook import read_layers
 from .denoiser_calls import DenoiserCall, intercepted_calls
 from .errors import CaptureError
-from .families import unwrapped
+from .families import named_modules
 from .ranks import Spread
 from .reduction import AttentionCall, layout_of, prompt_maps, require_supported
 
@@ -85,7 +85,7 @@ class AttentionObserver:
     @contextmanager
     def watch(self, denoiser: nn.Module) -> Iterator[None]:
         """Inside the block the layers of the denoiser are read. Raises CaptureError if it lacks one."""
-        modules = dict(unwrapped(denoiser).named_modules())
+        modules = named_modules(denoiser)
         absent = [name for name in self._layers if name not in modules]
         if absent:
             raise CaptureError(f"the denoiser has no layer {absent[0]!r}: expected the layers {list(self._layers)}")
