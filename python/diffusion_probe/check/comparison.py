@@ -37,19 +37,17 @@ def compare(
     `modules`: by layer, in the order of the maps. `size`: after a draw, the image's height and width, for their ratio. `step`:
     which evaluation was captured, from 1; None: the last. `images`: how many were drawn; None: as many as rows see the prompt.
     """
-    progress = iter(Progress("check", 0, 4, unit="draw"))
-
+    progress = Progress("check", 0, 4, unit="draw").bar
     hooked: set[str] = set()
 
     def experiment(prompt: str, seed: int) -> Calls:
-        next(progress)
         seen, passed = Signatures(), Signatures()
         with looked_up(encoders), recorded_calls(modules, seen, silenced=True):
             draw(prompt, seed, passed)
         hooked.update(seen.calls)
+        progress.update()
         return {**passed.calls, **seen.calls}
 
-    found = find_positions(experiment, modules)
     calls: dict[str, RecordedCall] = {}
 
     def keep(layer: str, index: int, call: RecordedCall) -> None:
@@ -61,10 +59,11 @@ def compare(
         if layer not in hooked:
             keep(layer, index, call)
 
-    next(progress)
-    with recorded_calls(modules, keep):
-        captured = draw(PROMPT, NOISE, keep_passed)
-    next(progress, None)
+    with progress:
+        found = find_positions(experiment, modules)
+        with recorded_calls(modules, keep):
+            captured = draw(PROMPT, NOISE, keep_passed)
+        progress.update()
     ratio = size()
     return Report(
         tuple(_result(name, captured[:, index], calls[name], found[name], ratio, images) for index, name in enumerate(modules))

@@ -20,6 +20,7 @@ from .recorder import RecordedCall
 PROMPT, OTHER_PROMPT = "two red cat", "three blue dog"
 NOISE, OTHER_NOISE = 0, 1  # seeds
 CHANGED = 1e-4  # of the largest value
+SUMS = 4  # one alone may be equal by chance at one of thousands of positions
 Calls = Mapping[str, list[tuple[Tensor, Tensor]]]
 """By layer, the signatures of queries and keys of each of its calls."""
 
@@ -36,7 +37,7 @@ class Positions:
 
 
 class Signatures:
-    """One number for each row and position of queries and of keys, by layer and call."""
+    """A few numbers for each row and position of queries and of keys, by layer and call."""
 
     def __init__(self) -> None:
         self.calls: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -75,9 +76,9 @@ def _changes(one: Tensor, two: Tensor) -> Tensor:
     """Bool [rows, positions]."""
     if one.shape != two.shape:
         raise CaptureError(
-            f"{list(one.shape)} and {list(two.shape)} rows and positions for {PROMPT!r} and {OTHER_PROMPT!r}: expected as many tokens"
+            f"{list(one.shape[:2])} and {list(two.shape[:2])} rows and positions for {PROMPT!r} and {OTHER_PROMPT!r}: expected as many tokens"
         )
-    return (one - two).abs() > CHANGED * one.abs().max()
+    return ((one - two).abs() > CHANGED * one.abs().max()).any(dim=-1)
 
 
 def _places(found: Tensor) -> list[int]:
@@ -85,6 +86,7 @@ def _places(found: Tensor) -> list[int]:
 
 
 def _signature(value: Tensor) -> Tensor:
-    """A weighted sum over heads and their numbers: [rows, positions]."""
+    """Weighted sums over heads and their numbers: [rows, positions, SUMS]."""
     flat = value.detach().transpose(1, 2).flatten(2).double()
-    return (flat * torch.sin(torch.arange(flat.shape[2], device=flat.device, dtype=torch.float64) + 1)).sum(-1).cpu()
+    weights = torch.sin(torch.arange(1, SUMS * flat.shape[2] + 1, device=flat.device, dtype=torch.float64) ** 2)
+    return (flat @ weights.unflatten(0, (-1, SUMS))).cpu()

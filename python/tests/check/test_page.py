@@ -47,7 +47,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_row_in_ones_own_code_is_checked(pipe: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CaptureError, match="MyPipeline is not supported"):
         AttentionCapture(pipe)
-    exec(ROW + CHECK, {"pipe": pipe})
+    exec(ROW + CHECK, {"pipe": pipe, "call": {"height": HEIGHT, "width": WIDTH}})
     assert "Right: the maps of all" in capsys.readouterr().out
 
 

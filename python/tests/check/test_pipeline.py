@@ -81,7 +81,6 @@ def test_a_forgotten_mask_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sdxl", "StableDiffusionXLPipeline", {"guidance": ROWS_AFTER}, "differ"),
         ("sd3", "StableDiffusion3Pipeline", {"guidance": ROWS_AFTER}, "differ"),
         ("sd3", "StableDiffusion3Pipeline", {"text": FIRST}, "differ"),
-        ("qwen-image", "QwenImagePipeline", {"learned": 1}, "differ"),
     ],
 )
 def test_a_wrong_row_of_a_family_is_found(name, pipeline, changes, message, monkeypatch, capsys) -> None:
