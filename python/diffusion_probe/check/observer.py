@@ -29,8 +29,8 @@ def check_observer(
     `draw(prompt, seed)` runs the loop with noise of that seed up to a step that is due, and returns what `observer.take()` gives
     then; the text positions must be those of a prompt of three words. `probe`: as of the observer. `size`: the image's
     height and width, for their ratio. `encoders`: modules that get token ids and return the text that the denoiser sees.
-    Where attention passed to `observer.add` is not computed by `scaled_dot_product_attention` in a module of the layer's name, its
-    mask and scale are taken as they are passed. Raises CaptureError for a layer in which prompt and image cannot be told apart.
+    Where attention passed to `observer.add` is not computed by `scaled_dot_product_attention` in a module of that name, its mask
+    and scale are taken as they are passed. Raises CaptureError for a layer in which prompt and image cannot be told apart.
     """
     manifest = probe if isinstance(probe, Mapping) else read_manifest(Path(probe))
     layers: list[str] = list(manifest["capture"]["layers"])

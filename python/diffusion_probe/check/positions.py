@@ -76,7 +76,8 @@ def _changes(one: Tensor, two: Tensor) -> Tensor:
     """Bool [rows, positions]."""
     if one.shape != two.shape:
         raise CaptureError(
-            f"{list(one.shape[:2])} and {list(two.shape[:2])} rows and positions for {PROMPT!r} and {OTHER_PROMPT!r}: expected as many tokens"
+            f"{list(one.shape[:2])} and {list(two.shape[:2])} rows and positions for {PROMPT!r} and {OTHER_PROMPT!r}: "
+            "expected as many tokens"
         )
     return ((one - two).abs() > CHANGED * one.abs().max()).any(dim=-1)
 

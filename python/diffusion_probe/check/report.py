@@ -56,9 +56,10 @@ class Report:
     def sentence(self) -> str:
         """The result in words."""
         wrong = [result.layer for result in self.layers if not result.ok]
+        count = len(self.layers)
         if wrong:
             return (
-                f"Wrong: the maps of {len(wrong)} of {len(self.layers)} layers differ from the softmax of their queries and keys by "
+                f"Wrong: the maps of {len(wrong)} of {count} layers differ from the softmax of their queries and keys by "
                 f"more than {TOLERANCE:g}, or are of other rows or tokens; the first is {wrong[0]}."
             )
-        return f"Right: the maps of all {len(self.layers)} layers are those of the softmax of their queries and keys, to {TOLERANCE:g}."
+        return f"Right: the maps of all {count} layers are those of the softmax of their queries and keys, to {TOLERANCE:g}."

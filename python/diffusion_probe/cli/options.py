@@ -82,5 +82,6 @@ def add_pipeline_options(parser: Any) -> None:
     """Add how a pipeline of diffusers is loaded and called, and which of its layers are read."""
     parser.add_argument("--layers", type=name_list, help="names or patterns of attention layers (default: ten over the depth)")
     parser.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: float32 on the CPU, else bfloat16")
-    parser.add_argument("--call", type=json_object, default={}, help="further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'")
+    call = "further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'"
+    parser.add_argument("--call", type=json_object, default={}, help=call)
     parser.add_argument("--load", type=json_object, default={}, help="further arguments of from_pretrained, JSON")

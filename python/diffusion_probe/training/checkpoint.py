@@ -77,7 +77,7 @@ def load_probe(checkpoint: Path) -> tuple[Probe, tuple[str, ...]]:
 
 
 def kept_reason(step: int, kept: Mapping[str, Any] | None) -> str:
-    """Which weights are kept and why, as one sentence. `step`: the last; `kept`: of the best checkpoint, None without patience."""
+    """Which weights are kept and why, as a sentence. `step`: the last; `kept`: of the best checkpoint, None without patience."""
     if kept is None:
         return f"kept the weights of step {step}: the last step, since --patience 0 does not choose by held-back prompts"
     end = f"; stopped early at step {kept['last']}" if kept["stopped"] else ""

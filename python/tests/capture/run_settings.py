@@ -31,8 +31,9 @@ INTRODUCTION = """\
 A probe's calibration holds for the settings of its own runs. Each row changes one setting of a run with a tiny pipeline and says
 which [fingerprint](contract.md#fingerprints) changes with it: `capture_id`, of what is read, or `conditions_id`, of how images
 are drawn, and then which member of the conditions names the change. Neither: the calibration holds as before. In the folder
-`python`, `pytest tests/capture/test_run_settings.py` tries every row. The backbones below are tried; of the other supported ones the
-settings have the same members of the conditions, but their rows are not tried.
+`python`, `pytest tests/capture/test_run_settings.py` tries every row.
+
+Only the backbones below are tried. The conditions of the other supported ones have the same members.
 """
 
 

@@ -94,7 +94,7 @@ MODES = [
     Mode(
         "`DistributedDataParallel(denoiser)`",
         replaced(DistributedDataParallel),
-        "diffusers reads the denoiser's `config`; give the pipeline the wrapper's `module`. An observer's `watch` takes the wrapper",
+        "diffusers reads the denoiser's `config`; give the pipeline its `module`. An observer's `watch` takes the wrapper",
         "give the pipeline its `module`",
     ),
     Mode(

@@ -156,7 +156,8 @@ def test_maps_that_are_not_finite_are_refused_with_the_name_of_the_sample(make_s
 
     def spoilt(prompts, seeds, steps):
         samples = generate(prompts, seeds, steps)
-        samples.attention[[prompt == "two dog" and seed == 1 for prompt, seed in zip(prompts, seeds, strict=True)], 1, 0, 0] = np.nan
+        chosen = [prompt == "two dog" and seed == 1 for prompt, seed in zip(prompts, seeds, strict=True)]
+        samples.attention[chosen, 1, 0, 0] = np.nan
         return samples
 
     monkeypatch.setattr(source, "generate", spoilt)
