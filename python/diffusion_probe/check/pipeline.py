@@ -18,9 +18,7 @@ STEPS, AT = 3, 2
 IMAGES = 2
 
 
-def check_pipeline(
-    pipe: Any, call: Mapping[str, Any] | None = None, layers: Sequence[str] | None = None, at: int = AT
-) -> Report:
+def check_pipeline(pipe: Any, call: Mapping[str, Any] | None = None, layers: Sequence[str] | None = None, at: int = AT) -> Report:
     """Draw four times two images in a few steps, and compare the maps of step `at` with the slow reference.
 
     `call`: further arguments of the pipeline. `layers`: names or patterns; None: those that are captured by default. Raises
@@ -46,8 +44,6 @@ def check_pipeline(
         step = run.steps[at]
         return step.attention[:, :, : int(step.token_mask[0].sum())]
 
-    encoders = [
-        part for name, part in pipe.components.items() if name.startswith("text_encoder") and isinstance(part, nn.Module)
-    ]
+    encoders = [part for name, part in pipe.components.items() if name.startswith("text_encoder") and isinstance(part, nn.Module)]
     chosen = {name: modules[name] for name in capture.layers}
     return compare(draw, chosen, encoders, lambda: (size[0], size[1]), at, IMAGES)

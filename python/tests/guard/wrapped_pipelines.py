@@ -120,7 +120,9 @@ MODES = [
         backbones=("flux",),
     ),
     Mode(
-        "`enable_model_cpu_offload`", lambda pipe: pipe.enable_model_cpu_offload(device="cpu"), "its hooks, with the CPU as device"
+        "`enable_model_cpu_offload`",
+        lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
+        "its hooks, with the CPU as device",
     ),
     Mode(
         "`enable_sequential_cpu_offload`",
@@ -130,9 +132,7 @@ MODES = [
     Mode(
         "`enable_group_offload`",
         in_place(
-            lambda denoiser: denoiser.enable_group_offload(
-                onload_device=CPU, offload_device=CPU, offload_type="leaf_level"
-            )
+            lambda denoiser: denoiser.enable_group_offload(onload_device=CPU, offload_device=CPU, offload_type="leaf_level")
         ),
         "with the CPU as device",
     ),
