@@ -140,7 +140,7 @@ TABLE = (
         image_end=lambda denoiser, height, width: height * width if height == width else denoiser.max_seq,
         timestep="timesteps",
     ),
-    Family("kolors", _pipelines("Kolors", "Img2Img", "PAG"), _UNET, ALL, (prompts.T5,), ROWS_BEFORE, **_LATENTS),
+    Family("kolors", _pipelines("Kolors", "Img2Img", "PAG"), _UNET, ALL, (prompts.KOLORS,), ROWS_BEFORE, **_LATENTS),
     Family(
         "pixart",
         ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "PixArtSigmaPAGPipeline"),

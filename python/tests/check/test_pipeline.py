@@ -33,7 +33,10 @@ def one_of_each_family() -> list[Case]:
 def check(case: Case, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, value in case.patches.items():
         monkeypatch.setattr(name, value)
-    return check_pipeline(case.build(), case.call, ["*"])
+    call = {
+        name: value[0] if isinstance(value, list) and name == "negative_prompt" else value for name, value in case.call.items()
+    }
+    return check_pipeline(case.build(), call, ["*"])
 
 
 @pytest.mark.parametrize("case", one_of_each_family(), ids=lambda case: case.name)
@@ -85,8 +88,8 @@ def test_a_forgotten_mask_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_wrong_row_of_a_family_is_found(name, pipeline, changes, message, monkeypatch, capsys) -> None:
     row = FAMILIES[pipeline]
-    if "tokens" in changes:  # one position further to the left
-        changes = {"tokens": tuple(replace(segment, dropped=lambda pipe, call: 1) for segment in row.tokens)}
+    if "tokens" in changes:  # one position further to the right
+        changes = {"tokens": tuple(replace(one, template=lambda pipe, call, prompt: f"a {prompt}") for one in row.tokens)}
     monkeypatch.setitem(FAMILIES, pipeline, replace(row, **changes))
     assert main(["capture", "check", "--tiny", name, "--device", "cpu"]) == 1
     assert message in capsys.readouterr().out.splitlines()[-1]

@@ -14,7 +14,7 @@ import accelerate
 import peft
 import torch
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from diffusion_probe.capture import family_of
@@ -98,11 +98,10 @@ MODES = [
         "give the pipeline its `module`",
     ),
     Mode(
-        "`FullyShardedDataParallel(denoiser)`",
-        replaced(FullyShardedDataParallel),
+        "FSDP: `fully_shard(denoiser)`",
+        in_place(fully_shard),
         "one process; the weights cannot be hashed, so the run differs from the calibration in `weights`",
     ),
-    Mode("FSDP 2: `fully_shard(denoiser)`", in_place(fully_shard), "one process; weights as above"),
     Mode(
         "`torch.compile(denoiser)`",
         replaced(lambda denoiser: torch.compile(denoiser, backend="eager", dynamic=True)),
@@ -149,6 +148,7 @@ UNPROVEN = {
         "the layer's forward is repeated up to its attention call with the native kernel; not tried"
     ),
     "`enable_model_cpu_offload` and `enable_sequential_cpu_offload` on a GPU": "not tried",
+    "`FullyShardedDataParallel(denoiser)`": "it needs a GPU; not tried",
     "FSDP over several processes": "not tried; a run that ends early on one rank would leave the others waiting",
 }
 
