@@ -77,7 +77,7 @@ def choose_layers(pipe: Any, layers: Sequence[str] | None) -> tuple[str, ...]:
     denoiser = getattr(pipe, family_of(pipe).denoiser)
     if not hasattr(denoiser, "config"):
         raise CaptureError(
-            f"the denoiser is a {type(denoiser).__name__} without the `config` that pipelines read: give the pipeline its `module`"
+            f"the denoiser is a {type(denoiser).__name__} without `config`, which pipelines read: give the pipeline its `module`"
         )
     present = list(text_layers(pipe))
     if not present:

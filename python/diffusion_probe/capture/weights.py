@@ -56,7 +56,16 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
             if name in owner._non_persistent_buffers_set:
                 continue
             full = f"{path}.{name}".lstrip(".").replace("_orig_mod.", "")
-            yield full, held[name] if tensor.is_meta and held is not None else tensor
+            yield from _parts(full, held[name] if tensor.is_meta and held is not None else tensor)
+
+
+def _parts(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The tensor, or what a quantised one is made of: torchao's cannot be reshaped."""
+    if not hasattr(tensor, "__tensor_flatten__") or hasattr(tensor, "device_mesh"):
+        yield name, tensor
+        return
+    for part in tensor.__tensor_flatten__()[0]:
+        yield from _parts(f"{name}.{part}", getattr(tensor, part))
 
 
 def _sample(tensor: Tensor) -> Tensor:

@@ -42,6 +42,8 @@ def maps_of(pipe: Any, arguments: dict[str, Any]) -> np.ndarray:
 
 @pytest.mark.parametrize(("mode", "name"), CASES)
 def test_maps_and_guarded_images_are_right(mode: Mode, name: str, guard_dropping) -> None:
+    if mode.needs:
+        pytest.importorskip(mode.needs)
     backbone, other = TinyBackbone(name), TinyBackbone(name)
     mode.change(backbone.pipe)
     if mode.result != RIGHT:

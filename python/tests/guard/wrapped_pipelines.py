@@ -23,6 +23,7 @@ from ..capture.supported_pipelines import PAGE, page_with
 
 BEGIN, END = "<!-- Written by tests/guard/wrapped_pipelines.py. -->\n", "<!-- End of these rows. -->\n"
 RIGHT = "right"
+TRIED = "tried where the package is installed; CI does not have it"
 CPU = torch.device("cpu")
 LORA = {"r": 2, "target_modules": ["to_q", "to_k"], "init_lora_weights": False}
 
@@ -61,6 +62,24 @@ def fused(denoiser: Any) -> None:
     denoiser.fuse_lora()
 
 
+def quantized_by_torchao(denoiser: Any) -> None:
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    quantize_(denoiser, Int8WeightOnlyConfig())
+
+
+def quantized_by_bitsandbytes(denoiser: Any) -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    linear = [(parent, name, part) for parent in denoiser.modules() for name, part in parent.named_children()]
+    for parent, name, part in linear:
+        if type(part) is nn.Linear:
+            rounded = Linear4bit(part.in_features, part.out_features, part.bias is not None, torch.float32)
+            rounded.load_state_dict(part.state_dict())
+            setattr(parent, name, rounded)
+    denoiser.to("cpu")
+
+
 def nothing(pipe: Any) -> None:
     """The pipeline as it is."""
 
@@ -75,8 +94,9 @@ class Mode:
     result: str = RIGHT  # or a part of the message with which it is refused
     during: Callable[[], AbstractContextManager[Any]] = nullcontext
     same_as: Callable[[Any], None] = nothing  # another way, which must give the same maps
-    rounds: bool = False  # queries and keys are rounded: maps are those of the slow reference, not those of another way
+    rounds: bool = False  # numbers are rounded: maps are those of the slow reference, not those of another way
     backbones: tuple[str, ...] = ("sd15", "flux")
+    needs: str | None = None  # a package without which the row is not tried
 
 
 MODES = [
@@ -136,6 +156,10 @@ MODES = [
         "with the CPU as device",
     ),
     Mode("attention slicing: `enable_attention_slicing`", lambda pipe: pipe.enable_attention_slicing(), backbones=("sd15",)),
+    Mode("quantised by torchao: `Int8WeightOnlyConfig`", in_place(quantized_by_torchao), TRIED, rounds=True, needs="torchao"),
+    Mode(
+        "quantised by bitsandbytes: `Linear4bit`", in_place(quantized_by_bitsandbytes), TRIED, rounds=True, needs="bitsandbytes"
+    ),
     *(
         Mode(f'`set_attention_backend("{name}")`', in_place(lambda denoiser, name=name: denoiser.set_attention_backend(name)))
         for name in ("native", "_native_math")

@@ -213,7 +213,8 @@ def test_tensorboard_gets_an_event_file(train, tmp_path) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     run, checkpoint = train
     assert run(write_data(tmp_path / "data"), "--track", "tensorboard") == 0
-    (written,) = (checkpoint.parent / "tensorboard").glob("**/events.out.tfevents.*")
+    # Settings have a file of their own, in a folder below.
+    (written,) = (checkpoint.parent / "tensorboard" / checkpoint.stem).glob("events.out.tfevents.*")
     read = events.EventAccumulator(str(written))
     read.Reload()
     assert {"loss", "learning_rate", "held_back_loss"} <= set(read.Tags()["scalars"])
