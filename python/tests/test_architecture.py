@@ -16,6 +16,7 @@ MOST_FLAT_MODULES = 6
 # Imports inside functions count too. `cli` may import everything.
 MAY_IMPORT: dict[str, set[str]] = {
     "capture": {"conditions", "probe"},
+    "check": {"capture", "probe", "progress"},
     "client": {"fingerprint"},
     "conditions": {"fingerprint"},
     "data": {"conditions", "fingerprint", "probe", "progress"},

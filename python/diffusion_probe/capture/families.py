@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,7 +15,10 @@ from .family_table import TABLE
 from .tokens import Call
 
 DEFAULT_LAYERS = 10
-FAMILIES: Mapping[str, Family] = {pipeline: family for family in TABLE for pipeline in family.pipelines}
+# What wrappers add to the names of the modules inside them.
+WRAPPER_NAMES = re.compile(r"(_orig_mod|_fsdp_wrapped_module)\.")
+PARALLEL = ("DistributedDataParallel", "FullyShardedDataParallel")
+FAMILIES: dict[str, Family] = {pipeline: family for family in TABLE for pipeline in family.pipelines}
 
 
 def family_of(pipe: Any) -> Family:
@@ -24,8 +27,8 @@ def family_of(pipe: Any) -> Family:
         if kind.__name__ in FAMILIES:
             return FAMILIES[kind.__name__]
     raise CaptureError(
-        f"{type(pipe).__name__} is not supported: its attention has not been checked. Run it without guard or capture, "
-        "derive your class from one of those that docs/capture-and-guard.md lists, or add a row to capture/family_table.py"
+        f"{type(pipe).__name__} is not supported: its attention has not been checked. Run it without guard or capture, or bring "
+        "your own: docs/bring-your-own.md has the steps, and `diffusion-probe capture check` compares what is captured"
     )
 
 
@@ -42,10 +45,12 @@ def is_guided(pipe: Any, family: Family, call: Call) -> bool:
 
 
 def unwrapped(denoiser: nn.Module) -> nn.Module:
-    """The denoiser inside of the wrappers of `torch.compile` and `peft.get_peft_model`."""
+    """The denoiser inside of the wrappers of `torch.compile`, `peft.get_peft_model`, DDP and FSDP."""
     while True:
         if hasattr(denoiser, "_orig_mod"):
             denoiser = denoiser._orig_mod
+        elif type(denoiser).__name__ in PARALLEL:
+            denoiser = denoiser.module
         elif hasattr(denoiser, "get_base_model"):
             denoiser = denoiser.get_base_model()
         else:
@@ -53,8 +58,8 @@ def unwrapped(denoiser: nn.Module) -> nn.Module:
 
 
 def named_modules(denoiser: nn.Module) -> dict[str, nn.Module]:
-    """The modules of a denoiser by their names without wrappers."""
-    return {name.replace("_orig_mod.", ""): module for name, module in unwrapped(denoiser).named_modules()}
+    """The modules of a denoiser by their names without its wrappers."""
+    return {WRAPPER_NAMES.sub("", name): module for name, module in unwrapped(denoiser).named_modules()}
 
 
 def text_layers(pipe: Any) -> dict[str, nn.Module]:
@@ -69,7 +74,15 @@ def choose_layers(pipe: Any, layers: Sequence[str] | None) -> tuple[str, ...]:
 
     `layers`: names, or patterns with `*`; None: ten, spread evenly over the depth. Raises CaptureError for one that matches none.
     """
+    denoiser = getattr(pipe, family_of(pipe).denoiser)
+    if not hasattr(denoiser, "config"):
+        raise CaptureError(
+            f"the denoiser is a {type(denoiser).__name__} without `config`, which pipelines read: give the pipeline its `module`"
+        )
     present = list(text_layers(pipe))
+    if not present:
+        pattern = family_of(pipe).layers
+        raise CaptureError(f"{type(pipe).__name__} has no attention layers: expected modules whose names match {pattern}")
     if layers is None:
         count = min(DEFAULT_LAYERS, len(present))
         return tuple(present[(2 * index + 1) * len(present) // (2 * count)] for index in range(count))

@@ -108,7 +108,7 @@ TABLE = (
         image_end=_padded_unless_square,
         timestep="timesteps",
     ),
-    Family("kolors", _pipelines("Kolors", "Img2Img", "PAG"), _UNET, ALL, (prompts.T5,), ROWS_BEFORE, **_LATENTS),
+    Family("kolors", _pipelines("Kolors", "Img2Img", "PAG"), _UNET, ALL, (prompts.KOLORS,), ROWS_BEFORE, **_LATENTS),
     Family("pixart", _PIXARTS, _CROSS, ALL, (prompts.PIXART,), ROWS_BEFORE),
     Family("sana", _pipelines("Sana", "PAG", "ControlNet"), _CROSS, ALL, (prompts.SANA,), ROWS_BEFORE),
 )

@@ -20,6 +20,9 @@ CLIP = Segment(("tokenizer", "tokenizer_2"), ("prompt", "prompt_2"), _model_leng
 T5 = Segment(("tokenizer",))
 T5_SECOND = Segment(("tokenizer_2",), ("prompt_2",))
 T5_THIRD = Segment(("tokenizer_3",), ("prompt_3",), optional=True)
+KOLORS = Segment(
+    ("tokenizer",), length=lambda pipe, call, tokenizer: 256
+)  # diffusers 0.42 checks `max_sequence_length` and ignores it
 HIDREAM_T5 = Segment(("tokenizer_3",), ("prompt_3",), _shorter_length)
 HIDREAM_LLAMA = Segment(("tokenizer_4",), ("prompt_4",), _shorter_length)
 

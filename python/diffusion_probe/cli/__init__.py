@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from .. import __version__
+from .capture import add_capture_commands
 from .checks import add_check_commands
 from .collect import add_collect_command
 from .evaluation import add_evaluation_commands
@@ -17,12 +18,14 @@ from .training import add_training_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. A mistake of the user is one line on stderr and exit code 2."""
+    """Run one command and return its exit code: 1 where a check found something wrong.
+
+    A mistake of the user is one line on stderr and exit code 2.
+    """
     options = build_parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], None] = options.command
+    command: Callable[[argparse.Namespace], int | None] = options.command
     try:
-        command(options)
-        return 0
+        return command(options) or 0
     except (FileNotFoundError, ValueError) as error:
         print(f"diffusion-probe: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
@@ -44,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_plan_command,
         add_study_commands,
         add_check_commands,
+        add_capture_commands,
         add_reference_commands,
     ):
         add(commands)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from .options import RUNS, add_command, name_list, reference_source, step_list
+from .options import RUNS, add_command, add_pipeline_options, reference_source, step_list
 
 # Defaults that differ: of the reference world, and of a pipeline.
 PROMPTS = {"train": 3000, "calibration": 600, "test": 600}
@@ -36,11 +34,8 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
     own.add_argument("--metric", help="imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own")
     own.add_argument("--metric-range", type=_range, help="LOW,HIGH of the metric (default: set by train from its split)")
     own.add_argument("--steps", type=int, default=25, help="denoising steps of an image")
-    own.add_argument("--layers", type=name_list, help="names or patterns of attention layers (default: ten over the depth)")
     own.add_argument("--name", help="name of the backbone in the probe's manifest (default: the pipeline's)")
-    own.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: float32 on the CPU, else bfloat16")
-    own.add_argument("--call", type=_json, default={}, help="further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'")
-    own.add_argument("--load", type=_json, default={}, help="further arguments of from_pretrained, JSON")
+    add_pipeline_options(own)
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -92,13 +87,3 @@ def _range(text: str) -> tuple[float, float]:
     if not low < high:
         raise argparse.ArgumentTypeError(f"{low:g} is not below {high:g}")
     return low, high
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"expected a JSON object: {error}") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"expected a JSON object, not {text!r}")
-    return value

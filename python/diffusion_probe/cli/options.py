@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class HelpFormatter(argparse.HelpFormatter):
         return f"{text} (default: %(default)s)" if has_default and text and "default" not in text else text
 
 
-def add_command(commands, name: str, run: Callable[[argparse.Namespace], None], text: str, *shared: str) -> Any:
+def add_command(commands, name: str, run: Callable[[argparse.Namespace], int | None], text: str, *shared: str) -> Any:
     """Add a command that calls `run` with the parsed options, and return its parser.
 
     `text`: what it does, as a sentence without a full stop. `shared`: the `SHARED_OPTIONS` that it takes.
@@ -64,3 +65,23 @@ def step_list(text: str) -> tuple[int, ...]:
 def name_list(text: str) -> tuple[str, ...]:
     """Parse names separated by commas."""
     return tuple(part for part in text.split(",") if part)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"expected a JSON object: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"expected a JSON object, not {text!r}")
+    return value
+
+
+def add_pipeline_options(parser: Any) -> None:
+    """Add how a pipeline of diffusers is loaded and called, and which of its layers are read."""
+    parser.add_argument("--layers", type=name_list, help="names or patterns of attention layers (default: ten over the depth)")
+    parser.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: float32 on the CPU, else bfloat16")
+    call = "further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'"
+    parser.add_argument("--call", type=json_object, default={}, help=call)
+    parser.add_argument("--load", type=json_object, default={}, help="further arguments of from_pretrained, JSON")

@@ -28,14 +28,16 @@ def weights_of(pipe: Any) -> dict[str, str | None]:
 
 @torch.no_grad()
 def weights_hash(module: nn.Module) -> str | None:
-    """The hash of names, shapes, dtypes and sampled elements of all tensors; None if a tensor has no data.
+    """The hash of names, shapes, dtypes and sampled elements of all tensors.
+
+    None if a tensor has no data, or only a part of it, as with FSDP.
 
     The same on every device. Weights that are stored in another dtype give another hash.
     """
     digest = hashlib.sha256()
     samples: dict[torch.dtype, list[Tensor]] = {}
     for name, tensor in _tensors(module):
-        if tensor.is_meta:
+        if tensor.is_meta or hasattr(tensor, "device_mesh") or "_flat_param" in name:
             return None
         digest.update(f"{name}{list(tensor.shape)}{tensor.dtype}".encode())
         samples.setdefault(tensor.dtype, []).append(_sample(tensor.detach()))
@@ -54,7 +56,16 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
             if name in owner._non_persistent_buffers_set:
                 continue
             full = f"{path}.{name}".lstrip(".").replace("_orig_mod.", "")
-            yield full, held[name] if tensor.is_meta and held is not None else tensor
+            yield from _parts(full, held[name] if tensor.is_meta and held is not None else tensor)
+
+
+def _parts(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The tensor, or what a quantised one is made of: torchao's cannot be reshaped."""
+    if not hasattr(tensor, "__tensor_flatten__") or hasattr(tensor, "device_mesh"):
+        yield name, tensor
+        return
+    for part in tensor.__tensor_flatten__()[0]:
+        yield from _parts(f"{name}.{part}", getattr(tensor, part))
 
 
 def _sample(tensor: Tensor) -> Tensor:

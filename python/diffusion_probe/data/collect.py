@@ -55,7 +55,7 @@ def collect(
     """Fill `folder` with `counts[split]` prompts x `seeds[split]` samples of each split, captured at `steps`.
 
     Makes the shards of `worker` that do not exist yet, of `shard_size` prompts each. Raises ValueError where the folder holds
-    samples of other settings or prompts, and where the metric fails on a whole shard.
+    samples of other settings or prompts, for maps that are not finite, and where the metric fails on a whole shard.
     """
     describe(source, steps, seeds).write(folder)
     pending = pending_shards(source, folder, counts, worker, shard_size)
@@ -65,6 +65,13 @@ def collect(
     for position in progress:
         shard = pending[position]
         samples = _generate(source, shard.prompts, seeds[shard.split], steps, batch_samples)
+        spoilt = np.flatnonzero(~np.isfinite(samples.attention).all(axis=tuple(range(1, samples.attention.ndim))))
+        if len(spoilt):
+            prompt, seed = divmod(int(spoilt[0]), seeds[shard.split])
+            raise ValueError(
+                f"the attention of seed {seed} of the {shard.split} prompt {shard.prompts[prompt]!r} is not finite: "
+                f"{shard.path.name} was not written. Draw in bfloat16 or float32 (--dtype), or leave the prompt out"
+            )
         known = samples.quality[np.isfinite(samples.quality)]
         if not len(known):
             raise ValueError(f"the metric failed on all {len(samples.quality)} images of {shard.path.name}: it was not written")

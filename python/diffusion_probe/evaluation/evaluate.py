@@ -35,13 +35,14 @@ def evaluate(
     """
     probe = OnnxProbe(folder)
     scored = score_split(probe, data, split, steps, min_seeds=CANDIDATES[0])
-    report = build_report(scored, probe.manifest, repeats)
+    kept = {"kept": probe.manifest["evaluation"].get("kept")}
+    report = {**kept, **build_report(scored, probe.manifest, repeats)}
     (folder / "report.json").write_text(to_json(report))
     (folder / "report.md").write_text(markdown(probe.manifest, report))
     write_scores(folder / f"{split}-scores.json", scored.prompts, scored.good_at, scored.quality, scored.probe_scores)
     write_plots(folder, scored, report)
     manifest = read_manifest(folder)
-    manifest["evaluation"] = headline(report)
+    manifest["evaluation"] = {**kept, **headline(report)}
     write_manifest(folder, manifest)
     return report
 

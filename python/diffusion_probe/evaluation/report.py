@@ -41,6 +41,8 @@ def markdown(manifest: dict[str, Any], report: dict[str, Any]) -> str:
         "of the gap between a random seed and the best one. The figures within prompts are the ones that choosing among "
         "candidates depends on.",
     ]
+    if report["kept"]:
+        lines += ["", f"Training {report['kept']}."]
     lines += missing_text(report)
     for step, entry in report["steps"].items():
         lines += ["", f"## Step {step} of {total_steps_of(manifest)} (timestep {entry['timestep']:g})", ""]

@@ -14,11 +14,12 @@ from ..client.requests import ScoreOptions, score_request
 from ..progress import Progress
 from .attention_shapes import AttentionShapes, attention_shapes
 from .backbones import FULL_SIZE
-from .layer_costs import LayerTimes, extra_memory, layer_times
+from .layer_costs import LayerTimes, extra_memory, layer_times, product_rate
 from .step_times import StepTimes, step_times
 from .timing import one_thread
 
 GROUP = 8
+LAYERS = 8  # of which the added time is compared with the whole step
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Measurement:
     shapes: AttentionShapes
     layers: LayerTimes
     memory: int  # bytes
+    rate: float  # operations per second of the device's matrix products
 
     @property
     def attention_seconds(self) -> float:
@@ -44,6 +46,16 @@ class Measurement:
         return sum(count * statistics.median(self.layers.capture[shape]) for shape, count in self.shapes.captured.items())
 
     @property
+    def step_seconds(self) -> float:
+        """Time of a whole step for one image, computed: its arithmetic at the measured rate of matrix products."""
+        return FULL_SIZE[self.name].rows * self.shapes.flops / self.rate
+
+    @property
+    def added_share(self) -> float:
+        """What capture of eight layers, each as the most expensive, adds to the computed step."""
+        return LAYERS * max(statistics.median(seconds) for seconds in self.layers.capture.values()) / self.step_seconds
+
+    @property
     def capture_flops_share(self) -> float:
         """Floating-point operations of capture as a share of the step's."""
         return self.shapes.capture_flops / (FULL_SIZE[self.name].rows * self.shapes.flops)
@@ -55,7 +67,8 @@ def overhead(
     """Measure each backbone with `pairs` of tiny runs and `repeats` of each full-size layer."""
     progress = Progress("overhead", 0, len(backbones), unit="backbone")
     with one_thread():
-        return tuple(_measure(backbones[index], device, dtype, pairs, repeats) for index in progress)
+        rate = product_rate(device, dtype, repeats)
+        return tuple(_measure(backbones[index], device, dtype, pairs, repeats, rate) for index in progress)
 
 
 def bytes_per_sample(layers: int, tokens: int, grid: tuple[int, int] = GRID) -> float:
@@ -75,9 +88,9 @@ def bytes_per_sample(layers: int, tokens: int, grid: tuple[int, int] = GRID) -> 
     return len(score_request(attention, 500.0, options).encode()) / GROUP
 
 
-def _measure(name: str, device: torch.device, dtype: torch.dtype, pairs: int, repeats: int) -> Measurement:
+def _measure(name: str, device: torch.device, dtype: torch.dtype, pairs: int, repeats: int, rate: float) -> Measurement:
     steps = step_times(name, device, pairs)
     shapes = attention_shapes(name)
     usual, longest = FULL_SIZE[name].tokens
     layers = layer_times(shapes, usual, device, dtype, repeats)
-    return Measurement(name, steps, shapes, layers, extra_memory(shapes, longest, device, dtype))
+    return Measurement(name, steps, shapes, layers, extra_memory(shapes, longest, device, dtype), rate)

@@ -8,7 +8,7 @@ import torch
 
 from ..capture.families import DEFAULT_LAYERS
 from .backbones import FULL_SIZE
-from .measure import GROUP, Measurement, bytes_per_sample
+from .measure import GROUP, LAYERS, Measurement, bytes_per_sample
 from .step_times import IMAGES
 from .timing import milliseconds
 
@@ -49,8 +49,8 @@ def _layers(measured: Sequence[Measurement]) -> str:
 
 
 def _shares(measured: Sequence[Measurement]) -> str:
-    head = ["watched step of one image", "layers watched", "all attention, s", "capture, s"]
-    head += ["share", "share of the step's arithmetic", "extra memory"]
+    head = ["watched step of one image", "layers watched", "all attention, s", "capture, s", "share"]
+    head += ["whole step, computed, s", f"{LAYERS} layers, of the step", "share of the step's arithmetic", "extra memory"]
     rows = [
         [
             f"{one.name}, {FULL_SIZE[one.name].pixels}²",
@@ -58,6 +58,8 @@ def _shares(measured: Sequence[Measurement]) -> str:
             f"{one.attention_seconds:.3g}",
             f"{one.capture_seconds:.3g}",
             f"{one.capture_seconds / one.attention_seconds:.1%}",
+            f"{one.step_seconds:.3g}",
+            f"{one.added_share:.2%}",
             f"{one.capture_flops_share:.2%}",
             f"{one.memory / MEGABYTE:.0f} MB",
         ]

@@ -21,6 +21,7 @@ from ..data.shards import read_split
 from ..guard import ProbeGuard
 from ..pipelines.prompts import split_of
 from ..tiny import TinyBackbone
+from ..tiny.backbone import STEPS
 from ..training.checkpoint import load_probe
 from . import brightness
 from .local_service import NoServiceError, running_service
@@ -34,7 +35,6 @@ CANDIDATES = 3
 MAX_DIFFERENCE = 1e-3  # of a score, between the service and PyTorch on float16 maps
 MAX_DIFFERENCE_OF_SPREAD = 0.1  # the same as a share of the spread: scores of a random probe are close together
 DEADLINE_MS = 60_000.0
-CALL_ARGUMENTS = ("height", "width", "max_sequence_length", "negative_prompt", "true_cfg_scale")  # those `collect` does not set
 NOTE = "The weights are random: this run tests that the parts fit together, and its figures say nothing about quality."
 
 
@@ -90,12 +90,10 @@ def command_lines(backbone: str, folder: Path, tiny: TinyBackbone) -> dict[str, 
     """The commands in the order in which they run, each with the result to report and its arguments."""
     data, checkpoint = ["--data", str(folder / "data")], ["--checkpoint", str(folder / "probe.pt")]
     probe = ["--folder", str(folder / "models" / backbone / "1")]
-    call = tiny.arguments("a cat")
-    own = {name: value for name, value in call.items() if name in CALL_ARGUMENTS}
-    source = ["--pipeline", str(folder / backbone), "--call", json.dumps(own), "--prompts", str(folder / "prompts.txt")]
+    source = ["--pipeline", str(folder / backbone), "--call", json.dumps(tiny.settings), "--prompts", str(folder / "prompts.txt")]
     metric = ["--metric", f"{brightness.__module__}:{brightness.__name__}", "--metric-range", "0,1"]
     counts = [part for split, count in PROMPTS.items() for part in (f"--{split}", str(count))]
-    seeds = ["--seeds", str(SEEDS), "--test-seeds", str(SEEDS), "--at", AT, "--steps", str(call["num_inference_steps"])]
+    seeds = ["--seeds", str(SEEDS), "--test-seeds", str(SEEDS), "--at", AT, "--steps", str(STEPS)]
     return {
         "collect": (f"{sum(PROMPTS.values()) * SEEDS} images", [*source, *data, *metric, *counts, *seeds]),
         "train": (f"{TRAINING_STEPS} steps", [*data, *checkpoint, "--training-steps", str(TRAINING_STEPS), "--width", "8"]),

@@ -74,3 +74,17 @@ def load_probe(checkpoint: Path) -> tuple[Probe, tuple[str, ...]]:
     probe = Probe(ProbeConfig.from_dict(saved["config"]))
     probe.load_state_dict(saved.get("kept", saved)["average"])
     return probe.eval(), tuple(saved["layers"])
+
+
+def kept_reason(step: int, kept: Mapping[str, Any] | None) -> str:
+    """Which weights are kept and why, as a sentence. `step`: the last; `kept`: of the best checkpoint, None without patience."""
+    if kept is None:
+        return f"kept the weights of step {step}: the last step, since --patience 0 does not choose by held-back prompts"
+    end = f"; stopped early at step {kept['last']}" if kept["stopped"] else ""
+    return f"kept the weights of step {kept['step']}: their loss on the held-back prompts is the lowest, {kept['loss']:.5g}{end}"
+
+
+def kept_weights(checkpoint: Path) -> str:
+    """Which weights of a probe's training are kept and why, as one sentence. Raises FileNotFoundError without a checkpoint."""
+    saved = require_checkpoint(checkpoint, "probe", "train")
+    return kept_reason(saved["step"], saved.get("kept"))

@@ -18,7 +18,7 @@ from ..probe.manifest import SCHEMA_VERSION, Metric, write_manifest
 from ..probe.network import Probe
 from ..probe.onnx_export import export_onnx
 from ..probe.onnx_probe import OnnxProbe
-from .checkpoint import load_probe
+from .checkpoint import kept_weights, load_probe
 
 SELFTEST_SAMPLES = 4
 SELFTEST_TOLERANCE = 2e-3
@@ -27,7 +27,7 @@ TIMESTEP_TOLERANCE = 2.0
 
 
 def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version: int, good_at: float | None = None) -> None:
-    """Write the probe's folder. Calibration and evaluation stay empty: their commands fill them in from this folder.
+    """Write the probe's folder. Calibration and figures stay empty: their commands fill them in from this folder.
 
     `good_at`: the quality from which an image counts as good; None means the data set's, or without one the median of the
     training split. Raises ValueError when it lies outside the metric's range, or when ONNX Runtime's scores differ from
@@ -56,7 +56,7 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
         "calibration": [],
         "trajectories": None,
         "plans": [],
-        "evaluation": {},
+        "evaluation": {"kept": kept_weights(checkpoint)},
         "selftest": {},
         "files": {"model.onnx": "", "selftest.safetensors": ""},
     }

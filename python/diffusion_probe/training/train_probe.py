@@ -23,7 +23,7 @@ from ..probe.config import PREVIEW, ProbeConfig
 from ..probe.network import Probe
 from ..progress import Progress
 from .batches import prefetch, prompt_batch, sample_batch
-from .checkpoint import load_probe
+from .checkpoint import kept_reason, load_probe
 from .loop import CPU, Schedule, TrainingLoop
 from .losses import probe_loss
 from .settings import TrainSettings
@@ -108,7 +108,7 @@ def train_probe(
 
         loop.run("probe", loss_of, on_save=judge, log=log)
     if loop.first < settings.steps:
-        why = kept_reason(loop.metadata.get("kept"), settings)
+        why = kept_reason(settings.steps, loop.metadata.get("kept"))
         print(why)
         with log_file.open("a") as file:
             file.write(json.dumps({"kept": why}) + "\n")
@@ -125,16 +125,6 @@ def keep_best(metadata: dict[str, Any], done: int, loss: float, patience: int, a
         kept = {**kept, "later": kept["later"] + 1, "last": done}
     metadata["kept"] = {**kept, "stopped": kept["later"] >= patience}
     return metadata["kept"]["stopped"]
-
-
-def kept_reason(kept: dict[str, Any] | None, settings: TrainSettings) -> str:
-    """Which checkpoint was kept and why, as one sentence."""
-    if kept is None:
-        return (
-            f"kept the weights of step {settings.steps}: the last step, since --patience 0 does not choose by held-back prompts"
-        )
-    end = f"; stopped early at step {kept['last']}" if kept["stopped"] else ""
-    return f"kept the weights of step {kept['step']}: their loss on the held-back prompts is the lowest, {kept['loss']:.5g}{end}"
 
 
 @contextmanager

@@ -32,6 +32,8 @@ A probe's calibration holds for the settings of its own runs. Each row changes o
 which [fingerprint](contract.md#fingerprints) changes with it: `capture_id`, of what is read, or `conditions_id`, of how images
 are drawn, and then which member of the conditions names the change. Neither: the calibration holds as before. In the folder
 `python`, `pytest tests/capture/test_run_settings.py` tries every row.
+
+Only the backbones below are tried. The conditions of the other supported ones have the same members.
 """
 
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffusion_probe.check.reference import softmax
+
 Arguments = dict[str, Any]
 
 
@@ -155,11 +157,3 @@ def _quarter_turned(x: Tensor) -> Tensor:
     """(a, b) to (-b, a), pair by pair."""
     first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack([-second, first], dim=-1).flatten(-2)
-
-
-def softmax(query: Tensor, key: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """[rows, keys, queries], mean over heads. `mask`: bool, true = attend, or added to the scores."""
-    scores = query.double() @ key.double().transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask.double()
-    return scores.softmax(-1).mean(1).transpose(1, 2)

@@ -53,10 +53,10 @@ def _row(family: Family) -> str:
     return f"| `{family.name}` | {pipelines} | {TEXT[family.text]} | {GUIDANCE[family.guidance]} |\n"
 
 
-def page_with(content: str) -> str:
-    """The page with this table."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    return before + BEGIN + "\n" + content + "\n" + END + rest.split(END)[1]
+def page_with(content: str, begin: str = BEGIN, end: str = END) -> str:
+    """The page with this table between its marks."""
+    before, rest = PAGE.read_text().split(begin)
+    return before + begin + "\n" + content + "\n" + end + rest.split(end)[1]
 
 
 if __name__ == "__main__":

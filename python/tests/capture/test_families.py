@@ -109,7 +109,7 @@ def test_every_supported_pipeline_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", [*REFUSED, "StableCascadePipeline"])
 def test_other_pipelines_are_refused_by_name(name: str) -> None:
-    with pytest.raises(CaptureError, match=f"{name} is not supported: .*docs/capture-and-guard.md"):
+    with pytest.raises(CaptureError, match=f"{name} is not supported: .*docs/bring-your-own.md"):
         AttentionCapture(type(name, (), {})())
 
 

@@ -98,6 +98,7 @@ def test_the_report_has_every_method_and_figure(world) -> None:
         assert entry["equal_compute"]["8"]["calls"] == 8 * step + 25 - step
         assert [row["alpha"] for row in entry["false_drop"]] == [0.01, 0.02, 0.05, 0.1]
     page = (world.folder / "report.md").read_text()
+    assert "Training kept the weights of step 6: the last step, since --patience 0" in page
     assert "## Step 5 of 25" in page
     for plot in ("gap.png", "auc.png", "calibration.png", "scatter.png"):
         assert plot in page

@@ -150,6 +150,22 @@ def test_a_metric_that_always_fails_ends_the_collection(make_source, tmp_path: P
     assert not list((tmp_path / "broken").glob("*.safetensors"))
 
 
+def test_maps_that_are_not_finite_are_refused_with_the_name_of_the_sample(make_source, tmp_path: Path, monkeypatch) -> None:
+    source = make_source("sd15")
+    generate = source.generate
+
+    def spoilt(prompts, seeds, steps):
+        samples = generate(prompts, seeds, steps)
+        chosen = [prompt == "two dog" and seed == 1 for prompt, seed in zip(prompts, seeds, strict=True)]
+        samples.attention[chosen, 1, 0, 0] = np.nan
+        return samples
+
+    monkeypatch.setattr(source, "generate", spoilt)
+    with pytest.raises(ValueError, match="the attention of seed 1 of the train prompt 'two dog' is not finite"):
+        collect(source, tmp_path, {"train": 4}, SEEDS, STEPS, 4)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

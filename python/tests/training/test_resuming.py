@@ -206,3 +206,16 @@ def test_tracking_without_its_package_is_one_clear_line(train, tmp_path, capsys,
     assert run(write_data(tmp_path / "data"), "--track", "tensorboard") == 2
     assert "pip install 'diffusion-probe[track]'" in capsys.readouterr().err
     assert not checkpoint.exists()
+
+
+def test_tensorboard_gets_an_event_file(train, tmp_path) -> None:
+    pytest.importorskip("accelerate")
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run, checkpoint = train
+    assert run(write_data(tmp_path / "data"), "--track", "tensorboard") == 0
+    # Settings have a file of their own, in a folder below.
+    (written,) = (checkpoint.parent / "tensorboard" / checkpoint.stem).glob("events.out.tfevents.*")
+    read = events.EventAccumulator(str(written))
+    read.Reload()
+    assert {"loss", "learning_rate", "held_back_loss"} <= set(read.Tags()["scalars"])
+    assert [event.step for event in read.Scalars("held_back_loss")] == [4]
