@@ -30,7 +30,7 @@ torch.set_num_threads(1)
 CONFIG = ProbeConfig(layers=2, grid=8, width=8)
 STEPS = (1, 2, 3)
 METRIC = Metric("chance", (0.0, 1.0), 0.5)
-CALIBRATION_PROMPTS = 40
+CALIBRATION_PROMPTS = 400
 PATIENT_MS = 60_000.0
 
 
