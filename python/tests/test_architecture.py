@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipelines": {"capture", "data", "metrics", "probe"},
     "probe": {"fingerprint"},
     "progress": set(),
-    "reference": {"capture", "data", "devices", "fingerprint", "probe", "training"},
+    "reference": {"capture", "data", "devices", "evaluation", "fingerprint", "probe", "progress", "training"},
     "selftest": {"client", "data", "guard", "pipelines", "tiny", "training"},
     "tiny": set(),
     "training": {"__init__", "data", "devices", "evaluation", "fingerprint", "probe", "progress"},

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from .. import __version__
 from .checks import add_check_commands
 from .collect import add_collect_command
+from .distill import add_distill_command
 from .evaluation import add_evaluation_commands
 from .reference import add_reference_commands
 from .training import add_training_commands
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for add in (add_collect_command, add_training_commands, add_evaluation_commands, add_check_commands, add_reference_commands):
+    groups = (add_collect_command, add_training_commands, add_distill_command, add_evaluation_commands)
+    for add in (*groups, add_check_commands, add_reference_commands):
         add(commands)
     return parser

@@ -22,6 +22,18 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--start-from", type=Path, help="exported folder whose weights to start from if there is no checkpoint")
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint, resumed if it exists")
 
+    text = "teach the text encoder of an exported backbone the paraphrases of captions (minutes)"
+    one = add_command(parts, "train-wordings", _train_wordings, text, "--seed", "--fresh")
+    one.add_argument("--training-steps", type=int, default=6000, help="optimizer steps, one batch of 128 captions each")
+    one.add_argument("--start-from", type=Path, default=REFERENCE, help="exported folder whose backbone learns")
+    one.add_argument("--backbone", type=Path, default=RUNS / "wordings.pt", help="checkpoint, resumed if it exists")
+
+    text = "compare the quality of images before and after train-wordings"
+    one = add_command(parts, "judge-wordings", _judge_wordings, text, "--no-compile", "--reference")
+    one.add_argument("--backbone", type=Path, default=RUNS / "wordings.pt", help="checkpoint of train-wordings")
+    one.add_argument("--count", type=int, default=200, help="number of captions of the train split")
+    one.add_argument("--seeds", type=int, default=8, help="images per caption")
+
     one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network", "--seed", "--fresh")
     one.add_argument("--training-steps", type=int, default=2500, help="optimizer steps, one batch of 64 each")
     one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint, resumed if it exists")
@@ -37,6 +49,8 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint of the backbone")
     reward = f"checkpoint of the reward (default: {RUNS / 'reward.pt'} if it exists, else the reward in the folder)"
     one.add_argument("--reward", type=Path, help=reward)
+    grid = "side of the attention maps (default: that of the folder, else 8)"
+    one.add_argument("--grid", type=int, choices=[8, 16], help=grid)
 
 
 def _scenes(options: argparse.Namespace) -> None:
@@ -59,6 +73,24 @@ def _train_backbone(options: argparse.Namespace) -> None:
     start = load_onnx_backbone(options.start_from) if options.start_from else None
     compiled = not options.no_compile
     run(options.backbone, options.training_steps, options.seed, compiled=compiled, start=start, fresh=options.fresh)
+
+
+def _train_wordings(options: argparse.Namespace) -> None:
+    from ..reference.onnx_import import load_onnx_backbone
+    from ..reference.train_wordings import train_wordings as run
+
+    run(options.backbone, load_onnx_backbone(options.start_from), options.training_steps, options.seed, fresh=options.fresh)
+
+
+def _judge_wordings(options: argparse.Namespace) -> None:
+    from ..reference.judge_wordings import judge_wordings as run
+    from ..reference.source import ReferenceSource
+    from ..reference.splits import data_captions
+
+    compiled = not options.no_compile
+    before = ReferenceSource.load(options.reference, compiled=compiled)
+    after = ReferenceSource.load(options.reference, options.backbone, compiled=compiled)
+    print(run(before, after, data_captions("train", options.count), options.seeds).text())
 
 
 def _train_reward(options: argparse.Namespace) -> None:
@@ -86,4 +118,4 @@ def _export_reference(options: argparse.Namespace) -> None:
 
     trained = RUNS / "reward.pt"
     reward = options.reward or (trained if trained.exists() else None)
-    run(ReferenceSource.load(options.out, options.backbone, reward), options.out)
+    run(ReferenceSource.load(options.out, options.backbone, reward, grid=options.grid), options.out)

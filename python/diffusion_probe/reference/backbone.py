@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import CoreBlock, GridBlock, TextBlock, mask_bias, to_cells, to_grid, zero
-from .captions import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
+from .vocabulary import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
 
 FOLD = 4  # pixels per side of a cell
 TIMESTEPS = 1000  # a timestep is the noise level times this, as in the flow-matching schedulers of diffusers
@@ -31,6 +31,7 @@ class BackboneConfig:
     text_width: int = 192
     text_layers: int = 3
     heads: int = 4
+    vocabulary: int = len(VOCABULARY)  # the first so many words
 
     @property
     def grid(self) -> int:
@@ -49,7 +50,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: BackboneConfig):
         super().__init__()
         width = config.text_width
-        self.words = nn.Embedding(len(VOCABULARY), width)
+        self.words = nn.Embedding(config.vocabulary, width)
         self.places = nn.Parameter(torch.randn(MAX_TOKENS, width) * 0.02)
         self.blocks = nn.ModuleList(TextBlock(width, config.heads) for _ in range(config.text_layers))
         self.norm = nn.LayerNorm(width)

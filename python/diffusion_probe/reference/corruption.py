@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .captions import BACKGROUNDS, PICTOGRAMS
+from .vocabulary import BACKGROUNDS, PICTOGRAMS
 from .scenes import SIZE, Thing, lay_out, paste, sprite
 from .splits import sample_caption
 

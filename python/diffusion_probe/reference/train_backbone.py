@@ -15,10 +15,11 @@ from ..devices import mixed_precision
 from ..training.checkpoint import require_checkpoint
 from ..training.loop import Schedule, TrainingLoop
 from .backbone import Backbone, BackboneConfig, pad_ids
-from .captions import BEGIN_ID, tokenize
+from .captions import tokenize
 from .rectified_flow import training_pair
 from .scenes import lay_out
 from .splits import sample_caption
+from .vocabulary import BEGIN_ID
 
 BATCH = 64
 UNCONDITIONAL_CHANCE = 0.1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffusion_probe.reference.captions import BACKGROUNDS, PICTOGRAMS
+from diffusion_probe.reference.vocabulary import BACKGROUNDS, PICTOGRAMS
 from diffusion_probe.reference.corruption import CORRUPTIONS, paint_labelled, sample_labelled_image
 from diffusion_probe.reference.scenes import Thing, lay_out, sprite
 from diffusion_probe.reference.splits import sample_caption
