@@ -24,8 +24,8 @@ Figure = Callable[[np.ndarray], float]
 def compare(folder: Path, against: Path, split: str = "test", repeats: int = REPEATS) -> list[dict[str, Any]]:
     """For each step and figure: the values of both probes, and their difference with its 95% interval.
 
-    The scores are those that `evaluate` wrote beside each probe. Both figures are of the same resampled prompts, so the interval is of
-    the paired difference. Raises FileNotFoundError without scores, and ValueError where they are of other samples.
+    The scores are those that `evaluate` wrote beside each probe. Both figures are of the same resampled prompts, so the interval
+    is of the paired difference. Raises FileNotFoundError without scores, and ValueError where they are of other samples.
     """
     own, other = (read_scores(each / f"{split}-scores.json") for each in (folder, against))
     metric_range = Metric.from_dict(read_manifest(folder)["metric"]).range

@@ -55,9 +55,7 @@ class LeanProbe(Network):
         x = pooled_maps(attention).transpose(1, 2).flatten(0, 1)
         x = x.clamp(min=LOG_FLOOR).log() + MIDDLE
         x = F.relu(self.shrink(F.relu(self.stem(x)))).unflatten(0, (batch, tokens))
-        now, token_shift = self.time(timestep_features(timestep)).split(
-            [2 * self.config.width, self.config.token_width], dim=1
-        )
+        now, token_shift = self.time(timestep_features(timestep)).split([2 * self.config.width, self.config.token_width], dim=1)
         seen = x * mask[:, :, None, None, None]
         count = mask.sum(dim=1).clamp(min=1)[:, None, None, None]
         crowd = self.crowd(torch.cat([seen.sum(dim=1) / count, seen.amax(dim=1)], dim=1)) + now[:, :, None, None]

@@ -171,9 +171,10 @@ def article(noun: str, definite: bool) -> str:
 def _take_background(words: list[str]) -> tuple[str, list[str]]:
     """The background, from the end or the beginning of a caption, and the other words."""
     last, first = words[-BACKGROUND_WORDS:], words[:BACKGROUND_WORDS]
-    for found, rest in ((last, words[:-BACKGROUND_WORDS]), (first, words[BACKGROUND_WORDS:])):
-        if len(found) == BACKGROUND_WORDS and found[0] == "on" and found[-1] == "background":
-            break
+    if _is_background(last):
+        found, rest = last, words[:-BACKGROUND_WORDS]
+    elif _is_background(first):
+        found, rest = first, words[BACKGROUND_WORDS:]
     else:
         raise ValueError(f"a caption begins or ends in 'on a <colour> background', not in {' '.join(last)!r}")
     colour = found[2]
@@ -182,6 +183,10 @@ def _take_background(words: list[str]) -> tuple[str, list[str]]:
     if found[1] not in (article(colour, False), article(colour, True)):
         raise ValueError(f"expected 'a' or 'the' before {colour!r}, found {found[1]!r}")
     return colour, rest
+
+
+def _is_background(words: list[str]) -> bool:
+    return len(words) == BACKGROUND_WORDS and words[0] == "on" and words[-1] == "background"
 
 
 def _take_conjunction(words: list[str]) -> tuple[str | None, bool, list[str]]:

@@ -36,9 +36,7 @@ class WordingReport:
         return "\n".join(lines)
 
 
-def judge_wordings(
-    before: ReferenceSource, after: ReferenceSource, captions: Sequence[Caption], seeds: int
-) -> WordingReport:
+def judge_wordings(before: ReferenceSource, after: ReferenceSource, captions: Sequence[Caption], seeds: int) -> WordingReport:
     """Draw `seeds` images of each caption in each way."""
     plain = [caption.text() for caption in captions]
     paraphrased = [paraphrase(caption) for caption in captions]

@@ -13,9 +13,9 @@ from ..fingerprint import fingerprint
 from ..probe.manifest import sha256_of
 from ..probe.onnx_export import export_graph
 from .backbone import Denoiser
-from .vocabulary import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
 from .rectified_flow import GUIDANCE, SHIFT, STEPS
 from .source import ReferenceSource, grid_maps
+from .vocabulary import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
 
 TOKEN_INPUTS = ("input_ids", "text_mask", "text")  # their second axis counts tokens
 

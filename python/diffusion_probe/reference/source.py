@@ -37,9 +37,7 @@ class ReferenceSource:
     name = "pictogram"
     metric = Metric("pictogram-reward", (0.0, 1.0), GOOD_AT)
 
-    def __init__(
-        self, backbone: Backbone, reward: Reward, compiled: bool = False, grid: int = GRID, paraphrased: bool = False
-    ):
+    def __init__(self, backbone: Backbone, reward: Reward, compiled: bool = False, grid: int = GRID, paraphrased: bool = False):
         """`compiled`: run the denoiser through torch.compile, which is worth its start-up time from some thousand images on.
 
         `grid`: the side of the maps. `paraphrased`: prompts are one paraphrase of each caption, and not its plain wording.

@@ -22,6 +22,7 @@ SPATIAL = ("attention", PREVIEW)
 # The mirrored image of a prompt that names a side does not fit the prompt.
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
+
 class Batch(NamedTuple):
     """The samples of a training step."""
 

@@ -104,9 +104,7 @@ def _task(collection: Collection, config: ProbeConfig, settings: DistillSettings
     return Task(collection, lambda step: prompt_batch(collection, config, settings, step), loss)
 
 
-def _unlabelled(
-    data: Path, teachers: Sequence[Teacher], settings: DistillSettings, cache: Path
-) -> Collection | None:
+def _unlabelled(data: Path, teachers: Sequence[Teacher], settings: DistillSettings, cache: Path) -> Collection | None:
     if not any(data.glob(f"{UNLABELLED}-*.safetensors")):
         return None
     collection = with_layers(read_split(data, UNLABELLED, ["attention", "token_mask", "quality"]), settings.layers)

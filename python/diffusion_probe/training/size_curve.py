@@ -87,10 +87,8 @@ def write_curve(path: Path, rows: Sequence[Row]) -> str:
 def text_table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table: milliseconds, then the figures on held-back prompts."""
     times, figures = list(rows[0].times), list(rows[0].figures)
-    lines = [
-        f"| size | {' | '.join(f'ms, {name.replace("_", " ")}' for name in times)} | {' | '.join(figures)} |",
-        "|---" * (1 + len(times) + len(figures)) + "|",
-    ]
+    heads = [f"ms, {name.replace('_', ' ')}" for name in times]
+    lines = [f"| {' | '.join(['size', *heads, *figures])} |", "|---" * (1 + len(times) + len(figures)) + "|"]
     for row in rows:
         cells = [*(f"{row.times[name]:.2f}" for name in times), *(f"{row.figures[name]:.4f}" for name in figures)]
         lines.append(f"| {row.size} | {' | '.join(cells)} |")
@@ -132,7 +130,7 @@ def _plot(path: Path, rows: Sequence[Row]) -> None:
 
     figure, axes = pyplot.subplots(figsize=(6, 4))
     shown = [name for name in rows[0].figures if name.startswith("srcc@")]
-    at = list(rows[0].times)[0]
+    at = next(iter(rows[0].times))
     for name in shown:
         axes.plot([row.times[at] for row in rows], [row.figures[name] for row in rows], marker="o", label=name)
     for row in rows:

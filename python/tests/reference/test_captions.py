@@ -59,7 +59,7 @@ def test_the_random_paraphrase_of_a_meaning_is_always_the_same(caption: Caption)
 
 @given(captions())
 def test_the_parts_of_a_wording_are_those_of_the_plain_one_in_another_order(caption: Caption) -> None:
-    plain = {place: words for place, words in caption.parts()}
+    plain = dict(caption.parts())
     assert list(plain) == sorted(plain)
     for wording in caption.wordings():
         parts = dict(caption.parts(wording))

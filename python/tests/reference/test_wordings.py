@@ -54,9 +54,7 @@ def test_new_words_start_from_known_ones_and_the_rest_stays(old: Backbone) -> No
     assert torch.equal(words[TOKEN_IDS["right"]], words[TOKEN_IDS["left"]])
     ids = pad_ids([tokenize(CAPTION.text())])
     with torch.no_grad():
-        assert torch.equal(
-            grown.text_encoder(ids, text_mask_of(ids)), old.text_encoder(ids, text_mask_of(ids))
-        )
+        assert torch.equal(grown.text_encoder(ids, text_mask_of(ids)), old.text_encoder(ids, text_mask_of(ids)))
 
 
 def test_the_error_of_paraphrases_falls_and_that_of_plain_wordings_stays_small(old: Backbone, tmp_path: Path) -> None:
