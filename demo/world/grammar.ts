@@ -167,7 +167,8 @@ function takePhrase(words: string[]): Phrase {
   for (const pictogram of PICTOGRAMS) {
     for (const count of [1, 2, 3]) {
       const phrase = { pictogram, count };
-      if ([false, true].some((definite) => phraseText(phrase, definite) === `${number} ${noun}`)) return phrase;
+      if ([false, true].some((definite) => phraseText(phrase, definite) === `${number} ${noun}`))
+        return phrase;
     }
   }
   throw new CaptionError(`not a number of pictograms: '${number}' '${noun}'`);

@@ -76,8 +76,19 @@ export class Sampler {
     const preview = latents.map((value, index) => clampColour(value - sigma * velocity[index]!));
     this.#latents = latents.map((value, index) => value + (nextSigma - sigma) * velocity[index]!);
     this.#step += 1;
-    const guidanceDifference = meanSquares(conditional.velocity, unconditional.velocity, this.#world.imageSize);
-    return { step: this.#step, sigma, timestep, attention: conditional.attention, preview, guidanceDifference };
+    const guidanceDifference = meanSquares(
+      conditional.velocity,
+      unconditional.velocity,
+      this.#world.imageSize,
+    );
+    return {
+      step: this.#step,
+      sigma,
+      timestep,
+      attention: conditional.attention,
+      preview,
+      guidanceDifference,
+    };
   }
 
   /** Removes all rows but these, which get this order. */

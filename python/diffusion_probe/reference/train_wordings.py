@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..progress import Progress
 from ..training.loop import Schedule, TrainingLoop
-from .backbone import Backbone, TextEncoder, pad_ids, text_mask_of
+from .backbone import Backbone, Denoiser, TextEncoder, pad_ids, text_mask_of
 from .captions import PLAIN, Caption, Wording, tokenize
 from .splits import data_captions, sample_caption
 from .train_backbone import UNCONDITIONAL_CHANCE, load_backbone
@@ -41,6 +41,7 @@ def train_wordings(
     teacher = start.text_encoder.eval().requires_grad_(False)
     model = with_paraphrase_words(start)
     model.denoiser.requires_grad_(False)
+    reading = what_is_read(model.denoiser)
     schedule = Schedule(
         steps, learning_rate=5e-4, warm_up_steps=100, cool_down_share=0.7, save_every=500, ema_decay=0.998, weight_decay=0.0
     )
@@ -55,12 +56,12 @@ def train_wordings(
         captions = [sample_caption(rng, "world") for _ in range(batch)]
         wordings = [_random_wording(caption, rng) for caption in captions]
         empty = rng.random(batch) < UNCONDITIONAL_CHANCE
-        return state_error(model.text_encoder, teacher, captions, wordings, empty)
+        return state_error(model.text_encoder, teacher, reading, captions, wordings, empty)
 
     def judge(done: int, loss: float, progress: Progress) -> bool:
         averaged = Backbone(model.config)
         averaged.load_state_dict(loop.average.state)
-        errors = wording_errors(averaged.text_encoder.eval(), teacher, judged)
+        errors = wording_errors(averaged.text_encoder.eval(), teacher, reading, judged)
         line = json.dumps({"step": done, "loss": loss, **errors})
         progress.bar.write(line)
         with log_file.open("a" if done > schedule.save_every else "w") as file:
@@ -86,11 +87,16 @@ def with_paraphrase_words(backbone: Backbone) -> Backbone:
 
 
 def state_error(
-    encoder: TextEncoder, teacher: TextEncoder, captions: Sequence[Caption], wordings: Sequence[Wording], empty: np.ndarray
+    encoder: TextEncoder,
+    teacher: TextEncoder,
+    reading: Tensor,
+    captions: Sequence[Caption],
+    wordings: Sequence[Wording],
+    empty: np.ndarray,
 ) -> Tensor:
-    """The mean squared error of the text states of wordings, against the teacher's states of the plain wordings.
+    """The mean squared error of what is read of the text states of wordings, against the teacher's of the plain wordings.
 
-    Where `empty` holds, it is the empty caption's.
+    Where `empty` holds, it is the empty caption's. `reading`: see `what_is_read`.
     """
     texts = zip(captions, wordings, empty, strict=True)
     ids = pad_ids([[BEGIN_ID] if none else tokenize(caption.text(wording)) for caption, wording, none in texts])
@@ -105,7 +111,20 @@ def state_error(
     states = encoder(ids, text_mask_of(ids))
     width = states.shape[2]
     aligned = target.gather(1, places[..., None].expand(-1, -1, width))
-    return (states - aligned)[ids != PAD_ID].square().mean()
+    return ((states - aligned)[ids != PAD_ID] @ reading).square().sum(dim=1).mean()
+
+
+def what_is_read(denoiser: Denoiser) -> Tensor:
+    """A matrix [text_width, text_width]: |difference @ matrix|^2 is the mean square of the difference of all keys and values.
+
+    The states of a word differ little between captions, and all that the denoiser knows of a relation lies in that difference. So
+    an error counts as much as the keys and values of the cross-attentions show it.
+    """
+    blocks = (*denoiser.down, *denoiser.core, *denoiser.up)
+    weights = torch.cat([block.cross.key_value.weight.detach() for block in blocks]).double()
+    square = weights.T @ weights / len(weights)
+    ridge = 1e-6 * square.diagonal().mean()
+    return torch.linalg.cholesky(square + ridge * torch.eye(len(square), dtype=torch.float64)).float()
 
 
 def plain_places(caption: Caption, wording: Wording) -> list[int]:
@@ -119,7 +138,7 @@ def plain_places(caption: Caption, wording: Wording) -> list[int]:
 
 
 @torch.no_grad()
-def wording_errors(encoder: TextEncoder, teacher: TextEncoder, captions: Sequence[Caption]) -> dict[str, float]:
+def wording_errors(encoder: TextEncoder, teacher: TextEncoder, reading: Tensor, captions: Sequence[Caption]) -> dict[str, float]:
     """The errors of the states of plain wordings, of each other kind of wording alone, and of all kinds together."""
     related = [caption for caption in captions if caption.relation]
     kinds = {
@@ -131,8 +150,8 @@ def wording_errors(encoder: TextEncoder, teacher: TextEncoder, captions: Sequenc
     }
     errors = {}
     for name, (some, wording) in kinds.items():
-        error = state_error(encoder, teacher, some, [wording] * len(some), np.zeros(len(some), bool))
-        errors[name] = round(float(error), 6)
+        error = state_error(encoder, teacher, reading, some, [wording] * len(some), np.zeros(len(some), bool))
+        errors[name] = float(f"{float(error):.4g}")
     return errors
 
 

@@ -44,7 +44,8 @@ test('a caption survives parsing and writing, and its paraphrases have its meani
     fc.property(anyCaption, (text) => {
       const caption = parseCaption(text);
       assert.equal(captionText(caption), text);
-      const sameMeaning = (other: string): string => captionText({ ...parseCaption(other), ...sorted(other) });
+      const sameMeaning = (other: string): string =>
+        captionText({ ...parseCaption(other), ...sorted(other) });
       for (const other of paraphrases(caption)) {
         assert.equal(other.split(' ').length, text.split(' ').length);
         assert.equal(sameMeaning(other), sameMeaning(text));
