@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": set(),
     "overhead": {"capture", "client", "progress", "tiny"},
     "pipelines": {"capture", "data", "metrics", "probe"},
+    "planning": {"data", "evaluation", "probe"},
     "probe": {"fingerprint"},
     "progress": set(),
     "reference": {"capture", "data", "devices", "evaluation", "fingerprint", "probe", "progress", "training"},

@@ -7,6 +7,7 @@ const POLICIES = [
   '{"name": "threshold", "value": 0.6}',
   '{"name": "top_k", "k": 2}',
   '{"name": "top_fraction", "fraction": 0.25}',
+  '{"name": "plan", "seeds": 8, "keep": {"1": 7, "3": 6, "5": 2}}',
   '{"name": "score_only"}',
 ];
 /** Further digits differ between processors. */

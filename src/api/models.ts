@@ -14,7 +14,7 @@ import { captureSchema, type Manifest, manifestSchema } from '../probe/manifest.
 import type { BatchingStatus, Engine, ProbeStatus } from '../engine/types.js';
 import { problemResponses } from './docs.js';
 
-const { conditions, conditions_id, total_steps, ...members } = manifestSchema.shape;
+const { conditions, conditions_id, total_steps, plans, ...members } = manifestSchema.shape;
 const { backbone, capture_id, metric, inputs, decision_points, evaluation } = members;
 
 const batchingSchema = z
@@ -66,6 +66,7 @@ const modelSchema = z
         conditions: conditions.optional(),
         conditions_id: conditions_id.optional(),
         total_steps: total_steps.optional(),
+        plans: plans.optional(),
         metric,
         inputs,
         decision_points,
@@ -73,7 +74,7 @@ const modelSchema = z
       })
       .nullable()
       .describe(
-        'The inputs of the probe and its evaluation, as in its probe.json: conditions, conditions_id and total_steps since schema_version 2; null when it could not be read',
+        'The inputs of the probe and its evaluation, as in its probe.json: conditions, conditions_id, total_steps and plans since schema_version 2; null when it could not be read',
       ),
   })
   .meta({ id: 'Model', description: 'One version of a probe.' });
@@ -154,7 +155,7 @@ function describeModel(probe: ProbeStatus, policies: Policies): z.input<typeof m
 
 /** The members of probe.json as they are on disk. */
 function describeContract(manifest: Manifest): Contract {
-  const { conditions: _conditions, conditions_id: _id, total_steps: _steps, ...v1 } = manifest;
+  const { conditions: _conditions, conditions_id: _id, total_steps: _steps, plans: _plans, ...v1 } = manifest;
   return manifest.schema_version === 1 ? v1 : manifest;
 }
 

@@ -35,7 +35,8 @@ export function scoredAnswer(scored: ScoredRequest, keys: KeyRing): Scored {
   const experiment = sampleIds ? experimentOf(policy, probe) : '';
   const draws = scores.map((_, index) => drawExploration(keys, experiment, group, sampleIds?.[index]));
   const isExplored = (index: number, rate: number): boolean => (draws[index]?.draw ?? 1) < rate;
-  const decisions = decide(policy, { scores, step, calibration }, isExplored, conditions.isKept);
+  const { plans } = probe.manifest;
+  const decisions = decide(policy, { scores, step, calibration, plans }, isExplored, conditions.isKept);
   const receiptFor = receiptWriter(scored, keys);
 
   const results = decisions.map((decision, index): ScoreResult => {

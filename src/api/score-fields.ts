@@ -2,7 +2,7 @@
 import * as z from 'zod';
 
 import type { PolicyRule } from '../config/policies.js';
-import { type Policy, policySchema, stepsNamed } from '../decision/policy.js';
+import { keptByStep, type Policy, policySchema, stepsNamed } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import { quoted } from '../disclosure.js';
 import { problem, type ProblemError } from '../errors.js';
@@ -121,7 +121,7 @@ export function checkSampleIds(sampleIds: readonly string[] | undefined, samples
  */
 export function choosePolicy(rule: PolicyRule, probe: ServedProbe, own: Policy | undefined): Policy {
   if (own === undefined) return rule.policy;
-  if (rule.allow_override) return withKnownSteps(own, probe);
+  if (rule.allow_override) return withKnownBudget(withKnownSteps(own, probe), probe);
   throw problem('policy_override_forbidden', 'This service sets the policy; omit it from the request.', {
     field: 'policy',
     received: own,
@@ -132,12 +132,23 @@ export function choosePolicy(rule: PolicyRule, probe: ServedProbe, own: Policy |
 /** In a request, an unknown step is a mistake. In the operator's policies file it is ignored, so that no request fails. */
 function withKnownSteps(policy: Policy, { manifest }: ServedProbe): Policy {
   const known = manifest.decision_points.map(({ step }) => step);
-  const unknown = stepsNamed(policy).find((step) => !known.includes(step));
+  const { member, steps } = stepsNamed(policy);
+  const unknown = steps.find((step) => !known.includes(step));
   if (unknown === undefined) return policy;
   throw problem('invalid_policy', `The probe has no decision point at step ${unknown}.`, {
-    field: `policy.alphas.${unknown}`,
+    field: `policy.${member}.${unknown}`,
     received: unknown,
     expected: known,
+  });
+}
+
+/** As with steps, the operator's own budget without a plan is no mistake of the request: nothing is dropped then. */
+function withKnownBudget(policy: Policy, { manifest }: ServedProbe): Policy {
+  if (policy.name !== 'plan' || keptByStep(policy, manifest.plans)) return policy;
+  throw problem('invalid_policy', `The probe has no plan for the budget ${policy.budget}.`, {
+    field: 'policy.budget',
+    received: policy.budget,
+    expected: manifest.plans.map(({ budget }) => budget),
   });
 }
 
@@ -197,7 +208,9 @@ function addFirstIssue(
   const message =
     issue?.code === 'unrecognized_keys'
       ? `it has an unknown member, ${quoted(issue.keys[0])}`
-      : issue?.message;
+      : issue?.code === 'invalid_key'
+        ? issue.issues[0]?.message
+        : issue?.message;
   context.addIssue({ code: 'custom', path: [...at, ...(issue?.path ?? [])], message });
   return z.NEVER;
 }

@@ -1,13 +1,16 @@
 /** Applies a policy to the scores of a group, and ranks the scores. decide.ts then applies the overrides. */
 import type { CalibrationPoint } from '../probe/manifest.js';
-import { conformalThreshold, ROUNDING_SLACK } from './calibration.js';
-import { alphaAt, type Policy } from './policy.js';
+import type { Plan } from '../probe/plan.js';
+import { confidentThreshold, conformalThreshold, ROUNDING_SLACK } from './calibration.js';
+import { alphaAt, confidenceOf, keptByStep, type Policy } from './policy.js';
 
 export const DECISION_REASONS = [
   'above_threshold',
   'below_threshold',
   'top_k',
   'not_top_k',
+  'in_plan',
+  'not_in_plan',
   'score_only',
   'uncalibrated',
 ] as const;
@@ -30,15 +33,20 @@ export interface ScoredSamples {
   readonly step: number;
   /** The decision point's calibration, if the probe has one. */
   readonly calibration: CalibrationPoint | undefined;
+  /** The plans of the probe. */
+  readonly plans: readonly Plan[];
 }
 
 /** Applies the policy to a group: one result per sample, in the same order. */
-export function applyPolicy(policy: Policy, { scores, step, calibration }: ScoredSamples): PolicyResult[] {
+export function applyPolicy(
+  policy: Policy,
+  { scores, step, calibration, plans }: ScoredSamples,
+): PolicyResult[] {
   switch (policy.name) {
     case 'max_false_drop': {
       const alpha = alphaAt(policy, step);
       if (alpha === undefined) return keepAll(scores, 'score_only');
-      const threshold = calibration && conformalThreshold(calibration, alpha);
+      const threshold = calibration && thresholdFor(calibration, alpha, confidenceOf(policy));
       return threshold === undefined ? keepAll(scores, 'uncalibrated') : dropBelow(scores, threshold);
     }
     case 'threshold':
@@ -47,9 +55,27 @@ export function applyPolicy(policy: Policy, { scores, step, calibration }: Score
       return keepBest(scores, policy.k);
     case 'top_fraction':
       return keepBest(scores, Math.ceil(policy.fraction * scores.length - ROUNDING_SLACK));
+    case 'plan': {
+      const kept = keptByStep(policy, plans);
+      if (!kept) return keepAll(scores, 'uncalibrated');
+      const count = kept[String(step)];
+      return count === undefined
+        ? keepAll(scores, 'score_only')
+        : keepBest(scores, count, 'in_plan', 'not_in_plan');
+    }
     case 'score_only':
       return keepAll(scores, 'score_only');
   }
+}
+
+function thresholdFor(
+  calibration: CalibrationPoint,
+  alpha: number,
+  confidence: number | null,
+): number | undefined {
+  return confidence === null
+    ? conformalThreshold(calibration, alpha)
+    : confidentThreshold(calibration, alpha, confidence);
 }
 
 function keepAll(scores: readonly number[], reason: DecisionReason): PolicyResult[] {
@@ -63,11 +89,16 @@ function dropBelow(scores: readonly number[], threshold: number): PolicyResult[]
   });
 }
 
-function keepBest(scores: readonly number[], count: number): PolicyResult[] {
+function keepBest(
+  scores: readonly number[],
+  count: number,
+  reasonToKeep: DecisionReason = 'top_k',
+  reasonToDrop: DecisionReason = 'not_top_k',
+): PolicyResult[] {
   const kept = new Set(bestFirst(scores).slice(0, count));
   return scores.map((_, index) => {
     const wouldDrop = !kept.has(index);
-    return { wouldDrop, reason: wouldDrop ? 'not_top_k' : 'top_k', threshold: null };
+    return { wouldDrop, reason: wouldDrop ? reasonToDrop : reasonToKeep, threshold: null };
   });
 }
 

@@ -1,5 +1,6 @@
 /** Reads a score against a probe's calibration: its percentile, its chance of being good, and safe thresholds. */
 import type { CalibrationPoint } from '../probe/manifest.js';
+import { normalQuantile } from './normal-quantile.js';
 
 /** More than the rounding error of a product such as 0.07 * 100, which is not exactly 7. */
 export const ROUNDING_SLACK = 1e-9;
@@ -17,7 +18,7 @@ export function probabilityGood(calibration: CalibrationPoint, score: number): n
 }
 
 /**
- * The threshold below which dropping loses at most the share `alpha` of good samples, by split conformal prediction:
+ * The threshold below which dropping loses at most the share `alpha` of good samples, on average over calibrations (split conformal):
  * a new good sample falls strictly below the k-th smallest of n good scores with probability at most k / (n + 1).
  * Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005.
  * @param alpha between 0 and 1.
@@ -27,6 +28,42 @@ export function conformalThreshold(calibration: CalibrationPoint, alpha: number)
   const { good_scores: goodScores } = calibration;
   const k = Math.floor(alpha * (goodScores.length + 1) + ROUNDING_SLACK);
   return goodScores[Math.min(k, goodScores.length) - 1];
+}
+
+/**
+ * The threshold below which dropping loses at most the share `alpha` of good samples, with this confidence over the draw of the
+ * calibration: the largest score up to which the upper bound of that share is at most `alpha`. The bound is the share in the
+ * calibration, z standard errors with captions as clusters, and z² / 2n for few captions. See
+ * docs/adr/0040-false-drops-with-confidence.md.
+ * @param alpha between 0 and 1.
+ * @param confidence from 0.5 to 0.9999.
+ * @returns undefined when there are too few good samples for this alpha: then no sample may be dropped.
+ */
+export function confidentThreshold(
+  calibration: CalibrationPoint,
+  alpha: number,
+  confidence: number,
+): number | undefined {
+  const { captions, score, rate, error } =
+    calibration.false_drop ?? independentCurve(calibration.good_scores);
+  const z = normalQuantile(confidence);
+  const isAbove = (index: number): boolean =>
+    (rate[index] ?? NaN) + z * (error[index] ?? NaN) + (z * z) / (2 * captions) > alpha;
+  let allowed = 0;
+  while (allowed < score.length && !isAbove(allowed)) allowed += 1;
+  return score[allowed - 1];
+}
+
+/** A calibration without the curve holds one good sample of each caption, which are independent. */
+function independentCurve(goodScores: readonly number[]): NonNullable<CalibrationPoint['false_drop']> {
+  const samples = goodScores.length;
+  const rate = goodScores.map((_, index) => index / samples);
+  return {
+    captions: samples,
+    score: [...goodScores],
+    rate,
+    error: rate.map((share) => Math.sqrt((share * (1 - share)) / samples)),
+  };
 }
 
 /**

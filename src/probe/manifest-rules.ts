@@ -1,6 +1,7 @@
 /** Checks that the fields of a probe.json agree with each other. Each rule returns a sentence per contradiction. */
 import { fingerprintOf } from './fingerprint.js';
 import type { CalibrationPoint, Manifest, ManifestInput } from './manifest.js';
+import { planContradiction } from './plan.js';
 
 /** The file of the ONNX graph, in every probe. */
 export const MODEL_FILE = 'model.onnx';
@@ -13,6 +14,7 @@ export function manifestContradictions(manifest: Manifest): string[] {
     ...inputRules(manifest),
     ...decisionPointRules(manifest),
     ...calibrationRules(manifest),
+    ...planRules(manifest),
     ...fileRules(manifest),
   ];
 }
@@ -106,12 +108,14 @@ function calibrationRules({ calibration, decision_points: points }: Manifest): s
   ];
 }
 
-function curveRules({ step, scores, good_scores: goodScores, p_good: pGood }: CalibrationPoint): string[] {
+function curveRules(point: CalibrationPoint): string[] {
+  const { step, scores, good_scores: goodScores, p_good: pGood, false_drop: falseDrop } = point;
   const curves = {
     scores,
     good_scores: goodScores,
     'p_good.score': pGood.score,
     'p_good.probability': pGood.probability,
+    ...(falseDrop && { 'false_drop.score': falseDrop.score, 'false_drop.rate': falseDrop.rate }),
   };
   const errors = Object.entries(curves)
     .filter(([, values]) => !isAscending(values))
@@ -121,7 +125,32 @@ function curveRules({ step, scores, good_scores: goodScores, p_good: pGood }: Ca
       `calibration of step ${step}: p_good has ${pGood.score.length} scores but ${pGood.probability.length} probabilities`,
     );
   }
+  const { score, rate, error } = falseDrop ?? { score: [], rate: [], error: [] };
+  if (score.length !== rate.length || score.length !== error.length) {
+    errors.push(
+      `calibration of step ${step}: false_drop has ${score.length} scores but ${rate.length} rates and ${error.length} errors`,
+    );
+  }
   return errors;
+}
+
+function planRules({ plans, decision_points: points }: Manifest): string[] {
+  const known = new Set(points.map(({ step }) => String(step)));
+  return [
+    ...duplicates(plans.map(({ budget }) => `plans: the budget ${budget}`)),
+    ...plans.flatMap(({ budget, seeds, keep, pick }) => {
+      const at = `plan for the budget ${budget}`;
+      const counts = Object.values(keep);
+      const contradiction = planContradiction(seeds, keep);
+      return [
+        ...Object.keys(keep)
+          .filter((step) => !known.has(step))
+          .map((step) => `${at}: step ${step} is not a decision point`),
+        ...(contradiction ? [`${at}: ${contradiction.path.join('.')} ${contradiction.message}`] : []),
+        ...(Math.min(seeds, ...counts) < pick ? [`${at}: fewer than ${pick} images are finished`] : []),
+      ];
+    }),
+  ];
 }
 
 function fileRules({ files, selftest, trajectories }: Manifest): string[] {

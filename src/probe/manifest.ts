@@ -5,6 +5,7 @@
 import * as z from 'zod';
 
 import { FINGERPRINT } from './fingerprint.js';
+import { planSchema } from './plan.js';
 
 /** The name of a probe, and of its folder. */
 export const PROBE_NAME = /^[a-z0-9][a-z0-9._-]*$/;
@@ -95,14 +96,20 @@ const calibrationPointV1 = z.object({
     .describe('The probability of being good, interpolated between scores'),
 });
 
+const shares = z.array(z.number().min(0).max(1));
+
 const calibrationPoint = calibrationPointV1.extend({
-  confidence: z
-    .number()
-    .gt(0)
-    .lt(1)
+  false_drop: z
+    .object({
+      captions: count.describe('Captions with a good sample'),
+      score: z.array(z.number()).min(1).describe('Ascending'),
+      rate: shares.describe('The share of good samples that score below, ascending'),
+      error: shares.describe('Its standard error, with captions as clusters'),
+    })
     .nullable()
+    .default(null)
     .describe(
-      'The probability with which thresholds of this calibration keep their promise; null when it was not computed',
+      'What thresholds with a confidence are computed from; when null, good_scores, which are of different captions',
     ),
 });
 
@@ -157,7 +164,7 @@ export const manifestSchema = z
     trajectories: fileName
       .nullable()
       .describe('A file with the scores at every decision point and the quality, per prompt and seed'),
-    plans: z.array(z.record(z.string(), z.unknown())).describe('Reserved; empty'),
+    plans: z.array(planSchema).describe('For the usual budgets, each budget once'),
     ...evidence,
   })
   .describe('What a probe predicts, which inputs it takes, and how it was calibrated');
@@ -191,7 +198,7 @@ export function upgraded(manifest: z.infer<typeof manifestV1Schema>): Manifest {
     conditions: null,
     conditions_id: null,
     total_steps: manifest.capture.total_steps,
-    calibration: manifest.calibration.map((point) => ({ ...point, confidence: null })),
+    calibration: manifest.calibration.map((point) => ({ ...point, false_drop: null })),
     trajectories: null,
     plans: [],
   };

@@ -21,6 +21,8 @@ const REASONS: Readonly<Record<Policy['name'], Reasons>> = {
   threshold: { keep: ['above_threshold'], drop: 'below_threshold' },
   top_k: { keep: ['top_k'], drop: 'not_top_k' },
   top_fraction: { keep: ['top_k'], drop: 'not_top_k' },
+  // score_only: at a step that is not in the plan; uncalibrated: the probe has no plan for the budget.
+  plan: { keep: ['in_plan', 'score_only', 'uncalibrated'], drop: 'not_in_plan' },
   score_only: { keep: ['score_only'] },
 };
 

@@ -123,6 +123,24 @@ const CASES: readonly (readonly [string, Sent, ErrorCode, string?])[] = [
     'policy.alphas.6',
   ],
   [
+    'a plan for a step that the probe does not know',
+    withMetadata({ policy: '{"name":"plan","seeds":8,"keep":{"5":4,"6":2}}' }),
+    'invalid_policy',
+    'policy.keep.6',
+  ],
+  [
+    'a plan for what is no step',
+    withMetadata({ policy: '{"name":"plan","seeds":8,"keep":{"x":2}}' }),
+    'invalid_policy',
+    'policy.keep.x',
+  ],
+  [
+    'a budget that the probe has no plan for',
+    withMetadata({ policy: '{"name":"plan","budget":3}' }),
+    'invalid_policy',
+    'policy.budget',
+  ],
+  [
     'a policy that may not be chosen',
     {
       ...withMetadata({ policy: '{"name":"score_only"}' }),

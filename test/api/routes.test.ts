@@ -72,6 +72,7 @@ test('/models lists the contract of a probe without its calibration, and refused
     'evaluation',
     'inputs',
     'metric',
+    'plans',
     'schema_version',
     'total_steps',
   ]);

@@ -23,7 +23,7 @@ function calibrated(changes: Partial<CalibrationPoint>): CalibrationPoint {
     step: 5,
     captions: 1,
     samples: 1,
-    confidence: null,
+    false_drop: null,
     scores: [0, 1],
     good_scores: [],
     p_good,

@@ -7,12 +7,13 @@ import fc from 'fast-check';
 import { decide, type SampleDecision } from '../../src/decision/decide.js';
 import { explorationRate, type Policy, policySchema } from '../../src/decision/policy.js';
 import { applyPolicy, bestFirst, type ScoredSamples } from '../../src/decision/apply-policy.js';
-import { calibration, EVERY_RULE } from '../support/policies.js';
+import { calibration, EVERY_RULE, PLANS } from '../support/policies.js';
 
 const anySamples: fc.Arbitrary<ScoredSamples> = fc.record({
   scores: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 12 }),
   step: fc.constantFrom(5, 10),
   calibration: fc.constantFrom(calibration, undefined),
+  plans: fc.constantFrom(PLANS, []),
 });
 
 const share = fc.double({ min: 0.01, max: 0.99, noNaN: true });
@@ -30,6 +31,12 @@ const anyRule = fc.oneof(
   fc.record({ name: fc.constant('threshold' as const), value: share }),
   fc.record({ name: fc.constant('top_k' as const), k: fc.integer({ min: 1, max: 14 }) }),
   fc.record({ name: fc.constant('top_fraction' as const), fraction: share }),
+  fc.record({ name: fc.constant('plan' as const), budget: fc.constantFrom(1, 2) }),
+  fc.record({
+    name: fc.constant('plan' as const),
+    seeds: fc.constant(12),
+    keep: fc.record({ 5: fc.integer({ min: 1, max: 12 }) }),
+  }),
   fc.record({ name: fc.constant('score_only' as const) }),
 );
 const anyPolicy: fc.Arbitrary<Policy> = fc.tuple(anyRule, anyOptions).map(([rule, options]) => {
@@ -141,7 +148,7 @@ for (const rule of EVERY_RULE) {
       // With these draws, rate 0.5 explores the third sample only, and rate 1 explores all of them.
       const decisions = decideWith(
         policy,
-        { scores: GROUP, step: 5, calibration },
+        { scores: GROUP, step: 5, calibration, plans: PLANS },
         [0.6, 0.6, 0.4, 0.6, 0.6],
       );
       const best = new Set(bestFirst(GROUP).slice(0, min_keep ?? 0));

@@ -1,6 +1,6 @@
 /**
- * The guarantee of max_false_drop on real scores: the committed scores of the test captions. Random captions serve as the
- * calibration and the others as the traffic.
+ * The guarantee of max_false_drop without a confidence, on real scores: the committed scores of the test captions. Random captions
+ * serve as the calibration and the others as the traffic.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -52,7 +52,7 @@ function calibrationOf(step: number, goodScores: readonly number[]): Calibration
     step,
     captions: 1,
     samples: 1,
-    confidence: null,
+    false_drop: null,
     scores: [0, 1],
     good_scores: goodScores.toSorted((left, right) => left - right),
     p_good: { score: [0], probability: [0] },
@@ -80,7 +80,7 @@ function trial(
     const at = scores.at(step);
     const scoreOf = ({ row, sample }: { row: number; sample: number }) => at[row]?.scores[sample] ?? NaN;
     const calibration = calibrationOf(step, calibrating.map(scoreOf));
-    return { scores: traffic.map(scoreOf), step, calibration };
+    return { scores: traffic.map(scoreOf), step, calibration, plans: [] };
   });
   const ranks = calibrating.length + 1;
   return policies.map((policy) => {
@@ -107,7 +107,7 @@ function realised(policies: readonly MaxFalseDropPolicy[], steps: readonly numbe
 
 for (const step of scores.steps) {
   test(`over ${CALIBRATIONS} calibrations, at most alpha of good samples are dropped at step ${step}`, () => {
-    const policies = ALPHAS.map((alpha) => ({ name: 'max_false_drop', alpha }) as const);
+    const policies = ALPHAS.map((alpha) => ({ name: 'max_false_drop', alpha, confidence: null }) as const);
     for (const { policy, rate, error, exactRate } of realised(policies, [step])) {
       const { alpha = NaN } = policy;
       const message = `${rate} ± ${error} at ${alpha}, exact rate ${exactRate}`;
@@ -121,7 +121,10 @@ for (const step of scores.steps) {
 test('with alphas for several steps, at most their sum of good samples is dropped', () => {
   const [first = assert.fail(), second = assert.fail()] = scores.steps.slice(-2);
   const alphas = { [first]: 0.02, [second]: 0.03 };
-  const [result = assert.fail()] = realised([{ name: 'max_false_drop', alphas }], [first, second]);
+  const [result = assert.fail()] = realised(
+    [{ name: 'max_false_drop', alphas, confidence: null }],
+    [first, second],
+  );
   const { rate, error } = result;
   assert.ok(rate <= 0.05 + ERRORS * error, `${rate} ± ${error}`);
   assert.ok(rate > 0.03 / 2, `${rate}: about as many as either step drops alone`);
@@ -129,9 +132,9 @@ test('with alphas for several steps, at most their sum of good samples is droppe
 
 /** The number of good samples of each caption, and how many of them the policy drops. */
 function goodAndDropped(calibration: CalibrationPoint, alpha: number): { good: number; dropped: number }[] {
-  const policy = { name: 'max_false_drop', alpha } as const;
+  const policy = { name: 'max_false_drop', alpha, confidence: null } as const;
   return scores.at(calibration.step).map(({ scores: own, quality }) => {
-    const results = applyPolicy(policy, { scores: own, step: calibration.step, calibration });
+    const results = applyPolicy(policy, { scores: own, step: calibration.step, calibration, plans: [] });
     const isGood = quality.map((value) => value >= scores.goodAt);
     return {
       good: isGood.filter(Boolean).length,

@@ -19,7 +19,12 @@ const SAMPLES = 12_000;
 const ERRORS = 4;
 const KEYS = new KeyRing([{ id: 'k', secret: Buffer.alloc(32, 5) }]);
 const UNSTATED = { state: 'unstated', foreign: [], members: [], isKept: false } as const;
-const POLICY: Policy = { name: 'max_false_drop', alphas: { 5: 0.2, 10: 0.2 }, explore: { rate: RATE } };
+const POLICY: Policy = {
+  name: 'max_false_drop',
+  alphas: { 5: 0.2, 10: 0.2 },
+  confidence: null,
+  explore: { rate: RATE },
+};
 
 /** Good scores of 0.01 to 0.99 at both steps: the threshold at an alpha of 0.2 is 0.2. */
 function probe(): ServedProbe {

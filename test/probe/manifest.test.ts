@@ -8,12 +8,16 @@ import { type Manifest } from '../../src/probe/manifest.js';
 import { ProbeRefusedError } from '../../src/probe/refused.js';
 import { tinyInputs } from '../support/onnx.js';
 import { asSchema1, TINY_SIZE, tinyManifest } from '../support/probe-folder.js';
+import { PLANS } from '../support/policies.js';
 import { randomSamples } from '../support/samples.js';
+
+type Curve = NonNullable<Manifest['calibration'][number]['false_drop']>;
 
 function validManifest(): Manifest {
   const { layers, height, width } = TINY_SIZE;
   const samples = randomSamples(TINY_SIZE, 3, 2);
   const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(layers, height, width), samples);
+  manifest.plans = structuredClone([...PLANS]);
   manifest.files = { 'model.onnx': 'a'.repeat(64), 'selftest.safetensors': 'b'.repeat(64) };
   return manifest;
 }
@@ -22,6 +26,16 @@ function firstCalibration(manifest: Manifest): Manifest['calibration'][number] {
   const [point] = manifest.calibration;
   assert.ok(point);
   return point;
+}
+
+function curve(changes: Partial<Curve>): Curve {
+  return { captions: 9, score: [0, 1], rate: [0, 0.1], error: [0, 0.1], ...changes };
+}
+
+function firstPlan(manifest: Manifest): Manifest['plans'][number] {
+  const [plan] = manifest.plans;
+  assert.ok(plan);
+  return plan;
 }
 
 function inputNamed(manifest: Manifest, name: string): Manifest['inputs'][number] {
@@ -90,7 +104,27 @@ const MISTAKES: readonly [string, (manifest: Manifest) => void, RegExp][] = [
     /conditions_id: "[0-9a-f]{16}" is not the hash of conditions, null/,
   ],
   ['trajectories', (m) => (m.trajectories = 'runs.json'), /files: the hash of runs\.json is missing/],
-  ['confidence', (m) => (firstCalibration(m).confidence = 1), /confidence: .*, not 1/],
+  ['plan twice', (m) => m.plans.push(...m.plans), /plans: the budget 2 is listed twice/],
+  ['plan at a step', (m) => (firstPlan(m).keep = { 6: 2 }), /budget 2: step 6 is not a decision point/],
+  ['plan that grows', (m) => (firstPlan(m).keep = { 5: 6 }), /budget 2: keep\.5 must be at most 5/],
+  ['plan that picks', (m) => (firstPlan(m).pick = 3), /budget 2: fewer than 3 images are finished/],
+  ['plan of unknown form', (m) => Object.assign(firstPlan(m), { final: 'best' }), /plans\.0\.final: /],
+  [
+    'scores of false drops',
+    (m) => (firstCalibration(m).false_drop = curve({ score: [1, 0] })),
+    /false_drop\.score is not asc/,
+  ],
+  [
+    'rates',
+    (m) => (firstCalibration(m).false_drop = curve({ rate: [0.1, 0] })),
+    /false_drop\.rate is not ascending/,
+  ],
+  [
+    'errors',
+    (m) => (firstCalibration(m).false_drop = curve({ error: [0] })),
+    /2 scores but 2 rates and 1 errors/,
+  ],
+  ['no scores', (m) => (firstCalibration(m).false_drop = curve({ score: [] })), /false_drop\.score: /],
   ['total_steps', (m) => (m.total_steps = 4), /step 5 lies beyond the 4 steps of a run/],
   ['range', (m) => (m.metric.range = [1, 1]), /metric\.range: 1 is not below 1/],
   ['good_at', (m) => (m.metric.good_at = 3), /metric\.good_at: 3 lies outside the range 0 to 2/],

@@ -144,7 +144,7 @@ export function asSchema1(manifest: Manifest): Record<string, unknown> {
   } = manifest;
   const { family: _family, forward: _forward, precision: _precision, ...members } = rest.capture;
   const capture = { ...members, scheduler: 'euler', total_steps, guidance: 3, resolution: [64, 64] };
-  const calibration = rest.calibration.map(({ confidence: _confidence, ...point }) => point);
+  const calibration = rest.calibration.map(({ false_drop: _curve, ...point }) => point);
   return { ...rest, schema_version: 1, capture, capture_id: fingerprintOf(capture), calibration };
 }
 
@@ -155,7 +155,7 @@ function tinyCalibration(): Manifest['calibration'][number] {
     step: TINY_STEP,
     captions: 100,
     samples: 800,
-    confidence: null,
+    false_drop: null,
     scores,
     good_scores: scores.filter((score) => score >= 0.9),
     p_good: { score: [0.8, 1, 1.3], probability: [0.1, 0.6, 0.9] },

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { decide } from '../../src/decision/decide.js';
 import { policySchema } from '../../src/decision/policy.js';
 import { possibleDecisions } from '../../src/telemetry/possible-decisions.js';
-import { calibration, EVERY_RULE } from '../support/policies.js';
+import { calibration, EVERY_RULE, PLANS } from '../support/policies.js';
 
 const OPTIONS = [
   {},
@@ -20,9 +20,12 @@ for (const rule of EVERY_RULE) {
     for (const option of OPTIONS) {
       const policy = policySchema.parse({ ...rule, ...option });
       const known = new Set(possibleDecisions(policy).map((possible) => JSON.stringify(possible)));
-      for (const present of [calibration, undefined]) {
+      for (const present of [
+        { calibration, plans: PLANS },
+        { calibration: undefined, plans: [] },
+      ]) {
         for (const step of [5, 10]) {
-          const samples = { scores: [0.1, 0.9, 0.2, 0.4, 0.15], step, calibration: present };
+          const samples = { scores: [0.1, 0.9, 0.2, 0.4, 0.15], step, ...present };
           for (const [draw, isForeign] of [
             [0, false],
             [1, false],

@@ -18,6 +18,11 @@ export type Policy = PolicyOptions &
         readonly alpha?: number | undefined;
         /** The same by step, instead of `alpha`. Together they lose at most their sum. */
         readonly alphas?: Record<string, number> | undefined;
+        /**
+         * The probability, over the draw of the calibration, that each alpha holds: 0.5 to 0.9999; 0.95 when omitted. null: alpha
+         * holds on average over calibrations only.
+         */
+        readonly confidence?: number | null | undefined;
       }
     | {
         readonly name: 'threshold';
@@ -33,6 +38,16 @@ export type Policy = PolicyOptions &
         readonly name: 'top_fraction';
         /** The share of samples to keep, in (0, 1], rounded up. */
         readonly fraction: number;
+      }
+    | {
+        /** Keeps the best so many samples at each step of a plan: give `budget`, or `seeds` and `keep`. */
+        readonly name: 'plan';
+        /** The budget of one of the probe's plans, in whole images; `GET /models` lists them. */
+        readonly budget?: number | undefined;
+        /** How many samples of the group are started. */
+        readonly seeds?: number | undefined;
+        /** How many samples live on, by step. */
+        readonly keep?: Record<string, number> | undefined;
       }
     | { readonly name: 'score_only' }
   );

@@ -11,7 +11,9 @@ from .checks import add_check_commands
 from .collect import add_collect_command
 from .distill import add_distill_command
 from .evaluation import add_evaluation_commands
+from .planning import add_plan_command
 from .reference import add_reference_commands
+from .studies import add_study_commands
 from .training import add_training_commands
 
 
@@ -36,7 +38,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    groups = (add_collect_command, add_training_commands, add_distill_command, add_evaluation_commands)
-    for add in (*groups, add_check_commands, add_reference_commands):
+    for add in (
+        add_collect_command,
+        add_training_commands,
+        add_distill_command,
+        add_evaluation_commands,
+        add_plan_command,
+        add_study_commands,
+        add_check_commands,
+        add_reference_commands,
+    ):
         add(commands)
     return parser

@@ -1,4 +1,4 @@
-"""The commands `calibrate`, `evaluate`, `compare`, `examples` and `study false-drop`."""
+"""The commands `calibrate`, `evaluate`, `compare` and `examples`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .options import PROBE_FOLDER, add_command, step_list
+from .options import add_command, step_list
 
 
 def add_evaluation_commands(commands: argparse._SubParsersAction) -> None:
@@ -29,15 +29,6 @@ def add_evaluation_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--document", type=Path, default=Path("openapi/examples.json"), help="file of the JSON requests")
     one.add_argument("--step", type=int, default=5, help="decision point of the requests")
     one.add_argument("--split", choices=["calibration", "test"], default="test", help="split that the samples are from")
-
-    study = commands.add_parser("study", help="study a probe's decisions", description="Study a probe's decisions.")
-    studies = study.add_subparsers(required=True, metavar="study")
-    text = "compare the false-drop rate that the policy max_false_drop allows with the one that it realises on test captions"
-    one = add_command(studies, "false-drop", _study_false_drop, text)
-    one.add_argument("--probe", type=Path, default=PROBE_FOLDER, help="folder with probe.json and test-scores.json")
-    one.add_argument("--steps", type=step_list, default=(5,), help="decision points, such as 5,10 (default: 5)")
-    one.add_argument("--alphas", default="0.01,0.02,0.05,0.1,0.2", help="allowed false-drop rates, above 0 and below 1")
-    one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
 
 
 def _calibrate(options: argparse.Namespace) -> None:
@@ -67,12 +58,3 @@ def _examples(options: argparse.Namespace) -> None:
     from ..evaluation.examples import write_examples
 
     write_examples(options.data, options.folder, options.out, options.document, options.step, options.split)
-
-
-def _study_false_drop(options: argparse.Namespace) -> None:
-    from ..evaluation.studies.false_drop import parse_alphas, study_false_drop
-
-    text, figures = study_false_drop(options.probe, options.steps, parse_alphas(options.alphas))
-    print(text)
-    if options.json:
-        print(json.dumps(figures))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ from ..data.dataset import with_layers
 from ..data.shards import read_split
 from ..probe.manifest import read_manifest, to_json, write_manifest
 from ..probe.onnx_probe import OnnxProbe
+from .confidence import false_drop_curve
+from .rounding import rounded
 from .scores import score_collection
+from .trajectories import TRAJECTORIES, trajectories
 
 QUANTILES = 201
-TRAJECTORIES = "trajectories.json"
-SIGNIFICANT_DIGITS = 6
 
 
 def calibrate(data: Path, folder: Path) -> None:
@@ -30,39 +30,24 @@ def calibrate(data: Path, folder: Path) -> None:
     manifest["calibration"] = [calibration_at(step, scores[step], collection.quality, good_at) for step in scores]
     manifest["trajectories"] = TRAJECTORIES
     manifest["files"][TRAJECTORIES] = ""
+    manifest["plans"] = []  # they were computed from the trajectories before
     (folder / TRAJECTORIES).write_text(to_json(trajectories(scores, collection.quality), indent=None))
     write_manifest(folder, manifest)
-
-
-def trajectories(scores: Mapping[int, np.ndarray], quality: np.ndarray) -> dict[str, Any]:
-    """The scores of each sample at all steps, and its quality, from arrays [prompts, seeds].
-
-    Prompts and seeds are named by their index. A quality that is not known is null.
-    """
-    by_sample = np.stack(list(scores.values()), axis=-1)
-    items = [
-        {
-            "prompt": prompt,
-            "seed": seed,
-            "scores": rounded(by_sample[prompt, seed]),
-            "quality": rounded([quality[prompt, seed]])[0],
-        }
-        for prompt, seed in np.ndindex(quality.shape)
-    ]
-    return {"points": list(scores), "items": items}
 
 
 def calibration_at(step: int, scores: np.ndarray, quality: np.ndarray, good_at: float) -> dict[str, Any]:
     """The calibration entry of one decision point, from scores and qualities [prompts, seeds]. A quality may be nan: unknown.
 
-    `good_scores` takes one sample per prompt, since the guarantee needs exchangeable samples and those of one prompt resemble
-    each other. The other figures use all samples of known quality. Raises ValueError without any.
+    `good_scores` takes one sample per prompt: the marginal guarantee needs exchangeable samples, and those of one prompt
+    resemble each other. The other figures use all samples of known quality. Raises ValueError without any.
     """
     known = np.isfinite(quality)
     if not known.any():
         raise ValueError("no sample of the calibration split has a known quality")
     one = np.arange(len(scores)), np.arange(len(scores)) % scores.shape[1]
     good = np.sort(scores[one][quality[one] >= good_at])
+    is_good = known & (quality >= good_at)
+    false_drop = false_drop_curve(scores[is_good].astype(np.float64), np.nonzero(is_good)[0])
     curve = IsotonicRegression(y_min=0, y_max=1).fit(scores[known], quality[known] >= good_at)
     return {
         "step": step,
@@ -71,10 +56,5 @@ def calibration_at(step: int, scores: np.ndarray, quality: np.ndarray, good_at: 
         "scores": rounded(np.quantile(scores[known], np.linspace(0, 1, QUANTILES))),
         "good_scores": rounded(good),
         "p_good": {"score": rounded(curve.X_thresholds_), "probability": rounded(curve.y_thresholds_)},
-        "confidence": None,
+        "false_drop": false_drop and false_drop.entry(),
     }
-
-
-def rounded(values: Iterable[float]) -> list[float]:
-    """Plain numbers with few digits; ascending ones stay so."""
-    return [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values]

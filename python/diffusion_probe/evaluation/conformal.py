@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from .confidence import CONFIDENCE, confident_threshold, curve_of
 from .figures import mean_known
 
 ROUNDING_SLACK = 1e-9  # alpha (n + 1) of a decimal alpha may fall this much below the whole number that is meant
 
 
 def conformal_threshold(good_scores: np.ndarray, alpha: float) -> float | None:
-    """The threshold of the policy `max_false_drop`, as the service computes it; None where `alpha` needs more good samples.
+    """The threshold of `max_false_drop` with the confidence null, as the service computes it.
+
+    None where `alpha` needs more good samples.
 
     It is the floor(alpha (n + 1))-th smallest of n good calibration scores. Dropping what scores strictly below it drops a good
     sample with a probability of at most `alpha`, as long as calibration samples and new ones are exchangeable (split conformal
@@ -24,9 +27,16 @@ def conformal_threshold(good_scores: np.ndarray, alpha: float) -> float | None:
     return None if rank < 1 else float(np.sort(good_scores)[min(rank, len(good_scores)) - 1])
 
 
-def good_scores_at(manifest: Mapping[str, Any], step: int) -> np.ndarray | None:
-    """The good calibration scores of a probe at a step, ascending; None where the probe is not calibrated there."""
-    return next((np.asarray(entry["good_scores"]) for entry in manifest["calibration"] if entry["step"] == step), None)
+def threshold_of(entry: Mapping[str, Any], alpha: float, confidence: float | None = CONFIDENCE) -> float | None:
+    """The threshold of the policy `max_false_drop` from a calibration entry; `confidence` None: on average over calibrations."""
+    if confidence is None:
+        return conformal_threshold(np.asarray(entry["good_scores"], np.float64), alpha)
+    return confident_threshold(curve_of(entry), alpha, confidence)
+
+
+def entry_at(manifest: Mapping[str, Any], step: int) -> Mapping[str, Any] | None:
+    """The calibration entry of a probe at a step; None where it is not calibrated there."""
+    return next((entry for entry in manifest["calibration"] if entry["step"] == step), None)
 
 
 def drop_figures(scores: np.ndarray, quality: np.ndarray, good_at: float, threshold: float | None) -> dict[str, float]:

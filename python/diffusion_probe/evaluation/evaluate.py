@@ -10,7 +10,7 @@ import numpy as np
 
 from ..probe.manifest import read_manifest, to_json, write_manifest
 from ..probe.onnx_probe import OnnxProbe
-from .conformal import conformal_threshold, drop_figures, good_scores_at
+from .conformal import drop_figures, entry_at, threshold_of
 from .correlations import CORRELATIONS, auc, pooled, spearman_within
 from .figures import best_of, bootstrap, gap_share, mean_known, pairwise_accuracy, selection
 from .plots import write_plots
@@ -63,7 +63,7 @@ def build_report(split: ScoredSplit, manifest: Mapping[str, Any], repeats: int) 
                     for name, scores in methods.items()
                 },
                 "equal_compute": equal_compute(split.quality, step, split.total_steps),
-                "false_drop": false_drop(good_scores_at(manifest, step), methods[PROBE], split.quality, split.good_at),
+                "false_drop": false_drop(entry_at(manifest, step), methods[PROBE], split.quality, split.good_at),
             }
             for step, methods in split.scores.items()
         },
@@ -119,11 +119,11 @@ def equal_compute(quality: np.ndarray, step: int, total_steps: int) -> dict[str,
     return result
 
 
-def false_drop(good_scores: np.ndarray | None, scores: np.ndarray, quality: np.ndarray, good_at: float) -> list[dict[str, Any]]:
-    """Per alpha: the threshold from the calibration, and what it drops on this split. Empty without a calibration."""
+def false_drop(entry: Mapping[str, Any] | None, scores: np.ndarray, quality: np.ndarray, good_at: float) -> list[dict[str, Any]]:
+    """Per alpha: the threshold from the calibration entry, and what it drops on this split. Empty without a calibration."""
     rows = []
-    for alpha in ALPHAS if good_scores is not None else ():
-        threshold = conformal_threshold(good_scores, alpha)
+    for alpha in ALPHAS if entry is not None else ():
+        threshold = threshold_of(entry, alpha)
         rows.append({"alpha": alpha, "threshold": threshold, **drop_figures(scores, quality, good_at, threshold)})
     return rows
 

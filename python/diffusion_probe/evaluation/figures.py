@@ -54,14 +54,21 @@ def best_of(quality: np.ndarray, candidates: int, finished: float) -> float:
     """
     seeds = quality.shape[1]
     groups = quality[:, : seeds // candidates * candidates].reshape(-1, candidates)
-    ordered = np.sort(groups, axis=1)
-    means = []
-    for k in range(1, candidates + 1):
-        # Probability that each of the ordered qualities is the highest of k drawn without replacement.
-        weights = np.array([math.comb(rank, k - 1) / math.comb(candidates, k) for rank in range(candidates)])
-        means.append(float((ordered * weights).sum(axis=1).mean()))
+    means = [float(best_of_drawn(groups, k).mean()) for k in range(1, candidates + 1)]
     value = np.interp(finished, np.arange(1, candidates + 1), means)
     return float((value - means[0]) / (means[-1] - means[0]))
+
+
+def best_of_drawn(quality: np.ndarray, drawn: int, pick: int = 1) -> np.ndarray:
+    """[prompts]: the expected mean of the `pick` highest of `drawn` qualities drawn from [prompts, seeds] without replacement."""
+    seeds = quality.shape[1]
+    # Probability that a quality with `below` lower ones is drawn, together with at most pick - 1 of the higher ones.
+    weights = [
+        sum(math.comb(seeds - 1 - below, above) * math.comb(below, drawn - 1 - above) for above in range(min(pick, drawn)))
+        / math.comb(seeds, drawn)
+        for below in range(seeds)
+    ]
+    return np.sort(quality, axis=1) @ np.array(weights) / pick
 
 
 def mean_known(values: np.ndarray) -> float:

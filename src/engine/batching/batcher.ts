@@ -27,6 +27,8 @@ export class Batcher {
   readonly #running = new Map<Batch, Promise<void>>();
   /** The requests that are not answered. */
   readonly #open = new Set<ScoreRequest>();
+  /** Whether requests have been open side by side, since the last moment without any and before it. */
+  #sideBySide = { now: false, before: false };
   #isStartScheduled = false;
 
   constructor(options: BatcherOptions) {
@@ -52,6 +54,7 @@ export class Batcher {
     this.#predictor.recordAdmitted(request, predictedMs);
     for (const displaced of requestQueue.add(request))
       this.#skip(displaced, 'displaced', queueProblem('tenant_limit', requestQueue.depth()));
+    this.#sideBySide.now ||= this.#open.size > 0;
     this.#open.add(request);
     signal?.addEventListener('abort', () => this.#skipAborted(request, signal), { once: true });
     this.startRuns();
@@ -75,8 +78,7 @@ export class Batcher {
   /** Gives each idle worker a batch of what waits. */
   startRuns(): void {
     const { requestQueue, pool } = this.#options;
-    const idle = (): PooledWorker | undefined => pool.idle(this.#open.size === 1);
-    for (let worker = idle(); worker; worker = idle()) {
+    for (let worker = pool.idle(this.#isLone); worker; worker = pool.idle(this.#isLone)) {
       for (const late of this.#predictor.predictedLate()) this.#skipLate(late, 'predicted');
       if (this.#waitsForMore()) return;
       const batch = requestQueue.take();
@@ -95,6 +97,14 @@ export class Batcher {
   async untilIdle(): Promise<void> {
     await this.untilAnswered();
     await Promise.all(this.#running.values());
+  }
+
+  /**
+   * Whether the wide worker may take the only open request. Callers that ask side by side leave moments with one request
+   * too: there a wide run would take the cores of the runs that follow.
+   */
+  get #isLone(): boolean {
+    return this.#open.size === 1 && !this.#sideBySide.before;
   }
 
   /** Whether the next batch is given more time to fill; if so, a later call of startRuns() takes it. */
@@ -141,7 +151,7 @@ export class Batcher {
       else if (result) request.accept(part, result.scores, batch, ms);
       if (!request.isSettled) continue;
       this.#predictor.recordEnded(request);
-      this.#open.delete(request);
+      this.#close(request);
     }
   }
 
@@ -171,7 +181,12 @@ export class Batcher {
   #fail(request: ScoreRequest, error: Error): void {
     request.fail(error);
     this.#options.requestQueue.remove(request);
+    this.#close(request);
+  }
+
+  #close(request: ScoreRequest): void {
     this.#open.delete(request);
+    if (this.#open.size === 0) this.#sideBySide = { now: false, before: this.#sideBySide.now };
   }
 }
 

@@ -140,7 +140,8 @@ export class WorkerPool {
   async #start(wideThreads?: number, failures = 0): Promise<void> {
     if (this.#closing.signal.aborted) return;
     const { workerUrl, clock, device, intraOpThreads } = this.#options;
-    const settings = { device, intraOpThreads: wideThreads ?? intraOpThreads };
+    const isWide = wideThreads !== undefined;
+    const settings = { device, intraOpThreads: wideThreads ?? intraOpThreads, isWide };
     const thread = new WorkerThread(workerUrl, settings, clock, (error) => this.#replace(worker, error));
     const worker: PooledWorker = { thread, wideThreads, failures, holdsEveryProbe: false, tasks: 0 };
     this.#workers.push(worker);

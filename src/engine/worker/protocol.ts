@@ -9,6 +9,8 @@ export interface WorkerSettings {
   readonly device: Device;
   /** Threads inside one run. */
   readonly intraOpThreads: number;
+  /** Whether it serves lone requests: nothing else needs the cores meanwhile. */
+  readonly isWide?: boolean;
 }
 
 export interface LoadCommand {

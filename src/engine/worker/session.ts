@@ -7,13 +7,14 @@ import { InferenceSession, env } from 'onnxruntime-node';
 import type { Feeds } from './batch-assembly.js';
 import { cudaFailure } from './cuda-failure.js';
 import { type GraphValue, type SessionInfo, type WorkerSettings } from './protocol.js';
-import type { Device } from '../types.js';
 
 /** CUDA was requested by name and cannot be used, although the probe itself is sound. */
 export class DeviceUnavailableError extends Error {}
 
 /** Threads that spin while they wait take the cores of other workers. See docs/adr/0026-narrow-workers-and-a-wide-one.md. */
 const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
+/** The threads of a lone run wait that long, µs, for its next operator: waking them takes longer than most operators. */
+const BRIEF_SPINNING = { intra_op: { allow_spinning: '1', spin_duration_us: '50' } };
 
 export interface ProbeSession {
   readonly info: SessionInfo;
@@ -33,9 +34,9 @@ env.logLevel = 'fatal';
 export async function openSession(
   model: Uint8Array,
   output: string,
-  { device, intraOpThreads }: WorkerSettings,
+  settings: WorkerSettings,
 ): Promise<ProbeSession> {
-  const { session, ...placement } = await openOn(device, model, intraOpThreads);
+  const { session, ...placement } = await openOn(model, settings);
   const inputs = session.inputMetadata.map(graphValue);
   const outputs = session.outputMetadata.map(graphValue);
   return {
@@ -57,17 +58,16 @@ export async function openSession(
  * A graph that opens on the CPU after CUDA has failed shows that the fault is the device and not the graph.
  */
 async function openOn(
-  device: Device,
   model: Uint8Array,
-  threads: number,
+  { device, intraOpThreads, isWide = false }: WorkerSettings,
 ): Promise<Pick<SessionInfo, 'provider' | 'fallback'> & { readonly session: InferenceSession }> {
   const open = (provider: InferenceSession.ExecutionProviderConfig): Promise<InferenceSession> =>
     InferenceSession.create(model, {
       executionProviders: [provider],
       graphOptimizationLevel: 'all',
-      intraOpNumThreads: threads,
+      intraOpNumThreads: intraOpThreads,
       interOpNumThreads: 1,
-      extra: { session: NO_SPINNING },
+      extra: { session: isWide ? BRIEF_SPINNING : NO_SPINNING },
     });
   if (device === 'cpu') return { session: await open('cpu'), provider: 'cpu' };
   const [, index = '0'] = device.split(':');

@@ -26,7 +26,7 @@ const port = parentPort;
 const settings = workerData as WorkerSettings;
 const graphs = new Map<number, LoadedGraph>();
 const memory = new BatchMemory();
-giveWay();
+if (!settings.isWide) giveWay();
 
 // One command at a time: a session's run yields to the event loop before it blocks, and the next command must wait.
 let lastCommand = Promise.resolve();

@@ -7,10 +7,13 @@ import { type Policy as ServicePolicy, policySchema } from '../../../src/decisio
 
 const POLICIES: Policy[] = [
   { name: 'max_false_drop', alpha: 0.05, min_keep: 1, mode: 'shadow', explore: { rate: 0.1 } },
-  { name: 'max_false_drop', alphas: { '5': 0.02 } },
+  { name: 'max_false_drop', alphas: { '5': 0.02 }, confidence: 0.9 },
+  { name: 'max_false_drop', confidence: null },
   { name: 'threshold', value: 0.6 },
   { name: 'top_k', k: 2 },
   { name: 'top_fraction', fraction: 0.25 },
+  { name: 'plan', budget: 3 },
+  { name: 'plan', seeds: 8, keep: { '5': 2 }, min_keep: 1 },
   { name: 'score_only' },
 ];
 

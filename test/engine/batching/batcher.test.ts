@@ -4,10 +4,16 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { problem } from '../../../src/errors.js';
-import type { EngineResult, ServedProbe } from '../../../src/engine/types.js';
+import { Batcher } from '../../../src/engine/batching/batcher.js';
+import { RequestQueue } from '../../../src/engine/batching/queue.js';
+import type { PooledWorker } from '../../../src/engine/pool/pool.js';
+import type { EngineObserver, EngineResult, ServedProbe } from '../../../src/engine/types.js';
+import type { RunResult } from '../../../src/engine/worker/protocol.js';
+import type { SampleSlice } from '../../../src/engine/worker/sample-slice.js';
 import { sharedCopy } from '../../../src/wire/body-memory.js';
 import type { DecodedBody } from '../../../src/wire/tensor.js';
 import { type ObservedEngine, startEngine } from '../../support/engine.js';
+import { probeWith, requestOf } from '../../support/made-up-probe.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
 
@@ -309,4 +315,37 @@ test('a batch that waits to be fuller does not keep the process alive', async (t
   assert.equal(timers(), before);
   client.abort();
   await assert.rejects(waiting, { name: 'AbortError' });
+});
+
+test('a lone request gets the wide worker, unless requests were open side by side just before', async () => {
+  const lone: boolean[] = [];
+  const idle = (isLone = false): PooledWorker => {
+    lone.push(isLone);
+    return {} as PooledWorker;
+  };
+  const run = async (_worker: unknown, _key: number, slices: readonly SampleSlice[]): Promise<RunResult> => ({
+    results: slices.map(({ samples }) => ({ scores: Array.from({ length: samples }, () => 0) })),
+    ms: 1,
+  });
+  const requestQueue = new RequestQueue({ maxQueueSamples: 64, maxQueueBytes: Infinity });
+  const batcher = new Batcher({
+    requestQueue,
+    pool: { idle, run, live: 1 },
+    observer: { batchRun: () => {}, entrySkipped: () => {} } as unknown as EngineObserver,
+  });
+  const submit = (): Promise<unknown> => {
+    const request = requestOf(1, probeWith(1, 4));
+    batcher.submit(request, undefined);
+    return request.answer;
+  };
+  const wasLone = async (requests: number): Promise<boolean> => {
+    lone.length = 0;
+    await Promise.all(Array.from({ length: requests }, submit));
+    await batcher.untilIdle();
+    return lone.includes(true);
+  };
+  assert.equal(await wasLone(1), true);
+  await wasLone(2);
+  assert.equal(await wasLone(1), false, 'the one after two at once');
+  assert.equal(await wasLone(1), true);
 });

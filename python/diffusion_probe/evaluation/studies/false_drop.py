@@ -13,17 +13,23 @@ from typing import Any
 import numpy as np
 
 from ...probe.manifest import read_manifest, total_steps_of
-from ..conformal import conformal_threshold, drop_figures, good_scores_at
+from ..confidence import CONFIDENCE
+from ..conformal import drop_figures, entry_at, threshold_of
 from ..figures import bootstrap
 from ..score_file import KnownSamples, read_scores
+from ..text_table import text_table
 
 SCORE_FILE = "test-scores.json"
 REPEATS = 1000  # bootstrap resamples
 COLUMNS = ("alpha", "good dropped", "95% interval", "all dropped", "steps saved", "quality kept", "at random")
 
 
-def study_false_drop(folder: Path, steps: Sequence[int], alphas: Sequence[float]) -> tuple[str, dict[str, Any]]:
+def study_false_drop(
+    folder: Path, steps: Sequence[int], alphas: Sequence[float], confidence: float | None = CONFIDENCE
+) -> tuple[str, dict[str, Any]]:
     """The study of the probe in `folder`, as text for a terminal and as figures for JSON.
+
+    `confidence`: that of the thresholds; None: they hold on average over calibrations.
 
     Raises FileNotFoundError for a missing file, and ValueError for an invalid one and for a step without scores or calibration.
     """
@@ -38,27 +44,27 @@ def study_false_drop(folder: Path, steps: Sequence[int], alphas: Sequence[float]
         for who, present in (("the probe is calibrated at", calibrated), (f"{SCORE_FILE} holds", samples.scores)):
             if step not in present:
                 raise ValueError(f"--steps {step}: {who} the steps {', '.join(map(str, present))}")
-        good_scores = good_scores_at(manifest, step)
-        of_step = [study_row(samples, step, total_steps, good_scores, alpha) for alpha in alphas]
-        rows += [{"probe": probe, "step": step, **row} for row in of_step]
+        entry = entry_at(manifest, step)
+        thresholds = [threshold_of(entry, alpha, confidence) for alpha in alphas]
+        of_step = [study_row(samples, step, total_steps, *pair) for pair in zip(alphas, thresholds, strict=True)]
+        rows += [{"probe": probe, "step": step, "confidence": confidence, **row} for row in of_step]
         texts.append(
             f"{len(samples.quality)} samples of {captions} that {probe} was neither trained nor calibrated on, at step {step} of "
             f"{total_steps}; {percent(good_share)} are good ({manifest['metric']['name']} of {samples.good_at:g} or more)"
         )
-        texts += [text_table(of_step), uncalibrated_text(good_scores, alphas)]
+        texts += [study_table(of_step), uncalibrated_text(thresholds, alphas)]
     figures = {"rows": rows, "captions": samples.captions, "samples": len(samples.quality), "good_share": good_share}
     return "\n\n".join(filter(None, texts)), figures
 
 
-def study_row(samples: KnownSamples, step: int, total_steps: int, good_scores: np.ndarray, alpha: float) -> dict[str, Any]:
-    """What the policy does at one step: shares 0 to 1 and qualities, rounded to 4 digits, None where they do not exist.
+def study_row(samples: KnownSamples, step: int, total_steps: int, alpha: float, threshold: float | None) -> dict[str, Any]:
+    """What a threshold does at one step: shares 0 to 1 and qualities, rounded to 4 digits, None where they do not exist.
 
     `false_drop`: share of the good samples that are dropped, with its 95% `interval` by resampling captions; `drop_rate`: share
     of all samples; `steps_saved`: share of all denoising steps; `kept_quality`: mean quality of the kept samples;
     `random_kept_quality`: the same after dropping as many at random, which is the mean quality of all samples.
     """
     scores, quality = samples.scores[step], samples.quality
-    threshold = conformal_threshold(good_scores, alpha)
     figures = drop_figures(scores, quality, samples.good_at, threshold)
     known = {name: None if math.isnan(value) else value for name, value in figures.items()}
     good = quality >= samples.good_at
@@ -80,23 +86,22 @@ def study_row(samples: KnownSamples, step: int, total_steps: int, good_scores: n
     }
 
 
-def uncalibrated_text(good_scores: np.ndarray, alphas: Sequence[float]) -> str:
+def uncalibrated_text(thresholds: Sequence[float | None], alphas: Sequence[float]) -> str:
     """The alphas at which nothing is dropped, with the reason; empty where there are none."""
-    named = ", ".join(percent(alpha, 0) for alpha in alphas if conformal_threshold(good_scores, alpha) is None)
-    reason = f"the calibration holds too few good samples for that, {len(good_scores)}"
-    return f"At {named} nothing is dropped: {reason}." if named else ""
+    without = [alpha for alpha, threshold in zip(alphas, thresholds, strict=True) if threshold is None]
+    named = ", ".join(percent(alpha, 0) for alpha in without)
+    return f"At {named} nothing is dropped: the calibration holds too few good samples for that." if named else ""
 
 
-def text_table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as right-aligned columns under a head; a figure that does not exist is a dash."""
+def study_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a table; a figure that does not exist is a dash."""
     lines = [COLUMNS]
     for row in rows:
         interval = "-" if row["interval"] is None else " to ".join(map(percent, row["interval"]))
         kept = "-" if row["kept_quality"] is None else f"{row['kept_quality']:.3f}"
         dropped = percent(row["false_drop"]), interval, percent(row["drop_rate"]), percent(row["steps_saved"])
         lines.append((percent(row["alpha"], 0), *dropped, kept, f"{row['random_kept_quality']:.3f}"))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return text_table(lines)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -104,6 +109,19 @@ def percent(share: float | None, digits: int = 1) -> str:
     if share is None:
         return "-"
     return f"{100 * share:.{1 if abs(100 * share - round(100 * share)) > 1e-9 else digits}f}%"
+
+
+def parse_confidence(text: str) -> float | None:
+    """Parse a confidence, or `none`. Raises ValueError for one that the policy does not take."""
+    if text == "none":
+        return None
+    try:
+        confidence = float(text)
+    except ValueError:
+        confidence = math.nan
+    if not 0.5 <= confidence <= 0.9999:
+        raise ValueError(f"--confidence {text}: expected a number from 0.5 to 0.9999, or none")
+    return confidence
 
 
 def parse_alphas(text: str) -> list[float]:

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffusion_probe.cli import build_parser, main
+from diffusion_probe.cli import main
+from diffusion_probe.evaluation.conformal import conformal_threshold
 from diffusion_probe.evaluation.figures import bootstrap
 from diffusion_probe.evaluation.score_file import KnownSamples
 from diffusion_probe.evaluation.studies.false_drop import (
     parse_alphas,
+    parse_confidence,
     study_false_drop,
     study_row,
-    text_table,
+    study_table,
     uncalibrated_text,
 )
 
@@ -43,7 +45,7 @@ def samples(good_at: float = 0.6) -> KnownSamples:
 
 
 def row(alpha: float, of: KnownSamples | None = None, good_scores: np.ndarray = GOOD_SCORES) -> dict:
-    return study_row(of or samples(), 5, 25, good_scores, alpha)
+    return study_row(of or samples(), 5, 25, alpha, conformal_threshold(good_scores, alpha))
 
 
 def probe_with_scores(folder: Path, content: str) -> Path:
@@ -67,10 +69,9 @@ def test_dropped_lost_saved_and_kept_samples_are_counted() -> None:
 
 
 def test_nothing_is_dropped_where_the_calibration_is_too_small_for_the_alpha() -> None:
-    assert uncalibrated_text(GOOD_SCORES, [0.05, 0.1, 0.2]).startswith("At 5% nothing is dropped: ")
+    assert uncalibrated_text([None, 0.1, 0.2], [0.05, 0.1, 0.2]).startswith("At 5% nothing is dropped: ")
     small = row(0.05)
     assert [small["false_drop"], small["drop_rate"], small["kept_quality"]] == [0, 0, small["random_kept_quality"]]
-    assert uncalibrated_text(np.array([]), [0.2]).startswith("At 20% nothing is dropped: ")
     assert row(0.2, good_scores=np.array([]))["drop_rate"] == 0
 
 
@@ -101,7 +102,7 @@ def test_the_columns_of_the_table_line_up_and_a_missing_figure_is_a_dash() -> No
         dict(zip(FIELDS, (0.05, 0.0412, [0.03, 0.0526], 0.25, 0.2, 0.61, 0.5), strict=True)),
         dict(zip(FIELDS, (0.025, None, None, 0, 0, None, 0.5), strict=True)),
     ]
-    head, *lines = text_table(rows).split("\n")
+    head, *lines = study_table(rows).split("\n")
     assert len({len(line) for line in (head, *lines)}) == 1
     assert head.split("  ")[0] == "alpha"
     assert [[cell.strip() for cell in line.split("  ") if cell] for line in lines] == [
@@ -111,10 +112,8 @@ def test_the_columns_of_the_table_line_up_and_a_missing_figure_is_a_dash() -> No
 
 
 def test_alphas_without_a_threshold_are_explained() -> None:
-    assert uncalibrated_text(np.linspace(0, 1, 100), [0.05]) == ""
-    text = uncalibrated_text(np.linspace(0, 1, 40), [0.01, 0.02, 0.05])
-    assert text.startswith("At 1%, 2% nothing is dropped: ")
-    assert text.endswith(", 40.")
+    assert uncalibrated_text([0.3], [0.05]) == ""
+    assert uncalibrated_text([None, None, 0.3], [0.01, 0.025, 0.05]).startswith("At 1%, 2.5% nothing is dropped: ")
 
 
 def test_the_command_prints_a_table_and_json_as_its_last_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,11 +124,12 @@ def test_the_command_prints_a_table_and_json_as_its_last_line(tmp_path: Path, ca
         "3 samples of 2 captions that pictogram@1 was neither trained nor calibrated on, at step 5 of 25; 66.7% are good"
     )
     figures = json.loads(last)
-    assert [list(row) for row in figures["rows"]] == [["probe", "step", *FIELDS]] * 2
+    assert [list(row) for row in figures["rows"]] == [["probe", "step", "confidence", *FIELDS]] * 2
     assert [[row["alpha"], row["false_drop"], row["drop_rate"]] for row in figures["rows"]] == [
         [0.1, 0, 0.3333],
         [0.2, 0, 0.3333],
     ]
+    assert [row["confidence"] for row in figures["rows"]] == [0.95, 0.95]
     assert (figures["captions"], figures["samples"], figures["good_share"]) == (2, 3, 0.6667)
     assert (figures["rows"][0]["probe"], figures["rows"][0]["step"]) == ("pictogram@1", 5)
 
@@ -148,6 +148,7 @@ def test_one_caption_is_singular(tmp_path: Path) -> None:
         (["--steps", "7"], "--steps 7: the probe is calibrated at the steps 1, 3, 5, 10, 15"),
         (["--alphas", "0.1,1"], "--alphas 0.1,1: expected numbers between 0 and 1"),
         (["--alphas", "0.1,,0.2"], "--alphas 0.1,,0.2: expected numbers between 0 and 1"),
+        (["--confidence", "1"], "--confidence 1: expected a number from 0.5 to 0.9999, or none"),
         (["--probe", "nowhere"], "no probe.json in nowhere"),
     ],
 )
@@ -179,11 +180,9 @@ def test_unknown_arguments_are_refused(arguments: list[str], capsys) -> None:
     assert arguments[-1] in capsys.readouterr().err
 
 
-def test_the_defaults_are_step_5_and_five_alphas() -> None:
-    options = build_parser().parse_args(["study", "false-drop"])
-    assert (options.steps, options.probe) == ((5,), Path("models/pictogram/1"))
-    assert parse_alphas(options.alphas) == [0.01, 0.02, 0.05, 0.1, 0.2]
+def test_alphas_and_confidences_are_parsed() -> None:
     assert parse_alphas("0.03, 0.3") == [0.03, 0.3]
+    assert [parse_confidence(text) for text in ("none", "0.9")] == [None, 0.9]
 
 
 def test_the_study_needs_numpy_alone() -> None:

@@ -1,0 +1,102 @@
+"""The commands `study false-drop` and `study plans`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .options import PROBE_FOLDER, add_command, step_list
+
+MODELS = Path("models")
+
+
+def add_study_commands(commands: argparse._SubParsersAction) -> None:
+    study = commands.add_parser("study", help="study a probe's decisions", description="Study a probe's decisions.")
+    studies = study.add_subparsers(required=True, metavar="study")
+    text = "compare the false-drop rate that the policy max_false_drop allows with the one that it realises on test captions"
+    one = add_command(studies, "false-drop", _false_drop, text)
+    one.add_argument(
+        "--probe", type=Path, help=f"folder of the probe (default: {PROBE_FOLDER}; with --resample, all with trajectories)"
+    )
+    one.add_argument("--steps", type=step_list, help="decision points, such as 5,10 (default: 5; with --resample, all)")
+    one.add_argument("--alphas", help="allowed false-drop rates (default: 0.01,0.02,0.05,0.1,0.2; with --resample, up to 0.1)")
+    one.add_argument("--confidence", default="0.95", help="confidence of the thresholds, or none")
+    one.add_argument("--resample", type=int, metavar="N", help="study N calibrations that might have been drawn instead")
+    one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
+
+    text = "compare plans with plain best-of-k for the same denoiser calls, chosen on calibration and judged on test captions"
+    one = add_command(studies, "plans", _plans, text)
+    one.add_argument(
+        "--probe",
+        type=Path,
+        action="append",
+        help="folder of a probe; may be given several times (default: all with trajectories)",
+    )
+    one.add_argument("--seeds", type=int, help="start at most so many samples (default: as many as were calibrated)")
+    one.add_argument("--matrices", type=Path, help="folder of reward matrices (.npz) to study instead, see planning/matrices.py")
+    one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
+
+
+def _false_drop(options: argparse.Namespace) -> None:
+    from ..evaluation.studies.false_drop import parse_alphas, parse_confidence, study_false_drop
+    from ..evaluation.studies.resampling import study_resampling
+
+    confidence = parse_confidence(options.confidence)
+    if options.resample is None:
+        alphas = parse_alphas(options.alphas or "0.01,0.02,0.05,0.1,0.2")
+        text, figures = study_false_drop(options.probe or PROBE_FOLDER, options.steps or (5,), alphas, confidence)
+        return _print(text, figures, options.json)
+    if options.resample < 1 or confidence is None:
+        raise ValueError("--resample: expected a number of calibrations from 1, and a --confidence")
+    folders = [options.probe] if options.probe else probes_with_trajectories()
+    alphas = parse_alphas(options.alphas or "0.01,0.02,0.05,0.1")
+    text, rows = study_resampling(folders, alphas, options.resample, options.steps, confidence, _progress("false drops"))
+    _print(text, {"rows": rows}, options.json)
+
+
+def _plans(options: argparse.Namespace) -> None:
+    from ..planning.matrices import study_matrices
+    from ..planning.study import study_plans
+
+    if options.matrices is not None:
+        files = sorted(options.matrices.glob("*.npz"))
+        if not files:
+            raise FileNotFoundError(f"no .npz files in {options.matrices}")
+        text, rows = study_matrices(files, _progress("matrices"))
+    else:
+        text, rows = study_plans(options.probe or probes_with_trajectories(), most_seeds=options.seeds, each=_progress("plans"))
+    _print(text, {"rows": rows}, options.json)
+
+
+def probes_with_trajectories() -> list[Path]:
+    """The folders of all probes that have trajectories. Names the others on stdout; raises FileNotFoundError where none has."""
+    from ..probe.manifest import read_manifest
+
+    manifests = {path.parent: read_manifest(path.parent) for path in sorted(MODELS.glob("*/*/probe.json"))}
+    without = [f"{own['name']}@{own['version']}" for own in manifests.values() if own.get("trajectories") is None]
+    if len(without) == len(manifests):
+        raise FileNotFoundError(
+            f"no probe in {MODELS} has trajectories ({', '.join(without) or 'there is none'}): "
+            "'diffusion-probe calibrate' writes them"
+        )
+    if without:
+        print(f"Without trajectories, left out: {', '.join(without)}.\n")
+    return [folder for folder, own in manifests.items() if own.get("trajectories") is not None]
+
+
+def _progress(label: str) -> Callable[[Sequence[Any]], Iterable[Any]]:
+    """A progress bar over items, where tqdm is installed: a study needs NumPy alone."""
+    try:
+        from ..progress import Progress
+    except ModuleNotFoundError:
+        return iter
+    return lambda items: (items[index] for index in Progress(label, 0, len(items), unit="part"))
+
+
+def _print(text: str, figures: object, as_json: bool) -> None:
+    print(text)
+    if as_json:
+        print(json.dumps(figures))
