@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from .options import REFERENCE, RUNS, add_command, reference_source
@@ -20,19 +21,10 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one = add_command(parts, "train-backbone", _train_backbone, text, "--no-compile", "--seed", "--fresh")
     one.add_argument("--training-steps", type=int, default=9000, help="optimizer steps, one batch of 64 each")
     one.add_argument("--start-from", type=Path, help="exported folder whose weights to start from if there is no checkpoint")
+    one.add_argument("--learning-rate", type=float, default=8e-4, help="peak learning rate; fine-tuning needs a lower one")
+    share = "share of the captions in another wording or order, from 0 to 1, so that they are drawn as well"
+    one.add_argument("--paraphrase", type=_share, default=0.0, metavar="SHARE", help=share)
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint, resumed if it exists")
-
-    text = "teach the text encoder of an exported backbone the paraphrases of captions (minutes)"
-    one = add_command(parts, "train-wordings", _train_wordings, text, "--seed", "--fresh")
-    one.add_argument("--training-steps", type=int, default=6000, help="optimizer steps, one batch of 128 captions each")
-    one.add_argument("--start-from", type=Path, default=REFERENCE, help="exported folder whose backbone learns")
-    one.add_argument("--backbone", type=Path, default=RUNS / "wordings.pt", help="checkpoint, resumed if it exists")
-
-    text = "compare the quality of images before and after train-wordings"
-    one = add_command(parts, "judge-wordings", _judge_wordings, text, "--no-compile", "--reference")
-    one.add_argument("--backbone", type=Path, default=RUNS / "wordings.pt", help="checkpoint of train-wordings")
-    one.add_argument("--count", type=int, default=200, help="number of captions of the train split")
-    one.add_argument("--seeds", type=int, default=8, help="images per caption")
 
     one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network", "--seed", "--fresh")
     one.add_argument("--training-steps", type=int, default=2500, help="optimizer steps, one batch of 64 each")
@@ -70,27 +62,16 @@ def _train_backbone(options: argparse.Namespace) -> None:
     from ..reference.onnx_import import load_onnx_backbone
     from ..reference.train_backbone import train_backbone as run
 
-    start = load_onnx_backbone(options.start_from) if options.start_from else None
-    compiled = not options.no_compile
-    run(options.backbone, options.training_steps, options.seed, compiled=compiled, start=start, fresh=options.fresh)
-
-
-def _train_wordings(options: argparse.Namespace) -> None:
-    from ..reference.onnx_import import load_onnx_backbone
-    from ..reference.train_wordings import train_wordings as run
-
-    run(options.backbone, load_onnx_backbone(options.start_from), options.training_steps, options.seed, fresh=options.fresh)
-
-
-def _judge_wordings(options: argparse.Namespace) -> None:
-    from ..reference.judge_wordings import judge_wordings as run
-    from ..reference.source import ReferenceSource
-    from ..reference.splits import data_captions
-
-    compiled = not options.no_compile
-    before = ReferenceSource.load(options.reference, compiled=compiled)
-    after = ReferenceSource.load(options.reference, options.backbone, compiled=compiled)
-    print(run(before, after, data_captions("train", options.count), options.seeds).text())
+    run(
+        options.backbone,
+        options.training_steps,
+        options.seed,
+        compiled=not options.no_compile,
+        start=load_onnx_backbone(options.start_from) if options.start_from else None,
+        fresh=options.fresh,
+        learning_rate=options.learning_rate,
+        paraphrase=options.paraphrase,
+    )
 
 
 def _train_reward(options: argparse.Namespace) -> None:
@@ -119,3 +100,14 @@ def _export_reference(options: argparse.Namespace) -> None:
     trained = RUNS / "reward.pt"
     reward = options.reward or (trained if trained.exists() else None)
     run(ReferenceSource.load(options.out, options.backbone, reward, grid=options.grid), options.out)
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, not {text!r}")
+    return share

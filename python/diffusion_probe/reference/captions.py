@@ -69,25 +69,17 @@ class Caption:
 
     def text(self, wording: Wording = PLAIN) -> str:
         """The caption in English. Raises ValueError for a mirrored wording without a relation."""
-        return " ".join(word for _, words in self.parts(wording) for word in words)
-
-    def parts(self, wording: Wording = PLAIN) -> list[tuple[int, tuple[str, ...]]]:
-        """The words of a wording in groups, each with its place among the groups of the plain wording.
-
-        A group has as many words in every wording. Raises ValueError for a mirrored wording without a relation.
-        """
         if wording.mirrored and self.relation is None:
             raise ValueError(f"{self.text()!r} has no relation: only a relation can be mirrored")
-        groups = [(2 * place, phrase.words(wording.definite)) for place, phrase in enumerate(self.phrases)]
+        phrases = [phrase.words(wording.definite) for phrase in self.phrases]
         if wording.mirrored:
-            groups[0], groups[1] = groups[1], groups[0]
+            phrases[:2] = reversed(phrases[:2])
         relations = MIRRORED_RELATIONS if wording.mirrored else RELATIONS
-        parts = groups[:1]
-        for index, group in enumerate(groups[1:]):
-            parts += [(2 * index + 1, relations[self.relation] if self.relation and index == 0 else AND), group]
-        colour = article(self.background, wording.definite), self.background
-        background = 2 * len(self.phrases), ("on", *colour, "background")
-        return [background, *parts] if wording.background_first else [*parts, background]
+        things = list(phrases[0])
+        for index, phrase in enumerate(phrases[1:]):
+            things += [*(relations[self.relation] if self.relation and index == 0 else AND), *phrase]
+        background = ["on", article(self.background, wording.definite), self.background, "background"]
+        return " ".join([*background, *things] if wording.background_first else [*things, *background])
 
     def wordings(self) -> list[Wording]:
         """All wordings, the plain one first."""

@@ -142,7 +142,10 @@ class ReferenceSource:
         ids = pad_ids([tokenize(prompt) for prompt in prompts])
         unknown = int(ids.max())
         if unknown >= self.backbone.config.vocabulary:
-            raise ValueError(f"this backbone does not know the word {VOCABULARY[unknown]!r}: run 'reference train-wordings'")
+            word = VOCABULARY[unknown]
+            raise ValueError(
+                f"this backbone does not know the word {word!r}: train it with 'reference train-backbone --paraphrase'"
+            )
         return ids
 
     def _quality(self, images: Tensor, ids: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def test_a_number_that_is_not_finite_becomes_null() -> None:
         ["overhead"],
         ["study"],
         ["study", "false-drop"],
-        *[["reference", name] for name in ("scenes", "train-backbone", "train-wordings", "judge-wordings")],
+        *[["reference", name] for name in ("scenes", "train-backbone")],
         *[["reference", name] for name in ("train-reward", "sample", "export")],
     ],
     ids=" ".join,
