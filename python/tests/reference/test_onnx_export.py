@@ -9,11 +9,12 @@ import torch
 
 from diffusion_probe.probe.manifest import sha256_of
 from diffusion_probe.reference.backbone import pad_ids, text_mask_of
+from diffusion_probe.reference.captions import tokenize
 from diffusion_probe.reference.onnx_import import load_onnx_backbone, load_onnx_reward
 from diffusion_probe.reference.source import ReferenceSource, grid_maps
 from diffusion_probe.reference.train_backbone import load_backbone
 from diffusion_probe.reference.train_reward import load_reward
-from diffusion_probe.reference.vocabulary import VOCABULARY, tokenize
+from diffusion_probe.reference.vocabulary import VOCABULARY
 
 CAPTIONS = ["a cat on a blue background", "two dogs left of an owl on a grey background"]
 
