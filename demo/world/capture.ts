@@ -85,7 +85,10 @@ function signalOf(
     const data = BigInt64Array.from(Array<readonly number[]>(rows).fill(ids).flat(), BigInt);
     return { dtype: 'I64', shape: [rows, ids.length], data };
   }
+  if (name === 'guidance_difference') {
+    return { dtype: 'F32', shape: [rows], data: step.guidanceDifference };
+  }
   throw new CaptureMismatch(
-    `the probe needs the signal ${name}; the reference world has preview and token_ids`,
+    `the probe needs the signal ${name}; the reference world has preview, token_ids and guidance_difference`,
   );
 }

@@ -20,6 +20,8 @@ export interface Step {
   readonly attention: Float32Array;
   /** The expected image (x0), [rows, ...image] in [-1, 1]. */
   readonly preview: Float32Array;
+  /** Mean square of conditional minus unconditional velocity, [rows]. */
+  readonly guidanceDifference: Float32Array;
 }
 
 /** The members of the world that a sampler needs. */
@@ -74,7 +76,19 @@ export class Sampler {
     const preview = latents.map((value, index) => clampColour(value - sigma * velocity[index]!));
     this.#latents = latents.map((value, index) => value + (nextSigma - sigma) * velocity[index]!);
     this.#step += 1;
-    return { step: this.#step, sigma, timestep, attention: conditional.attention, preview };
+    const guidanceDifference = meanSquares(
+      conditional.velocity,
+      unconditional.velocity,
+      this.#world.imageSize,
+    );
+    return {
+      step: this.#step,
+      sigma,
+      timestep,
+      attention: conditional.attention,
+      preview,
+      guidanceDifference,
+    };
   }
 
   /** Removes all rows but these, which get this order. */
@@ -85,4 +99,13 @@ export class Sampler {
 
 function guide(conditional: Float32Array, unconditional: Float32Array, guidance: number): Float32Array {
   return unconditional.map((value, index) => value + guidance * (conditional[index]! - value));
+}
+
+/** The mean square of the difference of each row of `size` values. */
+function meanSquares(one: Float32Array, other: Float32Array, size: number): Float32Array {
+  const means = new Float32Array(one.length / size);
+  for (const [index, value] of one.entries()) {
+    means[Math.floor(index / size)]! += (value - other[index]!) ** 2 / size;
+  }
+  return means;
 }

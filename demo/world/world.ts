@@ -1,6 +1,7 @@
 /** The reference world: its text encoder, its denoiser and its reward. */
-import { tokenize } from './caption.js';
+import { CaptionError, tokenize } from './caption.js';
 import { type Description, readDescription, readVerified } from './description.js';
+import { captionText, parseCaption } from './grammar.js';
 import { type Floats, Graph } from './graph.js';
 import { joinRows, quantizeColour } from './images.js';
 
@@ -8,6 +9,8 @@ import { joinRows, quantizeColour } from './images.js';
 export interface EncodedCaption {
   /** Token ids, the begin token first. */
   readonly ids: readonly number[];
+  /** Token ids of the plain wording, which the reward reads; `ids` for a text outside the grammar. */
+  readonly plainIds: readonly number[];
   /** The embedding of the caption, [tokens, textWidth]. */
   readonly text: Float32Array;
   /** The embedding of the empty caption, padded to as many tokens. */
@@ -58,14 +61,16 @@ export class World {
   /** @throws {CaptionError} */
   async encode(caption: string): Promise<EncodedCaption> {
     const ids = tokenize(caption, this.description);
+    const plain = plainWording(caption);
+    const plainIds = plain === undefined ? ids : tokenize(plain, this.description);
     const empty = this.#emptyCaption(ids.length);
     const { text } = await this.#textEncoder.run({
       input_ids: { data: BigInt64Array.from([...ids, ...empty], BigInt), dims: [2, ids.length] },
       text_mask: { data: this.#maskOf([ids, empty]), dims: [2, ids.length] },
     });
     const { data, dims } = requireOutput(text, 'text');
-    const [captionText, emptyText] = halves(data);
-    return { ids, text: captionText, emptyText, textWidth: dims[2] ?? 0 };
+    const [captionStates, emptyText] = halves(data);
+    return { ids, plainIds, text: captionStates, emptyText, textWidth: dims[2] ?? 0 };
   }
 
   /** Runs the denoiser once on `latents` [rows, ...image] at a timestep, with the caption and with the empty one. */
@@ -97,13 +102,13 @@ export class World {
   }
 
   /** The true quality, in [0, 1], of images [rows, ...image] in [-1, 1] of one caption. */
-  async measureQuality(images: Float32Array, { ids }: EncodedCaption): Promise<Float32Array> {
+  async measureQuality(images: Float32Array, { plainIds }: EncodedCaption): Promise<Float32Array> {
     const rows = images.length / this.imageSize;
     const { quality } = await this.#reward.run({
       image: { data: images.map(quantizeColour), dims: [rows, ...this.description.image] },
       input_ids: {
-        data: BigInt64Array.from(Array<readonly number[]>(rows).fill(ids).flat(), BigInt),
-        dims: [rows, ids.length],
+        data: BigInt64Array.from(Array<readonly number[]>(rows).fill(plainIds).flat(), BigInt),
+        dims: [rows, plainIds.length],
       },
     });
     return requireOutput(quality, 'quality').data;
@@ -138,4 +143,14 @@ function halves(data: Float32Array): [Float32Array, Float32Array] {
 
 function repeat(values: Float32Array, times: number): Float32Array {
   return joinRows(Array<Float32Array>(times).fill(values));
+}
+
+/** The plain wording of a caption; undefined for a text outside the grammar, which the reward reads as it is. */
+function plainWording(caption: string): string | undefined {
+  try {
+    return captionText(parseCaption(caption));
+  } catch (error) {
+    if (error instanceof CaptionError) return undefined;
+    throw error;
+  }
 }

@@ -22,6 +22,7 @@ export const IMAGE_SIZE = 12;
 
 export const CAPTION: EncodedCaption = {
   ids: [1, 2, 4],
+  plainIds: [1, 2, 4],
   text: new Float32Array(3),
   emptyText: new Float32Array(3),
   textWidth: 1,

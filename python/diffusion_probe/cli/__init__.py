@@ -10,6 +10,7 @@ from .. import __version__
 from .capture import add_capture_commands
 from .checks import add_check_commands
 from .collect import add_collect_command
+from .distill import add_distill_command
 from .evaluation import add_evaluation_commands
 from .planning import add_plan_command
 from .reference import add_reference_commands
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (
         add_collect_command,
         add_training_commands,
+        add_distill_command,
         add_evaluation_commands,
         add_plan_command,
         add_study_commands,

@@ -24,6 +24,12 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
         limit = f"most prompts of the {split} split (default: {count}; of a pipeline: all of the file)"
         parser.add_argument(f"--{split}", type=int, help=limit)
     parser.add_argument("--seeds", type=int, default=8, help="images per prompt")
+    parser.add_argument("--paraphrase", action="store_true", help="one paraphrase of each caption (default: its plain wording)")
+    more = "prompts of the calibration split that get as many seeds again, from the first (default: 0)"
+    parser.add_argument("--calibration-more", type=int, default=0, help=more)
+    unlabelled = "further prompts for distill, without images and qualities (default: 0)"
+    parser.add_argument("--unlabelled", type=int, default=0, help=unlabelled)
+    parser.add_argument("--unlabelled-seeds", type=int, default=2, help="samples per unlabelled prompt")
     test_seeds = f"images per prompt of the test split (default: {TEST_SEEDS}; of a pipeline: {PIPELINE_TEST_SEEDS})"
     parser.add_argument("--test-seeds", type=int, help=test_seeds)
     parser.add_argument("--at", type=step_list, help="steps to capture, from 1 (default: 1,3,5,10,15; of a pipeline: 1,3,5,10)")
@@ -48,11 +54,13 @@ def _collect(options: argparse.Namespace) -> None:
 def _collect_from_reference(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """Collect from the reference world; of several processes that `torchrun` started, the shards of this one."""
     from ..data.collect import Worker, collect
+    from ..data.dataset import CALIBRATION_MORE, UNLABELLED
 
     worker = Worker(int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1)))
     counts = {split: count if getattr(options, split) is None else getattr(options, split) for split, count in PROMPTS.items()}
-    source = reference_source(options, not options.no_compile)
-    seeds = _seeds(options, TEST_SEEDS)
+    counts |= {CALIBRATION_MORE: options.calibration_more, UNLABELLED: options.unlabelled}
+    source = reference_source(options, not options.no_compile, options.paraphrase)
+    seeds = {**_seeds(options, TEST_SEEDS), CALIBRATION_MORE: options.seeds, UNLABELLED: options.unlabelled_seeds}
     collect(source, options.data, counts, seeds, options.at or AT, options.batch or BATCH, worker)
 
 
@@ -60,6 +68,9 @@ def _collect_from_pipeline(options: argparse.Namespace) -> None:
     for needed in ("prompts", "metric"):
         if getattr(options, needed) is None:
             raise ValueError(f"--pipeline needs --{needed} too")
+    for reserved in ("paraphrase", "calibration_more", "unlabelled"):
+        if getattr(options, reserved):
+            raise ValueError(f"--{reserved.replace('_', '-')} is for the reference world, not for --pipeline")
     from ..pipelines.collect import collect_from_pipeline
 
     same = ("pipeline", "prompts", "metric", "steps", "layers", "name", "metric_range", "dtype", "call", "load")

@@ -1,8 +1,9 @@
-"""The commands `calibrate`, `evaluate` and `examples`."""
+"""The commands `calibrate`, `evaluate`, `compare` and `examples`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from .options import add_command, step_list
@@ -15,6 +16,13 @@ def add_evaluation_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split to evaluate on")
     one.add_argument("--repeats", type=int, default=300, help="bootstrap resamples behind each interval")
     one.add_argument("--at", type=step_list, help="steps to report, such as 1,5 (default: 1,5,10,15 where collected)")
+
+    text = "compare two probes on the samples that both were evaluated on: differences with intervals over prompts"
+    one = add_command(commands, "compare", _compare, text, "--folder")
+    one.add_argument("--against", type=Path, required=True, help="folder of the other probe")
+    one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split of the scores")
+    one.add_argument("--repeats", type=int, default=1000, help="bootstrap resamples behind each interval")
+    one.add_argument("--json", action="store_true", help="print the rows as JSON too, as the last line")
 
     one = add_command(commands, "examples", _examples, "write example requests from collected samples", "--data", "--folder")
     one.add_argument("--out", type=Path, default=Path("examples"), help="folder of the safetensors requests")
@@ -34,6 +42,16 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     run(options.data, options.folder, options.split, options.repeats, options.at)
     print((options.folder / "report.md").read_text())
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from ..evaluation.compare import compare as run
+    from ..evaluation.compare import text_table
+
+    rows = run(options.folder, options.against, options.split, options.repeats)
+    print(text_table(rows))
+    if options.json:
+        print(json.dumps(rows))
 
 
 def _examples(options: argparse.Namespace) -> None:

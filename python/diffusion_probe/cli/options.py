@@ -47,11 +47,11 @@ def add_command(commands, name: str, run: Callable[[argparse.Namespace], int | N
     return parser
 
 
-def reference_source(options: argparse.Namespace, compiled: bool = False):
+def reference_source(options: argparse.Namespace, compiled: bool = False, paraphrased: bool = False):
     """The reference world that `--reference`, `--backbone` and `--reward` name."""
     from ..reference.source import ReferenceSource
 
-    return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled)
+    return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled, paraphrased=paraphrased)
 
 
 def step_list(text: str) -> tuple[int, ...]:

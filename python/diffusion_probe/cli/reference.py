@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from .options import REFERENCE, RUNS, add_command, reference_source
@@ -20,6 +21,9 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one = add_command(parts, "train-backbone", _train_backbone, text, "--no-compile", "--seed", "--fresh")
     one.add_argument("--training-steps", type=int, default=9000, help="optimizer steps, one batch of 64 each")
     one.add_argument("--start-from", type=Path, help="exported folder whose weights to start from if there is no checkpoint")
+    one.add_argument("--learning-rate", type=float, default=8e-4, help="peak learning rate; fine-tuning needs a lower one")
+    share = "share of the captions in another wording or order, from 0 to 1, so that they are drawn as well"
+    one.add_argument("--paraphrase", type=_share, default=0.0, metavar="SHARE", help=share)
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint, resumed if it exists")
 
     one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network", "--seed", "--fresh")
@@ -37,6 +41,8 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint of the backbone")
     reward = f"checkpoint of the reward (default: {RUNS / 'reward.pt'} if it exists, else the reward in the folder)"
     one.add_argument("--reward", type=Path, help=reward)
+    grid = "side of the attention maps (default: that of the folder, else 8)"
+    one.add_argument("--grid", type=int, choices=[8, 16], help=grid)
 
 
 def _scenes(options: argparse.Namespace) -> None:
@@ -56,9 +62,16 @@ def _train_backbone(options: argparse.Namespace) -> None:
     from ..reference.onnx_import import load_onnx_backbone
     from ..reference.train_backbone import train_backbone as run
 
-    start = load_onnx_backbone(options.start_from) if options.start_from else None
-    compiled = not options.no_compile
-    run(options.backbone, options.training_steps, options.seed, compiled=compiled, start=start, fresh=options.fresh)
+    run(
+        options.backbone,
+        options.training_steps,
+        options.seed,
+        compiled=not options.no_compile,
+        start=load_onnx_backbone(options.start_from) if options.start_from else None,
+        fresh=options.fresh,
+        learning_rate=options.learning_rate,
+        paraphrase=options.paraphrase,
+    )
 
 
 def _train_reward(options: argparse.Namespace) -> None:
@@ -86,4 +99,15 @@ def _export_reference(options: argparse.Namespace) -> None:
 
     trained = RUNS / "reward.pt"
     reward = options.reward or (trained if trained.exists() else None)
-    run(ReferenceSource.load(options.out, options.backbone, reward), options.out)
+    run(ReferenceSource.load(options.out, options.backbone, reward, grid=options.grid), options.out)
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, not {text!r}")
+    return share

@@ -13,8 +13,13 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     )
     one.add_argument("--training-steps", type=int, default=6000, help="optimizer steps, one batch each")
     one.add_argument("--layers", type=name_list, help="captured layers that the probe reads (default: all)")
-    one.add_argument("--signals", type=name_list, default=(), help="inputs beyond attention: preview,token_ids (default: none)")
+    signals = "inputs beyond attention: preview,token_ids,guidance_difference (default: none)"
+    one.add_argument("--signals", type=name_list, default=(), help=signals)
+    network = "full, or lean: attention and timestep alone, in a fraction of the time"
+    one.add_argument("--network", choices=["full", "lean"], default="full", help=f"{network} (default: full)")
     one.add_argument("--width", type=int, default=32, help="channels of the first block")
+    look = "channels of a closer look at the preview, which each token takes; 0: none"
+    one.add_argument("--preview-width", type=int, default=0, help=look)
     one.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate")
     one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
     one.add_argument("--weight-decay", type=float, default=0.05, help="weight decay of AdamW")
@@ -39,7 +44,7 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from ..devices import device_named
-    from ..reference.captions import VOCABULARY
+    from ..reference.vocabulary import VOCABULARY
     from ..training.settings import PAPER, TrainSettings
     from ..training.train_probe import train_probe
 
@@ -54,6 +59,8 @@ def _train(options: argparse.Namespace) -> None:
         weight_decay=options.weight_decay,
         layers=options.layers,
         signals=options.signals,
+        network=options.network,
+        preview_width=options.preview_width,
         width=options.width,
         seed=options.seed,
         patience=options.patience,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..progress import Progress
-from .dataset import describe
+from .dataset import UNLABELLED, UNLABELLED_STEPS, Description, describe
 from .shards import join, shard_path, shard_prompts, write_shard
 from .source import Samples, Source
 
@@ -54,29 +54,36 @@ def collect(
 ) -> None:
     """Fill `folder` with `counts[split]` prompts x `seeds[split]` samples of each split, captured at `steps`.
 
-    Makes the shards of `worker` that do not exist yet, of `shard_size` prompts each. Raises ValueError where the folder holds
-    samples of other settings or prompts, for maps that are not finite, and where the metric fails on a whole shard.
+    Makes the shards of `worker` that do not exist yet, of `shard_size` prompts each. `unlabelled` among the splits needs an
+    `ObservableSource`. Raises ValueError where the folder holds samples of other settings or prompts, for maps that are not
+    finite, and where the metric fails on a whole shard.
     """
-    describe(source, steps, seeds).write(folder)
+    description = describe(source, steps, seeds)
+    if counts.get(UNLABELLED) and not description.of_split(UNLABELLED).points:
+        raise ValueError(f"unlabelled samples need a captured step up to {UNLABELLED_STEPS}, not only {list(steps)}")
+    description.write(folder)
     pending = pending_shards(source, folder, counts, worker, shard_size)
     if not pending:
         return
     progress = Progress("collect", 0, len(pending), unit="shard", shown=worker.is_main)
     for position in progress:
         shard = pending[position]
-        samples = _generate(source, shard.prompts, seeds[shard.split], steps, batch_samples)
+        samples = _generate(source, shard, description, batch_samples)
         spoilt = np.flatnonzero(~np.isfinite(samples.attention).all(axis=tuple(range(1, samples.attention.ndim))))
         if len(spoilt):
-            prompt, seed = divmod(int(spoilt[0]), seeds[shard.split])
+            prompt, row = divmod(int(spoilt[0]), description.seeds[shard.split])
             raise ValueError(
-                f"the attention of seed {seed} of the {shard.split} prompt {shard.prompts[prompt]!r} is not finite: "
+                f"the attention of seed {description.first_seed(shard.split) + row} of the {shard.split} prompt {shard.prompts[prompt]!r} is not finite: "
                 f"{shard.path.name} was not written. Draw in bfloat16 or float32 (--dtype), or leave the prompt out"
             )
         known = samples.quality[np.isfinite(samples.quality)]
-        if not len(known):
+        if not len(known) and shard.split != UNLABELLED:
             raise ValueError(f"the metric failed on all {len(samples.quality)} images of {shard.path.name}: it was not written")
         write_shard(shard.path, samples, shard.prompts)
-        progress.note(split=shard.split, quality=f"{known.mean():.3f}", failed=len(samples.quality) - len(known))
+        if len(known):
+            progress.note(split=shard.split, quality=f"{known.mean():.3f}", failed=len(samples.quality) - len(known))
+        else:
+            progress.note(split=shard.split)
 
 
 def pending_shards(
@@ -102,12 +109,15 @@ def _is_complete(shard: PendingShard) -> bool:
     return len(present) >= len(shard.prompts)
 
 
-def _generate(source: Source, prompts: list[str], seeds: int, steps: Sequence[int], batch_samples: int) -> Samples:
+def _generate(source: Source, shard: PendingShard, description: Description, batch_samples: int) -> Samples:
+    draw = source.observe if shard.split == UNLABELLED else source.generate
+    seeds, first = description.seeds[shard.split], description.first_seed(shard.split)
+    steps = [point.step for point in description.of_split(shard.split).points]
     parts = []
     batch_prompts = max(1, batch_samples // seeds)
-    for start in range(0, len(prompts), batch_prompts):
-        chosen = prompts[start : start + batch_prompts]
+    for start in range(0, len(shard.prompts), batch_prompts):
+        chosen = shard.prompts[start : start + batch_prompts]
         repeated = [prompt for prompt in chosen for _ in range(seeds)]
-        parts.append(source.generate(repeated, list(range(seeds)) * len(chosen), steps))
+        parts.append(draw(repeated, list(range(first, first + seeds)) * len(chosen), steps))
     given = [field.name for field in fields(Samples) if getattr(parts[0], field.name) is not None]
     return Samples(**{name: join(name, [getattr(part, name) for part in parts]) for name in given})

@@ -18,6 +18,9 @@ from .lazy_array import LazyArray
 from .source import Source
 
 SPLITS = ("train", "calibration", "test")
+UNLABELLED = "unlabelled"  # prompts for distillation: their images are not finished and have no quality
+UNLABELLED_STEPS = 10  # the denoiser calls of an unlabelled sample
+CALIBRATION_MORE = "calibration_more"  # further seeds of the first prompts of the calibration split
 FINGERPRINT_SAMPLES = 32  # whose maps are read for a fingerprint
 OUTLIERS = 0.001  # share of the training samples outside a metric's range, on either side
 
@@ -33,6 +36,16 @@ class Description:
     metric: Metric
     points: tuple[DecisionPoint, ...]
     seeds: dict[str, int]  # per split: samples per prompt
+
+    def first_seed(self, split: str) -> int:
+        """The seed of the first sample of each prompt."""
+        return self.seeds["calibration"] if split == CALIBRATION_MORE else 0
+
+    def of_split(self, split: str) -> Description:
+        """The same with the decision points that a split has: an unlabelled sample has none after its last denoiser call."""
+        if split != UNLABELLED:
+            return self
+        return replace(self, points=tuple(point for point in self.points if point.step <= UNLABELLED_STEPS))
 
     def write(self, folder: Path) -> None:
         """Write `dataset.json`, or check it against the one there. Raises ValueError if they differ."""
@@ -110,7 +123,8 @@ class Collection:
 
     def sample_name(self, sample: int) -> str:
         """The split, prompt and seed of a sample, for messages."""
-        return f"the sample of seed {sample % self.seeds} of the {self.split} prompt {self.prompts[sample // self.seeds]!r}"
+        seed = self.description.first_seed(self.split) + sample % self.seeds
+        return f"the sample of seed {seed} of the {self.split} prompt {self.prompts[sample // self.seeds]!r}"
 
     def fingerprint(self) -> str:
         """A hash of the description, the prompts, all arrays in memory, and the lazy arrays of some samples."""

@@ -8,7 +8,6 @@ import numpy as np
 from safetensors.numpy import save
 
 from ..fingerprint import fingerprint
-from ..probe.manifest import DTYPES
 from .dataset import Collection
 
 
@@ -32,6 +31,8 @@ def probe_inputs(collection: Collection, step: int, samples: slice | np.ndarray)
     }
     if "token_ids" in arrays:
         inputs["token_ids"] = arrays["token_ids"][samples]
+    if "guidance_difference" in arrays:
+        inputs["guidance_difference"] = arrays["guidance_difference"][samples, point]
     if "preview" in arrays:
         inputs["preview"] = (arrays["preview"][samples, point].astype(np.float32) / 127.5 - 1).astype(np.float16)
     return inputs
@@ -41,8 +42,7 @@ def score_body(collection: Collection, step: int, samples: np.ndarray, names: Se
     """The body of `POST /score` for some samples at one step, in safetensors layout, with the inputs `names`."""
     description = collection.description
     inputs = probe_inputs(collection, step, samples)
-    dtypes = {"attention": "F16", "token_mask": "U8", "timestep": "F32", "token_ids": "I64", "preview": "F16"}
-    tensors = {name: np.ascontiguousarray(inputs[name], DTYPES[dtypes[name]]) for name in names}
+    tensors = {name: np.ascontiguousarray(inputs[name]) for name in names}
     metadata = {
         "model": model,
         "step": str(step),

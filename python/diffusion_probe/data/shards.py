@@ -47,7 +47,7 @@ def read_split(folder: Path, split: str, fields: Sequence[str] = FIELDS, prompts
 
     `LAZY_FIELDS` stay on disk, the others are read. Raises FileNotFoundError without shards, and ValueError for a damaged one.
     """
-    description = Description.read(folder)
+    description = Description.read(folder).of_split(split)
     names: list[str] = []
     parts: list[dict[str, np.ndarray | ShardTensor]] = []
     for path in sorted(folder.glob(f"{split}-*.safetensors")):

@@ -22,7 +22,7 @@ class Samples:
 
     attention: np.ndarray  # float16 [n, p, l, t, h, w], probabilities, mean over heads
     token_mask: np.ndarray  # uint8 [n, t], 1 = real
-    quality: np.ndarray  # float32 [n], the metric of the finished image; nan where the metric failed
+    quality: np.ndarray  # float32 [n], the metric of the finished image; nan where the metric failed or was not asked
     token_ids: np.ndarray | None = None  # int64 [n, t], 0 where masked
     subject_mask: np.ndarray | None = None  # uint8 [n, t], 1 = the token names a thing the image should show
     preview: np.ndarray | None = None  # uint8 [n, p, 3, height, width], the preview of the finished image at each point
@@ -50,4 +50,12 @@ class Source(Protocol):
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
         """One finished image per pair of prompt and seed (lists of one length), captured at `steps`."""
+        ...
+
+
+class ObservableSource(Source, Protocol):
+    """A source that can stop early, which unlabelled prompts need."""
+
+    def observe(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
+        """As `generate`, but no denoiser call after the last of `steps`, no image, and qualities of nan."""
         ...

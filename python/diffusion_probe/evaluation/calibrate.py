@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from ..data.dataset import with_layers
+from ..data.dataset import CALIBRATION_MORE, Collection, with_layers
 from ..data.shards import read_split
 from ..probe.manifest import read_manifest, to_json, write_manifest
 from ..probe.onnx_probe import OnnxProbe
@@ -23,28 +24,55 @@ QUANTILES = 201
 def calibrate(data: Path, folder: Path) -> None:
     """Run the exported probe on the calibration split. Writes `calibration` into its manifest, and trajectories.json."""
     probe = OnnxProbe(folder)
-    collection = with_layers(read_split(data, "calibration"), probe.manifest["capture"]["layers"])
     manifest = read_manifest(folder)
-    scores = {point["step"]: score_collection(probe, collection, point["step"]) for point in manifest["decision_points"]}
+    parts = [with_layers(part, manifest["capture"]["layers"]) for part in calibration_parts(data)]
+    steps = [point["step"] for point in manifest["decision_points"]]
+    scores = {step: beside([score_collection(probe, part, step) for part in parts]) for step in steps}
+    quality = beside([part.quality for part in parts])
     good_at = manifest["metric"]["good_at"]
-    manifest["calibration"] = [calibration_at(step, scores[step], collection.quality, good_at) for step in scores]
+    manifest["calibration"] = [calibration_at(step, scores[step], quality, good_at) for step in steps]
     manifest["trajectories"] = TRAJECTORIES
     manifest["files"][TRAJECTORIES] = ""
     manifest["plans"] = []  # they were computed from the trajectories before
-    (folder / TRAJECTORIES).write_text(to_json(trajectories(scores, collection.quality), indent=None))
+    (folder / TRAJECTORIES).write_text(to_json(trajectories(scores, quality), indent=None))
     write_manifest(folder, manifest)
+
+
+def calibration_parts(data: Path) -> list[Collection]:
+    """The calibration split and, where it was collected, the part with more seeds of its first prompts.
+
+    Raises ValueError where that part holds other prompts.
+    """
+    first = read_split(data, "calibration")
+    if not any(data.glob(f"{CALIBRATION_MORE}-*.safetensors")):
+        return [first]
+    more = read_split(data, CALIBRATION_MORE)
+    if more.prompts != first.prompts[: len(more.prompts)]:
+        raise ValueError(f"the prompts of {CALIBRATION_MORE} in {data} are not the first ones of calibration: collect them again")
+    return [first, more]
+
+
+def beside(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join arrays [prompts, seeds] of the same first prompts along seeds; nan where a prompt has fewer seeds than others."""
+    joined = np.full((len(parts[0]), sum(part.shape[1] for part in parts)), np.nan, np.float32)
+    start = 0
+    for part in parts:
+        joined[: len(part), start : start + part.shape[1]] = part
+        start += part.shape[1]
+    return joined
 
 
 def calibration_at(step: int, scores: np.ndarray, quality: np.ndarray, good_at: float) -> dict[str, Any]:
     """The calibration entry of one decision point, from scores and qualities [prompts, seeds]. A quality may be nan: unknown.
 
+    A score is nan where a prompt has fewer seeds than others, behind its last one.
     `good_scores` takes one sample per prompt: the marginal guarantee needs exchangeable samples, and those of one prompt
     resemble each other. The other figures use all samples of known quality. Raises ValueError without any.
     """
     known = np.isfinite(quality)
     if not known.any():
         raise ValueError("no sample of the calibration split has a known quality")
-    one = np.arange(len(scores)), np.arange(len(scores)) % scores.shape[1]
+    one = np.arange(len(scores)), np.arange(len(scores)) % np.isfinite(scores).sum(axis=1)
     good = np.sort(scores[one][quality[one] >= good_at])
     is_good = known & (quality >= good_at)
     false_drop = false_drop_curve(scores[is_good].astype(np.float64), np.nonzero(is_good)[0])

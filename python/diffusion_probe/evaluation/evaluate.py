@@ -21,7 +21,7 @@ from .scores import PROBE, ScoredSplit, score_split
 CANDIDATES = (4, 8, 16)
 BAD_SHARES = (0.1, 0.2, 0.5)
 ALPHAS = (0.01, 0.02, 0.05, 0.1)
-HEADLINE = ("srcc", "pcc", "ktc", "auc_20", "pairwise_accuracy", "gap_closed_8")
+HEADLINE = ("srcc", "pcc", "ktc", "auc_20", "pairwise_accuracy", "gap_closed_8", "gap_closed_16")
 REPEATS = 300
 
 

@@ -18,7 +18,8 @@ TRAJECTORIES = "trajectories.json"
 def trajectories(scores: Mapping[int, np.ndarray], quality: np.ndarray) -> dict[str, Any]:
     """The scores of each sample at all steps, and its quality, from arrays [prompts, seeds].
 
-    Prompts and seeds are named by their index. A quality that is not known is null.
+    Prompts and seeds are named by their index. A quality that is not known is null. Scores of nan are of no sample: a prompt may
+    have fewer seeds than others.
     """
     by_sample = np.stack(list(scores.values()), axis=-1)
     items = [
@@ -28,7 +29,7 @@ def trajectories(scores: Mapping[int, np.ndarray], quality: np.ndarray) -> dict[
             "scores": rounded(by_sample[prompt, seed]),
             "quality": rounded([quality[prompt, seed]])[0],
         }
-        for prompt, seed in np.ndindex(quality.shape)
+        for prompt, seed in np.argwhere(np.isfinite(by_sample).all(axis=-1)).tolist()
     ]
     return {"points": list(scores), "items": items}
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PREVIEW, TOKEN_IDS = "preview", "token_ids"
-EXTRA_SIGNALS = (PREVIEW, TOKEN_IDS)
+PREVIEW, TOKEN_IDS, GUIDANCE_DIFFERENCE = "preview", "token_ids", "guidance_difference"
+EXTRA_SIGNALS = (PREVIEW, TOKEN_IDS, GUIDANCE_DIFFERENCE)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class ProbeConfig:
     signals: tuple[str, ...] = ()
     vocabulary: int = 0  # number of token ids; used by the signal `token_ids` alone
     preview_size: int = 64  # pixels per side; used by the signal `preview` alone
+    preview_width: int = 0  # channels of the closer look at the preview that each token takes; 0: none
+    network: str = "full"  # or "lean": attention and timestep alone, in a fraction of the time
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ProbeConfig:
@@ -44,6 +46,7 @@ class ProbeConfig:
         extra = {
             PREVIEW: TensorSpec(PREVIEW, "F16", ("batch", 3, self.preview_size, self.preview_size)),
             TOKEN_IDS: TensorSpec(TOKEN_IDS, "I64", ("batch", "tokens")),
+            GUIDANCE_DIFFERENCE: TensorSpec(GUIDANCE_DIFFERENCE, "F32", ("batch",)),
         }
         return (
             TensorSpec("attention", "F16", ("batch", self.layers, "tokens", self.grid, self.grid)),

@@ -11,14 +11,14 @@ import onnx
 import torch
 from torch import nn
 
-from .network import Probe
+from .blocks import Network
 
 OPSET = 18
 HALF_FROM_ELEMENTS = 1024  # smaller weights stay float32: they take little space
 TORCH_DTYPES = {"F16": torch.float16, "F32": torch.float32, "U8": torch.uint8, "I64": torch.int64}
 
 
-def export_onnx(probe: Probe, path: Path) -> None:
+def export_onnx(probe: Network, path: Path) -> None:
     """Write the graph of a probe, with dynamic batch and token axes and float32 weights."""
     dims = {name: torch.export.Dim(name, min=1, max=4096) for name in ("batch", "tokens")}
     specs = probe.config.inputs()

@@ -7,14 +7,14 @@ blocks on an 8x8 grid between them. Every cross-attention returns its probabilit
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import CoreBlock, GridBlock, TextBlock, mask_bias, to_cells, to_grid, zero
-from .captions import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
+from .vocabulary import BEGIN_ID, MAX_TOKENS, PAD_ID, PARAPHRASE_WORDS, TOKEN_IDS, VOCABULARY
 
 FOLD = 4  # pixels per side of a cell
 TIMESTEPS = 1000  # a timestep is the noise level times this, as in the flow-matching schedulers of diffusers
@@ -31,6 +31,7 @@ class BackboneConfig:
     text_width: int = 192
     text_layers: int = 3
     heads: int = 4
+    vocabulary: int = len(VOCABULARY)  # the first so many words
 
     @property
     def grid(self) -> int:
@@ -49,7 +50,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: BackboneConfig):
         super().__init__()
         width = config.text_width
-        self.words = nn.Embedding(len(VOCABULARY), width)
+        self.words = nn.Embedding(config.vocabulary, width)
         self.places = nn.Parameter(torch.randn(MAX_TOKENS, width) * 0.02)
         self.blocks = nn.ModuleList(TextBlock(width, config.heads) for _ in range(config.text_layers))
         self.norm = nn.LayerNorm(width)
@@ -122,6 +123,16 @@ class Backbone(nn.Module):
         mask = text_mask_of(input_ids)
         text = self.text_encoder(input_ids, mask)
         return self.denoiser(latents, timestep, text, mask)[0]
+
+
+def with_whole_vocabulary(backbone: Backbone) -> Backbone:
+    """A copy with an embedding of every word. That of a new word is at first the one of the known word in `PARAPHRASE_WORDS`."""
+    state = dict(backbone.state_dict())
+    known = state["text_encoder.words.weight"]
+    rows = [known[TOKEN_IDS[PARAPHRASE_WORDS[word]]] for word in VOCABULARY[backbone.config.vocabulary :]]
+    grown = Backbone(replace(backbone.config, vocabulary=len(VOCABULARY)))
+    grown.load_state_dict({**state, "text_encoder.words.weight": torch.stack([*known, *rows])})
+    return grown
 
 
 def text_mask_of(input_ids: Tensor) -> Tensor:

@@ -1,49 +1,43 @@
-"""Captions of the reference world: their grammar, their vocabulary and their token ids.
+"""Captions of the reference world: their grammar, their vocabulary, their token ids and their paraphrases.
 
-A caption names one to three pictograms with their counts, a relation between the first two or none, and a background:
-"a cat left of two keys on a blue background".
+A caption names one to three pictograms with their counts, a relation between the first two or none, and a background. Its plain
+wording is "a cat left of two keys on a blue background". The backbone was first trained on plain wordings alone.
+`demo/world/grammar.ts` is the same grammar in TypeScript; both are tested with `test/demo/world/captions.json`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import permutations, product
 
-PICTOGRAMS = (
-    "apple", "ball", "banana", "bell", "book", "butterfly", "cactus", "car",
-    "cat", "clock", "crown", "dog", "fish", "frog", "guitar", "hat",
-    "house", "key", "mushroom", "owl", "rocket", "star", "tree", "umbrella",
-)  # fmt: skip
-BACKGROUNDS = {
-    "blue": (122, 172, 235),
-    "green": (150, 205, 150),
-    "yellow": (246, 226, 140),
-    "pink": (246, 178, 198),
-    "grey": (172, 172, 178),
-    "white": (250, 250, 250),
-}
-NUMBERS = {2: "two", 3: "three"}
-RELATIONS = {"left": ("left", "of"), "above": ("above",)}
-MAX_THINGS = 4
-MAX_PHRASES = 3
-
-_IRREGULAR_PLURALS = {"butterfly": "butterflies", "cactus": "cacti", "fish": "fish"}
-PLURALS = {name: _IRREGULAR_PLURALS.get(name, name + "s") for name in PICTOGRAMS}
-
-PAD, BEGIN = "<pad>", "<begin>"
-VOCABULARY = (
-    PAD,
-    BEGIN,
-    *("a", "an", "two", "three", "left", "of", "above", "and", "on", "background"),
-    *BACKGROUNDS,
-    *PICTOGRAMS,
-    *(PLURALS[name] for name in PICTOGRAMS if PLURALS[name] != name),
+from .vocabulary import (
+    BACKGROUNDS,
+    BEGIN_ID,
+    MAX_PHRASES,
+    MAX_THINGS,
+    MIRRORED_RELATIONS,
+    NUMBERS,
+    PICTOGRAMS,
+    PLURALS,
+    RELATIONS,
+    TOKEN_IDS,
 )
-TOKEN_IDS = {word: index for index, word in enumerate(VOCABULARY)}
-PAD_ID, BEGIN_ID = TOKEN_IDS[PAD], TOKEN_IDS[BEGIN]
 
-# The begin token, three phrases of two words, "left of", "and", and "on a <colour> background".
-MAX_TOKENS = 1 + 3 * 2 + 2 + 1 + 4
+AND = ("and",)
+BACKGROUND_WORDS = 4  # of "on a <colour> background"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a caption is put into words; the default is its plain wording."""
+
+    background_first: bool = False  # "on a blue background a cat" for "a cat on a blue background"
+    mirrored: bool = False  # "two keys right of a cat" for "a cat left of two keys"
+    definite: bool = False  # "the" for "a" and "an"
+
+
+PLAIN = Wording()
 
 
 @dataclass(frozen=True)
@@ -53,10 +47,10 @@ class Phrase:
     pictogram: str
     count: int
 
-    def words(self) -> tuple[str, str]:
+    def words(self, definite: bool = False) -> tuple[str, str]:
         """The phrase in English."""
         if self.count == 1:
-            return _article(self.pictogram), self.pictogram
+            return article(self.pictogram, definite), self.pictogram
         return NUMBERS[self.count], PLURALS[self.pictogram]
 
 
@@ -73,13 +67,30 @@ class Caption:
         """The number of things in the scene."""
         return sum(phrase.count for phrase in self.phrases)
 
-    def text(self) -> str:
-        """The caption in English."""
-        words = self.phrases[0].words()
-        for index, phrase in enumerate(self.phrases[1:]):
-            conjunction = RELATIONS[self.relation] if self.relation and index == 0 else ("and",)
-            words = (*words, *conjunction, *phrase.words())
-        return " ".join((*words, "on", _article(self.background), self.background, "background"))
+    def text(self, wording: Wording = PLAIN) -> str:
+        """The caption in English. Raises ValueError for a mirrored wording without a relation."""
+        if wording.mirrored and self.relation is None:
+            raise ValueError(f"{self.text()!r} has no relation: only a relation can be mirrored")
+        phrases = [phrase.words(wording.definite) for phrase in self.phrases]
+        if wording.mirrored:
+            phrases[:2] = reversed(phrases[:2])
+        relations = MIRRORED_RELATIONS if wording.mirrored else RELATIONS
+        things = list(phrases[0])
+        for index, phrase in enumerate(phrases[1:]):
+            things += [*(relations[self.relation] if self.relation and index == 0 else AND), *phrase]
+        background = ["on", article(self.background, wording.definite), self.background, "background"]
+        return " ".join([*background, *things] if wording.background_first else [*things, *background])
+
+    def wordings(self) -> list[Wording]:
+        """All wordings, the plain one first."""
+        mirrored = [False, True] if self.relation else [False]
+        return [Wording(*choice) for choice in product([False, True], mirrored, [False, True])]
+
+    def orders(self) -> list[Caption]:
+        """The caption with its phrases in every order, this one first. A relation fixes the order."""
+        if self.relation:
+            return [self]
+        return [Caption(phrases, None, self.background) for phrases in permutations(self.phrases)]
 
     def key(self) -> str:
         """The same text for all captions of the same meaning, so that paraphrases fall into the same split."""
@@ -94,30 +105,42 @@ class Caption:
         return int.from_bytes(hashlib.sha256(self.key().encode()).digest()[:8], "big") % 100
 
 
+def paraphrases(caption: Caption) -> list[str]:
+    """Every text with the meaning of a caption: each order of its phrases in each wording. Its plain text is first."""
+    return [order.text(wording) for order in caption.orders() for wording in order.wordings()]
+
+
+def paraphrase(caption: Caption) -> str:
+    """One of the paraphrases: always the same one for a meaning, chosen by a hash of it."""
+    digest = hashlib.sha256(f"{caption.key()} | paraphrase".encode()).digest()
+    texts = paraphrases(caption)
+    return texts[int.from_bytes(digest[:8], "big") % len(texts)]
+
+
 def parse(text: str) -> Caption:
-    """Parse a caption. Raises ValueError, with the offending words, for text outside the grammar."""
-    words = text.lower().split()
-    if len(words) < 6 or words[-1] != "background" or words[-4] != "on":
-        raise ValueError(f"a caption ends in 'on a <colour> background', not in {' '.join(words[-4:])!r}")
-    background = words[-2]
-    if background not in BACKGROUNDS:
-        raise ValueError(f"unknown background {background!r}: expected one of {', '.join(BACKGROUNDS)}")
+    """Parse a caption in any wording. Raises ValueError, with the offending words, for text outside the grammar.
+
+    A mirrored relation is turned round: "a key right of a cat" is parsed as "a cat left of a key".
+    """
+    background, rest = _take_background(text.lower().split())
     phrases: list[Phrase] = []
     relation: str | None = None
-    rest = words[:-4]
-    while rest:
+    is_mirrored = False
+    while rest or not phrases:
         if phrases:
-            conjunction, rest = _take_conjunction(rest)
-            if conjunction != "and":
+            joint, mirrored, rest = _take_conjunction(rest)
+            if joint:
                 if len(phrases) != 1:
-                    raise ValueError(f"only the first two phrases can be related, found a second {conjunction!r}")
-                relation = conjunction
+                    raise ValueError(f"only the first two phrases can be related, found a second {joint!r}")
+                relation, is_mirrored = joint, mirrored
         phrase, rest = _take_phrase(rest)
         phrases.append(phrase)
     if len(phrases) > MAX_PHRASES:
         raise ValueError(f"{len(phrases)} phrases: expected at most {MAX_PHRASES}")
     if len({phrase.pictogram for phrase in phrases}) != len(phrases):
         raise ValueError("a pictogram is named twice: use a number instead")
+    if is_mirrored:
+        phrases[0], phrases[1] = phrases[1], phrases[0]
     caption = Caption(tuple(phrases), relation, background)
     if caption.things > MAX_THINGS:
         raise ValueError(f"{caption.things} things: expected at most {MAX_THINGS}")
@@ -132,15 +155,41 @@ def tokenize(text: str) -> list[int]:
     return [BEGIN_ID, *(TOKEN_IDS[word] for word in text.lower().split())]
 
 
-def _article(noun: str) -> str:
-    return "an" if noun[0] in "aeiou" else "a"
+def article(noun: str, definite: bool) -> str:
+    """The article before a noun or a colour."""
+    return "the" if definite else "an" if noun[0] in "aeiou" else "a"
 
 
-def _take_conjunction(words: list[str]) -> tuple[str, list[str]]:
-    for name, conjunction in {"and": ("and",), **RELATIONS}.items():
+def _take_background(words: list[str]) -> tuple[str, list[str]]:
+    """The background, from the end or the beginning of a caption, and the other words."""
+    last, first = words[-BACKGROUND_WORDS:], words[:BACKGROUND_WORDS]
+    if _is_background(last):
+        found, rest = last, words[:-BACKGROUND_WORDS]
+    elif _is_background(first):
+        found, rest = first, words[BACKGROUND_WORDS:]
+    else:
+        raise ValueError(f"a caption begins or ends in 'on a <colour> background', not in {' '.join(last)!r}")
+    colour = found[2]
+    if colour not in BACKGROUNDS:
+        raise ValueError(f"unknown background {colour!r}: expected one of {', '.join(BACKGROUNDS)}")
+    if found[1] not in (article(colour, False), article(colour, True)):
+        raise ValueError(f"expected 'a' or 'the' before {colour!r}, found {found[1]!r}")
+    return colour, rest
+
+
+def _is_background(words: list[str]) -> bool:
+    return len(words) == BACKGROUND_WORDS and words[0] == "on" and words[-1] == "background"
+
+
+def _take_conjunction(words: list[str]) -> tuple[str | None, bool, list[str]]:
+    """The relation, or None for "and"; whether it is mirrored; and the words behind it."""
+    candidates = [(None, False, AND)]
+    for mirrored, relations in ((False, RELATIONS), (True, MIRRORED_RELATIONS)):
+        candidates += [(name, mirrored, relation) for name, relation in relations.items()]
+    for name, mirrored, conjunction in candidates:
         if tuple(words[: len(conjunction)]) == conjunction:
-            return name, words[len(conjunction) :]
-    raise ValueError(f"expected 'and', 'left of' or 'above', found {words[0]!r}")
+            return name, mirrored, words[len(conjunction) :]
+    raise ValueError(f"expected 'and', 'left of', 'right of', 'above' or 'below', found {words[0]!r}")
 
 
 def _take_phrase(words: list[str]) -> tuple[Phrase, list[str]]:
@@ -149,6 +198,6 @@ def _take_phrase(words: list[str]) -> tuple[Phrase, list[str]]:
     for pictogram in PICTOGRAMS:
         for count in (1, *NUMBERS):
             phrase = Phrase(pictogram, count)
-            if tuple(words[:2]) == phrase.words():
+            if tuple(words[:2]) in (phrase.words(), phrase.words(definite=True)):
                 return phrase, words[2:]
     raise ValueError(f"not a number of pictograms: {words[0]!r} {words[1]!r}")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .captions import BACKGROUNDS, PICTOGRAMS
 from .scenes import SIZE, Thing, lay_out, paste, sprite
 from .splits import sample_caption
+from .vocabulary import BACKGROUNDS, PICTOGRAMS
 
 CELL = 4  # pixels per side of a cell of the label maps
 CELLS = SIZE // CELL

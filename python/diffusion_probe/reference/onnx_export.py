@@ -13,9 +13,9 @@ from ..fingerprint import fingerprint
 from ..probe.manifest import sha256_of
 from ..probe.onnx_export import export_graph
 from .backbone import Denoiser
-from .captions import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
 from .rectified_flow import GUIDANCE, SHIFT, STEPS
-from .source import GRID, ReferenceSource, grid_maps
+from .source import ReferenceSource, grid_maps
+from .vocabulary import BEGIN_ID, MAX_TOKENS, PAD_ID, VOCABULARY
 
 TOKEN_INPUTS = ("input_ids", "text_mask", "text")  # their second axis counts tokens
 
@@ -23,13 +23,13 @@ TOKEN_INPUTS = ("input_ids", "text_mask", "text")  # their second axis counts to
 class DenoiserGraph(nn.Module):
     """The denoiser with its attention maps pooled to the probe's grid, without the begin token."""
 
-    def __init__(self, denoiser: Denoiser):
+    def __init__(self, denoiser: Denoiser, grid: int):
         super().__init__()
-        self.denoiser = denoiser
+        self.denoiser, self.grid = denoiser, grid
 
     def forward(self, latents: Tensor, timestep: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
         velocity, maps = self.denoiser(latents, timestep, text, text_mask)
-        return velocity, grid_maps(maps, GRID)
+        return velocity, grid_maps(maps, self.grid)
 
 
 def export_reference(source: ReferenceSource, folder: Path) -> None:
@@ -46,7 +46,7 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
     graphs = {
         "text_encoder": (source.backbone.text_encoder, {"input_ids": ids, "text_mask": mask}, ["text"]),
         "backbone": (
-            DenoiserGraph(source.backbone.denoiser),
+            DenoiserGraph(source.backbone.denoiser, source.capture.height),
             {"latents": pixels, "timestep": torch.ones(3), "text": text, "text_mask": mask},
             ["velocity", "attention"],
         ),
@@ -56,7 +56,7 @@ def export_reference(source: ReferenceSource, folder: Path) -> None:
         axes = tuple({0: batch, 1: tokens} if key in TOKEN_INPUTS else {0: batch} for key in inputs)
         export_graph(module, tuple(inputs.values()), list(inputs), outputs, axes, folder / f"{name}.onnx", compact=True)
     description = {
-        "vocabulary": list(VOCABULARY),
+        "vocabulary": list(VOCABULARY[: config.vocabulary]),
         "pad_id": PAD_ID,
         "begin_id": BEGIN_ID,
         "max_tokens": MAX_TOKENS,

@@ -18,7 +18,9 @@ HALF_SUFFIX = ".half"
 
 def load_onnx_backbone(folder: Path) -> Backbone:
     """The backbone of an exported folder. Raises FileNotFoundError without a reference.json."""
-    backbone = Backbone(BackboneConfig(**_description(folder)["backbone"]))
+    description = read_description(folder)
+    config = {"vocabulary": len(description["vocabulary"]), **description["backbone"]}  # older folders do not hold it twice
+    backbone = Backbone(BackboneConfig(**config))
     _load_weights(backbone.text_encoder, folder / "text_encoder.onnx")
     _load_weights(backbone.denoiser, folder / "backbone.onnx", prefix="denoiser.")
     return backbone.to(memory_format=torch.channels_last).eval()
@@ -26,12 +28,13 @@ def load_onnx_backbone(folder: Path) -> Backbone:
 
 def load_onnx_reward(folder: Path) -> Reward:
     """The reward of an exported folder. Raises FileNotFoundError without a reference.json."""
-    reward = Reward(Detector(_description(folder)["reader_width"]))
-    _load_weights(reward, folder / "reward.onnx")
+    reward = Reward(Detector(read_description(folder)["reader_width"]))
+    _load_weights(reward.reader, folder / "reward.onnx", prefix="reader.")  # the tables of words are not trained
     return reward.to(memory_format=torch.channels_last).eval()
 
 
-def _description(folder: Path) -> dict:
+def read_description(folder: Path) -> dict:
+    """The contents of reference.json. Raises FileNotFoundError without one."""
     path = folder / "reference.json"
     if not path.exists():
         raise FileNotFoundError(f"no reference.json in {folder}: run 'diffusion-probe reference export' first")

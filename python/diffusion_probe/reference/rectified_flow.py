@@ -61,10 +61,12 @@ def sample(
     shift: float = SHIFT,
     on_step: Callable[[StepOutput], None] | None = None,
     capture_steps: frozenset[int] = frozenset(),
+    last: int | None = None,
 ) -> Tensor:
     """Denoise `latents` [batch, 3, size, size] for padded `input_ids` [batch, tokens]: images in [-1, 1].
 
-    `on_step` is called at the steps in `capture_steps`, which count from 1.
+    `on_step` is called at the steps in `capture_steps`, which count from 1. `last`: stop after this
+    step, by default the last one; the images are then not finished.
     """
     batch, tokens = input_ids.shape
     both = torch.cat([input_ids, unconditional_ids(batch, tokens)])
@@ -72,7 +74,7 @@ def sample(
     text = backbone.text_encoder(both, mask)
     sigmas = noise_levels(steps, shift)
     x = latents
-    for index in range(1, steps + 1):
+    for index in range(1, (last or steps) + 1):
         sigma, following = sigmas[index - 1], sigmas[index]
         timestep = (sigma * TIMESTEPS).expand(2 * batch)
         velocity, maps = backbone.denoiser(torch.cat([x, x]), timestep, text, mask)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .captions import BACKGROUNDS, PICTOGRAMS, PLURALS, TOKEN_IDS, VOCABULARY
+from .vocabulary import BACKGROUNDS, PICTOGRAMS, PLURALS, TOKEN_IDS, VOCABULARY
 
 
 class Detections(NamedTuple):

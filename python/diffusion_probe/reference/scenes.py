@@ -12,7 +12,8 @@ from importlib import resources
 import numpy as np
 from PIL import Image
 
-from .captions import BACKGROUNDS, PICTOGRAMS, Caption
+from .captions import Caption
+from .vocabulary import BACKGROUNDS, PICTOGRAMS
 
 SIZE = 64  # pixels
 SPRITE_SIZE = 64

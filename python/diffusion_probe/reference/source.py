@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,18 +17,18 @@ from ..data.source import Samples
 from ..devices import mixed_precision
 from ..probe.manifest import Capture, DecisionPoint, Metric
 from .backbone import TIMESTEPS, Backbone, pad_ids
-from .captions import tokenize
-from .onnx_import import load_onnx_backbone, load_onnx_reward
+from .captions import paraphrase, parse, tokenize
+from .onnx_import import load_onnx_backbone, load_onnx_reward, read_description
 from .rectified_flow import GUIDANCE, SHIFT, STEPS, StepOutput, noise_levels, sample
 from .reward import Reward
-from .splits import distinct_captions
+from .splits import data_captions
 from .train_backbone import load_backbone
 from .train_reward import load_reward
+from .vocabulary import VOCABULARY
 
 # The quality from which an image counts as good: about the median over the training captions.
 GOOD_AT = 0.6
-GRID = 16
-PROMPT_SEED = 20
+GRID = 8  # of the maps of a new export; see docs/adr/0037-the-budget-of-one-training.md
 
 
 class ReferenceSource:
@@ -36,18 +37,22 @@ class ReferenceSource:
     name = "pictogram"
     metric = Metric("pictogram-reward", (0.0, 1.0), GOOD_AT)
 
-    def __init__(self, backbone: Backbone, reward: Reward, compiled: bool = False):
-        """`compiled`: run the denoiser through torch.compile, which is worth its start-up time from some thousand images on."""
+    def __init__(self, backbone: Backbone, reward: Reward, compiled: bool = False, grid: int = GRID, paraphrased: bool = False):
+        """`compiled`: run the denoiser through torch.compile, which is worth its start-up time from some thousand images on.
+
+        `grid`: the side of the maps. `paraphrased`: prompts are one paraphrase of each caption, and not its plain wording.
+        """
         if compiled:
             backbone.denoiser.compile()
         self.backbone = backbone
         self.reward = reward
+        self.paraphrased = paraphrased
         size = backbone.config.image_size
         self.capture = Capture(
             family="pictogram",
             layers=backbone.config.layers,
-            height=GRID,
-            width=GRID,
+            height=grid,
+            width=grid,
             heads="mean",
             tokens="text without begin and padding",
             pooling="area",
@@ -65,12 +70,27 @@ class ReferenceSource:
         self.total_steps = STEPS
 
     @classmethod
-    def load(cls, folder: Path, backbone: Path | None = None, reward: Path | None = None, compiled: bool = False) -> Self:
-        """Load from an exported folder; a training checkpoint, when given, replaces the exported weights."""
+    def load(
+        cls,
+        folder: Path,
+        backbone: Path | None = None,
+        reward: Path | None = None,
+        compiled: bool = False,
+        grid: int | None = None,
+        paraphrased: bool = False,
+    ) -> Self:
+        """Load from an exported folder; a training checkpoint, when given, replaces the exported weights.
+
+        `grid`: the side of the maps, by default that of the folder.
+        """
+        if grid is None:
+            grid = read_description(folder)["capture"]["height"] if (folder / "reference.json").exists() else GRID
         return cls(
             load_backbone(backbone) if backbone else load_onnx_backbone(folder),
             load_reward(reward) if reward else load_onnx_reward(folder),
             compiled,
+            grid,
+            paraphrased,
         )
 
     def points(self, steps: Sequence[int]) -> tuple[DecisionPoint, ...]:
@@ -78,35 +98,60 @@ class ReferenceSource:
         return tuple(DecisionPoint(step, round(float(levels[step - 1]) * TIMESTEPS, 3)) for step in steps)
 
     def prompts(self, split: str, count: int) -> list[str]:
-        return [caption.text() for caption in distinct_captions(split, count, PROMPT_SEED)]
+        captions = data_captions(split, count)
+        return [paraphrase(caption) if self.paraphrased else caption.text() for caption in captions]
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
+        return self._draw(prompts, seeds, steps, finished=True)
+
+    def observe(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
+        return self._draw(prompts, seeds, steps, finished=False)
 
     @torch.no_grad()
-    def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
+    def _draw(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int], finished: bool) -> Samples:
+        ids = self._token_ids(prompts)
         size = self.backbone.config.image_size
-        ids = pad_ids([tokenize(prompt) for prompt in prompts])
         latents = torch.stack([initial_noise(p, s, size) for p, s in zip(prompts, seeds, strict=True)])
         outputs: list[StepOutput] = []
         with mixed_precision():
-            images = sample(self.backbone, ids, latents, on_step=outputs.append, capture_steps=frozenset(steps))
-            qualities = [self._quality(shown, ids) for shown in (*(step.preview for step in outputs), images)]
-        attention = torch.stack([grid_maps(step.maps, GRID) for step in outputs], dim=1)
-        previews = torch.stack([to_bytes(step.preview) for step in outputs], dim=1)
+            last = STEPS if finished else max(steps)
+            images = sample(self.backbone, ids, latents, on_step=outputs.append, capture_steps=frozenset(steps), last=last)
+        attention = torch.stack([grid_maps(step.maps, self.capture.height) for step in outputs], dim=1)
         tokens = ids[:, 1:]  # without the begin token, like the maps
+        captured = {
+            "attention": attention.to(torch.float16).numpy(),
+            "token_mask": (tokens != 0).to(torch.uint8).numpy(),
+            "token_ids": tokens.numpy(),
+            "subject_mask": self.reward.pictogram_of[tokens].sum(dim=2).to(torch.uint8).numpy(),
+            "preview": torch.stack([to_bytes(step.preview) for step in outputs], dim=1).numpy(),
+            "guidance_difference": torch.stack([step.guidance_difference for step in outputs], dim=1).numpy(),
+        }
+        if not finished:
+            return Samples(**captured, quality=np.full(len(prompts), np.nan, np.float32))
+        plain = pad_ids([tokenize(parse(prompt).text()) for prompt in prompts])  # the reward reads plain wordings alone
+        previews = torch.stack([self._quality(step.preview, plain) for step in outputs], dim=1)
         return Samples(
-            attention=attention.to(torch.float16).numpy(),
-            token_mask=(tokens != 0).to(torch.uint8).numpy(),
-            token_ids=tokens.numpy(),
-            subject_mask=self.reward.pictogram_of[tokens].sum(dim=2).to(torch.uint8).numpy(),
-            preview=previews.numpy(),
-            preview_quality=torch.stack(qualities[:-1], dim=1).numpy(),
-            guidance_difference=torch.stack([step.guidance_difference for step in outputs], dim=1).numpy(),
+            **captured,
+            preview_quality=previews.numpy(),
             image=to_bytes(images).numpy(),
-            quality=qualities[-1].numpy(),
+            quality=self._quality(images, plain).numpy(),
         )
+
+    def _token_ids(self, prompts: Sequence[str]) -> Tensor:
+        """Padded token ids. Raises ValueError for a word that the backbone was not trained with."""
+        ids = pad_ids([tokenize(prompt) for prompt in prompts])
+        unknown = int(ids.max())
+        if unknown >= self.backbone.config.vocabulary:
+            word = VOCABULARY[unknown]
+            raise ValueError(
+                f"this backbone does not know the word {word!r}: train it with 'reference train-backbone --paraphrase'"
+            )
+        return ids
 
     def _quality(self, images: Tensor, ids: Tensor) -> Tensor:
         """The quality of images after rounding to 8-bit colours, as in a saved file."""
-        return self.reward(to_bytes(images).float() / 127.5 - 1, ids).float()
+        with mixed_precision():
+            return self.reward(to_bytes(images).float() / 127.5 - 1, ids).float()
 
 
 def grid_maps(maps: list[Tensor], grid: int) -> Tensor:

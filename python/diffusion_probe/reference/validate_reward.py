@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from .backbone import pad_ids
-from .captions import BACKGROUNDS, PICTOGRAMS, tokenize
+from .captions import tokenize
 from .corruption import paint_labelled, smear
 from .reward import Detections, Detector, Reward
 from .scenes import SIZE, Scene, Thing, lay_out, paste, sprite
 from .splits import sample_caption
 from .train_reward import as_images
+from .vocabulary import BACKGROUNDS, PICTOGRAMS
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Draws the batch of a training step from the seed and the step alone, and prefetches the next one in a thread."""
+"""Draws the batches of a training step from the seed and the step alone, and prefetches the next ones in a thread."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +22,14 @@ SPATIAL = ("attention", PREVIEW)
 # The mirrored image of a prompt that names a side does not fit the prompt.
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
-Batch = tuple[list[Tensor], Tensor, np.ndarray]
-"""Probe inputs, the quality of each sample, and the indices of the samples in their collection."""
+
+class Batch(NamedTuple):
+    """The samples of a training step."""
+
+    inputs: list[Tensor]  # of the probe, in its order
+    quality: Tensor  # [prompts, seeds], or [samples, 1]
+    rows: np.ndarray  # index of each sample in its collection
+    points: np.ndarray  # index of each sample's decision point
 
 
 def prompt_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> Batch:
@@ -38,7 +45,8 @@ def prompt_batch(collection: Collection, config: ProbeConfig, settings: TrainSet
         can_mirror = SIDES.search(collection.prompts[prompt]) is None
         gathered.append(mirrored(inputs) if can_mirror and rng.random() < settings.mirror_share else inputs)
     rows = (prompts[:, None] * collection.seeds + np.arange(collection.seeds)).ravel()
-    return joined(gathered, config), torch.from_numpy(collection.quality[prompts]), rows
+    quality = torch.from_numpy(collection.quality[prompts])
+    return Batch(joined(gathered, config), quality, rows, at.repeat(collection.seeds))
 
 
 def mirrored(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -63,7 +71,7 @@ def sample_batch(collection: Collection, config: ProbeConfig, settings: TrainSet
         order.append(own)
         gathered.append(probe_inputs(collection, points[point].step, own))
     rows = np.concatenate(order)
-    return joined(gathered, config), torch.from_numpy(quality[rows])[:, None], rows
+    return Batch(joined(gathered, config), torch.from_numpy(quality[rows])[:, None], rows, np.sort(at))
 
 
 def joined(inputs: list[dict[str, np.ndarray]], config: ProbeConfig) -> list[Tensor]:
@@ -72,22 +80,29 @@ def joined(inputs: list[dict[str, np.ndarray]], config: ProbeConfig) -> list[Ten
 
 
 @contextmanager
-def prefetch(draw: Callable[[int], Batch], device: torch.device) -> Iterator[Callable[[int], Batch]]:
-    """A function that returns the batch of a step on the device while a thread draws the batch of the next step."""
+def prefetch(draw: Callable[[int], list[Batch]], device: torch.device) -> Iterator[Callable[[int], list[Batch]]]:
+    """A function that returns the batches of a step on the device while a thread draws those of the next step."""
 
-    def prepare(step: int) -> Batch:
-        inputs, quality, rows = draw(step)
-        if device.type == "cuda":  # the device computes while pinned memory is copied
-            return [tensor.pin_memory() for tensor in inputs], quality.pin_memory(), rows
-        return inputs, quality, rows
+    def prepare(step: int) -> list[Batch]:
+        batches = draw(step)
+        if device.type != "cuda":
+            return batches
+        # the device computes while pinned memory is copied
+        return [
+            batch._replace(inputs=[tensor.pin_memory() for tensor in batch.inputs], quality=batch.quality.pin_memory())
+            for batch in batches
+        ]
 
-    drawn: dict[int, Future[Batch]] = {}
+    def moved(batch: Batch) -> Batch:
+        inputs = [tensor.to(device, non_blocking=True) for tensor in batch.inputs]
+        return batch._replace(inputs=inputs, quality=batch.quality.to(device, non_blocking=True))
+
+    drawn: dict[int, Future[list[Batch]]] = {}
     with ThreadPoolExecutor(1, "batches") as thread:
 
-        def batch(step: int) -> Batch:
+        def batches(step: int) -> list[Batch]:
             now = drawn.pop(step, None) or thread.submit(prepare, step)
             drawn[step + 1] = thread.submit(prepare, step + 1)
-            inputs, quality, rows = now.result()
-            return [tensor.to(device, non_blocking=True) for tensor in inputs], quality.to(device, non_blocking=True), rows
+            return [moved(batch) for batch in now.result()]
 
-        yield batch
+        yield batches

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ..probe.blocks import Network
 from ..probe.config import ProbeConfig
-from ..probe.network import Probe
+from ..probe.networks import build_network
 
 
 class WeightAverage:
@@ -65,13 +66,25 @@ def require_checkpoint(path: Path, name: str, command: str) -> dict[str, Any]:
     return saved
 
 
-def load_probe(checkpoint: Path) -> tuple[Probe, tuple[str, ...]]:
+def keep_best(metadata: dict[str, Any], done: int, loss: float, patience: int, average: dict[str, Tensor]) -> bool:
+    """Keep the averaged weights of the lowest loss; True after `patience` checkpoints in a row without a lower one."""
+    kept = metadata.get("kept")
+    if kept is None or loss < kept["loss"]:
+        weights = {name: value.clone() for name, value in average.items()}
+        kept = {"step": done, "loss": loss, "average": weights, "later": 0, "last": done}
+    else:
+        kept = {**kept, "later": kept["later"] + 1, "last": done}
+    metadata["kept"] = {**kept, "stopped": kept["later"] >= patience}
+    return metadata["kept"]["stopped"]
+
+
+def load_probe(checkpoint: Path) -> tuple[Network, tuple[str, ...]]:
     """A trained probe with the averaged weights that training kept, and the layers it reads.
 
     Raises FileNotFoundError without a checkpoint.
     """
     saved = require_checkpoint(checkpoint, "probe", "train")
-    probe = Probe(ProbeConfig.from_dict(saved["config"]))
+    probe = build_network(ProbeConfig.from_dict(saved["config"]))
     probe.load_state_dict(saved.get("kept", saved)["average"])
     return probe.eval(), tuple(saved["layers"])
 

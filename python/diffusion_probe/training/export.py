@@ -13,9 +13,8 @@ from ..data.dataset import with_layers
 from ..data.inputs import probe_inputs, score_body
 from ..data.shards import read_split
 from ..fingerprint import fingerprint
-from ..probe.config import PREVIEW
+from ..probe.blocks import Network
 from ..probe.manifest import SCHEMA_VERSION, Metric, write_manifest
-from ..probe.network import Probe
 from ..probe.onnx_export import export_onnx
 from ..probe.onnx_probe import OnnxProbe
 from .checkpoint import kept_weights, load_probe
@@ -35,7 +34,7 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
     """
     probe, layers = load_probe(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
-    fields = ["attention", "token_mask", "token_ids", "quality", *([PREVIEW] if PREVIEW in probe.config.signals else [])]
+    fields = list(dict.fromkeys(["attention", "token_mask", "token_ids", "quality", *probe.config.signals]))
     collection = with_layers(read_split(data, "train", fields, prompts=32), layers)
     export_onnx(probe, folder / "model.onnx")
     description = collection.description
@@ -78,7 +77,7 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
     write_manifest(folder, manifest)
 
 
-def fixed_metric(data: Path, probe: Probe, good_at: float | None) -> Metric:
+def fixed_metric(data: Path, probe: Network, good_at: float | None) -> Metric:
     """The data set's metric, with the range that the probe was trained for and with `good_at` or its default."""
     training = read_split(data, "train", ["quality"])
     metric = training.description.metric

@@ -17,7 +17,9 @@ class TrainSettings:
     ranking_sharpness: float = 12.0  # logits per score difference of the metric's whole range
     layers: tuple[str, ...] | None = None  # to read; None: all captured ones
     signals: tuple[str, ...] = ()
+    network: str = "full"  # or "lean"
     width: int = 32
+    preview_width: int = 0  # channels of the closer look at the preview; 0: none
     seed: int = 0
     low_share: float = 0.0  # of a batch, drawn from samples of low quality; at 0 a batch holds whole prompts
     mirror_share: float = 0.5  # of the prompts without "left" or "right" that are mirrored

@@ -135,3 +135,43 @@ def test_the_error_names_what_is_missing(world, tmp_path: Path) -> None:
         read_split(world.data, "other")
     with pytest.raises(ValueError, match="step 7"):
         read_split(world.data, "test", ["quality"]).point_index(7)
+
+
+def test_more_calibration_seeds_and_unlabelled_prompts(world, tmp_path: Path) -> None:
+    counts = ["--train", "2", "--calibration", "3", "--test", "1", "--calibration-more", "2", "--unlabelled", "3"]
+    shape = ["--seeds", "2", "--test-seeds", "3", "--at", "1,5,15", "--batch", "8", "--no-compile"]
+    assert main(["collect", "--data", str(tmp_path), *counts, *shape, *world.source]) == 0
+    calibration, more = read_split(tmp_path, "calibration"), read_split(tmp_path, "calibration_more")
+    assert more.prompts == calibration.prompts[:2]
+    assert more.sample_name(3).startswith("the sample of seed 3 of the calibration_more prompt")
+    source = ReferenceSource.load(world.reference)
+    expected = source.generate([more.prompts[0]] * 2, [2, 3], (1,)).quality
+    assert more.quality[0] == pytest.approx(expected, abs=2e-2)
+    unlabelled = read_split(tmp_path, "unlabelled")
+    assert [point.step for point in unlabelled.description.points] == [1, 5]
+    assert unlabelled.arrays["attention"].shape[:2] == (6, 2)
+    assert np.isnan(unlabelled.quality).all()
+    assert "image" not in unlabelled.arrays
+    labelled = {prompt for split in ("train", "calibration", "test") for prompt in read_split(tmp_path, split).prompts}
+    assert not labelled & set(unlabelled.prompts)
+
+
+def test_unlabelled_prompts_are_observed_as_finished_ones_are(world) -> None:
+    source = ReferenceSource.load(world.reference)
+    prompts = source.prompts("train", 2)
+    finished, observed = source.generate(prompts, [0, 0], (1, 5)), source.observe(prompts, [0, 0], (1, 5))
+    for name in ("attention", "token_mask", "token_ids", "preview", "guidance_difference"):
+        assert np.array_equal(getattr(finished, name), getattr(observed, name)), name
+    assert np.isnan(observed.quality).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--unlabelled", "2", "--at", "15"], "unlabelled samples need a captured step up to 10, not only [15]"),
+        (["--pipeline", "x", "--prompts", "p.txt", "--metric", "clip", "--unlabelled", "2"], "is for the reference world"),
+    ],
+)
+def test_what_cannot_be_collected_is_refused(arguments: list[str], message: str, world, tmp_path: Path, capsys) -> None:
+    assert main(["collect", "--data", str(tmp_path), *arguments, "--no-compile", *world.source]) == 2
+    assert message in capsys.readouterr().err

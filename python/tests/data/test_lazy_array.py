@@ -18,7 +18,7 @@ from diffusion_probe.data.shards import read_split, shard_path, write_shard
 from diffusion_probe.data.source import Samples
 from diffusion_probe.probe.config import ProbeConfig
 from diffusion_probe.probe.manifest import Capture, DecisionPoint, Metric
-from diffusion_probe.training.batches import prefetch, prompt_batch, sample_batch
+from diffusion_probe.training.batches import Batch, prefetch, prompt_batch, sample_batch
 from diffusion_probe.training.settings import PAPER, TrainSettings
 
 LAYERS, GRID, SEEDS = 3, 8, 4
@@ -92,15 +92,17 @@ def test_batches_equal_those_of_the_data_in_memory(folder: Path, draw) -> None:
     collection = with_layers(read_split(folder, "train"), ["b", "c"])
     config = ProbeConfig(layers=2, grid=GRID, width=8, signals=("preview",), preview_size=16)
     settings = TrainSettings(batch_prompts=4, seed=5, low_share=PAPER["low_share"])
-    with prefetch(lambda step: draw(collection, config, settings, step), CPU) as batch:
+    with prefetch(lambda step: [draw(collection, config, settings, step)], CPU) as batches:
         for step in (0, 1, 2, 7):
-            inputs, quality, rows = batch(step)
-            expected_inputs, expected_quality, expected_rows = draw(in_memory(collection), config, settings, step)
-            assert len(inputs) == len(expected_inputs) == 4
-            assert all(torch.equal(*pair) for pair in zip(inputs, expected_inputs, strict=True))
-            assert torch.equal(quality, expected_quality)
-            assert np.array_equal(rows, expected_rows)
-            assert np.array_equal(collection.quality.ravel()[rows], quality.ravel())
+            (batch,) = batches(step)
+            expected = draw(in_memory(collection), config, settings, step)
+            assert len(batch.inputs) == len(expected.inputs) == 4
+            assert all(torch.equal(*pair) for pair in zip(batch.inputs, expected.inputs, strict=True))
+            assert torch.equal(batch.quality, expected.quality)
+            assert np.array_equal(batch.rows, expected.rows)
+            assert np.array_equal(collection.quality.ravel()[batch.rows], batch.quality.ravel())
+            timesteps = np.array([point.timestep for point in collection.description.points], np.float32)
+            assert np.array_equal(timesteps[batch.points], batch.inputs[2])
 
 
 def test_prompts_that_name_no_side_are_shown_mirrored(folder: Path) -> None:
@@ -110,8 +112,8 @@ def test_prompts_that_name_no_side_are_shown_mirrored(folder: Path) -> None:
     config = ProbeConfig(layers=LAYERS, grid=GRID, width=8, signals=("preview",), preview_size=16)
     settings = TrainSettings(batch_prompts=len(prompts), seed=5, mirror_share=1.0)
     seeds = collection.seeds
-    plain, _, _ = prompt_batch(collection, config, replace(settings, mirror_share=0.0), 0)
-    shown, _, _ = prompt_batch(collection, config, settings, 0)
+    plain = prompt_batch(collection, config, replace(settings, mirror_share=0.0), 0).inputs
+    shown = prompt_batch(collection, config, settings, 0).inputs
     drawn = np.random.default_rng([5, 0]).choice(len(prompts), size=len(prompts), replace=False)
     for place, prompt in enumerate(drawn):
         rows = slice(place * seeds, (place + 1) * seeds)
@@ -124,12 +126,12 @@ def test_an_error_while_reading_ahead_is_raised_at_its_step() -> None:
     def draw(step: int):
         if step == 2:
             raise ValueError("the disk failed")
-        return [torch.tensor([step])], torch.tensor([step]), np.array([step])
+        return [Batch([torch.tensor([step])], torch.tensor([step]), np.array([step]), np.array([0]))]
 
-    with prefetch(draw, CPU) as batch:
-        assert [int(batch(step)[1]) for step in (0, 1)] == [0, 1]
+    with prefetch(draw, CPU) as batches:
+        assert [int(batches(step)[0].quality) for step in (0, 1)] == [0, 1]
         with pytest.raises(ValueError, match="the disk failed"):
-            batch(2)
+            batches(2)
 
 
 def test_a_batch_is_read_without_the_whole_split(folder: Path) -> None:
@@ -142,7 +144,7 @@ def test_a_batch_is_read_without_the_whole_split(folder: Path) -> None:
     tracemalloc.start()
     collection = read_split(folder, "train").with_quality()
     for step in range(5):
-        inputs, _, _ = prompt_batch(collection, config, settings, step)
+        inputs = prompt_batch(collection, config, settings, step).inputs
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     whole = np.prod(collection.arrays["attention"].shape) * 2

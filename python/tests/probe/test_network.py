@@ -8,8 +8,9 @@ import onnxruntime
 import pytest
 import torch
 
+from diffusion_probe.probe.blocks import log_scaled
 from diffusion_probe.probe.config import ProbeConfig
-from diffusion_probe.probe.network import Probe, fast_channels, log_scaled
+from diffusion_probe.probe.network import Probe, fast_channels
 from diffusion_probe.probe.onnx_export import export_onnx
 
 CONFIGS = {
@@ -18,6 +19,14 @@ CONFIGS = {
     "preview": ProbeConfig(layers=3, width=8, mixers=1, signals=("preview",)),
     "token_ids": ProbeConfig(layers=3, width=8, mixers=1, signals=("token_ids",), vocabulary=70),
     "both": ProbeConfig(layers=3, width=8, mixers=1, signals=("preview", "token_ids"), vocabulary=70),
+    "everything": ProbeConfig(
+        layers=3,
+        width=8,
+        mixers=1,
+        signals=("token_ids", "preview", "guidance_difference"),
+        vocabulary=70,
+        preview_width=8,
+    ),
     "wide range": ProbeConfig(layers=2, width=8, mixers=1, metric_range=(-2.5, 2.0)),
 }
 
@@ -36,6 +45,7 @@ def inputs_of(config: ProbeConfig, batch: int, tokens: int, seed: int = 0) -> di
         "timestep": torch.full((batch,), 778.639),
         "preview": (torch.rand(batch, 3, 64, 64, generator=generator) * 2 - 1).half(),
         "token_ids": torch.randint(2, 65, (batch, tokens), generator=generator),
+        "guidance_difference": torch.rand(batch, generator=generator) + 0.1,
     }
     return {signal.name: inputs[signal.name] for signal in config.inputs()}
 
@@ -94,7 +104,7 @@ def test_scores_stay_within_the_range_of_the_metric(exported) -> None:
     assert values.std() > 0
 
 
-@pytest.mark.parametrize("name", ["attention", "both"])
+@pytest.mark.parametrize("name", ["attention", "both", "everything"])
 def test_a_score_does_not_depend_on_the_rest_of_the_batch(name: str) -> None:
     probe = probe_of(CONFIGS[name])
     inputs = inputs_of(probe.config, 6, 7)

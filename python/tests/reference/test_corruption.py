@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from diffusion_probe.reference.captions import BACKGROUNDS, PICTOGRAMS
 from diffusion_probe.reference.corruption import CORRUPTIONS, paint_labelled, sample_labelled_image
 from diffusion_probe.reference.scenes import Thing, lay_out, sprite
 from diffusion_probe.reference.splits import sample_caption
+from diffusion_probe.reference.vocabulary import BACKGROUNDS, PICTOGRAMS
 
 
 def test_the_density_of_a_clean_scene_sums_to_its_counts() -> None:

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from diffusion_probe.reference.backbone import Backbone, BackboneConfig, pad_ids, text_mask_of, unconditional_ids
-from diffusion_probe.reference.captions import PAD_ID, tokenize
+from diffusion_probe.reference.captions import tokenize
 from diffusion_probe.reference.rectified_flow import StepOutput, noise_levels, sample, training_pair
 from diffusion_probe.reference.source import grid_maps
+from diffusion_probe.reference.vocabulary import PAD_ID
 
 CONFIG = BackboneConfig(grid_width=16, core_width=16, core_blocks=2, text_width=16, text_layers=1, heads=2)
 IDS = pad_ids([tokenize("a cat on a blue background"), tokenize("two dogs left of an owl on a grey background")])

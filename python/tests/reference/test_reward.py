@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from diffusion_probe.reference.backbone import pad_ids
-from diffusion_probe.reference.captions import BACKGROUNDS, PICTOGRAMS, tokenize
+from diffusion_probe.reference.captions import tokenize
 from diffusion_probe.reference.corruption import paint_labelled
 from diffusion_probe.reference.reward import Detections, Detector, Reward
 from diffusion_probe.reference.scenes import Thing
 from diffusion_probe.reference.validate_reward import validate_reward
+from diffusion_probe.reference.vocabulary import BACKGROUNDS, PICTOGRAMS
 
 CAT_LEFT, CAT_RIGHT = Thing("cat", 14, 32, 20), Thing("cat", 50, 32, 20)
 KEY_LEFT, KEY_RIGHT, KEY_BELOW = Thing("key", 14, 32, 20), Thing("key", 48, 14, 20), Thing("key", 48, 50, 20)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from diffusion_probe.reference.captions import BACKGROUNDS, PICTOGRAMS
 from diffusion_probe.reference.scenes import CLEARANCE, RELATION_MARGIN, SIZE, Scene, lay_out, sprite
 from diffusion_probe.reference.splits import THINGS_WEIGHTS, sample_caption
+from diffusion_probe.reference.vocabulary import BACKGROUNDS, PICTOGRAMS
 
 
 def sample_scene(*seed: int) -> Scene:

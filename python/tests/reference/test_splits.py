@@ -1,7 +1,7 @@
 """Every caption belongs to exactly one split, which never changes."""
 
 from diffusion_probe.reference.captions import Caption, Phrase
-from diffusion_probe.reference.splits import SPLITS, distinct_captions
+from diffusion_probe.reference.splits import SPLITS, data_captions, distinct_captions
 
 
 def test_every_bucket_belongs_to_one_split() -> None:
@@ -23,3 +23,19 @@ def test_splits_share_no_caption() -> None:
 def test_a_longer_list_begins_with_the_shorter() -> None:
     assert distinct_captions("test", 30, seed=4)[:10] == distinct_captions("test", 10, seed=4)
     assert all(caption.bucket() in SPLITS["test"] for caption in distinct_captions("test", 30, seed=4))
+
+
+def test_the_captions_of_training_and_calibration_are_the_old_ones() -> None:
+    assert data_captions("train", 3)[0].text() == distinct_captions("train", 1, seed=20)[0].text()
+    assert data_captions("calibration_more", 5) == data_captions("calibration", 9)[:5] == distinct_captions("calibration", 5, 20)
+
+
+def test_test_and_unlabelled_captions_were_never_used() -> None:
+    opened = {caption.key() for caption in distinct_captions("test", 608, seed=20)}
+    fresh = data_captions("test", 40)
+    assert not opened & {caption.key() for caption in fresh}
+    assert all(caption.bucket() in SPLITS["test"] for caption in fresh)
+    trained = {caption.key() for caption in distinct_captions("train", 6100, seed=20)}
+    unlabelled = data_captions("unlabelled", 40)
+    assert not trained & {caption.key() for caption in unlabelled}
+    assert all(caption.bucket() in SPLITS["train"] for caption in unlabelled)

@@ -56,7 +56,8 @@ def test_half_of_a_batch_of_the_paper_comes_from_the_lowest_quarter() -> None:
     collection = collection_of(2)
     settings = TrainSettings(**PAPER, batch_prompts=50)
     config = ProbeConfig(layers=2, grid=GRID, width=8)
-    inputs, quality, _ = sample_batch(collection, config, settings, step=0)
+    batch = sample_batch(collection, config, settings, step=0)
+    inputs, quality = batch.inputs, batch.quality
     assert quality.shape == (50 * SEEDS, 1)
     assert quality.isfinite().all()
     low = np.nanquantile(collection.quality, 0.25)

@@ -13,7 +13,7 @@ from diffusion_probe.data.dataset import Description
 from diffusion_probe.data.shards import shard_path, write_shard
 from diffusion_probe.data.source import Samples
 from diffusion_probe.probe.manifest import Capture, DecisionPoint, Metric
-from diffusion_probe.training import loop, train_probe
+from diffusion_probe.training import fit, loop, train_probe
 from diffusion_probe.training.checkpoint import load_checkpoint, load_probe, save_checkpoint
 
 PROMPTS, SEEDS, TOKENS, GRID = 20, 4, 3, 8
@@ -147,8 +147,8 @@ def test_training_stops_early_and_keeps_the_best_checkpoint(train, tmp_path, cap
     run, checkpoint = train
     data = write_data(tmp_path / "data")
     losses = iter([0.5, 0.3, 0.4, 0.6, 0.1])
-    monkeypatch.setattr(train_probe, "SAVE_EVERY", 2)
-    monkeypatch.setattr(train_probe, "validate", lambda *_: {"held_back_loss": next(losses)})
+    monkeypatch.setattr(fit, "SAVE_EVERY", 2)
+    monkeypatch.setattr(fit, "validate", lambda *_: {"held_back_loss": next(losses)})
     assert run(data, "--patience", "2", steps=20) == 0
     why = "kept the weights of step 4: their loss on the held-back prompts is the lowest, 0.3; stopped early at step 8"
     assert why in capsys.readouterr().out

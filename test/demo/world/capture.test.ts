@@ -16,6 +16,7 @@ const step: Step = {
   timestep: 778.639,
   attention: Float32Array.from({ length: ROWS * 3 * LAYER_SIZE }, (_, index) => index / 64),
   preview: new Float32Array(ROWS * IMAGE_SIZE).fill(0.3),
+  guidanceDifference: Float32Array.of(0.25, 0.5),
 };
 
 function specOf(layers: string[], ...signals: CaptureSpec['inputs']): CaptureSpec {
@@ -79,4 +80,14 @@ test('a missing layer or signal is an error with its name', () => {
       ),
     /signal depth/,
   );
+});
+
+test('the guidance difference is one number per row', () => {
+  const spec = specOf(['first'], { name: 'guidance_difference', dtype: 'F32', shape: ['batch'] });
+  const { signals = {} } = toScoreInput(step, CAPTION, DESCRIPTION, spec);
+  assert.deepEqual(signals['guidance_difference'], {
+    dtype: 'F32',
+    shape: [ROWS],
+    data: Float32Array.of(0.25, 0.5),
+  });
 });

@@ -69,3 +69,18 @@ test('no row is left when every sample was removed', async () => {
   sampler.keep([]);
   assert.equal(sampler.rows, 0);
 });
+
+test('the guidance difference is the mean square of conditional minus unconditional velocity', async () => {
+  const denoiser = knowingDenoiser(target);
+  const apart: typeof denoiser = {
+    ...denoiser,
+    denoise: async (...given) => {
+      const { conditional, unconditional } = await denoiser.denoise(...given);
+      const velocity = unconditional.velocity.map((value, index) => value + (index < IMAGE_SIZE ? 2 : 0));
+      return { conditional, unconditional: { ...unconditional, velocity } };
+    },
+  };
+  const { guidanceDifference } = await new Sampler(apart, CAPTION, noise(2)).next();
+  assert.ok(Math.abs((guidanceDifference[0] ?? NaN) - 4) < 1e-5);
+  assert.equal(guidanceDifference[1], 0);
+});
