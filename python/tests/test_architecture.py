@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planning": {"data", "evaluation", "probe"},
     "probe": {"fingerprint"},
     "progress": set(),
-    "reference": {"conditions", "data", "devices", "evaluation", "fingerprint", "probe", "progress", "training"},
+    "reference": {"conditions", "data", "devices", "fingerprint", "probe", "training"},
     "selftest": {"client", "data", "guard", "pipelines", "tiny", "training"},
     "tiny": set(),
     "training": {"__init__", "conditions", "data", "devices", "evaluation", "fingerprint", "probe", "progress"},
