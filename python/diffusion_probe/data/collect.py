@@ -74,7 +74,8 @@ def collect(
             prompt, row = divmod(int(spoilt[0]), description.seeds[shard.split])
             raise ValueError(
                 f"the attention of seed {description.first_seed(shard.split) + row} of the {shard.split} prompt "
-                f"{shard.prompts[prompt]!r} is not finite: {shard.path.name} was not written. Draw in bfloat16 or float32 (--dtype), or leave the prompt out"
+                f"{shard.prompts[prompt]!r} is not finite: {shard.path.name} was not written. "
+                "Draw in bfloat16 or float32 (--dtype), or leave the prompt out"
             )
         known = samples.quality[np.isfinite(samples.quality)]
         if not len(known) and shard.split != UNLABELLED:
