@@ -15,7 +15,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/decision': ['src/probe'],
   'src/feedback': ['src/decision', 'src/probe'],
   'src/config': ['src/errors.ts', 'src/wire', 'src/decision', 'src/feedback'],
-  'src/engine/types.ts': ['src/running-clock.ts', 'src/wire', 'src/probe'],
+  'src/engine/warm-up/batch-plan.ts': [],
+  'src/engine/types.ts': [
+    'src/running-clock.ts',
+    'src/wire',
+    'src/probe',
+    'src/engine/warm-up/batch-plan.ts',
+  ],
   'src/engine/worker': [
     'src/errors.ts',
     'src/running-clock.ts',
@@ -55,7 +61,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/engine/types.ts',
     'src/engine/worker',
     'src/engine/pool',
-    'src/engine/repository',
     'src/prediction-margin.ts',
   ],
   'src/engine': [

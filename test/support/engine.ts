@@ -94,10 +94,8 @@ export function threadProver(options: ProofOptions): ProbeTest {
     prove: async (files) => {
       const thread = new WorkerThread(workerUrl, { device, intraOpThreads }, clock);
       try {
-        const measurements = await measureProbe(
-          { thread, runLimitMs: Infinity, key: 1, files },
-          maxBatchSamples,
-        );
+        const probe = { ...files, key: 1 };
+        const measurements = await measureProbe({ thread, runLimitMs: Infinity, probe }, maxBatchSamples);
         return new BatchPlan(measurements, measuredTokens(files), maxBatchSamples);
       } finally {
         await thread.close();

@@ -136,7 +136,7 @@ export class Batcher {
     const run = { probe, samples, paddedTokens, from, to: performance.now(), ms, origins };
     this.#options.observer.batchRun(run);
     if (outcome instanceof Error) for (const { request } of batch.parts) this.#fail(request, outcome);
-    else this.#accept(batch, outcome, worker.wideThreads !== undefined);
+    else this.#accept(batch, outcome, worker.isWide);
     this.startRuns();
   }
 

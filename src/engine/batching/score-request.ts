@@ -1,8 +1,7 @@
 /** One request between its arrival and its answer. A request larger than a batch is scored in parts, whose scores are joined. */
 import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
-import type { LoadedProbe } from '../repository/registry.js';
-import type { EngineResult, ScoreOptions } from '../types.js';
+import type { EngineResult, ScoreOptions, ServedProbe } from '../types.js';
 import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sample-slice.js';
 
 /** The samples of a request that are scored in one run: all of them, unless the request is larger than a batch. */
@@ -18,7 +17,7 @@ export interface Part {
 
 /** What one run of a worker scores. */
 export interface Batch {
-  readonly probe: LoadedProbe;
+  readonly probe: ServedProbe;
   readonly parts: readonly Part[];
   readonly samples: number;
   /** Its samples times the tokens of its longest. */
@@ -29,22 +28,8 @@ export interface Batch {
   readonly predictedMs: number;
 }
 
-/** What waits in a queue. */
-export class PartCount {
-  samples = 0;
-  tokens = 0;
-  bytes = 0;
-
-  /** @param sign -1 when the part leaves. */
-  count({ samples, tokens, bytes }: Part, sign: 1 | -1): void {
-    this.samples += sign * samples;
-    this.tokens += sign * tokens;
-    this.bytes += sign * bytes;
-  }
-}
-
 export class ScoreRequest {
-  readonly probe: LoadedProbe;
+  readonly probe: ServedProbe;
   readonly samples: number;
   readonly bytes: number;
   /** Of its longest sample, without the padding at its end; at least 1. */
@@ -70,7 +55,7 @@ export class ScoreRequest {
   #settle: { resolve(result: EngineResult): void; reject(error: Error): void } | undefined;
 
   constructor(
-    probe: LoadedProbe,
+    probe: ServedProbe,
     body: DecodedBody,
     { deadline = Infinity, origin, tenant = '' }: ScoreOptions = {},
   ) {
@@ -118,9 +103,7 @@ export class ScoreRequest {
 
   #cut(body: DecodedBody): Part[] {
     const { samples, tokens } = this;
-    const { plan } = this.probe;
-    const isWhole = samples <= plan.samplesThatFitWhole(tokens);
-    const count = isWhole ? 1 : Math.ceil(samples / plan.samplesThatFit(tokens));
+    const count = this.probe.plan.partsOf(samples, tokens);
     const firstOf = (part: number): number => Math.floor((part * samples) / count);
     return Array.from({ length: count }, (_, part) => {
       const slice = sliceOf(body, firstOf(part), firstOf(part + 1) - firstOf(part));

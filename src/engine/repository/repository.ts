@@ -15,15 +15,15 @@ import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../..
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { Prover } from '../proof/prover.js';
-import type { EngineOptions, ProbeChange } from '../types.js';
-import type { LoadedProbe, ProbeRegistry, Version } from './registry.js';
+import type { EngineOptions, ProbeChange, ServedProbe } from '../types.js';
+import type { ProbeRegistry, Version } from './registry.js';
 
 export interface RepositoryOptions extends Pick<EngineOptions, 'modelsDir' | 'log' | 'observer'> {
   readonly pool: WorkerPool;
   readonly prover: ProbeTest;
   readonly registry: ProbeRegistry;
   /** Resolves when no request for the probe waits or runs. */
-  readonly untilUnused: (probe: LoadedProbe) => Promise<void>;
+  readonly untilUnused: (probe: ServedProbe) => Promise<void>;
 }
 
 /** What a probe must pass before it is loaded. */
@@ -156,45 +156,34 @@ export class Repository {
     const { pool, prover, log, observer } = this.#options;
     const { name, version, probe: replaced } = target;
     const files = await readProbeFolder(target);
-    const { manifest, sha256, manifestSha256 } = files;
-    if (replaced?.manifestSha256 === manifestSha256) {
+    if (replaced?.manifestSha256 === files.manifestSha256) {
       target.reason = undefined;
       return [];
     }
     this.#lastKey += 1;
     const key = this.#lastKey;
     const plan = await prover.prove(files, this.#stop.signal);
-    const { provider, fallback } = await pool.install({ key, files, plan });
-    target.probe = { key, name, version, provider, fallback, sha256, manifestSha256, manifest, plan };
+    const measured = { name, version, ...files, key, plan };
+    const { provider, fallback } = await pool.install(measured);
+    target.probe = { ...measured, provider, fallback };
     target.reason = undefined;
     if (replaced) void this.#unload(replaced);
-    observer.probeLoaded({ name, version, provider, sha256 });
-    const { bestSamples, msPerPaddedToken, msPerRun, measurements } = plan;
-    log.info(
-      {
-        name,
-        version,
-        provider,
-        sha256,
-        best_batch_samples: bestSamples,
-        ms_per_padded_token: msPerPaddedToken,
-        ms_per_run: msPerRun,
-        measurements,
-      },
-      'a probe was loaded',
-    );
+    observer.probeLoaded(target.probe);
+    const { bestSamples: best_batch_samples, msPerPaddedToken: ms_per_padded_token, measurements } = plan;
+    const costs = { best_batch_samples, ms_per_padded_token, ms_per_run: plan.msPerRun, measurements };
+    log.info({ name, version, provider, sha256: files.sha256, ...costs }, 'a probe was loaded');
     if (fallback !== undefined)
       log.warn({ name, version, reason: fallback }, 'CUDA cannot be used; the CPU is');
     return [{ name, version, change: replaced ? 'replaced' : 'loaded' }];
   }
 
   /** Takes a probe that requests do not find any more out of the workers, when its last request is answered. */
-  async #unload(probe: LoadedProbe): Promise<void> {
-    const { name, version, provider, sha256 } = probe;
+  async #unload(probe: ServedProbe): Promise<void> {
+    const { key, name, version, sha256 } = probe;
     const { pool, untilUnused, log, observer } = this.#options;
-    observer.probeUnloaded({ name, version, provider, sha256 });
+    observer.probeUnloaded(probe);
     await untilUnused(probe);
-    pool.uninstall(probe.key);
+    pool.uninstall(key);
     log.info({ name, version, sha256 }, 'a probe was unloaded');
   }
 }

@@ -109,9 +109,10 @@ export class BatchPlan {
     return Math.max(1, Math.min(maxSamples, Math.floor((maxPaddedTokens * factor) / tokens)));
   }
 
-  /** The samples of the largest request that is not cut. */
-  samplesThatFitWhole(tokens: number): number {
-    return this.samplesThatFit(tokens, WHOLE_REQUEST_FACTOR);
+  /** The parts that a request is cut into. */
+  partsOf(samples: number, tokens: number): number {
+    const isWhole = samples <= this.samplesThatFit(tokens, WHOLE_REQUEST_FACTOR);
+    return isWhole ? 1 : Math.ceil(samples / this.samplesThatFit(tokens));
   }
 
   /** How many full batches so much is, as a fraction. */

@@ -1,33 +1,30 @@
 /** The warm-up of a probe in a thread before it may serve: load, compare the graph, selftest, measure or run cold. */
+import { messageOf } from '../../errors.js';
 import type { ProbeFiles } from '../../probe/folder.js';
 import type { Manifest } from '../../probe/manifest.js';
 import { ProbeRefusedError } from '../../probe/refused.js';
 import { type GraphValue, ORT_TYPES, type RunResult, type SessionInfo } from '../worker/protocol.js';
 import { sliceOf, type SampleSlice, usedTokens } from '../worker/sample-slice.js';
-import {
-  CommandFailedError,
-  RunTimeoutError,
-  WorkerDiedError,
-  type WorkerThread,
-} from '../worker/worker-thread.js';
-import { type BatchPlan, measureBatches, type Measurement } from './batch-plan.js';
+import { RunTimeoutError, WorkerDiedError, type WorkerThread } from '../worker/worker-thread.js';
+import { measureBatches, type Measurement } from './batch-plan.js';
+
+/** The device that was set by name cannot be used, although the probe itself is sound. */
+export class DeviceUnavailableError extends Error {}
 
 /** What is loaded of a probe. */
 export type ProbeContent = Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
 
-/** Where a probe is loaded. The runs of a warm-up are cold and may take longer than others. */
+/** A probe and the thread that loads it. The runs of a warm-up are cold and may take longer than others. */
 export interface WarmUp {
-  /** Of the probe's session in every thread. */
-  readonly key: number;
-  readonly files: ProbeContent;
+  readonly probe: ProbeContent & { readonly key: number };
   readonly thread: WorkerThread;
   readonly runLimitMs: number;
 }
 
-/** Loads and tests a measured probe, and runs every size of batch once. Throws as loadAndTest does. */
-export async function warmUpProbe(warmUp: WarmUp, plan: BatchPlan): Promise<SessionInfo> {
+/** Loads and tests a probe, and runs batches of the given samples once. Throws as loadAndTest does. */
+export async function warmUpProbe(warmUp: WarmUp, sizes: readonly number[]): Promise<SessionInfo> {
   const session = await loadAndTest(warmUp);
-  for (const samples of plan.warmSizes) await timedRun(warmUp, samples);
+  for (const samples of sizes) await timedRun(warmUp, samples);
   return session;
 }
 
@@ -47,13 +44,18 @@ export function measuredTokens({ selftest }: ProbeContent): number {
 
 /**
  * @throws {ProbeRefusedError} when the probe is at fault, also when the thread is lost.
- * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
+ * @throws {DeviceUnavailableError}
  */
 async function loadAndTest(warmUp: WarmUp): Promise<SessionInfo> {
-  const { manifest, model, selftest } = warmUp.files;
+  const { thread, probe } = warmUp;
+  const { key, manifest, model, selftest } = probe;
   const { inputs, output } = manifest;
-  const loading = warmUp.thread.load({ key: warmUp.key, model, inputs, output: output.name });
-  const session = await refusing('model.onnx cannot be loaded', loading);
+  const session = await thread
+    .load({ key, model, inputs, output: output.name })
+    .catch(refuse('model.onnx cannot be loaded'));
+  const { device } = thread.settings;
+  if (session.fallback !== undefined && device !== 'auto')
+    throw new DeviceUnavailableError(`device ${device} cannot be used: ${session.fallback}`);
   const wrong = graphMismatches(manifest, session);
   if (wrong.length > 0)
     throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${wrong.join('; ')}`);
@@ -72,29 +74,23 @@ async function loadAndTest(warmUp: WarmUp): Promise<SessionInfo> {
 
 /** Runs a batch of copies of the selftest's first sample and returns how long it took, ms. */
 async function timedRun(warmUp: WarmUp, samples: number): Promise<number> {
-  const sample = sliceOf(warmUp.files.selftest, 0, 1);
-  const copies = Array.from({ length: samples }, () => sample);
-  const { ms } = await run(warmUp, copies);
+  const sample = sliceOf(warmUp.probe.selftest, 0, 1);
+  const { ms } = await run(warmUp, Array<SampleSlice>(samples).fill(sample));
   return ms;
 }
 
-function run({ thread, key, runLimitMs }: WarmUp, slices: readonly SampleSlice[]): Promise<RunResult> {
-  return refusing('selftest: the graph cannot be run', thread.run(key, slices, runLimitMs));
+function run({ thread, probe, runLimitMs }: WarmUp, slices: readonly SampleSlice[]): Promise<RunResult> {
+  return thread.run(probe.key, slices, runLimitMs).catch(refuse('selftest: the graph cannot be run'));
 }
 
-/** Puts failures of the probe into words. */
-async function refusing<Result>(what: string, command: Promise<Result>): Promise<Result> {
-  try {
-    return await command;
-  } catch (cause) {
-    if (cause instanceof RunTimeoutError)
-      throw new ProbeRefusedError(`selftest: ${cause.message}`, { cause });
-    if (cause instanceof WorkerDiedError)
-      throw new ProbeRefusedError(`the worker thread died while loading it: ${cause.message}`, { cause });
-    if (cause instanceof CommandFailedError && !cause.isDeviceUnavailable)
-      throw new ProbeRefusedError(`${what}: ${cause.message}`, { cause });
-    throw cause;
-  }
+/** Puts the failure of a command into words. */
+function refuse(failed: string): (cause: unknown) => never {
+  return (cause) => {
+    let what = failed;
+    if (cause instanceof RunTimeoutError) what = 'selftest';
+    if (cause instanceof WorkerDiedError) what = 'the worker thread died while loading it';
+    throw new ProbeRefusedError(`${what}: ${messageOf(cause)}`, { cause });
+  };
 }
 
 /** One sentence per difference between a graph and its manifest. */

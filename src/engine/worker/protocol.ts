@@ -13,9 +13,8 @@ export interface WorkerSettings {
   readonly isWide?: boolean;
 }
 
-export interface LoadCommand {
-  readonly kind: 'load';
-  /** Identifies the session in later commands. */
+/** A graph to open. `key` identifies its session in later commands. */
+export interface Graph {
   readonly key: number;
   readonly model: Uint8Array;
   readonly inputs: readonly ManifestInput[];
@@ -24,15 +23,13 @@ export interface LoadCommand {
 
 /** `close` releases every session and ends the thread; the thread's exit is the only answer to it. */
 export type Command =
-  | LoadCommand
+  | ({ readonly kind: 'load' } & Graph)
   | { readonly kind: 'run'; readonly key: number; readonly slices: readonly SampleSlice[] }
   | { readonly kind: 'unload'; readonly key: number }
   | { readonly kind: 'close' };
 
-/** The answers come in the order of the commands. `isDeviceUnavailable` separates a missing device from a broken probe. */
-export type Reply =
-  | { readonly value: SessionInfo | RunResult | undefined }
-  | { readonly error: string; readonly isDeviceUnavailable: boolean };
+/** The answers come in the order of the commands. */
+export type Reply = { readonly value: SessionInfo | RunResult | undefined } | { readonly error: string };
 
 /** The names that ONNX Runtime gives to the dtypes of a manifest. */
 export const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } as const;
@@ -47,7 +44,7 @@ export interface GraphValue {
 /** The answer to `load`: where the session runs, and the graph's inputs and outputs. */
 export interface SessionInfo {
   readonly provider: Provider;
-  /** Why CUDA is not used although the device is `auto`. */
+  /** Why CUDA cannot be used although the device may be CUDA. */
   readonly fallback?: string;
   readonly inputs: readonly GraphValue[];
   readonly outputs: readonly GraphValue[];

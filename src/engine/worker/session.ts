@@ -8,9 +8,6 @@ import type { Feeds } from './batch-assembly.js';
 import { cudaFailure } from './cuda-failure.js';
 import { type GraphValue, type SessionInfo, type WorkerSettings } from './protocol.js';
 
-/** CUDA was requested by name and cannot be used, although the probe itself is sound. */
-export class DeviceUnavailableError extends Error {}
-
 /** Threads that spin while they wait take the cores of other workers. See docs/adr/0026-narrow-workers-and-a-wide-one.md. */
 const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
 /** The threads of a lone run wait that long, µs, for its next operator: waking them takes longer than most operators. */
@@ -27,8 +24,7 @@ export interface ProbeSession {
 env.logLevel = 'fatal';
 
 /**
- * Opens a session on a graph held in memory.
- * @throws {DeviceUnavailableError} when the device is CUDA by name and cannot be used.
+ * Opens a session on a graph held in memory, on the CPU if CUDA cannot be used.
  * @throws {Error} when the graph itself cannot be loaded.
  */
 export async function openSession(
@@ -74,11 +70,7 @@ async function openOn(
   try {
     return { session: await open({ name: 'cuda', deviceId: Number(index) }), provider: 'cuda' };
   } catch (error) {
-    const session = await open('cpu');
-    const fallback = cudaFailure(error);
-    if (device === 'auto') return { session, provider: 'cpu', fallback };
-    await session.release();
-    throw new DeviceUnavailableError(`device ${device} cannot be used: ${fallback}`, { cause: error });
+    return { session: await open('cpu'), provider: 'cpu', fallback: cudaFailure(error) };
   }
 }
 

@@ -12,11 +12,7 @@ import { BatchMemory } from './batch-memory.js';
 import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';
 import type { Command, Reply, RunResult, SessionInfo, WorkerSettings } from './protocol.js';
-import { DeviceUnavailableError, type ProbeSession, openSession } from './session.js';
-
-interface LoadedGraph extends RunnableGraph {
-  readonly session: ProbeSession;
-}
+import { type ProbeSession, openSession } from './session.js';
 
 if (!parentPort) throw new Error('this module runs as a worker thread only');
 /** More would starve runs where other programs use the cores, such as a backend on the same machine. */
@@ -24,7 +20,7 @@ const NICENESS = 5;
 const port = parentPort;
 // Only WorkerThread starts this thread.
 const settings = workerData as WorkerSettings;
-const graphs = new Map<number, LoadedGraph>();
+const graphs = new Map<number, RunnableGraph & { readonly session: ProbeSession }>();
 const memory = new BatchMemory();
 if (!settings.isWide) giveWay();
 
@@ -37,10 +33,7 @@ port.on('message', (command: Command) => {
 async function answer(command: Command): Promise<void> {
   const reply = await execute(command).then(
     (value): Reply => ({ value }),
-    (error: unknown): Reply => ({
-      error: messageOf(error),
-      isDeviceUnavailable: error instanceof DeviceUnavailableError,
-    }),
+    (error: unknown): Reply => ({ error: messageOf(error) }),
   );
   if (command.kind === 'close') port.close();
   else port.postMessage(reply);
