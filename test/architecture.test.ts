@@ -29,7 +29,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/probe',
     'src/engine/types.ts',
   ],
-  'src/engine/warm-up': ['src/probe', 'src/engine/worker'],
+  'src/engine/warm-up': [
+    'src/errors.ts',
+    'src/probe',
+    'src/engine/warm-up/batch-plan.ts',
+    'src/engine/worker',
+  ],
   'src/engine/pool': [
     'src/errors.ts',
     'src/probe',
@@ -43,16 +48,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/probe',
     'src/engine/types.ts',
     'src/engine/worker',
+    'src/engine/warm-up/batch-plan.ts',
     'src/engine/warm-up',
-  ],
-  'src/engine/repository': [
-    'src/disclosure.ts',
-    'src/errors.ts',
-    'src/probe',
-    'src/engine/types.ts',
-    'src/engine/warm-up',
-    'src/engine/pool',
-    'src/engine/proof',
   ],
   'src/engine/batching': [
     'src/disclosure.ts',
@@ -62,6 +59,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/engine/worker',
     'src/engine/pool',
     'src/prediction-margin.ts',
+  ],
+  'src/engine/repository': [
+    'src/disclosure.ts',
+    'src/errors.ts',
+    'src/probe',
+    'src/engine/types.ts',
+    'src/engine/pool',
+    'src/engine/proof',
+    'src/engine/batching',
   ],
   'src/engine': [
     'src/errors.ts',

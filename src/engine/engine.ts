@@ -40,13 +40,7 @@ export async function createEngine(
   const requestQueue = new RequestQueue(options);
   const pool = new WorkerPool({ ...resolved, onChange: () => batcher.onWorkersChange() });
   const batcher = new Batcher({ ...options, requestQueue, pool });
-  const repository = new Repository({
-    ...options,
-    pool,
-    prover,
-    registry,
-    untilUnused: (probe) => batcher.untilAnswered(probe),
-  });
+  const repository = new Repository({ ...options, pool, prover, registry, batcher });
   try {
     // The right number of workers depends on the device, which is known when the first one has loaded a probe.
     await pool.add(1);

@@ -8,6 +8,13 @@ import type { BatchPlan } from './warm-up/batch-plan.js';
 /** Where inference runs. */
 export type Provider = 'cpu' | 'cuda';
 
+/** Where a probe runs. */
+export interface Placement {
+  readonly provider: Provider;
+  /** Why CUDA cannot be used, although the device is not `cpu`. */
+  readonly fallback?: string;
+}
+
 /** Where inference is to run: `auto` takes CUDA if it works, else the CPU. */
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 
@@ -19,11 +26,7 @@ export interface MeasuredProbe extends ProbeVersion, ProbeFiles {
 }
 
 /** A loaded probe. */
-export interface ServedProbe extends MeasuredProbe {
-  readonly provider: Provider;
-  /** Why the CPU is used although the device is `auto`. */
-  readonly fallback?: string | undefined;
-}
+export interface ServedProbe extends MeasuredProbe, Placement {}
 
 /** The state of one folder of the model repository. */
 export interface ProbeStatus extends ProbeVersion {

@@ -93,7 +93,7 @@ export class ProbeQueue {
     }
     const paddedTokens = samples * tokens;
     const predictedMs = probe.plan.predict(paddedTokens);
-    return { probe, parts, samples, paddedTokens, startedAt: performance.now(), predictedMs };
+    return { probe, parts, samples, paddedTokens, from: performance.now(), predictedMs };
   }
 
   /** Removes and returns the parts of a request that are here. */

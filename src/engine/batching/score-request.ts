@@ -1,7 +1,7 @@
 /** One request between its arrival and its answer. A request larger than a batch is scored in parts, whose scores are joined. */
 import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
-import type { EngineResult, ScoreOptions, ServedProbe } from '../types.js';
+import type { BatchRun, EngineResult, ScoreOptions, ServedProbe } from '../types.js';
 import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sample-slice.js';
 
 /** The samples of a request that are scored in one run: all of them, unless the request is larger than a batch. */
@@ -15,15 +15,9 @@ export interface Part {
   readonly slice: SampleSlice;
 }
 
-/** What one run of a worker scores. */
-export interface Batch {
-  readonly probe: ServedProbe;
+/** What one run of a worker scores. The run starts when the batch is formed. */
+export interface Batch extends Pick<BatchRun, 'probe' | 'samples' | 'paddedTokens' | 'from'> {
   readonly parts: readonly Part[];
-  readonly samples: number;
-  /** Its samples times the tokens of its longest. */
-  readonly paddedTokens: number;
-  /** When it was formed, and its run started, on the clock of performance.now(), ms. */
-  readonly startedAt: number;
   /** How long its run is expected to take, ms. */
   readonly predictedMs: number;
 }
@@ -36,11 +30,9 @@ export class ScoreRequest {
   readonly tokens: number;
   /** Of nearly equal size, in order. */
   readonly parts: readonly Part[];
-  /** See ScoreOptions. */
-  readonly tenant: string;
-  /** On the clock of performance.now(), ms; Infinity when the caller set none. */
+  /** See ScoreOptions; Infinity when the caller set none. */
   readonly deadline: number;
-  /** See ScoreOptions. */
+  readonly tenant: string;
   readonly origin: object | undefined;
   readonly arrivedAt = performance.now();
   readonly answer: Promise<EngineResult>;
@@ -86,7 +78,7 @@ export class ScoreRequest {
     this.#scores.set(scores, part.slice.first);
     this.#scored += part.samples;
     this.#stats = {
-      queueMs: Math.max(this.#stats.queueMs, batch.startedAt - this.arrivedAt),
+      queueMs: Math.max(this.#stats.queueMs, batch.from - this.arrivedAt),
       inferenceMs: Math.max(this.#stats.inferenceMs, ms),
       batchSamples: Math.max(this.#stats.batchSamples, batch.samples),
     };

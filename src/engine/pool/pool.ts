@@ -7,9 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { messageOf } from '../../errors.js';
 import { ProbePostponedError } from '../../probe/refused.js';
-import type { EngineOptions, MeasuredProbe, ResolvedOptions } from '../types.js';
+import type { EngineOptions, MeasuredProbe, Placement, ResolvedOptions } from '../types.js';
 import { warmUpProbe } from '../warm-up/warm-up.js';
-import type { RunResult, SessionInfo } from '../worker/protocol.js';
+import type { RunResult } from '../worker/protocol.js';
 import type { SampleSlice } from '../worker/sample-slice.js';
 import { WorkerDiedError, WorkerThread } from '../worker/worker-thread.js';
 
@@ -86,17 +86,17 @@ export class WorkerPool {
    * @throws {ProbeRefusedError} when the probe is at fault.
    * @throws {DeviceUnavailableError}
    */
-  install(probe: MeasuredProbe): Promise<SessionInfo> {
+  install(probe: MeasuredProbe): Promise<Placement> {
     return this.#inTurn(async () => {
       const first = this.idle() ?? this.#workers[0];
       if (!first) throw new ProbePostponedError('no worker thread is up to load it');
-      const session = await this.#load(first, probe);
+      const placement = await this.#load(first, probe);
       this.#probes.set(probe.key, probe);
       for (const worker of this.#workers)
         if (worker !== first)
           // What works in one worker is not the probe's fault in another.
           await this.#load(worker, probe).catch((error: unknown) => this.#replace(worker, error));
-      return session;
+      return placement;
     });
   }
 
@@ -130,7 +130,7 @@ export class WorkerPool {
     const worker: PooledWorker = { thread, isWide, failures, holdsEveryProbe: false };
     this.#workers.push(worker);
     try {
-      for (const probe of this.#probes.values()) await this.#warmUp(worker, probe);
+      for (const probe of this.#probes.values()) await this.#load(worker, probe);
       worker.holdsEveryProbe = true;
       this.#options.onChange();
     } catch (error) {
@@ -138,19 +138,16 @@ export class WorkerPool {
     }
   }
 
-  async #load(worker: PooledWorker, probe: MeasuredProbe): Promise<SessionInfo> {
+  async #load({ thread }: PooledWorker, probe: MeasuredProbe): Promise<Placement> {
+    const runLimitMs = this.#options.warmUpTimeoutMs;
     try {
-      return await this.#warmUp(worker, probe);
+      return await warmUpProbe({ probe, thread, runLimitMs }, probe.plan.warmSizes);
     } catch (error) {
-      this.#unload(worker.thread, probe.key);
+      this.#unload(thread, probe.key);
       throw error;
     } finally {
       this.#options.onChange();
     }
-  }
-
-  #warmUp({ thread }: PooledWorker, probe: MeasuredProbe): Promise<SessionInfo> {
-    return warmUpProbe({ probe, thread, runLimitMs: this.#options.warmUpTimeoutMs }, probe.plan.warmSizes);
   }
 
   /** If the thread is lost meanwhile, its sessions are gone with it. */

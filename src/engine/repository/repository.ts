@@ -13,6 +13,7 @@ import { messageOf } from '../../errors.js';
 import { readProbeFolder } from '../../probe/folder.js';
 import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
+import type { Batcher } from '../batching/batcher.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { Prover } from '../proof/prover.js';
 import type { EngineOptions, ProbeChange, ServedProbe } from '../types.js';
@@ -22,8 +23,7 @@ export interface RepositoryOptions extends Pick<EngineOptions, 'modelsDir' | 'lo
   readonly pool: WorkerPool;
   readonly prover: ProbeTest;
   readonly registry: ProbeRegistry;
-  /** Resolves when no request for the probe waits or runs. */
-  readonly untilUnused: (probe: ServedProbe) => Promise<void>;
+  readonly batcher: Pick<Batcher, 'untilAnswered'>;
 }
 
 /** What a probe must pass before it is loaded. */
@@ -118,7 +118,9 @@ export class Repository {
     if (!isSettled || !isNew) return [];
     version.tried = fingerprint;
     try {
-      return await this.#load(version);
+      const changes = await this.#load(version);
+      version.reason = undefined;
+      return changes;
     } catch (error) {
       // close() has ended its test, which says nothing about the probe.
       if (this.#stop.signal.aborted) return [];
@@ -156,33 +158,29 @@ export class Repository {
     const { pool, prover, log, observer } = this.#options;
     const { name, version, probe: replaced } = target;
     const files = await readProbeFolder(target);
-    if (replaced?.manifestSha256 === files.manifestSha256) {
-      target.reason = undefined;
-      return [];
-    }
+    if (replaced?.manifestSha256 === files.manifestSha256) return [];
     this.#lastKey += 1;
     const key = this.#lastKey;
     const plan = await prover.prove(files, this.#stop.signal);
     const measured = { name, version, ...files, key, plan };
-    const { provider, fallback } = await pool.install(measured);
-    target.probe = { ...measured, provider, fallback };
-    target.reason = undefined;
+    const probe = { ...measured, ...(await pool.install(measured)) };
+    target.probe = probe;
     if (replaced) void this.#unload(replaced);
-    observer.probeLoaded(target.probe);
+    observer.probeLoaded(probe);
     const { bestSamples: best_batch_samples, msPerPaddedToken: ms_per_padded_token, measurements } = plan;
     const costs = { best_batch_samples, ms_per_padded_token, ms_per_run: plan.msPerRun, measurements };
-    log.info({ name, version, provider, sha256: files.sha256, ...costs }, 'a probe was loaded');
-    if (fallback !== undefined)
-      log.warn({ name, version, reason: fallback }, 'CUDA cannot be used; the CPU is');
+    const { provider, fallback: reason, sha256 } = probe;
+    log.info({ name, version, provider, sha256, ...costs }, 'a probe was loaded');
+    if (reason !== undefined) log.warn({ name, version, reason }, 'CUDA cannot be used; the CPU is');
     return [{ name, version, change: replaced ? 'replaced' : 'loaded' }];
   }
 
   /** Takes a probe that requests do not find any more out of the workers, when its last request is answered. */
   async #unload(probe: ServedProbe): Promise<void> {
     const { key, name, version, sha256 } = probe;
-    const { pool, untilUnused, log, observer } = this.#options;
+    const { pool, batcher, log, observer } = this.#options;
     observer.probeUnloaded(probe);
-    await untilUnused(probe);
+    await batcher.untilAnswered(probe);
     pool.uninstall(key);
     log.info({ name, version, sha256 }, 'a probe was unloaded');
   }

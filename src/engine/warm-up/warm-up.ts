@@ -1,9 +1,9 @@
 /** The warm-up of a probe in a thread before it may serve: load, compare the graph, selftest, measure or run cold. */
 import { messageOf } from '../../errors.js';
 import type { ProbeFiles } from '../../probe/folder.js';
-import type { Manifest } from '../../probe/manifest.js';
 import { ProbeRefusedError } from '../../probe/refused.js';
-import { type GraphValue, ORT_TYPES, type RunResult, type SessionInfo } from '../worker/protocol.js';
+import type { Placement } from '../types.js';
+import type { RunResult } from '../worker/protocol.js';
 import { sliceOf, type SampleSlice, usedTokens } from '../worker/sample-slice.js';
 import { RunTimeoutError, WorkerDiedError, type WorkerThread } from '../worker/worker-thread.js';
 import { measureBatches, type Measurement } from './batch-plan.js';
@@ -22,10 +22,10 @@ export interface WarmUp {
 }
 
 /** Loads and tests a probe, and runs batches of the given samples once. Throws as loadAndTest does. */
-export async function warmUpProbe(warmUp: WarmUp, sizes: readonly number[]): Promise<SessionInfo> {
-  const session = await loadAndTest(warmUp);
+export async function warmUpProbe(warmUp: WarmUp, sizes: readonly number[]): Promise<Placement> {
+  const placement = await loadAndTest(warmUp);
   for (const samples of sizes) await timedRun(warmUp, samples);
-  return session;
+  return placement;
 }
 
 /**
@@ -46,19 +46,14 @@ export function measuredTokens({ selftest }: ProbeContent): number {
  * @throws {ProbeRefusedError} when the probe is at fault, also when the thread is lost.
  * @throws {DeviceUnavailableError}
  */
-async function loadAndTest(warmUp: WarmUp): Promise<SessionInfo> {
+async function loadAndTest(warmUp: WarmUp): Promise<Placement> {
   const { thread, probe } = warmUp;
   const { key, manifest, model, selftest } = probe;
   const { inputs, output } = manifest;
-  const session = await thread
-    .load({ key, model, inputs, output: output.name })
-    .catch(refuse('model.onnx cannot be loaded'));
+  const placement = await thread.load(key, { model, inputs, output }).catch(refuse());
   const { device } = thread.settings;
-  if (session.fallback !== undefined && device !== 'auto')
-    throw new DeviceUnavailableError(`device ${device} cannot be used: ${session.fallback}`);
-  const wrong = graphMismatches(manifest, session);
-  if (wrong.length > 0)
-    throw new ProbeRefusedError(`model.onnx is not as probe.json says: ${wrong.join('; ')}`);
+  if (placement.fallback !== undefined && device !== 'auto')
+    throw new DeviceUnavailableError(`device ${device} cannot be used: ${placement.fallback}`);
   const { scores: expected, tolerance } = manifest.selftest;
   const { results } = await run(warmUp, [sliceOf(selftest, 0, expected.length)]);
   const [result] = results;
@@ -69,7 +64,7 @@ async function loadAndTest(warmUp: WarmUp): Promise<SessionInfo> {
     if (!(Math.abs(score - wanted) <= tolerance))
       throw new ProbeRefusedError(`selftest: sample ${sample} scored ${score}, not ${wanted} ± ${tolerance}`);
   }
-  return session;
+  return placement;
 }
 
 /** Runs a batch of copies of the selftest's first sample and returns how long it took, ms. */
@@ -80,46 +75,15 @@ async function timedRun(warmUp: WarmUp, samples: number): Promise<number> {
 }
 
 function run({ thread, probe, runLimitMs }: WarmUp, slices: readonly SampleSlice[]): Promise<RunResult> {
-  return thread.run(probe.key, slices, runLimitMs).catch(refuse('selftest: the graph cannot be run'));
+  return thread.run(probe.key, slices, runLimitMs).catch(refuse('selftest: the graph cannot be run: '));
 }
 
 /** Puts the failure of a command into words. */
-function refuse(failed: string): (cause: unknown) => never {
+function refuse(failed = ''): (cause: unknown) => never {
   return (cause) => {
     let what = failed;
-    if (cause instanceof RunTimeoutError) what = 'selftest';
-    if (cause instanceof WorkerDiedError) what = 'the worker thread died while loading it';
-    throw new ProbeRefusedError(`${what}: ${messageOf(cause)}`, { cause });
+    if (cause instanceof RunTimeoutError) what = 'selftest: ';
+    if (cause instanceof WorkerDiedError) what = 'the worker thread died while loading it: ';
+    throw new ProbeRefusedError(`${what}${messageOf(cause)}`, { cause });
   };
-}
-
-/** One sentence per difference between a graph and its manifest. */
-function graphMismatches({ inputs, output }: Manifest, graph: SessionInfo): string[] {
-  const undeclared = graph.inputs
-    .filter((value) => !inputs.some((input) => input.name === value.name))
-    .map((value) => `the graph needs an input "${value.name}" that probe.json does not declare`);
-  return [
-    ...inputs.flatMap((input) => mismatches(`input "${input.name}"`, input, graph.inputs)),
-    ...mismatches(`output "${output.name}"`, output, graph.outputs),
-    ...undeclared,
-  ];
-}
-
-function mismatches(
-  role: string,
-  { name, dtype, shape }: Manifest['inputs'][number] | Manifest['output'],
-  values: readonly GraphValue[],
-): string[] {
-  const value = values.find((candidate) => candidate.name === name);
-  if (!value) return [`the graph has no ${role}`];
-  const wrong: string[] = [];
-  if (value.type !== ORT_TYPES[dtype])
-    wrong.push(`the graph's ${role} is ${value.type}, not ${ORT_TYPES[dtype]}`);
-  // A fixed axis must have the same size in both; a symbolic one must be symbolic in the graph, under any name.
-  const axesAgree = shape.every((axis, index) =>
-    typeof axis === 'number' ? value.shape[index] === axis : typeof value.shape[index] === 'string',
-  );
-  if (!axesAgree || shape.length !== value.shape.length)
-    wrong.push(`the graph's ${role} has the shape [${value.shape.join(', ')}], not [${shape.join(', ')}]`);
-  return wrong;
 }

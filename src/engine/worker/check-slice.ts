@@ -4,7 +4,7 @@ import { DTYPE_BYTES, type TensorSlice } from '../../wire/tensor.js';
 import { type InputLayout, sampleBytes } from './input-layout.js';
 import type { Fault } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
-import { type Floats, checkAttention, checkFinite, checkMask } from './value-checks.js';
+import { checkAttention, checkFinite, checkMask } from './value-checks.js';
 
 /** Consecutive tokens, [first, end). */
 export type TokenSpan = readonly [first: number, end: number];
@@ -42,17 +42,17 @@ export function checkSlice(
     const elements = (samples * sampleBytes(layout, tokens)) / DTYPE_BYTES[dtype];
     if (tensor.byteLength !== elements * DTYPE_BYTES[tensor.dtype])
       throw new Error(`the tensor ${name} does not have the probe's shape`);
+    const isConverted = tensor.dtype !== dtype;
     const isAttention = name === 'attention';
-    const isHalf = tensor.dtype === 'F16' && dtype === 'F16';
-    const floats = isAttention && isHalf && !isExact ? undefined : floatsOf(slice, tensor, isHalf);
-    if (floats ? dtype !== 'F16' && dtype !== 'F32' : tensor.dtype !== dtype)
+    const isCheckedLater = isAttention && dtype === 'F16' && !isConverted && !isExact;
+    const floats = isCheckedLater ? undefined : floatsOf(slice, tensor);
+    if (isConverted && !(floats && ['F16', 'F32'].includes(dtype)))
       throw new Error(`${name} must be ${dtype}`);
-    if (isAttention && floats) {
+    if (floats && isAttention) {
       const [, layers = 0, , height = 0, width = 0] = shape.map(Number);
       fault = checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
     } else if (floats) fault = checkFinite(floats, mask, layout, { first, samples, tokens });
-    const isConverted = tensor.dtype !== dtype && floats instanceof Float32Array;
-    values.push(isConverted ? floats : bytesOf(slice, tensor));
+    values.push(isConverted && floats ? floats : bytesOf(slice, tensor));
   }
   if (fault) return { fault };
   const spansOf = (_: unknown, sample: number): TokenSpan[] =>
@@ -71,8 +71,8 @@ function bytesOf({ bytes }: SampleSlice, { byteOffset, byteLength }: TensorSlice
   return new Uint8Array(bytes, byteOffset, byteLength);
 }
 
-/** The values as float32, or F16 as its bits on request; undefined for integers. */
-function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice, keepsBits: boolean): Floats | undefined {
+/** The values as float32; undefined for integers. */
+function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice): Float32Array | undefined {
   const { dtype, byteLength } = tensor;
   if (dtype !== 'F16' && dtype !== 'BF16' && dtype !== 'F32') return undefined;
   const elementBytes = DTYPE_BYTES[dtype];
@@ -84,8 +84,7 @@ function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice, keepsBits: boolea
   }
   if (dtype === 'F32') return new Float32Array(bytes, byteOffset, byteLength / elementBytes);
   const bits = new Uint16Array(bytes, byteOffset, byteLength / elementBytes);
-  if (dtype === 'BF16') return bf16ToF32(bits);
-  return keepsBits ? bits : f16ToF32(bits);
+  return dtype === 'BF16' ? bf16ToF32(bits) : f16ToF32(bits);
 }
 
 function unmaskedSpans(mask: Uint8Array): TokenSpan[] {

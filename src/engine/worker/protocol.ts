@@ -1,7 +1,7 @@
 /** The messages between the engine and its worker threads. All of them survive a structured clone. */
 import { type ErrorCode, type ProblemError, type ProblemExtra, problem } from '../../errors.js';
-import type { ManifestInput } from '../../probe/manifest.js';
-import type { Device, Provider } from '../types.js';
+import type { Manifest } from '../../probe/manifest.js';
+import type { Device, Placement } from '../types.js';
 import type { SampleSlice } from './sample-slice.js';
 
 /** Passed to a worker when it starts. */
@@ -13,42 +13,23 @@ export interface WorkerSettings {
   readonly isWide?: boolean;
 }
 
-/** A graph to open. `key` identifies its session in later commands. */
-export interface Graph {
-  readonly key: number;
+/** A graph to open, with the inputs and the output of its manifest. */
+export interface Graph extends Pick<Manifest, 'inputs' | 'output'> {
   readonly model: Uint8Array;
-  readonly inputs: readonly ManifestInput[];
-  readonly output: string;
 }
 
 /** `close` releases every session and ends the thread; the thread's exit is the only answer to it. */
 export type Command =
-  | ({ readonly kind: 'load' } & Graph)
+  | { readonly kind: 'load'; readonly key: number; readonly graph: Graph }
   | { readonly kind: 'run'; readonly key: number; readonly slices: readonly SampleSlice[] }
   | { readonly kind: 'unload'; readonly key: number }
   | { readonly kind: 'close' };
 
 /** The answers come in the order of the commands. */
-export type Reply = { readonly value: SessionInfo | RunResult | undefined } | { readonly error: string };
+export type Reply = { readonly value: Placement | RunResult | undefined } | { readonly error: string };
 
 /** The names that ONNX Runtime gives to the dtypes of a manifest. */
 export const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } as const;
-
-/** An input or output of a graph as ONNX Runtime describes it; a symbolic axis is a string. */
-export interface GraphValue {
-  readonly name: string;
-  readonly type: string;
-  readonly shape: readonly (number | string)[];
-}
-
-/** The answer to `load`: where the session runs, and the graph's inputs and outputs. */
-export interface SessionInfo {
-  readonly provider: Provider;
-  /** Why CUDA cannot be used although the device may be CUDA. */
-  readonly fallback?: string;
-  readonly inputs: readonly GraphValue[];
-  readonly outputs: readonly GraphValue[];
-}
 
 /** The answer to `run`. */
 export interface RunResult {

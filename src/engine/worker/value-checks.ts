@@ -2,37 +2,27 @@
  * Checks of single values in the worker, which shapes alone cannot guarantee. Values of masked tokens are ignored.
  * Each check returns the first fault that it finds, or undefined.
  */
-import { F16_VALUES } from '../../wire/float-convert.js';
 import type { InputLayout } from './input-layout.js';
 import type { ErrorCode } from '../../errors.js';
 import type { Fault } from './protocol.js';
+import type { SampleSlice } from './sample-slice.js';
 
 /** The largest sum of attention over the tokens at one layer and position: 1, with an allowance for rounding. */
 export const MAX_MASS = 1.01;
 
-/** 1.0 in F16: every F16 in [0, 1] except -0 has bits up to this value. */
-const F16_ONE = 0x3c00;
-const F16_NEGATIVE_ZERO = 0x8000;
-const F16_EXPONENT = 0x7c00;
 /** F32 values from this size on round to infinity as F16: half a step above the largest F16. */
 const F16_INFINITE_FROM = 65_520;
 const NONE = -1;
 
 /** Attention as [samples, layers, tokens, height, width]. */
-export interface AttentionShape {
-  /** The index of the first sample in the request; faults count samples from it. */
-  readonly first: number;
-  readonly samples: number;
+export interface AttentionShape extends Pick<SampleSlice, 'first' | 'samples'> {
   readonly layers: number;
   readonly tokens: number;
   readonly height: number;
   readonly width: number;
 }
 
-/** The bits of F16 values, or F32 values. */
-export type Floats = Uint16Array | Float32Array;
-
-/** A mask [samples, tokens] of 0 and 1 with at least one real token per sample; `first` as in AttentionShape. */
+/** A mask [samples, tokens] of 0 and 1 with at least one real token per sample; `first` as in SampleSlice. */
 export function checkMask(mask: Uint8Array, tokens: number, first: number): Fault | undefined {
   for (let start = 0; start < mask.length; start += tokens) {
     const row = mask.subarray(start, start + tokens);
@@ -48,7 +38,7 @@ export function checkMask(mask: Uint8Array, tokens: number, first: number): Faul
 
 /** Probabilities in [0, 1] whose sum over unmasked tokens is at most MAX_MASS at each layer and position. */
 export function checkAttention(
-  values: Floats,
+  values: Float32Array,
   mask: Uint8Array,
   { first, samples, layers, tokens, height, width }: AttentionShape,
 ): Fault | undefined {
@@ -61,10 +51,9 @@ export function checkAttention(
       mass.fill(0);
       for (let token = 0; token < tokens; token += 1, start += area) {
         if (mask[sample * tokens + token] === 0) continue;
-        const isHalf = values instanceof Uint16Array;
-        const wrong = isHalf ? addHalves(values, start, mass) : addFloats(values, start, mass);
+        const wrong = addFloats(values, start, mass);
         if (wrong === NONE) continue;
-        const value = isHalf ? F16_VALUES[values[start + wrong]!]! : values[start + wrong]!;
+        const value = values[start + wrong]!;
         const code = Number.isFinite(value) ? 'attention_out_of_range' : 'attention_not_finite';
         const detail = `${subject()}, token ${token} is ${value} ${pixel(wrong, width)}.`;
         return faultOf(code, 'attention', detail, value, 'a probability in [0, 1]');
@@ -83,12 +72,11 @@ export function checkAttention(
  * @param values [samples, ...] as the layout's input.
  */
 export function checkFinite(
-  values: Floats,
+  values: Float32Array,
   mask: Uint8Array,
   { input: { name, dtype }, hasTokens, blocks }: InputLayout,
   { first, samples, tokens }: Pick<AttentionShape, 'first' | 'samples' | 'tokens'>,
 ): Fault | undefined {
-  const isHalf = values instanceof Uint16Array;
   const limit = dtype === 'F16' ? F16_INFINITE_FROM : Infinity;
   const rowsPerSample = hasTokens ? tokens * blocks : 1;
   const rowLength = values.length / (samples * rowsPerSample);
@@ -96,10 +84,9 @@ export function checkFinite(
     const sample = Math.floor(row / rowsPerSample);
     if (hasTokens && mask[sample * tokens + (row % tokens)] === 0) continue;
     for (let index = start; index < start + rowLength; index += 1) {
-      const value = values[index]!;
+      const received = values[index]!;
       // NaN is below no limit.
-      if (isHalf ? (value & F16_EXPONENT) !== F16_EXPONENT : Math.abs(value) < limit) continue;
-      const received = isHalf ? F16_VALUES[value]! : value;
+      if (Math.abs(received) < limit) continue;
       const detail = `The tensor "${name}" of sample ${first + sample} holds ${received}, which is not finite as ${dtype}.`;
       return faultOf('value_not_finite', name, detail, received, 'finite values');
     }
@@ -117,15 +104,6 @@ export function printable(value: number): number | string {
 }
 
 // The loops below process every element, so they read each one once and make no calls.
-
-function addHalves(values: Uint16Array, start: number, mass: Float64Array): number {
-  for (let position = 0; position < mass.length; position += 1) {
-    const bits = values[start + position]!;
-    if (bits > F16_ONE && bits !== F16_NEGATIVE_ZERO) return position;
-    mass[position]! += F16_VALUES[bits]!;
-  }
-  return NONE;
-}
 
 function addFloats(values: Float32Array, start: number, mass: Float64Array): number {
   for (let position = 0; position < mass.length; position += 1) {

@@ -3,7 +3,8 @@ import { Worker } from 'node:worker_threads';
 
 import { messageOf } from '../../errors.js';
 import type { RunningClock } from '../../running-clock.js';
-import type { Command, Graph, Reply, RunResult, SessionInfo, WorkerSettings } from './protocol.js';
+import type { Placement } from '../types.js';
+import type { Command, Graph, Reply, RunResult, WorkerSettings } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
 
 /** The thread ended before it had replied. */
@@ -60,9 +61,9 @@ export class WorkerThread {
     return this.#lost instanceof RunTimeoutError;
   }
 
-  /** Opens a session. */
-  load(graph: Graph): Promise<SessionInfo> {
-    return this.#send({ kind: 'load', ...graph });
+  /** Opens a session under a key, once the graph is found to be as its manifest says. */
+  load(key: number, graph: Graph): Promise<Placement> {
+    return this.#send({ kind: 'load', key, graph });
   }
 
   /**

@@ -8,10 +8,11 @@ import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { messageOf } from '../../errors.js';
+import type { Placement } from '../types.js';
 import { BatchMemory } from './batch-memory.js';
 import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';
-import type { Command, Reply, RunResult, SessionInfo, WorkerSettings } from './protocol.js';
+import type { Command, Reply, RunResult, WorkerSettings } from './protocol.js';
 import { type ProbeSession, openSession } from './session.js';
 
 if (!parentPort) throw new Error('this module runs as a worker thread only');
@@ -39,14 +40,14 @@ async function answer(command: Command): Promise<void> {
   else port.postMessage(reply);
 }
 
-async function execute(command: Command): Promise<SessionInfo | RunResult | undefined> {
+async function execute(command: Command): Promise<Placement | RunResult | undefined> {
   switch (command.kind) {
     case 'load': {
-      const { key, model, inputs, output } = command;
-      const session = await openSession(model, output, settings);
-      const isPadded = session.info.provider === 'cuda';
-      graphs.set(key, { session, layouts: inputs.map(layoutOf), isPadded });
-      return session.info;
+      const { key, graph } = command;
+      const session = await openSession(graph, settings);
+      const isPadded = session.placement.provider === 'cuda';
+      graphs.set(key, { session, layouts: graph.inputs.map(layoutOf), isPadded });
+      return session.placement;
     }
     case 'run': {
       const start = performance.now();

@@ -12,7 +12,7 @@ import {
   checkFinite,
 } from '../../../src/engine/worker/value-checks.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
-import { f16ToNumber } from '../../../src/wire/float-convert.js';
+import { f16ToF32, f16ToNumber } from '../../../src/wire/float-convert.js';
 import { numberToF16 } from '../../support/floats.js';
 
 const SHAPE: AttentionShape = { first: 0, samples: 2, layers: 2, tokens: 3, height: 1, width: 2 };
@@ -64,7 +64,7 @@ test('F16 attention gets the expected code', () => {
   fc.assert(
     fc.property(attention, mask, (values, kept) => {
       const bits = Uint16Array.from(values, numberToF16);
-      const fault = checkAttention(bits, kept, SHAPE);
+      const fault = checkAttention(f16ToF32(bits), kept, SHAPE);
       assert.equal(fault?.code, expectedCode(Array.from(bits, f16ToNumber), kept));
     }),
     { numRuns: 2000 },
@@ -75,7 +75,7 @@ test('of all F16 values exactly the probabilities are accepted', () => {
   const shape = { first: 0, samples: 1, layers: 1, tokens: 1, height: 1, width: 1 };
   for (let bits = 0; bits < 65_536; bits += 1) {
     const value = f16ToNumber(bits);
-    const fault = checkAttention(Uint16Array.of(bits), Uint8Array.of(1), shape);
+    const fault = checkAttention(f16ToF32(Uint16Array.of(bits)), Uint8Array.of(1), shape);
     assert.equal(fault === undefined, value >= 0 && value <= 1, `${value}`);
   }
 });
@@ -131,7 +131,7 @@ test('a mask holds only 0 and 1 and at least one real token per sample', () => {
 test('the first value that is not finite is found among the unmasked values of each dtype', () => {
   const layout = layoutOf({ name: 'embedding', dtype: 'F16', shape: ['batch', 'tokens', 2] });
   const sizes = { first: 3, samples: 2, tokens: 1 };
-  const found = (values: Float32Array | Uint16Array, unmasked = Uint8Array.of(1, 1)): unknown[] => {
+  const found = (values: Float32Array, unmasked = Uint8Array.of(1, 1)): unknown[] => {
     const { detail, received } = checkFinite(values, unmasked, layout, sizes) ?? {};
     return [/sample \d/.exec(detail ?? '')?.[0], received];
   };
@@ -140,7 +140,7 @@ test('the first value that is not finite is found among the unmasked values of e
   assert.deepEqual(found(Float32Array.of(NaN, 1, 2, 3), Uint8Array.of(0, 1)), [undefined, undefined]);
   // From 65,520 on, values round to infinity as F16.
   assert.deepEqual(found(Float32Array.of(0, -65_519, 65_520, 0)), ['sample 4', 65_520]);
-  const halves = Uint16Array.from([1, -65_504, -Infinity, NaN], numberToF16);
+  const halves = f16ToF32(Uint16Array.from([1, -65_504, -Infinity, NaN], numberToF16));
   assert.deepEqual(found(halves), ['sample 4', '-Infinity']);
   assert.deepEqual(found(halves, Uint8Array.of(1, 0)), [undefined, undefined]);
 });
