@@ -33,6 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/errors.ts',
     'src/probe',
     'src/engine/warm-up/batch-plan.ts',
+    'src/engine/types.ts',
     'src/engine/worker',
   ],
   'src/engine/pool': [

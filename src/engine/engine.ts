@@ -44,7 +44,7 @@ export async function createEngine(
   try {
     // The right number of workers depends on the device, which is known when the first one has loaded a probe.
     await pool.add(1);
-    await repository.loadAll();
+    await repository.scan('start');
     const provider = registry.list().some(({ probe }) => probe?.provider === 'cuda') ? 'cuda' : 'cpu';
     // One worker is enough on CUDA: the device runs one batch after the other. The others join while the first one serves.
     const size = options.workers ?? (provider === 'cuda' ? 1 : workers);
@@ -61,15 +61,9 @@ export async function createEngine(
 
   let closing: Promise<number> | undefined;
   const drain = async (): Promise<number> => {
-    const scanEnded = repository.close();
-    await batcher.untilIdle();
-    await scanEnded;
+    await Promise.all([repository.close(), batcher.untilIdle()]);
     await pool.close();
     return pool.hung;
-  };
-  const whyUnready = (): string | undefined => {
-    if (closing) return 'shutting down';
-    return pool.live === 0 ? NO_WORKER : registry.whyUnready();
   };
   return {
     probes: () => registry.list(),
@@ -82,7 +76,7 @@ export async function createEngine(
       return request.answer;
     },
     readiness: () => {
-      const reason = whyUnready();
+      const reason = closing ? 'shutting down' : pool.live === 0 ? NO_WORKER : registry.whyUnready();
       return reason === undefined ? { ready: true } : { ready: false, reason };
     },
     predictedLatencyMs: (request) => batcher.predictedLatencyMs(request),
@@ -90,13 +84,9 @@ export async function createEngine(
     queueDepth: () => requestQueue.depth(),
     reload: async () => {
       if (closing) throw unready('it is shutting down');
-      try {
-        return await repository.reload();
-      } catch (error) {
-        throw problem('unready', `The model repository cannot be read: ${messageOf(error)}.`, {
-          cause: error,
-        });
-      }
+      return repository.reload().catch((cause: unknown) => {
+        throw problem('unready', `The model repository cannot be read: ${messageOf(cause)}.`, { cause });
+      });
     },
     close: () => (closing ??= drain()),
   };

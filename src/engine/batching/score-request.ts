@@ -40,9 +40,8 @@ export class ScoreRequest {
   readonly costMs: number;
   /** How long it was predicted to take when it was admitted, ms. */
   predictedMs = 0;
-  readonly #scores: Float32Array;
   #scored = 0;
-  #stats: Omit<EngineResult, 'scores'> = { queueMs: 0, inferenceMs: 0, batchSamples: 0 };
+  #result: EngineResult;
   /** Undefined once the request is settled. */
   #settle: { resolve(result: EngineResult): void; reject(error: Error): void } | undefined;
 
@@ -63,7 +62,7 @@ export class ScoreRequest {
     this.tokens = Math.max(1, usedTokens(body));
     this.parts = this.#cut(body);
     this.costMs = probe.plan.predict(Math.ceil(this.samples / this.parts.length) * this.tokens);
-    this.#scores = new Float32Array(this.samples);
+    this.#result = { scores: new Float32Array(this.samples), queueMs: 0, inferenceMs: 0, batchSamples: 0 };
     this.answer = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -75,15 +74,17 @@ export class ScoreRequest {
 
   /** Adds the scores of a part; the last one settles the request. @param ms of the batch's run. */
   accept(part: Part, scores: readonly number[], batch: Batch, ms: number): void {
-    this.#scores.set(scores, part.slice.first);
+    const { scores: all, queueMs, inferenceMs, batchSamples } = this.#result;
+    all.set(scores, part.slice.first);
     this.#scored += part.samples;
-    this.#stats = {
-      queueMs: Math.max(this.#stats.queueMs, batch.from - this.arrivedAt),
-      inferenceMs: Math.max(this.#stats.inferenceMs, ms),
-      batchSamples: Math.max(this.#stats.batchSamples, batch.samples),
+    this.#result = {
+      scores: all,
+      queueMs: Math.max(queueMs, batch.from - this.arrivedAt),
+      inferenceMs: Math.max(inferenceMs, ms),
+      batchSamples: Math.max(batchSamples, batch.samples),
     };
     if (this.#scored < this.samples) return;
-    this.#settle?.resolve({ scores: this.#scores, ...this.#stats });
+    this.#settle?.resolve(this.#result);
     this.#settle = undefined;
   }
 

@@ -45,14 +45,6 @@ export class Repository {
     this.#options = options;
   }
 
-  /**
-   * Loads every probe. A broken one is refused, and the others are loaded all the same.
-   * @throws when the folder cannot be read, or the device cannot be used.
-   */
-  async loadAll(): Promise<void> {
-    await this.#scan('start');
-  }
-
   /** Scans for changes until close(). A scan that fails changes nothing, and is logged once per reason. */
   async poll(intervalMs: number): Promise<void> {
     const { signal } = this.#stop;
@@ -60,7 +52,7 @@ export class Repository {
     for (;;) {
       await delay(intervalMs, undefined, { signal, ref: false }).catch(() => {});
       if (signal.aborted) return;
-      const reason = await this.#scan('poll').then(() => undefined, messageOf);
+      const reason = await this.scan('poll').then(() => undefined, messageOf);
       if (reason !== undefined && reason !== lastReason)
         this.#options.log.error({ reason }, 'the model repository cannot be read');
       lastReason = reason;
@@ -73,7 +65,7 @@ export class Repository {
    */
   reload(): Promise<ProbeChange[]> {
     // All callers until the scan begins share it.
-    this.#nextReload ??= this.#scan('reload');
+    this.#nextReload ??= this.scan('reload');
     return this.#nextReload;
   }
 
@@ -84,8 +76,11 @@ export class Repository {
     await this.#scanning;
   }
 
-  /** Finds and applies changes, after the scans that have begun before. */
-  #scan(occasion: Occasion): Promise<ProbeChange[]> {
+  /**
+   * Finds and applies changes, after the scans that have begun before. A broken probe is refused, and the others are loaded.
+   * @throws when the folder cannot be read; at the start also when the device cannot be used.
+   */
+  scan(occasion: Occasion): Promise<ProbeChange[]> {
     const turn = this.#scanning.then(async () => {
       if (occasion === 'reload') this.#nextReload = undefined;
       const locations = await this.#find();

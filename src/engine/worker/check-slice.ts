@@ -1,10 +1,9 @@
 /** Checks the values of one slice in the worker, where they lie and in the dtypes in which they were sent. */
+import { checkAttention, checkFinite, checkMask, type Fault } from '../../probe/check-values.js';
 import { bf16ToF32, f16ToF32 } from '../../wire/float-convert.js';
 import { DTYPE_BYTES, type TensorSlice } from '../../wire/tensor.js';
 import { type InputLayout, sampleBytes } from './input-layout.js';
-import type { Fault } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
-import { checkAttention, checkFinite, checkMask } from './value-checks.js';
 
 /** Consecutive tokens, [first, end). */
 export type TokenSpan = readonly [first: number, end: number];
@@ -51,7 +50,7 @@ export function checkSlice(
     if (floats && isAttention) {
       const [, layers = 0, , height = 0, width = 0] = shape.map(Number);
       fault = checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
-    } else if (floats) fault = checkFinite(floats, mask, layout, { first, samples, tokens });
+    } else if (floats) fault = checkFinite(floats, mask, layout.input, { first, samples, tokens });
     values.push(isConverted && floats ? floats : bytesOf(slice, tensor));
   }
   if (fault) return { fault };

@@ -1,5 +1,6 @@
 /** The messages between the engine and its worker threads. All of them survive a structured clone. */
-import { type ErrorCode, type ProblemError, type ProblemExtra, problem } from '../../errors.js';
+import { type ProblemError, problem } from '../../errors.js';
+import type { Fault } from '../../probe/check-values.js';
 import type { Manifest } from '../../probe/manifest.js';
 import type { Device, Placement } from '../types.js';
 import type { SampleSlice } from './sample-slice.js';
@@ -41,12 +42,6 @@ export interface RunResult {
 
 /** The outcome of one slice: its scores in order, or why it could not be scored. */
 export type SliceResult = { readonly scores: readonly number[] } | { readonly fault: Fault };
-
-/** A ProblemError as plain data. `received` is never NaN or infinite, so that it survives JSON too. */
-export interface Fault extends Omit<ProblemExtra, 'cause'> {
-  readonly code: ErrorCode;
-  readonly detail: string;
-}
 
 export function problemOf({ code, detail, ...extra }: Fault): ProblemError {
   return problem(code, detail, extra);

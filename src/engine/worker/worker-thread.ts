@@ -13,11 +13,6 @@ export class WorkerDiedError extends Error {}
 /** A run has not ended in time. It goes on, since stopping its thread would abort the process, and takes the thread with it. */
 export class RunTimeoutError extends Error {}
 
-interface OpenCommand {
-  resolve(value: unknown): void;
-  reject(error: Error): void;
-}
-
 /** A command that the worker could not execute rejects with an error of the worker's own message. */
 export class WorkerThread {
   readonly settings: WorkerSettings;
@@ -25,7 +20,7 @@ export class WorkerThread {
   readonly #clock: RunningClock;
   readonly #onLost: (error: Error) => void;
   /** In the order of their replies. */
-  readonly #open: OpenCommand[] = [];
+  readonly #open: { resolve(value: unknown): void; reject(error: Error): void }[] = [];
   readonly #ended: Promise<void>;
   /** Why it takes no more commands. */
   #lost: Error | undefined;

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
-import { MAX_MASS, checkAttention } from '../../../src/engine/worker/value-checks.js';
+import { MAX_MASS, checkAttention } from '../../../src/probe/check-values.js';
 import { f16ToF32, f16ToNumber } from '../../../src/wire/float-convert.js';
 import { numberToF16 } from '../../support/floats.js';
 

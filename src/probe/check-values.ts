@@ -1,11 +1,9 @@
 /**
- * Checks of single values in the worker, which shapes alone cannot guarantee. Values of masked tokens are ignored.
- * Each check returns the first fault that it finds, or undefined.
+ * Checks the values of a request's tensors, which shapes alone cannot guarantee. Values of masked tokens are ignored.
+ * Each check returns the first fault that it finds, or undefined. The engine's workers run them.
  */
-import type { InputLayout } from './input-layout.js';
-import type { ErrorCode } from '../../errors.js';
-import type { Fault } from './protocol.js';
-import type { SampleSlice } from './sample-slice.js';
+import type { ErrorCode, ProblemExtra } from '../errors.js';
+import type { ManifestInput } from './manifest.js';
 
 /** The largest sum of attention over the tokens at one layer and position: 1, with an allowance for rounding. */
 export const MAX_MASS = 1.01;
@@ -14,15 +12,24 @@ export const MAX_MASS = 1.01;
 const F16_INFINITE_FROM = 65_520;
 const NONE = -1;
 
+/** A ProblemError as plain data. `received` is never NaN or infinite, so that it survives JSON too. */
+export interface Fault extends Omit<ProblemExtra, 'cause'> {
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
+
 /** Attention as [samples, layers, tokens, height, width]. */
-export interface AttentionShape extends Pick<SampleSlice, 'first' | 'samples'> {
+export interface AttentionShape {
+  /** The index of the first sample in the request; faults count samples from it. */
+  readonly first: number;
+  readonly samples: number;
   readonly layers: number;
   readonly tokens: number;
   readonly height: number;
   readonly width: number;
 }
 
-/** A mask [samples, tokens] of 0 and 1 with at least one real token per sample; `first` as in SampleSlice. */
+/** A mask [samples, tokens] of 0 and 1 with at least one real token per sample; `first` as in AttentionShape. */
 export function checkMask(mask: Uint8Array, tokens: number, first: number): Fault | undefined {
   for (let start = 0; start < mask.length; start += tokens) {
     const row = mask.subarray(start, start + tokens);
@@ -69,16 +76,20 @@ export function checkAttention(
 
 /**
  * Unmasked values of any other input must be finite, also after conversion to the dtype that the graph takes.
- * @param values [samples, ...] as the layout's input.
+ * @param values [samples, ...] in the shape of the input.
  */
 export function checkFinite(
   values: Float32Array,
   mask: Uint8Array,
-  { input: { name, dtype }, hasTokens, blocks }: InputLayout,
+  { name, dtype, shape }: ManifestInput,
   { first, samples, tokens }: Pick<AttentionShape, 'first' | 'samples' | 'tokens'>,
 ): Fault | undefined {
   const limit = dtype === 'F16' ? F16_INFINITE_FROM : Infinity;
-  const rowsPerSample = hasTokens ? tokens * blocks : 1;
+  const tokenAxis = shape.indexOf('tokens');
+  const hasTokens = tokenAxis !== -1;
+  // A row is what lies behind the token axis.
+  const outer = shape.slice(1, Math.max(1, tokenAxis)).map(Number);
+  const rowsPerSample = hasTokens ? outer.reduce((product, size) => product * size, tokens) : 1;
   const rowLength = values.length / (samples * rowsPerSample);
   for (let start = 0, row = 0; start < values.length; start += rowLength, row += 1) {
     const sample = Math.floor(row / rowsPerSample);

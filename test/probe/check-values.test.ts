@@ -10,10 +10,10 @@ import {
   checkAttention,
   checkMask,
   checkFinite,
-} from '../../../src/engine/worker/value-checks.js';
-import { layoutOf } from '../../../src/engine/worker/input-layout.js';
-import { f16ToF32, f16ToNumber } from '../../../src/wire/float-convert.js';
-import { numberToF16 } from '../../support/floats.js';
+} from '../../src/probe/check-values.js';
+import type { ManifestInput } from '../../src/probe/manifest.js';
+import { f16ToF32, f16ToNumber } from '../../src/wire/float-convert.js';
+import { numberToF16 } from '../support/floats.js';
 
 const SHAPE: AttentionShape = { first: 0, samples: 2, layers: 2, tokens: 3, height: 1, width: 2 };
 const VALUES = SHAPE.samples * SHAPE.layers * SHAPE.tokens * SHAPE.height * SHAPE.width;
@@ -129,10 +129,10 @@ test('a mask holds only 0 and 1 and at least one real token per sample', () => {
 });
 
 test('the first value that is not finite is found among the unmasked values of each dtype', () => {
-  const layout = layoutOf({ name: 'embedding', dtype: 'F16', shape: ['batch', 'tokens', 2] });
+  const input: ManifestInput = { name: 'embedding', dtype: 'F16', shape: ['batch', 'tokens', 2] };
   const sizes = { first: 3, samples: 2, tokens: 1 };
   const found = (values: Float32Array, unmasked = Uint8Array.of(1, 1)): unknown[] => {
-    const { detail, received } = checkFinite(values, unmasked, layout, sizes) ?? {};
+    const { detail, received } = checkFinite(values, unmasked, input, sizes) ?? {};
     return [/sample \d/.exec(detail ?? '')?.[0], received];
   };
   assert.deepEqual(found(Float32Array.of(1, 2, 3, Infinity)), ['sample 4', 'Infinity']);
