@@ -3,11 +3,13 @@
  * Each check returns the first fault that it finds, or undefined. The engine's workers run them.
  */
 import type { ErrorCode, ProblemExtra } from '../errors.js';
+import { f16ToNumber } from '../wire/float-convert.js';
 import type { ManifestInput } from './manifest.js';
 
 /** The largest sum of attention over the tokens at one layer and position: 1, with an allowance for rounding. */
 export const MAX_MASS = 1.01;
 
+const F16_EXPONENT = 0x7c00;
 /** F32 values from this size on round to infinity as F16: half a step above the largest F16. */
 const F16_INFINITE_FROM = 65_520;
 const NONE = -1;
@@ -28,6 +30,9 @@ export interface AttentionShape {
   readonly height: number;
   readonly width: number;
 }
+
+/** The bits of F16 values, or F32 values. */
+export type Floats = Uint16Array | Float32Array;
 
 /** A mask [samples, tokens] of 0 and 1 with at least one real token per sample; `first` as in AttentionShape. */
 export function checkMask(mask: Uint8Array, tokens: number, first: number): Fault | undefined {
@@ -79,11 +84,12 @@ export function checkAttention(
  * @param values [samples, ...] in the shape of the input.
  */
 export function checkFinite(
-  values: Float32Array,
+  values: Floats,
   mask: Uint8Array,
   { name, dtype, shape }: ManifestInput,
   { first, samples, tokens }: Pick<AttentionShape, 'first' | 'samples' | 'tokens'>,
 ): Fault | undefined {
+  const isHalf = values instanceof Uint16Array;
   const limit = dtype === 'F16' ? F16_INFINITE_FROM : Infinity;
   const tokenAxis = shape.indexOf('tokens');
   const hasTokens = tokenAxis !== -1;
@@ -95,9 +101,10 @@ export function checkFinite(
     const sample = Math.floor(row / rowsPerSample);
     if (hasTokens && mask[sample * tokens + (row % tokens)] === 0) continue;
     for (let index = start; index < start + rowLength; index += 1) {
-      const received = values[index]!;
+      const value = values[index]!;
       // NaN is below no limit.
-      if (Math.abs(received) < limit) continue;
+      if (isHalf ? (value & F16_EXPONENT) !== F16_EXPONENT : Math.abs(value) < limit) continue;
+      const received = isHalf ? f16ToNumber(value) : value;
       const detail = `The tensor "${name}" of sample ${first + sample} holds ${received}, which is not finite as ${dtype}.`;
       return faultOf('value_not_finite', name, detail, received, 'finite values');
     }

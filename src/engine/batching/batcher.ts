@@ -159,17 +159,16 @@ export class Batcher {
     }
   }
 
-  #skipAborted(request: ScoreRequest, { reason }: { readonly reason: unknown }): void {
-    const error = reason instanceof Error ? reason : new DOMException(String(reason), 'AbortError');
-    const isLate = error instanceof ProblemError && error.code === 'deadline';
-    this.#skip(request, isLate ? 'deadline' : 'aborted', error);
+  #skipAborted(request: ScoreRequest, { reason }: AbortSignal): void {
+    const isLate = reason instanceof ProblemError && reason.code === 'deadline';
+    this.#skip(request, isLate ? 'deadline' : 'aborted', reason);
   }
 
   #skipLate(request: ScoreRequest, reason: keyof typeof LATE): void {
     this.#skip(request, reason, problem('deadline', LATE[reason]));
   }
 
-  #skip(request: ScoreRequest, reason: SkipReason, error: Error): void {
+  #skip(request: ScoreRequest, reason: SkipReason, error: unknown): void {
     if (request.isSettled) return;
     this.#options.observer.entrySkipped(reason);
     const isMissed = reason === 'deadline' || reason === 'predicted';
@@ -178,7 +177,7 @@ export class Batcher {
   }
 
   /** Settles a request with an error, and drops the parts of it that still wait. */
-  #fail(request: ScoreRequest, error: Error): void {
+  #fail(request: ScoreRequest, error: unknown): void {
     request.fail(error);
     this.#options.requestQueue.remove(request);
     this.#close(request);

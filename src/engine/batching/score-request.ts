@@ -43,7 +43,7 @@ export class ScoreRequest {
   #scored = 0;
   #result: EngineResult;
   /** Undefined once the request is settled. */
-  #settle: { resolve(result: EngineResult): void; reject(error: Error): void } | undefined;
+  #settle: { resolve(result: EngineResult): void; reject(error: unknown): void } | undefined;
 
   constructor(
     probe: ServedProbe,
@@ -89,7 +89,7 @@ export class ScoreRequest {
   }
 
   /** Settles with an error. Does nothing when the request is settled already. */
-  fail(error: Error): void {
+  fail(error: unknown): void {
     this.#settle?.reject(error);
     this.#settle = undefined;
   }

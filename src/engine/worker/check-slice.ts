@@ -1,5 +1,5 @@
 /** Checks the values of one slice in the worker, where they lie and in the dtypes in which they were sent. */
-import { checkAttention, checkFinite, checkMask, type Fault } from '../../probe/check-values.js';
+import { checkAttention, checkFinite, checkMask, type Fault, type Floats } from '../../probe/check-values.js';
 import { bf16ToF32, f16ToF32 } from '../../wire/float-convert.js';
 import { DTYPE_BYTES, type TensorSlice } from '../../wire/tensor.js';
 import { type InputLayout, sampleBytes } from './input-layout.js';
@@ -44,14 +44,15 @@ export function checkSlice(
     const isConverted = tensor.dtype !== dtype;
     const isAttention = name === 'attention';
     const isCheckedLater = isAttention && dtype === 'F16' && !isConverted && !isExact;
-    const floats = isCheckedLater ? undefined : floatsOf(slice, tensor);
+    const floats = isCheckedLater ? undefined : floatsOf(slice, tensor, !isConverted && !isAttention);
     if (isConverted && !(floats && ['F16', 'F32'].includes(dtype)))
       throw new Error(`${name} must be ${dtype}`);
-    if (floats && isAttention) {
+    if (floats instanceof Float32Array && isAttention) {
       const [, layers = 0, , height = 0, width = 0] = shape.map(Number);
       fault = checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
     } else if (floats) fault = checkFinite(floats, mask, layout.input, { first, samples, tokens });
-    values.push(isConverted && floats ? floats : bytesOf(slice, tensor));
+    const isTaken = isConverted && floats instanceof Float32Array;
+    values.push(isTaken ? floats : bytesOf(slice, tensor));
   }
   if (fault) return { fault };
   const spansOf = (_: unknown, sample: number): TokenSpan[] =>
@@ -70,8 +71,8 @@ function bytesOf({ bytes }: SampleSlice, { byteOffset, byteLength }: TensorSlice
   return new Uint8Array(bytes, byteOffset, byteLength);
 }
 
-/** The values as float32; undefined for integers. */
-function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice): Float32Array | undefined {
+/** The values as float32, or F16 as its bits on request; undefined for integers. */
+function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice, keepsBits: boolean): Floats | undefined {
   const { dtype, byteLength } = tensor;
   if (dtype !== 'F16' && dtype !== 'BF16' && dtype !== 'F32') return undefined;
   const elementBytes = DTYPE_BYTES[dtype];
@@ -83,7 +84,8 @@ function floatsOf({ bytes }: SampleSlice, tensor: TensorSlice): Float32Array | u
   }
   if (dtype === 'F32') return new Float32Array(bytes, byteOffset, byteLength / elementBytes);
   const bits = new Uint16Array(bytes, byteOffset, byteLength / elementBytes);
-  return dtype === 'BF16' ? bf16ToF32(bits) : f16ToF32(bits);
+  if (dtype === 'BF16') return bf16ToF32(bits);
+  return keepsBits ? bits : f16ToF32(bits);
 }
 
 function unmaskedSpans(mask: Uint8Array): TokenSpan[] {
