@@ -15,8 +15,12 @@ const made = new Map<string, ServedProbe>();
 
 /** A probe whose batches hold at most `maxSamples` samples and `maxTokens` padded tokens; the same one for the same figures. */
 export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): ServedProbe {
-  const measurements = [1, 2].map((samples) => ({ samples, ms: samples * MS_PER_TOKEN + MS_PER_RUN }));
-  const plan = Object.assign(new BatchPlan(measurements, 1, maxSamples), { maxPaddedTokens: maxTokens });
+  const measurements = [1, 2].map((samples) => ({
+    samples,
+    tokens: samples,
+    ms: samples * MS_PER_TOKEN + MS_PER_RUN,
+  }));
+  const plan = Object.assign(new BatchPlan(measurements, maxSamples), { maxPaddedTokens: maxTokens });
   const known = {
     name: `probe-${key}`,
     version: 1,

@@ -11,7 +11,7 @@ import type { ProbeFiles } from '../../probe/folder.js';
 import { ProbeRefusedError } from '../../probe/refused.js';
 import type { ResolvedOptions } from '../types.js';
 import { BatchPlan } from '../warm-up/batch-plan.js';
-import { DeviceUnavailableError, measuredTokens, type ProbeContent } from '../warm-up/warm-up.js';
+import { DeviceUnavailableError, type ProbeContent } from '../warm-up/warm-up.js';
 import type { ProofReply, ProofSettings } from './proof-process.js';
 
 const PROGRAM = fileURLToPath(new URL('proof-process.js', import.meta.url));
@@ -54,8 +54,7 @@ export class Prover {
   async #prove(files: ProbeFiles, stop: AbortSignal): Promise<BatchPlan> {
     stop.throwIfAborted();
     const reply = await this.#replyTo(files);
-    if ('measurements' in reply)
-      return new BatchPlan(reply.measurements, measuredTokens(files), this.#options.maxBatchSamples);
+    if ('measurements' in reply) return new BatchPlan(reply.measurements, this.#options.maxBatchSamples);
     if ('unavailableDevice' in reply) throw new DeviceUnavailableError(reply.unavailableDevice);
     this.#kill();
     throw new ProbeRefusedError(reply.refusal);

@@ -1,4 +1,4 @@
-/** The warm-up of a probe in a thread before it may serve: load, compare the graph, selftest, measure or run cold. */
+/** The warm-up of a probe in a thread before it may serve: load, selftest, measure or run cold. */
 import { messageOf } from '../../errors.js';
 import type { ProbeFiles } from '../../probe/folder.js';
 import { ProbeRefusedError } from '../../probe/refused.js';
@@ -34,12 +34,8 @@ export async function warmUpProbe(warmUp: WarmUp, sizes: readonly number[]): Pro
  */
 export async function measureProbe(warmUp: WarmUp, maxBatchSamples?: number): Promise<Measurement[]> {
   await loadAndTest(warmUp);
-  return measureBatches((samples) => timedRun(warmUp, samples), maxBatchSamples);
-}
-
-/** The tokens of each sample in the measured batches. */
-export function measuredTokens({ selftest }: ProbeContent): number {
-  return usedTokens(sliceOf(selftest, 0, 1));
+  const tokens = usedTokens(sliceOf(warmUp.probe.selftest, 0, 1));
+  return measureBatches((samples) => timedRun(warmUp, samples), tokens, maxBatchSamples);
 }
 
 /**

@@ -15,8 +15,6 @@ const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
 /** The threads of a lone run wait that long, µs, for its next operator: waking them takes longer than most operators. */
 const BRIEF_SPINNING = { intra_op: { allow_spinning: '1', spin_duration_us: '200' } };
 
-type GraphValue = InferenceSession.ValueMetadata;
-
 export interface ProbeSession {
   readonly placement: Placement;
   /** Runs once and returns the values of the output. Blocks this thread. */
@@ -92,7 +90,7 @@ function mismatches({ inputs, output }: Graph, session: InferenceSession): strin
 function valueMismatches(
   role: string,
   { name, dtype, shape }: Graph['inputs'][number] | Graph['output'],
-  values: readonly GraphValue[],
+  values: readonly InferenceSession.ValueMetadata[],
 ): string[] {
   const value = values.find((candidate) => candidate.name === name);
   if (!value) return [`the graph has no ${role}`];

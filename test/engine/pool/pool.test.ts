@@ -32,7 +32,7 @@ async function poolOf(
   return pool;
 }
 
-const PLAN = new BatchPlan([{ samples: 2, ms: 6 }], 3, 2);
+const PLAN = new BatchPlan([{ samples: 2, tokens: 6, ms: 6 }], 2);
 
 async function probeOf(
   t: TestContext,
