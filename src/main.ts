@@ -165,7 +165,11 @@ async function listenForMetrics(
 function announce(url: string, engine: Engine): void {
   const serving = engine.probes().filter((probe) => probe.state === 'serving');
   const { ready, reason } = engine.readiness();
-  const models = serving.map(({ name, version, provider = 'cpu' }) => ({ name, version, provider }));
+  const models = serving.map(({ name, version, probe }) => ({
+    name,
+    version,
+    provider: probe?.provider ?? 'cpu',
+  }));
   log.info({ url, socket: settings.listen, docs: `${url}/docs`, models, ready, reason }, 'listening');
   if (process.stdout.isTTY) process.stdout.write(welcomeText(url, models));
 }

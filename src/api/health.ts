@@ -38,7 +38,7 @@ export async function registerHealth(app: FastifyInstance, { engine, isDraining 
     const models = engine
       .probes()
       .filter(({ state }) => state === 'serving')
-      .map(({ name, version, provider = 'cpu' }) => ({ name, version, provider }));
+      .map(({ name, version, probe }) => ({ name, version, provider: probe?.provider ?? 'cpu' }));
     return { status: 'ready' as const, models };
   });
 }

@@ -22,8 +22,8 @@ export async function registerMetrics(
 ) {
   app.get('/metrics', { schema: routeSchema() }, async (_request, reply) => {
     reply.type(metrics.registry.contentType).serializer(String);
-    const loaded = engine.probes().flatMap(({ name, version, manifest }): ExpectedProbe[] => {
-      return manifest ? [{ name, version, manifest, policy: policyFor(policies(), name) }] : [];
+    const loaded = engine.probes().flatMap(({ name, version, probe }): ExpectedProbe[] => {
+      return probe ? [{ name, version, manifest: probe.manifest, policy: policyFor(policies(), name) }] : [];
     });
     return metrics.exposition(loaded);
   });

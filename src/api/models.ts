@@ -11,7 +11,7 @@ import {
   ruleFor,
 } from '../config/policies.js';
 import { captureSchema, type Manifest, manifestSchema } from '../probe/manifest.js';
-import type { BatchingStatus, Engine, ProbeStatus } from '../engine/types.js';
+import type { Engine, ProbeStatus, ServedProbe } from '../engine/types.js';
 import { problemResponses } from './docs.js';
 
 const { conditions, conditions_id, total_steps, plans, ...members } = manifestSchema.shape;
@@ -118,7 +118,7 @@ export async function registerModels(
   { engine, policies, policiesRefusal }: ModelsRouteOptions,
 ) {
   const describeModels = (): z.input<typeof modelsSchema> => ({
-    models: engine.probes().map((probe) => describeModel(probe, policies())),
+    models: engine.probes().map((status) => describeModel(status, policies())),
     policies_refusal: policiesRefusal() ?? null,
   });
 
@@ -133,23 +133,22 @@ export async function registerModels(
   });
 }
 
-function describeModel(probe: ProbeStatus, policies: Policies): z.input<typeof modelSchema> {
-  const { name, version, state, reason = null, provider = null, sha256 = null, manifest = null } = probe;
-  const { fallback = null, batching } = probe;
+function describeModel(status: ProbeStatus, policies: Policies): z.input<typeof modelSchema> {
+  const { name, version, state, reason = null, probe } = status;
   const rule = state === 'refused' ? undefined : ruleFor(policies, name);
   return {
     name,
     version,
     state,
     reason,
-    provider,
-    fallback,
-    batching: batching ? describeBatching(batching) : null,
-    sha256,
+    provider: probe?.provider ?? null,
+    fallback: probe?.fallback ?? null,
+    batching: probe ? describeBatching(probe.plan) : null,
+    sha256: probe?.sha256 ?? null,
     policy: rule?.policy ?? null,
     policy_override: rule ? (rule.allow_override ? 'allowed' : 'forbidden') : null,
     on_foreign_conditions: rule ? (rule.on_foreign_conditions ?? DEFAULT_FOREIGN_ACTION) : null,
-    contract: manifest && describeContract(manifest),
+    contract: probe ? describeContract(probe.manifest) : null,
   };
 }
 
@@ -159,13 +158,13 @@ function describeContract(manifest: Manifest): Contract {
   return manifest.schema_version === 1 ? v1 : manifest;
 }
 
-function describeBatching(batching: BatchingStatus): z.input<typeof batchingSchema> {
+function describeBatching(plan: ServedProbe['plan']): z.input<typeof batchingSchema> {
   return {
-    best_samples: batching.bestSamples,
-    max_padded_tokens: batching.maxPaddedTokens ?? null,
-    ms_per_padded_token: batching.msPerPaddedToken,
-    ms_per_run: batching.msPerRun,
-    pace: batching.pace,
+    best_samples: plan.bestSamples,
+    max_padded_tokens: plan.maxPaddedTokens ?? null,
+    ms_per_padded_token: plan.msPerPaddedToken,
+    ms_per_run: plan.msPerRun,
+    pace: plan.pace,
   };
 }
 

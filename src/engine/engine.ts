@@ -9,7 +9,7 @@ import { WorkerPool } from './pool/pool.js';
 import { Prover } from './proof/prover.js';
 import { ProbeRegistry } from './repository/registry.js';
 import { type ProbeTest, Repository } from './repository/repository.js';
-import type { Engine, EngineOptions, ProofOptions, ServedProbe } from './types.js';
+import type { Engine, EngineOptions, ProofOptions } from './types.js';
 
 export type * from './types.js';
 
@@ -40,17 +40,16 @@ export async function createEngine(
   const requestQueue = new RequestQueue(options);
   const pool = new WorkerPool({ ...resolved, onChange: () => batcher.onWorkersChange() });
   const batcher = new Batcher({ ...options, requestQueue, pool });
-  const untilUnused = (probe: ServedProbe): Promise<void> => batcher.untilAnswered(probe);
-  const repository = new Repository({ ...options, pool, prover, registry, untilUnused });
+  const repository = new Repository({ ...options, pool, prover, registry, batcher });
   try {
     // The right number of workers depends on the device, which is known when the first one has loaded a probe.
     await pool.add(1);
-    await repository.loadAll();
-    const provider = registry.list().some((probe) => probe.provider === 'cuda') ? 'cuda' : 'cpu';
+    await repository.scan('start');
+    const provider = registry.list().some(({ probe }) => probe?.provider === 'cuda') ? 'cuda' : 'cpu';
     // One worker is enough on CUDA: the device runs one batch after the other. The others join while the first one serves.
     const size = options.workers ?? (provider === 'cuda' ? 1 : workers);
     const joined = [pool.add(size - 1)];
-    if (provider === 'cpu' && wideThreads !== undefined) joined.push(pool.add(1, wideThreads));
+    if (provider === 'cpu' && wideThreads !== undefined) joined.push(pool.add(1, true));
     void Promise.all(joined).then(() => log.info({}, 'every worker has started'));
     log.info({ workers: size, intraOpThreads, provider }, 'the engine has started');
   } catch (error) {
@@ -62,29 +61,22 @@ export async function createEngine(
 
   let closing: Promise<number> | undefined;
   const drain = async (): Promise<number> => {
-    const scanEnded = repository.close();
-    await batcher.untilIdle();
-    await scanEnded;
+    await Promise.all([repository.close(), batcher.untilIdle()]);
     await pool.close();
     return pool.hung;
-  };
-  const whyUnready = (): string | undefined => {
-    if (closing) return 'shutting down';
-    return pool.live === 0 ? NO_WORKER : registry.whyUnready();
   };
   return {
     probes: () => registry.list(),
     resolve: (reference) => registry.resolve(reference),
     score: async (probe, body, scoreOptions = {}) => {
       if (closing) throw unready('it is shutting down');
-      const loaded = registry.loaded(probe);
-      if (!loaded) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
-      const request = new ScoreRequest(loaded, body, scoreOptions);
+      if (!registry.isLoaded(probe)) throw unready(`${probe.name}@${probe.version} is not loaded any more`);
+      const request = new ScoreRequest(probe, body, scoreOptions);
       batcher.submit(request, scoreOptions.signal);
       return request.answer;
     },
     readiness: () => {
-      const reason = whyUnready();
+      const reason = closing ? 'shutting down' : pool.live === 0 ? NO_WORKER : registry.whyUnready();
       return reason === undefined ? { ready: true } : { ready: false, reason };
     },
     predictedLatencyMs: (request) => batcher.predictedLatencyMs(request),
@@ -92,13 +84,9 @@ export async function createEngine(
     queueDepth: () => requestQueue.depth(),
     reload: async () => {
       if (closing) throw unready('it is shutting down');
-      try {
-        return await repository.reload();
-      } catch (error) {
-        throw problem('unready', `The model repository cannot be read: ${messageOf(error)}.`, {
-          cause: error,
-        });
-      }
+      return repository.reload().catch((cause: unknown) => {
+        throw problem('unready', `The model repository cannot be read: ${messageOf(cause)}.`, { cause });
+      });
     },
     close: () => (closing ??= drain()),
   };

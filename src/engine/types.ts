@@ -1,33 +1,32 @@
 /** Declares the engine's interface to the rest of the service: its methods, its options, and the hooks that it calls. */
+import type { ProbeFiles } from '../probe/folder.js';
+import type { ProbeVersion } from '../probe/locations.js';
 import type { RunningClock } from '../running-clock.js';
 import type { DecodedBody } from '../wire/tensor.js';
-import type { ProbeVersion } from '../probe/locations.js';
-import type { Manifest } from '../probe/manifest.js';
+import type { BatchPlan } from './warm-up/batch-plan.js';
 
 /** Where inference runs. */
 export type Provider = 'cpu' | 'cuda';
 
+/** Where a probe runs. */
+export interface Placement {
+  readonly provider: Provider;
+  /** Why CUDA cannot be used, although the device is not `cpu`. */
+  readonly fallback?: string;
+}
+
 /** Where inference is to run: `auto` takes CUDA if it works, else the CPU. */
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 
-/** A loaded probe. */
-export interface ServedProbe extends ProbeVersion {
-  readonly provider: Provider;
-  readonly manifest: Manifest;
+/** A probe that has passed its test; every thread uses the same plan. */
+export interface MeasuredProbe extends ProbeVersion, ProbeFiles {
+  /** Identifies its sessions in the workers. */
+  readonly key: number;
+  readonly plan: BatchPlan;
 }
 
-/** What is known of a probe's batches from the warm-up and from the runs since. */
-export interface BatchingStatus {
-  /** The smallest size that is about as fast per sample as any. */
-  readonly bestSamples: number;
-  /** The most samples times tokens of the longest in one batch; undefined when the operator has set the size. */
-  readonly maxPaddedTokens: number | undefined;
-  /** At warm-up a batch took msPerPaddedToken · samples · tokens + msPerRun. */
-  readonly msPerPaddedToken: number;
-  readonly msPerRun: number;
-  /** How much slower runs are now than at warm-up: 2 is twice the time. */
-  readonly pace: number;
-}
+/** A loaded probe. */
+export interface ServedProbe extends MeasuredProbe, Placement {}
 
 /** The state of one folder of the model repository. */
 export interface ProbeStatus extends ProbeVersion {
@@ -35,13 +34,8 @@ export interface ProbeStatus extends ProbeVersion {
   readonly state: 'serving' | 'available' | 'refused';
   /** Why the content of the folder was refused. A probe that was loaded from it before still serves. */
   readonly reason?: string;
-  readonly provider?: Provider;
-  /** Why the CPU is used although the device is `auto`. */
-  readonly fallback?: string;
-  readonly batching?: BatchingStatus;
-  /** SHA-256 of model.onnx, of a loaded probe. */
-  readonly sha256?: string;
-  readonly manifest?: Manifest;
+  /** The probe that was loaded from the folder. */
+  readonly probe?: ServedProbe;
 }
 
 export interface ScoreOptions {
@@ -154,7 +148,7 @@ export interface EngineObserver {
   batchRun(run: BatchRun): void;
   entrySkipped(reason: SkipReason): void;
   workerRestarted(): void;
-  probeLoaded(probe: Required<Pick<ProbeStatus, 'name' | 'version' | 'provider' | 'sha256'>>): void;
+  probeLoaded(probe: Pick<ServedProbe, 'name' | 'version' | 'provider' | 'sha256'>): void;
   probeUnloaded: EngineObserver['probeLoaded'];
   probeRefused(probe: ProbeVersion & { readonly reason: string }): void;
 }
@@ -213,6 +207,8 @@ export type ProofOptions = Omit<EngineOptions, 'modelsDir' | 'log' | 'observer'>
 export interface ResolvedOptions extends ProofOptions {
   readonly workers: number;
   readonly intraOpThreads: number;
+  /** The threads of a lone request's run, if more than those of the others. */
+  readonly wideThreads?: number | undefined;
   readonly warmUpTimeoutMs: number;
   readonly workerUrl: URL;
 }

@@ -1,6 +1,6 @@
 /**
  * Checks a request's tensors against the inputs that the probe declares: names, element types, shapes, number of samples.
- * Of the values it reads only the timesteps; the engine's workers check the others.
+ * Of the values it reads only the timesteps; check-values.ts checks the others.
  */
 import { cut, quoted } from '../disclosure.js';
 import { problem } from '../errors.js';

@@ -43,16 +43,13 @@ test('the status of a probe holds its fields', async (t) => {
   const models = await temporaryModels(t);
   const { manifest } = await writeProbe(models);
   const { engine } = await startEngine(t, models);
-  const [{ batching, ...status } = assert.fail()] = engine.probes();
-  assert.deepEqual(status, {
-    name: 'tiny',
-    version: 1,
-    state: 'serving',
-    provider: 'cpu',
-    sha256: manifest.files['model.onnx'],
-    manifest,
-  });
-  assert.deepEqual([batching?.bestSamples, batching?.maxPaddedTokens], [8, undefined]);
+  const [{ probe, ...status } = assert.fail()] = engine.probes();
+  assert.deepEqual(status, { name: 'tiny', version: 1, state: 'serving' });
+  assert.deepEqual(
+    [probe?.provider, probe?.fallback, probe?.sha256, probe?.manifest],
+    ['cpu', undefined, manifest.files['model.onnx'], manifest],
+  );
+  assert.deepEqual([probe?.plan.bestSamples, probe?.plan.maxPaddedTokens], [8, undefined]);
 });
 
 test('an unknown reference is rejected with the names of the probes', async (t) => {

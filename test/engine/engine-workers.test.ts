@@ -195,7 +195,7 @@ test('a second run that hangs while the first does is reported', async (t) => {
 
 test('close does not wait for a run that hangs', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 400 });
+  await writeProbe(models, { work: 1000 });
   const { engine, heard } = await startEngine(t, models, { inferenceTimeoutMs: 5, maxBatchSamples: 2 });
   const slow = engine.score(engine.resolve('tiny'), bodyOf(2));
   await assert.rejects(slow, { code: 'unready' });

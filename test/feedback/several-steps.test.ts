@@ -11,7 +11,7 @@ import type { ServedProbe } from '../../src/engine/types.js';
 import { FeedbackIntake, type AcceptedFeedback } from '../../src/feedback/intake.js';
 import { KeyRing } from '../../src/feedback/keys.js';
 import { uniformNumbers } from '../../demo/world/random.js';
-import { testManifest } from '../support/app.js';
+import { fakeEngine, testManifest } from '../support/app.js';
 
 const RATE = 0.5;
 const STEPS = [5, 10] as const;
@@ -32,9 +32,7 @@ function probe(): ServedProbe {
   const [calibration = assert.fail()] = manifest.calibration;
   const good_scores = Array.from({ length: 99 }, (_, index) => (index + 1) / 100);
   return {
-    name: 'tiny',
-    version: 1,
-    provider: 'cpu',
+    ...fakeEngine().resolve('tiny'),
     manifest: {
       ...manifest,
       metric: { name: 'made up', range: [0, 1], good_at: 0.5 },

@@ -96,9 +96,10 @@ export class Fleet {
 
   #startReplica(): Promise<TestApp> {
     const { manifest, policy } = this.#options;
-    const probe = { name: manifest.name, version: manifest.version, provider: 'cpu', manifest } as const;
+    const { name, version } = manifest;
+    const probe = { ...fakeEngine().resolve(undefined), name, version, manifest };
     const engine = fakeEngine({
-      probes: () => [{ ...probe, state: 'serving', sha256: '0'.repeat(64) }],
+      probes: () => [{ name, version, state: 'serving', probe }],
       resolve: () => probe,
       score: async () => ({
         scores: Float32Array.from(this.#scores),

@@ -19,6 +19,7 @@ import { readSettings } from '../../src/config/settings.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.js';
 import { startEngine } from './engine.js';
+import { probeWith } from './made-up-probe.js';
 import { tinyInputs } from './onnx.js';
 import {
   type ProbeFolderOptions,
@@ -65,9 +66,9 @@ export function testManifest(): Manifest {
 
 /** An engine that serves the tiny probe without running it: each sample scores 1. */
 export function fakeEngine(overrides: Partial<Engine> = {}): Engine {
-  const probe: ServedProbe = { name: 'tiny', version: 1, provider: 'cpu', manifest: testManifest() };
+  const probe: ServedProbe = { ...probeWith(1, 8, 100), name: 'tiny', manifest: testManifest() };
   return {
-    probes: () => [{ ...probe, state: 'serving', sha256: '0'.repeat(64) }],
+    probes: () => [{ name: 'tiny', version: 1, state: 'serving', probe }],
     resolve: (reference) => {
       if (reference === undefined || reference === 'tiny' || reference === 'tiny@1') return probe;
       throw problem('model_not_found', `There is no probe ${reference}.`, {

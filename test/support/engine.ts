@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import { createEngine } from '../../src/engine/engine.js';
 import type { ProbeTest } from '../../src/engine/repository/repository.js';
 import { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
-import { measuredTokens, measureProbe } from '../../src/engine/warm-up/warm-up.js';
+import { measureProbe } from '../../src/engine/warm-up/warm-up.js';
 import { WorkerThread } from '../../src/engine/worker/worker-thread.js';
 import { RunningClock } from '../../src/running-clock.js';
 import type {
@@ -94,11 +94,9 @@ export function threadProver(options: ProofOptions): ProbeTest {
     prove: async (files) => {
       const thread = new WorkerThread(workerUrl, { device, intraOpThreads }, clock);
       try {
-        const measurements = await measureProbe(
-          { thread, runLimitMs: Infinity, key: 1, files },
-          maxBatchSamples,
-        );
-        return new BatchPlan(measurements, measuredTokens(files), maxBatchSamples);
+        const probe = { ...files, key: 1 };
+        const measurements = await measureProbe({ thread, runLimitMs: Infinity, probe }, maxBatchSamples);
+        return new BatchPlan(measurements, maxBatchSamples);
       } finally {
         await thread.close();
       }

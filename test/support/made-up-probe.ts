@@ -1,7 +1,6 @@
 /** Makes loaded probes and requests for tests that need no worker. The costs of the probes are round numbers. */
 import { BatchPlan } from '../../src/engine/warm-up/batch-plan.js';
-import type { LoadedProbe } from '../../src/engine/repository/registry.js';
-import type { ScoreOptions } from '../../src/engine/types.js';
+import type { ScoreOptions, ServedProbe } from '../../src/engine/types.js';
 import { ScoreRequest } from '../../src/engine/batching/score-request.js';
 import { tinyInputs } from './onnx.js';
 import { TINY_SIZE, tinyManifest } from './probe-folder.js';
@@ -12,18 +11,24 @@ export const MS_PER_RUN = 10;
 
 const manifest = tinyManifest('tiny', 1, TINY_SIZE, tinyInputs(2, 4, 4), []);
 
-const made = new Map<string, LoadedProbe>();
+const made = new Map<string, ServedProbe>();
 
 /** A probe whose batches hold at most `maxSamples` samples and `maxTokens` padded tokens; the same one for the same figures. */
-export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): LoadedProbe {
-  const measurements = [1, 2].map((samples) => ({ samples, ms: samples * MS_PER_TOKEN + MS_PER_RUN }));
-  const plan = Object.assign(new BatchPlan(measurements, 1, maxSamples), { maxPaddedTokens: maxTokens });
+export function probeWith(key: number, maxSamples: number, maxTokens = Infinity): ServedProbe {
+  const measurements = [1, 2].map((samples) => ({
+    samples,
+    tokens: samples,
+    ms: samples * MS_PER_TOKEN + MS_PER_RUN,
+  }));
+  const plan = Object.assign(new BatchPlan(measurements, maxSamples), { maxPaddedTokens: maxTokens });
   const known = {
     name: `probe-${key}`,
     version: 1,
     provider: 'cpu',
     sha256: '',
     manifestSha256: '',
+    model: new Uint8Array(),
+    selftest: decodedBody({}),
   } as const;
   const name = [key, maxSamples, maxTokens].join();
   const probe = made.get(name) ?? { key, ...known, manifest, plan };
@@ -34,7 +39,7 @@ export function probeWith(key: number, maxSamples: number, maxTokens = Infinity)
 /** A request whose samples have `tokens` tokens each, and one more that is masked. */
 export function requestOf(
   samples: number,
-  probe: LoadedProbe,
+  probe: ServedProbe,
   tokens = 1,
   options: ScoreOptions = {},
 ): ScoreRequest {

@@ -14,6 +14,10 @@ import type { Batch, ScoreRequest } from './score-request.js';
 
 export const NO_WORKER = 'no worker can take work';
 const US_PER_MS = 1000;
+const LATE = {
+  deadline: 'The deadline passed before there was a score.',
+  predicted: 'The deadline would pass before there is a score: too much work is ahead.',
+};
 
 export interface BatcherOptions extends Pick<EngineOptions, 'maxQueueDelayUs' | 'observer'> {
   readonly requestQueue: RequestQueue;
@@ -127,16 +131,16 @@ export class Batcher {
   }
 
   async #run(worker: PooledWorker, batch: Batch): Promise<void> {
-    const slices = batch.parts.map(({ slice }) => slice);
-    const outcome = await this.#options.pool.run(worker, batch.probe.key, slices).catch(runFailure);
+    const { probe, parts } = batch;
+    const { pool, observer } = this.#options;
+    const slices = parts.map(({ slice }) => slice);
+    const outcome = await pool.run(worker, probe.key, slices).catch(runFailure);
     this.#running.delete(batch);
-    const { probe, samples, paddedTokens, startedAt: from } = batch;
     const ms = outcome instanceof Error ? undefined : outcome.ms;
-    const origins = batch.parts.flatMap(({ request }) => request.origin ?? []);
-    const run = { probe, samples, paddedTokens, from, to: performance.now(), ms, origins };
-    this.#options.observer.batchRun(run);
-    if (outcome instanceof Error) for (const { request } of batch.parts) this.#fail(request, outcome);
-    else this.#accept(batch, outcome, worker.wideThreads !== undefined);
+    const origins = parts.flatMap(({ request }) => request.origin ?? []);
+    observer.batchRun({ ...batch, to: performance.now(), ms, origins });
+    if (outcome instanceof Error) for (const { request } of parts) this.#fail(request, outcome);
+    else this.#accept(batch, outcome, worker.isWide);
     this.startRuns();
   }
 
@@ -155,21 +159,16 @@ export class Batcher {
     }
   }
 
-  #skipAborted(request: ScoreRequest, { reason }: { readonly reason: unknown }): void {
-    const error = reason instanceof Error ? reason : new DOMException(String(reason), 'AbortError');
-    const isLate = error instanceof ProblemError && error.code === 'deadline';
-    this.#skip(request, isLate ? 'deadline' : 'aborted', error);
+  #skipAborted(request: ScoreRequest, { reason }: AbortSignal): void {
+    const isLate = reason instanceof ProblemError && reason.code === 'deadline';
+    this.#skip(request, isLate ? 'deadline' : 'aborted', reason);
   }
 
-  #skipLate(request: ScoreRequest, reason: 'deadline' | 'predicted'): void {
-    const detail =
-      reason === 'deadline'
-        ? 'The deadline passed before there was a score.'
-        : 'The deadline would pass before there is a score: too much work is ahead.';
-    this.#skip(request, reason, problem('deadline', detail));
+  #skipLate(request: ScoreRequest, reason: keyof typeof LATE): void {
+    this.#skip(request, reason, problem('deadline', LATE[reason]));
   }
 
-  #skip(request: ScoreRequest, reason: SkipReason, error: Error): void {
+  #skip(request: ScoreRequest, reason: SkipReason, error: unknown): void {
     if (request.isSettled) return;
     this.#options.observer.entrySkipped(reason);
     const isMissed = reason === 'deadline' || reason === 'predicted';
@@ -178,7 +177,7 @@ export class Batcher {
   }
 
   /** Settles a request with an error, and drops the parts of it that still wait. */
-  #fail(request: ScoreRequest, error: Error): void {
+  #fail(request: ScoreRequest, error: unknown): void {
     request.fail(error);
     this.#options.requestQueue.remove(request);
     this.#close(request);

@@ -78,8 +78,7 @@ export class LatencyPredictor {
   #waitMs(workers: number, tenant: string, ownMs: number, probe: ServedProbe | undefined): number {
     const now = performance.now();
     let workMs = this.#requestQueue.workAheadMs(tenant, ownMs, probe);
-    for (const { startedAt, predictedMs } of this.#running.keys())
-      workMs += Math.max(0, startedAt + predictedMs - now);
+    for (const { from, predictedMs } of this.#running.keys()) workMs += Math.max(0, from + predictedMs - now);
     return workMs / Math.max(1, workers);
   }
 }

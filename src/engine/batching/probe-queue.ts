@@ -3,39 +3,39 @@
  * fewest tokens, and a tenant's own parts stay in order of arrival. This is start-time fair queuing (Goyal, Vin, Cheng:
  * https://doi.org/10.1145/248157.248171). See docs/adr/0023-tenants-take-turns.md.
  */
-import type { LoadedProbe } from '../repository/registry.js';
-import { type Batch, type Part, PartCount, type ScoreRequest } from './score-request.js';
+import type { ServedProbe } from '../types.js';
+import { PartCounts } from './part-counts.js';
+import type { Batch, Part, ScoreRequest } from './score-request.js';
 
 /** The parts of one tenant; never empty. */
 interface Line {
   readonly parts: Part[];
-  readonly held: PartCount;
   /** The tokens that the tenant was served, counted from the queue's own turn when it joined. */
   turn: number;
 }
 
 export class ProbeQueue {
-  readonly probe: LoadedProbe;
+  readonly probe: ServedProbe;
   /** When this probe is next among the probes: the time that it was served, ms. */
   turn: number;
   readonly #lines = new Map<string, Line>();
   /** The turn of the tenant that was served last. A tenant that joins begins there, so it saves up no turns while absent. */
   #turn = 0;
-  readonly #held = new PartCount();
+  readonly #held = new PartCounts();
 
-  constructor(probe: LoadedProbe, turn: number) {
+  constructor(probe: ServedProbe, turn: number) {
     this.probe = probe;
     this.turn = turn;
   }
 
   get isEmpty(): boolean {
-    return this.#held.samples === 0;
+    return this.#held.all.samples === 0;
   }
 
   /** Whether no further sample like the next one would fit into the next batch. */
   get isFull(): boolean {
     const tokens = this.#next()?.parts[0]?.request.tokens ?? 1;
-    return this.#held.samples >= this.probe.plan.samplesThatFit(tokens);
+    return this.#held.all.samples >= this.probe.plan.samplesThatFit(tokens);
   }
 
   /** When the request arrived that has waited longest, on the clock of performance.now(), ms. */
@@ -47,11 +47,11 @@ export class ProbeQueue {
 
   /** How long one worker would have to run for everything that waits, by the cost model of the probe, ms. */
   get workMs(): number {
-    return this.probe.plan.predict(this.#held.tokens, Math.ceil(this.#batches));
+    return this.probe.plan.predict(this.#held.all.tokens, Math.ceil(this.#batches));
   }
 
   get nextRunMs(): number {
-    return this.probe.plan.predict(this.#held.tokens / Math.max(1, this.#batches));
+    return this.probe.plan.predict(this.#held.all.tokens / Math.max(1, this.#batches));
   }
 
   /**
@@ -59,20 +59,19 @@ export class ProbeQueue {
    * and of each other tenant at most as much. It is never less than the next run, which the new request may have to share.
    */
   workAheadMs(tenant: string, ms: number): number {
-    const msPerToken = this.workMs / this.#held.tokens;
-    const ownMs = (this.#lines.get(tenant)?.held.tokens ?? 0) * msPerToken;
+    const msPerToken = this.workMs / this.#held.all.tokens;
+    const ownMs = this.#held.of(tenant).tokens * msPerToken;
     let aheadMs = 0;
-    for (const { held } of this.#lines.values()) aheadMs += Math.min(held.tokens * msPerToken, ownMs + ms);
+    for (const { tokens } of this.#held.byTenant.values())
+      aheadMs += Math.min(tokens * msPerToken, ownMs + ms);
     return Math.max(aheadMs, this.nextRunMs - ms);
   }
 
   add({ tenant, parts }: ScoreRequest): void {
-    const line = this.#lines.get(tenant) ?? { parts: [], held: new PartCount(), turn: this.#turn };
+    const line = this.#lines.get(tenant) ?? { parts: [], turn: this.#turn };
     this.#lines.set(tenant, line);
-    for (const part of parts) {
-      line.parts.push(part);
-      this.#count(line, part, 1);
-    }
+    line.parts.push(...parts);
+    for (const part of parts) this.#held.count(part, 1);
   }
 
   /** Takes the next batch: parts in turn as long as they fit the probe's plan, and at least one. */
@@ -94,7 +93,7 @@ export class ProbeQueue {
     }
     const paddedTokens = samples * tokens;
     const predictedMs = probe.plan.predict(paddedTokens);
-    return { probe, parts, samples, paddedTokens, startedAt: performance.now(), predictedMs };
+    return { probe, parts, samples, paddedTokens, from: performance.now(), predictedMs };
   }
 
   /** Removes and returns the parts of a request that are here. */
@@ -118,7 +117,8 @@ export class ProbeQueue {
 
   /** How many full batches wait. */
   get #batches(): number {
-    return this.probe.plan.batchesOf(this.#held.samples, this.#held.tokens);
+    const { samples, tokens } = this.#held.all;
+    return this.probe.plan.batchesOf(samples, tokens);
   }
 
   #next(): Line | undefined {
@@ -127,13 +127,8 @@ export class ProbeQueue {
 
   #remove(line: Line, part: Part): void {
     line.parts.splice(line.parts.indexOf(part), 1);
-    this.#count(line, part, -1);
+    this.#held.count(part, -1);
     if (line.parts.length === 0) this.#lines.delete(part.request.tenant);
-  }
-
-  #count(line: Line, part: Part, sign: 1 | -1): void {
-    line.held.count(part, sign);
-    this.#held.count(part, sign);
   }
 }
 

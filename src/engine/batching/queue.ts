@@ -4,20 +4,18 @@
  */
 import { problem, type ProblemError } from '../../errors.js';
 import type { EngineOptions, QueueDepth, QueueRefusal, ServedProbe } from '../types.js';
+import { PartCounts } from './part-counts.js';
 import { nextInTurn, ProbeQueue } from './probe-queue.js';
-import { type Batch, type Part, PartCount, type ScoreRequest } from './score-request.js';
+import type { Batch, Part, ScoreRequest } from './score-request.js';
 
 type QueueLimits = Pick<EngineOptions, 'maxQueueSamples' | 'maxQueueBytes' | 'tenantQueueShare'>;
-
-const NOTHING: Readonly<PartCount> = new PartCount();
 
 export class RequestQueue {
   readonly #limits: QueueLimits;
   /** None is empty. */
   readonly #byProbe = new Map<ServedProbe, ProbeQueue>();
-  /** What each tenant that waits holds, over all probes. */
-  readonly #byTenant = new Map<string, PartCount>();
-  readonly #held = new PartCount();
+  /** Over all probes. */
+  readonly #held = new PartCounts();
   /** The turn of the probe that was served last; see ProbeQueue. */
   #turn = 0;
 
@@ -27,7 +25,7 @@ export class RequestQueue {
 
   /** What waits in all. */
   depth(): QueueDepth {
-    const { samples, bytes } = this.#held;
+    const { samples, bytes } = this.#held.all;
     return { samples, bytes };
   }
 
@@ -36,13 +34,14 @@ export class RequestQueue {
    * whose tenant would still hold less than another one, which loses its latest requests.
    */
   refusal(tenant: string, samples: number, bytes: number): QueueRefusal | undefined {
-    const own = this.#byTenant.get(tenant) ?? NOTHING;
+    const { all } = this.#held;
+    const own = this.#held.of(tenant);
     const wanted = this.#shareOf(own, samples, bytes);
-    const othersWait = this.#held.samples > own.samples;
+    const othersWait = all.samples > own.samples;
     const { tenantQueueShare = 1 } = this.#limits;
     if (othersWait && own.samples > 0 && wanted > tenantQueueShare) return 'tenant_limit';
-    const excess = this.#shareOf(this.#held, samples, bytes) - 1;
-    if (excess <= 0 || this.#held.samples === 0) return undefined;
+    const excess = this.#shareOf(all, samples, bytes) - 1;
+    if (excess <= 0 || all.samples === 0) return undefined;
     const { share: largest } = this.#largestTenant();
     if (largest >= wanted + excess) return undefined;
     return othersWait && this.#shareOf(own) === largest ? 'tenant_limit' : 'overloaded';
@@ -56,12 +55,12 @@ export class RequestQueue {
   add(request: ScoreRequest): ScoreRequest[] {
     const { probe, tenant, samples, bytes, parts } = request;
     const refusal = this.refusal(tenant, samples, bytes);
-    if (refusal !== undefined) throw queueProblem(refusal, this.#held);
+    if (refusal !== undefined) throw queueProblem(refusal, this.#held.all);
     const displaced = this.#makeRoom(samples, bytes);
     const queue = this.#byProbe.get(probe) ?? new ProbeQueue(probe, this.#turn);
     this.#byProbe.set(probe, queue);
     queue.add(request);
-    this.#count(parts, 1);
+    for (const part of parts) this.#held.count(part, 1);
     return displaced;
   }
 
@@ -101,8 +100,7 @@ export class RequestQueue {
 
   /** Whether a tenant has fewer samples here than the tenants that wait have on average. */
   isBelowShare(tenant: string): boolean {
-    const { samples } = this.#byTenant.get(tenant) ?? NOTHING;
-    return samples * this.#byTenant.size < this.#held.samples;
+    return this.#held.of(tenant).samples * this.#held.byTenant.size < this.#held.all.samples;
   }
 
   /** Removes what waits of a request. */
@@ -118,7 +116,8 @@ export class RequestQueue {
   /** Removes the latest requests of the tenants that hold the most until a request fits. */
   #makeRoom(samples: number, bytes: number): ScoreRequest[] {
     const displaced: ScoreRequest[] = [];
-    while (this.#held.samples > 0 && this.#shareOf(this.#held, samples, bytes) > 1) {
+    const { all } = this.#held;
+    while (all.samples > 0 && this.#shareOf(all, samples, bytes) > 1) {
       const { tenant } = this.#largestTenant();
       const latest = [...this.#byProbe.values()]
         .flatMap((queue) => queue.latestOf(tenant) ?? [])
@@ -132,7 +131,7 @@ export class RequestQueue {
   /** The tenant that holds the largest share. */
   #largestTenant(): { tenant: string; share: number } {
     let largest = { tenant: '', share: 0 };
-    for (const [tenant, held] of this.#byTenant) {
+    for (const [tenant, held] of this.#held.byTenant) {
       const share = this.#shareOf(held);
       if (share > largest.share) largest = { tenant, share };
     }
@@ -146,20 +145,8 @@ export class RequestQueue {
   }
 
   #onRemoved(queue: ProbeQueue, parts: readonly Part[]): void {
-    this.#count(parts, -1);
+    for (const part of parts) this.#held.count(part, -1);
     if (queue.isEmpty) this.#byProbe.delete(queue.probe);
-  }
-
-  /** Counts parts that come or go. */
-  #count(parts: readonly Part[], sign: 1 | -1): void {
-    for (const part of parts) {
-      const { tenant } = part.request;
-      const held = this.#byTenant.get(tenant) ?? new PartCount();
-      held.count(part, sign);
-      this.#held.count(part, sign);
-      if (held.samples === 0) this.#byTenant.delete(tenant);
-      else this.#byTenant.set(tenant, held);
-    }
   }
 }
 

@@ -1,8 +1,7 @@
 /** One request between its arrival and its answer. A request larger than a batch is scored in parts, whose scores are joined. */
 import { problem } from '../../errors.js';
 import type { DecodedBody } from '../../wire/tensor.js';
-import type { LoadedProbe } from '../repository/registry.js';
-import type { EngineResult, ScoreOptions } from '../types.js';
+import type { BatchRun, EngineResult, ScoreOptions, ServedProbe } from '../types.js';
 import { type SampleSlice, sampleCount, sliceOf, usedTokens } from '../worker/sample-slice.js';
 
 /** The samples of a request that are scored in one run: all of them, unless the request is larger than a batch. */
@@ -16,46 +15,24 @@ export interface Part {
   readonly slice: SampleSlice;
 }
 
-/** What one run of a worker scores. */
-export interface Batch {
-  readonly probe: LoadedProbe;
+/** What one run of a worker scores. The run starts when the batch is formed. */
+export interface Batch extends Pick<BatchRun, 'probe' | 'samples' | 'paddedTokens' | 'from'> {
   readonly parts: readonly Part[];
-  readonly samples: number;
-  /** Its samples times the tokens of its longest. */
-  readonly paddedTokens: number;
-  /** When it was formed, and its run started, on the clock of performance.now(), ms. */
-  readonly startedAt: number;
   /** How long its run is expected to take, ms. */
   readonly predictedMs: number;
 }
 
-/** What waits in a queue. */
-export class PartCount {
-  samples = 0;
-  tokens = 0;
-  bytes = 0;
-
-  /** @param sign -1 when the part leaves. */
-  count({ samples, tokens, bytes }: Part, sign: 1 | -1): void {
-    this.samples += sign * samples;
-    this.tokens += sign * tokens;
-    this.bytes += sign * bytes;
-  }
-}
-
 export class ScoreRequest {
-  readonly probe: LoadedProbe;
+  readonly probe: ServedProbe;
   readonly samples: number;
   readonly bytes: number;
   /** Of its longest sample, without the padding at its end; at least 1. */
   readonly tokens: number;
   /** Of nearly equal size, in order. */
   readonly parts: readonly Part[];
-  /** See ScoreOptions. */
-  readonly tenant: string;
-  /** On the clock of performance.now(), ms; Infinity when the caller set none. */
+  /** See ScoreOptions; Infinity when the caller set none. */
   readonly deadline: number;
-  /** See ScoreOptions. */
+  readonly tenant: string;
   readonly origin: object | undefined;
   readonly arrivedAt = performance.now();
   readonly answer: Promise<EngineResult>;
@@ -63,14 +40,13 @@ export class ScoreRequest {
   readonly costMs: number;
   /** How long it was predicted to take when it was admitted, ms. */
   predictedMs = 0;
-  readonly #scores: Float32Array;
   #scored = 0;
-  #stats: Omit<EngineResult, 'scores'> = { queueMs: 0, inferenceMs: 0, batchSamples: 0 };
+  #result: EngineResult;
   /** Undefined once the request is settled. */
-  #settle: { resolve(result: EngineResult): void; reject(error: Error): void } | undefined;
+  #settle: { resolve(result: EngineResult): void; reject(error: unknown): void } | undefined;
 
   constructor(
-    probe: LoadedProbe,
+    probe: ServedProbe,
     body: DecodedBody,
     { deadline = Infinity, origin, tenant = '' }: ScoreOptions = {},
   ) {
@@ -86,7 +62,7 @@ export class ScoreRequest {
     this.tokens = Math.max(1, usedTokens(body));
     this.parts = this.#cut(body);
     this.costMs = probe.plan.predict(Math.ceil(this.samples / this.parts.length) * this.tokens);
-    this.#scores = new Float32Array(this.samples);
+    this.#result = { scores: new Float32Array(this.samples), queueMs: 0, inferenceMs: 0, batchSamples: 0 };
     this.answer = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -98,29 +74,29 @@ export class ScoreRequest {
 
   /** Adds the scores of a part; the last one settles the request. @param ms of the batch's run. */
   accept(part: Part, scores: readonly number[], batch: Batch, ms: number): void {
-    this.#scores.set(scores, part.slice.first);
+    const { scores: all, queueMs, inferenceMs, batchSamples } = this.#result;
+    all.set(scores, part.slice.first);
     this.#scored += part.samples;
-    this.#stats = {
-      queueMs: Math.max(this.#stats.queueMs, batch.startedAt - this.arrivedAt),
-      inferenceMs: Math.max(this.#stats.inferenceMs, ms),
-      batchSamples: Math.max(this.#stats.batchSamples, batch.samples),
+    this.#result = {
+      scores: all,
+      queueMs: Math.max(queueMs, batch.from - this.arrivedAt),
+      inferenceMs: Math.max(inferenceMs, ms),
+      batchSamples: Math.max(batchSamples, batch.samples),
     };
     if (this.#scored < this.samples) return;
-    this.#settle?.resolve({ scores: this.#scores, ...this.#stats });
+    this.#settle?.resolve(this.#result);
     this.#settle = undefined;
   }
 
   /** Settles with an error. Does nothing when the request is settled already. */
-  fail(error: Error): void {
+  fail(error: unknown): void {
     this.#settle?.reject(error);
     this.#settle = undefined;
   }
 
   #cut(body: DecodedBody): Part[] {
     const { samples, tokens } = this;
-    const { plan } = this.probe;
-    const isWhole = samples <= plan.samplesThatFitWhole(tokens);
-    const count = isWhole ? 1 : Math.ceil(samples / plan.samplesThatFit(tokens));
+    const count = this.probe.plan.partsOf(samples, tokens);
     const firstOf = (part: number): number => Math.floor((part * samples) / count);
     return Array.from({ length: count }, (_, part) => {
       const slice = sliceOf(body, firstOf(part), firstOf(part + 1) - firstOf(part));

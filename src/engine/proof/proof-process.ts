@@ -7,9 +7,9 @@ import { writeFileSync } from 'node:fs';
 import { messageOf } from '../../errors.js';
 import { RunningClock } from '../../running-clock.js';
 import type { Measurement } from '../warm-up/batch-plan.js';
-import { measureProbe, type ProbeContent } from '../warm-up/warm-up.js';
+import { DeviceUnavailableError, measureProbe, type ProbeContent } from '../warm-up/warm-up.js';
 import type { WorkerSettings } from '../worker/protocol.js';
-import { CommandFailedError, WorkerThread } from '../worker/worker-thread.js';
+import { WorkerThread } from '../worker/worker-thread.js';
 
 /** The argument of this process, as JSON. */
 export interface ProofSettings {
@@ -35,18 +35,19 @@ process.once('disconnect', endNow);
 if (!process.connected) endNow();
 preferAsVictim();
 
-process.on('message', (files: ProbeContent) => {
-  void prove(files).then((reply) => process.send?.(reply));
+process.on('message', (content: ProbeContent) => {
+  void prove(content).then((reply) => process.send?.(reply));
 });
 
-async function prove(files: ProbeContent): Promise<ProofReply> {
+async function prove(content: ProbeContent): Promise<ProofReply> {
   const { warmUpTimeoutMs: runLimitMs, maxBatchSamples } = settings;
   try {
-    const measurements = await measureProbe({ thread, runLimitMs, key: KEY, files }, maxBatchSamples);
+    const probe = { ...content, key: KEY };
+    const measurements = await measureProbe({ thread, runLimitMs, probe }, maxBatchSamples);
     await thread.unload(KEY);
     return { measurements };
   } catch (error) {
-    const isDevice = error instanceof CommandFailedError;
+    const isDevice = error instanceof DeviceUnavailableError;
     return isDevice ? { unavailableDevice: error.message } : { refusal: messageOf(error) };
   }
 }

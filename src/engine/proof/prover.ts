@@ -11,8 +11,7 @@ import type { ProbeFiles } from '../../probe/folder.js';
 import { ProbeRefusedError } from '../../probe/refused.js';
 import type { ResolvedOptions } from '../types.js';
 import { BatchPlan } from '../warm-up/batch-plan.js';
-import { measuredTokens, type ProbeContent } from '../warm-up/warm-up.js';
-import { CommandFailedError } from '../worker/worker-thread.js';
+import { DeviceUnavailableError, type ProbeContent } from '../warm-up/warm-up.js';
 import type { ProofReply, ProofSettings } from './proof-process.js';
 
 const PROGRAM = fileURLToPath(new URL('proof-process.js', import.meta.url));
@@ -38,7 +37,7 @@ export class Prover {
    * @param stop keeps a test that waits from beginning. release() ends the one that has begun.
    * @returns the plan that was measured.
    * @throws {ProbeRefusedError} when the probe is at fault, or its test was ended.
-   * @throws {CommandFailedError} with isDeviceUnavailable when the device is at fault.
+   * @throws {DeviceUnavailableError}
    */
   prove(files: ProbeFiles, stop: AbortSignal): Promise<BatchPlan> {
     const proof = this.#lastProof.then(() => this.#prove(files, stop));
@@ -55,9 +54,8 @@ export class Prover {
   async #prove(files: ProbeFiles, stop: AbortSignal): Promise<BatchPlan> {
     stop.throwIfAborted();
     const reply = await this.#replyTo(files);
-    if ('measurements' in reply)
-      return new BatchPlan(reply.measurements, measuredTokens(files), this.#options.maxBatchSamples);
-    if ('unavailableDevice' in reply) throw new CommandFailedError(reply.unavailableDevice, true);
+    if ('measurements' in reply) return new BatchPlan(reply.measurements, this.#options.maxBatchSamples);
+    if ('unavailableDevice' in reply) throw new DeviceUnavailableError(reply.unavailableDevice);
     this.#kill();
     throw new ProbeRefusedError(reply.refusal);
   }

@@ -3,19 +3,6 @@ import { quoted } from '../../disclosure.js';
 import { problem } from '../../errors.js';
 import { compareProbes, type ProbeLocation } from '../../probe/locations.js';
 import type { ProbeStatus, ServedProbe } from '../types.js';
-import type { BatchPlan } from '../warm-up/batch-plan.js';
-
-/** A served probe as the engine knows it. */
-export interface LoadedProbe extends ServedProbe {
-  /** Identifies it to the workers. */
-  readonly key: number;
-  /** SHA-256 of model.onnx. */
-  readonly sha256: string;
-  /** SHA-256 of probe.json, which holds the hash of every other file. */
-  readonly manifestSha256: string;
-  readonly fallback?: string | undefined;
-  readonly plan: BatchPlan;
-}
 
 /** One folder of the repository. */
 export interface Version extends ProbeLocation {
@@ -25,7 +12,7 @@ export interface Version extends ProbeLocation {
   tried?: string | undefined;
   /** Why its content was refused. A probe that was loaded from it before stays. */
   reason?: string | undefined;
-  probe?: LoadedProbe;
+  probe?: ServedProbe;
 }
 
 export class ProbeRegistry {
@@ -60,17 +47,7 @@ export class ProbeRegistry {
     return this.#tried().map(({ name, version, reason, probe }) => {
       const known = { name, version, ...(reason !== undefined && { reason }) };
       if (!probe) return { ...known, state: 'refused' };
-      const { provider, fallback, sha256, manifest, plan: batching } = probe;
-      const state = this.#lookUp(name) === probe ? 'serving' : 'available';
-      return {
-        ...known,
-        state,
-        provider,
-        ...(fallback !== undefined && { fallback }),
-        sha256,
-        batching,
-        manifest,
-      };
+      return { ...known, probe, state: this.#lookUp(name) === probe ? 'serving' : 'available' };
     });
   }
 
@@ -78,7 +55,7 @@ export class ProbeRegistry {
    * The probe for a reference, `name` or `name@version`; undefined means the default.
    * @throws {ProblemError} model_not_found
    */
-  resolve(reference: string | undefined): LoadedProbe {
+  resolve(reference: string | undefined): ServedProbe {
     const wanted = reference ?? this.#default();
     const probe = this.#lookUp(wanted);
     if (probe) return probe;
@@ -91,9 +68,9 @@ export class ProbeRegistry {
     });
   }
 
-  /** The same probe, if it is still loaded. */
-  loaded(served: ServedProbe): LoadedProbe | undefined {
-    return this.#versions.find(({ probe }) => probe === served)?.probe;
+  /** False once it was replaced or unloaded. */
+  isLoaded(served: ServedProbe): boolean {
+    return this.#versions.some(({ probe }) => probe === served);
   }
 
   /** Why the registry keeps the engine from being ready; undefined when it does not. */
@@ -109,7 +86,7 @@ export class ProbeRegistry {
     return this.#versions.filter(({ probe, reason }) => probe !== undefined || reason !== undefined);
   }
 
-  #lookUp(reference: string): LoadedProbe | undefined {
+  #lookUp(reference: string): ServedProbe | undefined {
     return this.#versions.find((version) => version.probe && isMeant(version, reference))?.probe;
   }
 

@@ -13,17 +13,17 @@ import { messageOf } from '../../errors.js';
 import { readProbeFolder } from '../../probe/folder.js';
 import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
+import type { Batcher } from '../batching/batcher.js';
 import type { WorkerPool } from '../pool/pool.js';
 import type { Prover } from '../proof/prover.js';
-import type { EngineOptions, ProbeChange } from '../types.js';
-import type { LoadedProbe, ProbeRegistry, Version } from './registry.js';
+import type { EngineOptions, ProbeChange, ServedProbe } from '../types.js';
+import type { ProbeRegistry, Version } from './registry.js';
 
 export interface RepositoryOptions extends Pick<EngineOptions, 'modelsDir' | 'log' | 'observer'> {
   readonly pool: WorkerPool;
   readonly prover: ProbeTest;
   readonly registry: ProbeRegistry;
-  /** Resolves when no request for the probe waits or runs. */
-  readonly untilUnused: (probe: LoadedProbe) => Promise<void>;
+  readonly batcher: Pick<Batcher, 'untilAnswered'>;
 }
 
 /** What a probe must pass before it is loaded. */
@@ -45,14 +45,6 @@ export class Repository {
     this.#options = options;
   }
 
-  /**
-   * Loads every probe. A broken one is refused, and the others are loaded all the same.
-   * @throws when the folder cannot be read, or the device cannot be used.
-   */
-  async loadAll(): Promise<void> {
-    await this.#scan('start');
-  }
-
   /** Scans for changes until close(). A scan that fails changes nothing, and is logged once per reason. */
   async poll(intervalMs: number): Promise<void> {
     const { signal } = this.#stop;
@@ -60,7 +52,7 @@ export class Repository {
     for (;;) {
       await delay(intervalMs, undefined, { signal, ref: false }).catch(() => {});
       if (signal.aborted) return;
-      const reason = await this.#scan('poll').then(() => undefined, messageOf);
+      const reason = await this.scan('poll').then(() => undefined, messageOf);
       if (reason !== undefined && reason !== lastReason)
         this.#options.log.error({ reason }, 'the model repository cannot be read');
       lastReason = reason;
@@ -73,7 +65,7 @@ export class Repository {
    */
   reload(): Promise<ProbeChange[]> {
     // All callers until the scan begins share it.
-    this.#nextReload ??= this.#scan('reload');
+    this.#nextReload ??= this.scan('reload');
     return this.#nextReload;
   }
 
@@ -84,8 +76,11 @@ export class Repository {
     await this.#scanning;
   }
 
-  /** Finds and applies changes, after the scans that have begun before. */
-  #scan(occasion: Occasion): Promise<ProbeChange[]> {
+  /**
+   * Finds and applies changes, after the scans that have begun before. A broken probe is refused, and the others are loaded.
+   * @throws when the folder cannot be read; at the start also when the device cannot be used.
+   */
+  scan(occasion: Occasion): Promise<ProbeChange[]> {
     const turn = this.#scanning.then(async () => {
       if (occasion === 'reload') this.#nextReload = undefined;
       const locations = await this.#find();
@@ -118,7 +113,9 @@ export class Repository {
     if (!isSettled || !isNew) return [];
     version.tried = fingerprint;
     try {
-      return await this.#load(version);
+      const changes = await this.#load(version);
+      version.reason = undefined;
+      return changes;
     } catch (error) {
       // close() has ended its test, which says nothing about the probe.
       if (this.#stop.signal.aborted) return [];
@@ -156,45 +153,30 @@ export class Repository {
     const { pool, prover, log, observer } = this.#options;
     const { name, version, probe: replaced } = target;
     const files = await readProbeFolder(target);
-    const { manifest, sha256, manifestSha256 } = files;
-    if (replaced?.manifestSha256 === manifestSha256) {
-      target.reason = undefined;
-      return [];
-    }
+    if (replaced?.manifestSha256 === files.manifestSha256) return [];
     this.#lastKey += 1;
     const key = this.#lastKey;
     const plan = await prover.prove(files, this.#stop.signal);
-    const { provider, fallback } = await pool.install({ key, files, plan });
-    target.probe = { key, name, version, provider, fallback, sha256, manifestSha256, manifest, plan };
-    target.reason = undefined;
+    const measured = { name, version, ...files, key, plan };
+    const probe = { ...measured, ...(await pool.install(measured)) };
+    target.probe = probe;
     if (replaced) void this.#unload(replaced);
-    observer.probeLoaded({ name, version, provider, sha256 });
-    const { bestSamples, msPerPaddedToken, msPerRun, measurements } = plan;
-    log.info(
-      {
-        name,
-        version,
-        provider,
-        sha256,
-        best_batch_samples: bestSamples,
-        ms_per_padded_token: msPerPaddedToken,
-        ms_per_run: msPerRun,
-        measurements,
-      },
-      'a probe was loaded',
-    );
-    if (fallback !== undefined)
-      log.warn({ name, version, reason: fallback }, 'CUDA cannot be used; the CPU is');
+    observer.probeLoaded(probe);
+    const { bestSamples: best_batch_samples, msPerPaddedToken: ms_per_padded_token, measurements } = plan;
+    const costs = { best_batch_samples, ms_per_padded_token, ms_per_run: plan.msPerRun, measurements };
+    const { provider, fallback: reason, sha256 } = probe;
+    log.info({ name, version, provider, sha256, ...costs }, 'a probe was loaded');
+    if (reason !== undefined) log.warn({ name, version, reason }, 'CUDA cannot be used; the CPU is');
     return [{ name, version, change: replaced ? 'replaced' : 'loaded' }];
   }
 
   /** Takes a probe that requests do not find any more out of the workers, when its last request is answered. */
-  async #unload(probe: LoadedProbe): Promise<void> {
-    const { name, version, provider, sha256 } = probe;
-    const { pool, untilUnused, log, observer } = this.#options;
-    observer.probeUnloaded({ name, version, provider, sha256 });
-    await untilUnused(probe);
-    pool.uninstall(probe.key);
+  async #unload(probe: ServedProbe): Promise<void> {
+    const { key, name, version, sha256 } = probe;
+    const { pool, batcher, log, observer } = this.#options;
+    observer.probeUnloaded(probe);
+    await batcher.untilAnswered(probe);
+    pool.uninstall(key);
     log.info({ name, version, sha256 }, 'a probe was unloaded');
   }
 }

@@ -18,20 +18,22 @@ const LEARNING_RATE = 0.1;
 /** The largest factor by which one run may differ from its prediction; a single disturbed run must not dominate. */
 const MAX_DEVIATION = 4;
 
-/** A batch of `samples` copies of one sample took `ms`. */
+/** A batch of `samples` copies of one sample took `ms`; `tokens` are those of all of them. */
 export interface Measurement {
   readonly samples: number;
+  readonly tokens: number;
   readonly ms: number;
 }
 
 /**
  * Runs batches of 1, 2, 4 ... samples in several rounds. The fastest run of each size counts, because a disturbance only
  * makes a run slower, and the sizes alternate, because a disturbance often lasts longer than all runs of one size.
- * @param run runs one batch of the given samples and resolves with how long it took, ms.
+ * @param run runs one batch of the given samples and resolves with how long it took, ms. @param tokens of each sample.
  * @param maxSamples the operator's own limit, in place of the measured size.
  */
 export async function measureBatches(
   run: (samples: number) => Promise<number>,
+  tokens: number,
   maxSamples?: number,
 ): Promise<Measurement[]> {
   const fastest = new Map<number, number>();
@@ -52,7 +54,7 @@ export async function measureBatches(
       lastMs = best;
     }
   }
-  return [...fastest].map(([samples, ms]) => ({ samples, ms }));
+  return [...fastest].map(([samples, ms]) => ({ samples, tokens: samples * tokens, ms }));
 }
 
 /**
@@ -75,22 +77,22 @@ export class BatchPlan {
   /**
    * Fits the line by the Theil-Sen estimator, the median of the slopes between all pairs, so that a few disturbed
    * measurements do not change it. Slope and base are never negative. https://en.wikipedia.org/wiki/Theil%E2%80%93Sen_estimator
-   * @param tokens of each measured sample. @param maxSamples as it was measured with.
+   * @param measurements at least one. @param maxSamples as they were measured with.
    */
-  constructor(measurements: readonly Measurement[], tokens: number, maxSamples?: number) {
+  constructor(measurements: readonly Measurement[], maxSamples?: number) {
     this.measurements = measurements;
-    this.bestSamples = maxSamples ?? bestSize(measurements);
+    const best = bestOf(measurements);
+    this.bestSamples = maxSamples ?? best.samples;
     this.maxSamples = maxSamples ?? MAX_BATCH;
-    this.maxPaddedTokens = maxSamples === undefined ? this.bestSamples * tokens : undefined;
-    const points = measurements.map(({ samples, ms }) => ({ x: samples * tokens, y: ms }));
-    const slopes = points.flatMap((from, index) =>
-      points.slice(index + 1).map((to) => (to.y - from.y) / (to.x - from.x)),
+    this.maxPaddedTokens = maxSamples === undefined ? best.tokens : undefined;
+    const slopes = measurements.flatMap((from, index) =>
+      measurements.slice(index + 1).map((to) => (to.ms - from.ms) / (to.tokens - from.tokens)),
     );
     // A single point cannot separate the base from the slope; then all of its time counts as slope.
-    const steepest = median(points.map(({ x, y }) => y / x));
+    const steepest = median(measurements.map(({ tokens, ms }) => ms / tokens));
     const slope = slopes.length === 0 ? steepest : Math.min(steepest, Math.max(0, median(slopes)));
     this.msPerPaddedToken = slope;
-    this.msPerRun = Math.max(0, median(points.map(({ x, y }) => y - slope * x)));
+    this.msPerRun = Math.max(0, median(measurements.map(({ tokens, ms }) => ms - slope * tokens)));
   }
 
   /** How much slower runs are now than at warm-up: 2 means twice the time. */
@@ -109,9 +111,10 @@ export class BatchPlan {
     return Math.max(1, Math.min(maxSamples, Math.floor((maxPaddedTokens * factor) / tokens)));
   }
 
-  /** The samples of the largest request that is not cut. */
-  samplesThatFitWhole(tokens: number): number {
-    return this.samplesThatFit(tokens, WHOLE_REQUEST_FACTOR);
+  /** The parts that a request is cut into. */
+  partsOf(samples: number, tokens: number): number {
+    const isWhole = samples <= this.samplesThatFit(tokens, WHOLE_REQUEST_FACTOR);
+    return isWhole ? 1 : Math.ceil(samples / this.samplesThatFit(tokens));
   }
 
   /** How many full batches so much is, as a fraction. */
@@ -141,11 +144,11 @@ function batchSizes(largest: number): number[] {
 }
 
 /** A single sample is never too long: it must run in any case. */
-function bestSize(measurements: readonly Measurement[]): number {
+function bestOf(measurements: readonly Measurement[]): Measurement {
   const perSample = ({ samples, ms }: Measurement): number => (ms + OVERHEAD_MS) / samples;
   const allowed = measurements.filter(({ samples, ms }) => samples === 1 || ms <= MAX_RUN_MS);
   const least = Math.min(...allowed.map(perSample));
-  return allowed.find((measurement) => perSample(measurement) <= least * (1 + MIN_GAIN))?.samples ?? 1;
+  return allowed.find((measurement) => perSample(measurement) <= least * (1 + MIN_GAIN)) ?? measurements[0]!;
 }
 
 function median(values: readonly number[]): number {

@@ -1,5 +1,5 @@
 ;; A fast check of F16 attention, four positions at a time. It clears most batches and never clears a bad one.
-;; When it does not clear a batch, value-checks.ts checks each value and names the fault.
+;; When it does not clear a batch, check-values.ts checks each value and names the fault.
 ;; After a change: npm run generate:docs
 (module
   (import "batch" "memory" (memory 1))

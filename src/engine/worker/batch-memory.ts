@@ -3,8 +3,8 @@
  * cleared and mapped each time, and it belongs to WebAssembly, so that the attention check can read it in place.
  * See docs/adr/0003-attention-check-kernel.md.
  */
+import { MAX_MASS } from '../../probe/check-values.js';
 import { ATTENTION_KERNEL } from './attention-kernel.js';
-import { MAX_MASS } from './value-checks.js';
 
 type IsSurelyAttention = (at: number, maps: number, tokens: number, area: number, most: number) => number;
 

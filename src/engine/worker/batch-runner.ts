@@ -1,13 +1,13 @@
 /** Runs one batch of several slices in the worker. A slice with bad values gets a fault and does not affect the others. */
 import { messageOf } from '../../errors.js';
+import { type Fault, printable } from '../../probe/check-values.js';
 import { assembleBatch } from './batch-assembly.js';
 import type { BatchMemory } from './batch-memory.js';
 import { type CheckedSlice, checkSlice } from './check-slice.js';
 import type { InputLayout } from './input-layout.js';
-import type { Fault, SliceResult } from './protocol.js';
+import type { SliceResult } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
 import type { ProbeSession } from './session.js';
-import { printable } from './value-checks.js';
 
 /** An open graph, and the layouts of its inputs in order. */
 export interface RunnableGraph {
@@ -23,8 +23,15 @@ export async function runBatch(
   { layouts, session, isPadded = false }: RunnableGraph,
   memory: BatchMemory,
 ): Promise<SliceResult[]> {
+  const check = (slice: SampleSlice, isExact: boolean): CheckedSlice | { readonly fault: Fault } => {
+    try {
+      return checkSlice(slice, layouts, isExact);
+    } catch (error) {
+      return internal(`The request could not be put into a batch: ${messageOf(error)}`);
+    }
+  };
   const prepare = (isExact: boolean) => {
-    const checked = slices.map((slice) => check(slice, layouts, isExact));
+    const checked = slices.map((slice) => check(slice, isExact));
     const good = checked.filter((slice) => 'values' in slice);
     return { checked, good, feeds: good.length > 0 ? assembleBatch(good, layouts, memory, isPadded) : {} };
   };
@@ -53,18 +60,6 @@ export async function runBatch(
       received,
     });
   });
-}
-
-function check(
-  slice: SampleSlice,
-  layouts: readonly InputLayout[],
-  isExact: boolean,
-): CheckedSlice | { readonly fault: Fault } {
-  try {
-    return checkSlice(slice, layouts, isExact);
-  } catch (error) {
-    return internal(`The request could not be put into a batch: ${messageOf(error)}`);
-  }
 }
 
 function internal(detail: string, extra: Pick<Fault, 'received'> = {}): { readonly fault: Fault } {

@@ -1,10 +1,9 @@
 /** Checks the values of one slice in the worker, where they lie and in the dtypes in which they were sent. */
+import { checkAttention, checkFinite, checkMask, type Fault, type Floats } from '../../probe/check-values.js';
 import { bf16ToF32, f16ToF32 } from '../../wire/float-convert.js';
 import { DTYPE_BYTES, type TensorSlice } from '../../wire/tensor.js';
 import { type InputLayout, sampleBytes } from './input-layout.js';
-import type { Fault } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
-import { type Floats, checkAttention, checkFinite, checkMask } from './value-checks.js';
 
 /** Consecutive tokens, [first, end). */
 export type TokenSpan = readonly [first: number, end: number];
@@ -42,17 +41,18 @@ export function checkSlice(
     const elements = (samples * sampleBytes(layout, tokens)) / DTYPE_BYTES[dtype];
     if (tensor.byteLength !== elements * DTYPE_BYTES[tensor.dtype])
       throw new Error(`the tensor ${name} does not have the probe's shape`);
+    const isConverted = tensor.dtype !== dtype;
     const isAttention = name === 'attention';
-    const isHalf = tensor.dtype === 'F16' && dtype === 'F16';
-    const floats = isAttention && isHalf && !isExact ? undefined : floatsOf(slice, tensor, isHalf);
-    if (floats ? dtype !== 'F16' && dtype !== 'F32' : tensor.dtype !== dtype)
+    const isCheckedLater = isAttention && dtype === 'F16' && !isConverted && !isExact;
+    const floats = isCheckedLater ? undefined : floatsOf(slice, tensor, !isConverted && !isAttention);
+    if (isConverted && !(floats && ['F16', 'F32'].includes(dtype)))
       throw new Error(`${name} must be ${dtype}`);
-    if (isAttention && floats) {
+    if (floats instanceof Float32Array && isAttention) {
       const [, layers = 0, , height = 0, width = 0] = shape.map(Number);
       fault = checkAttention(floats, mask, { first, samples, layers, tokens, height, width });
-    } else if (floats) fault = checkFinite(floats, mask, layout, { first, samples, tokens });
-    const isConverted = tensor.dtype !== dtype && floats instanceof Float32Array;
-    values.push(isConverted ? floats : bytesOf(slice, tensor));
+    } else if (floats) fault = checkFinite(floats, mask, layout.input, { first, samples, tokens });
+    const isTaken = isConverted && floats instanceof Float32Array;
+    values.push(isTaken ? floats : bytesOf(slice, tensor));
   }
   if (fault) return { fault };
   const spansOf = (_: unknown, sample: number): TokenSpan[] =>

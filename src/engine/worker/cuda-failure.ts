@@ -21,13 +21,16 @@ const CUDA_ERRORS: Readonly<Record<string, string>> = {
 
 export function cudaFailure(error: unknown): string {
   const message = messageOf(error);
-  if (message.includes(CANNOT_LOAD)) return loadFailure(providerFile()) ?? message;
+  if (message.includes(CANNOT_LOAD)) return loadFailure() ?? message;
   const [, code = '', text = ''] = CUDA_ERROR.exec(message) ?? [];
   if (code === '') return message;
   return CUDA_ERRORS[code] ?? `CUDA error ${code}: ${text}`;
 }
 
-function loadFailure(provider: string): string | undefined {
+function loadFailure(): string | undefined {
+  const module = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
+  const folder = path.join(path.dirname(module), 'bin', 'napi-v6', process.platform, process.arch);
+  const provider = path.join(folder, 'libonnxruntime_providers_cuda.so');
   if (!existsSync(provider)) return 'ONNX Runtime’s CUDA libraries are not installed';
   try {
     // It is not a module for Node, so this always throws: the loader's message names the library that is missing.
@@ -38,10 +41,4 @@ function loadFailure(provider: string): string | undefined {
     if (library !== undefined) return `the CUDA library ${library} is missing`;
   }
   return undefined;
-}
-
-function providerFile(): string {
-  const module = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
-  const folder = path.join(path.dirname(module), 'bin', 'napi-v6', process.platform, process.arch);
-  return path.join(folder, 'libonnxruntime_providers_cuda.so');
 }

@@ -1,7 +1,8 @@
 /** The messages between the engine and its worker threads. All of them survive a structured clone. */
-import { type ErrorCode, type ProblemError, type ProblemExtra, problem } from '../../errors.js';
-import type { ManifestInput } from '../../probe/manifest.js';
-import type { Device, Provider } from '../types.js';
+import { type ProblemError, problem } from '../../errors.js';
+import type { Fault } from '../../probe/check-values.js';
+import type { Manifest } from '../../probe/manifest.js';
+import type { Device, Placement } from '../types.js';
 import type { SampleSlice } from './sample-slice.js';
 
 /** Passed to a worker when it starts. */
@@ -13,45 +14,23 @@ export interface WorkerSettings {
   readonly isWide?: boolean;
 }
 
-export interface LoadCommand {
-  readonly kind: 'load';
-  /** Identifies the session in later commands. */
-  readonly key: number;
+/** A graph to open, with the inputs and the output of its manifest. */
+export interface Graph extends Pick<Manifest, 'inputs' | 'output'> {
   readonly model: Uint8Array;
-  readonly inputs: readonly ManifestInput[];
-  readonly output: string;
 }
 
 /** `close` releases every session and ends the thread; the thread's exit is the only answer to it. */
 export type Command =
-  | LoadCommand
+  | { readonly kind: 'load'; readonly key: number; readonly graph: Graph }
   | { readonly kind: 'run'; readonly key: number; readonly slices: readonly SampleSlice[] }
   | { readonly kind: 'unload'; readonly key: number }
   | { readonly kind: 'close' };
 
-/** The answers come in the order of the commands. `isDeviceUnavailable` separates a missing device from a broken probe. */
-export type Reply =
-  | { readonly value: SessionInfo | RunResult | undefined }
-  | { readonly error: string; readonly isDeviceUnavailable: boolean };
+/** The answers come in the order of the commands. */
+export type Reply = { readonly value: Placement | RunResult | undefined } | { readonly error: string };
 
 /** The names that ONNX Runtime gives to the dtypes of a manifest. */
 export const ORT_TYPES = { F16: 'float16', F32: 'float32', U8: 'uint8', I64: 'int64' } as const;
-
-/** An input or output of a graph as ONNX Runtime describes it; a symbolic axis is a string. */
-export interface GraphValue {
-  readonly name: string;
-  readonly type: string;
-  readonly shape: readonly (number | string)[];
-}
-
-/** The answer to `load`: where the session runs, and the graph's inputs and outputs. */
-export interface SessionInfo {
-  readonly provider: Provider;
-  /** Why CUDA is not used although the device is `auto`. */
-  readonly fallback?: string;
-  readonly inputs: readonly GraphValue[];
-  readonly outputs: readonly GraphValue[];
-}
 
 /** The answer to `run`. */
 export interface RunResult {
@@ -63,12 +42,6 @@ export interface RunResult {
 
 /** The outcome of one slice: its scores in order, or why it could not be scored. */
 export type SliceResult = { readonly scores: readonly number[] } | { readonly fault: Fault };
-
-/** A ProblemError as plain data. `received` is never NaN or infinite, so that it survives JSON too. */
-export interface Fault extends Omit<ProblemExtra, 'cause'> {
-  readonly code: ErrorCode;
-  readonly detail: string;
-}
 
 export function problemOf({ code, detail, ...extra }: Fault): ProblemError {
   return problem(code, detail, extra);

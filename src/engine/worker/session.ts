@@ -4,12 +4,11 @@
  */
 import { InferenceSession, env } from 'onnxruntime-node';
 
+import { messageOf } from '../../errors.js';
+import type { Placement } from '../types.js';
 import type { Feeds } from './batch-assembly.js';
 import { cudaFailure } from './cuda-failure.js';
-import { type GraphValue, type SessionInfo, type WorkerSettings } from './protocol.js';
-
-/** CUDA was requested by name and cannot be used, although the probe itself is sound. */
-export class DeviceUnavailableError extends Error {}
+import { type Graph, ORT_TYPES, type WorkerSettings } from './protocol.js';
 
 /** Threads that spin while they wait take the cores of other workers. See docs/adr/0026-narrow-workers-and-a-wide-one.md. */
 const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
@@ -17,8 +16,8 @@ const NO_SPINNING = { intra_op: { allow_spinning: '0' } };
 const BRIEF_SPINNING = { intra_op: { allow_spinning: '1', spin_duration_us: '50' } };
 
 export interface ProbeSession {
-  readonly info: SessionInfo;
-  /** Runs once and returns the values of the named output. Blocks this thread. */
+  readonly placement: Placement;
+  /** Runs once and returns the values of the output. Blocks this thread. */
   run(feeds: Feeds): Promise<Float32Array>;
   release(): Promise<void>;
 }
@@ -27,27 +26,25 @@ export interface ProbeSession {
 env.logLevel = 'fatal';
 
 /**
- * Opens a session on a graph held in memory.
- * @throws {DeviceUnavailableError} when the device is CUDA by name and cannot be used.
- * @throws {Error} when the graph itself cannot be loaded.
+ * Opens a session, on the CPU if CUDA cannot be used.
+ * @throws {Error} when the graph cannot be loaded, or is not as its manifest says.
  */
-export async function openSession(
-  model: Uint8Array,
-  output: string,
-  settings: WorkerSettings,
-): Promise<ProbeSession> {
-  const { session, ...placement } = await openOn(model, settings);
-  const inputs = session.inputMetadata.map(graphValue);
-  const outputs = session.outputMetadata.map(graphValue);
+export async function openSession(graph: Graph, settings: WorkerSettings): Promise<ProbeSession> {
+  const output = graph.output.name;
+  const { session, ...placement } = await openOn(graph.model, settings).catch((cause: unknown) => {
+    throw new Error(`model.onnx cannot be loaded: ${messageOf(cause)}`, { cause });
+  });
+  const wrong = mismatches(graph, session);
+  if (wrong.length > 0) {
+    await session.release();
+    throw new Error(`model.onnx is not as probe.json says: ${wrong.join('; ')}`);
+  }
   return {
-    info: { ...placement, inputs, outputs },
+    placement,
     // On CUDA, ONNX Runtime copies each input to the device, runs, and copies the scores back. See docs/adr/0018-cuda-per-batch.md.
     run: async (feeds) => {
       const results = await session.run(feeds as unknown as InferenceSession.FeedsType, [output]);
-      const values = results[output]?.data;
-      if (!(values instanceof Float32Array))
-        throw new TypeError(`the graph's output ${output} is not float32`);
-      return values;
+      return results[output]?.data as Float32Array;
     },
     release: () => session.release(),
   };
@@ -60,7 +57,7 @@ export async function openSession(
 async function openOn(
   model: Uint8Array,
   { device, intraOpThreads, isWide = false }: WorkerSettings,
-): Promise<Pick<SessionInfo, 'provider' | 'fallback'> & { readonly session: InferenceSession }> {
+): Promise<Placement & { readonly session: InferenceSession }> {
   const open = (provider: InferenceSession.ExecutionProviderConfig): Promise<InferenceSession> =>
     InferenceSession.create(model, {
       executionProviders: [provider],
@@ -74,16 +71,38 @@ async function openOn(
   try {
     return { session: await open({ name: 'cuda', deviceId: Number(index) }), provider: 'cuda' };
   } catch (error) {
-    const session = await open('cpu');
-    const fallback = cudaFailure(error);
-    if (device === 'auto') return { session, provider: 'cpu', fallback };
-    await session.release();
-    throw new DeviceUnavailableError(`device ${device} cannot be used: ${fallback}`, { cause: error });
+    return { session: await open('cpu'), provider: 'cpu', fallback: cudaFailure(error) };
   }
 }
 
-function graphValue(value: InferenceSession.ValueMetadata): GraphValue {
-  return value.isTensor
-    ? { name: value.name, type: value.type, shape: value.shape }
-    : { name: value.name, type: 'not a tensor', shape: [] };
+/** One sentence per difference between a manifest and its graph. */
+function mismatches({ inputs, output }: Graph, session: InferenceSession): string[] {
+  const undeclared = session.inputNames
+    .filter((name) => !inputs.some((input) => input.name === name))
+    .map((name) => `the graph needs an input "${name}" that probe.json does not declare`);
+  return [
+    ...inputs.flatMap((input) => valueMismatches(`input "${input.name}"`, input, session.inputMetadata)),
+    ...valueMismatches(`output "${output.name}"`, output, session.outputMetadata),
+    ...undeclared,
+  ];
+}
+
+function valueMismatches(
+  role: string,
+  { name, dtype, shape }: Graph['inputs'][number] | Graph['output'],
+  values: readonly InferenceSession.ValueMetadata[],
+): string[] {
+  const value = values.find((candidate) => candidate.name === name);
+  if (!value) return [`the graph has no ${role}`];
+  if (!value.isTensor) return [`the graph's ${role} is not a tensor`];
+  const wrong: string[] = [];
+  if (value.type !== ORT_TYPES[dtype])
+    wrong.push(`the graph's ${role} is ${value.type}, not ${ORT_TYPES[dtype]}`);
+  // A fixed axis must have the same size in both; a symbolic one must be symbolic in the graph, under any name.
+  const axesAgree = shape.every((axis, index) =>
+    typeof axis === 'number' ? value.shape[index] === axis : typeof value.shape[index] === 'string',
+  );
+  if (!axesAgree || shape.length !== value.shape.length)
+    wrong.push(`the graph's ${role} has the shape [${value.shape.join(', ')}], not [${shape.join(', ')}]`);
+  return wrong;
 }

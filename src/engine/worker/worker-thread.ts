@@ -3,7 +3,8 @@ import { Worker } from 'node:worker_threads';
 
 import { messageOf } from '../../errors.js';
 import type { RunningClock } from '../../running-clock.js';
-import type { Command, LoadCommand, Reply, RunResult, SessionInfo, WorkerSettings } from './protocol.js';
+import type { Placement } from '../types.js';
+import type { Command, Graph, Reply, RunResult, WorkerSettings } from './protocol.js';
 import type { SampleSlice } from './sample-slice.js';
 
 /** The thread ended before it had replied. */
@@ -12,28 +13,14 @@ export class WorkerDiedError extends Error {}
 /** A run has not ended in time. It goes on, since stopping its thread would abort the process, and takes the thread with it. */
 export class RunTimeoutError extends Error {}
 
-/** The worker could not execute a command; the message is the worker's own. */
-export class CommandFailedError extends Error {
-  /** The requested device cannot be used; the probe itself is sound. */
-  readonly isDeviceUnavailable: boolean;
-
-  constructor(message: string, isDeviceUnavailable: boolean) {
-    super(message);
-    this.isDeviceUnavailable = isDeviceUnavailable;
-  }
-}
-
-interface OpenCommand {
-  resolve(value: SessionInfo | RunResult | undefined): void;
-  reject(error: Error): void;
-}
-
+/** A command that the worker could not execute rejects with an error of the worker's own message. */
 export class WorkerThread {
+  readonly settings: WorkerSettings;
   readonly #worker: Worker;
   readonly #clock: RunningClock;
   readonly #onLost: (error: Error) => void;
   /** In the order of their replies. */
-  readonly #open: OpenCommand[] = [];
+  readonly #open: { resolve(value: unknown): void; reject(error: Error): void }[] = [];
   readonly #ended: Promise<void>;
   /** Why it takes no more commands. */
   #lost: Error | undefined;
@@ -45,6 +32,7 @@ export class WorkerThread {
     clock: RunningClock,
     onLost: (error: Error) => void = () => {},
   ) {
+    this.settings = settings;
     this.#clock = clock;
     this.#onLost = onLost;
     this.#worker = new Worker(url, { workerData: settings });
@@ -58,27 +46,36 @@ export class WorkerThread {
     });
   }
 
-  /** Opens a session under the command's key. */
-  async load(command: Omit<LoadCommand, 'kind'>): Promise<SessionInfo> {
-    return (await this.#send({ kind: 'load', ...command })) as SessionInfo;
+  /** Whether it would execute a command at once. */
+  get isIdle(): boolean {
+    return this.#open.length === 0;
+  }
+
+  /** Whether a run hangs in it. */
+  get isHung(): boolean {
+    return this.#lost instanceof RunTimeoutError;
+  }
+
+  /** Opens a session under a key, once the graph is found to be as its manifest says. */
+  load(key: number, graph: Graph): Promise<Placement> {
+    return this.#send({ kind: 'load', key, graph });
   }
 
   /**
    * Runs one batch in the session under this key.
    * @param limitMs of the process's running time, after which the thread is lost.
    */
-  async run(key: number, slices: readonly SampleSlice[], limitMs = Infinity): Promise<RunResult> {
-    const onLimit = (): void => this.#lose(new RunTimeoutError(`a run has taken longer than ${limitMs} ms`));
-    const cancel = this.#clock.limit(limitMs, onLimit);
-    try {
-      return (await this.#send({ kind: 'run', key, slices })) as RunResult;
-    } finally {
-      cancel();
-    }
+  run(key: number, slices: readonly SampleSlice[], limitMs = Infinity): Promise<RunResult> {
+    // A process may end although the run has not: a hung thread must not be terminated.
+    const cancel = this.#clock.limit(limitMs, () => {
+      this.#worker.unref();
+      this.#lose(new RunTimeoutError(`a run has taken longer than ${limitMs} ms`));
+    });
+    return this.#send<RunResult>({ kind: 'run', key, slices }).finally(cancel);
   }
 
-  async unload(key: number): Promise<void> {
-    await this.#send({ kind: 'unload', key });
+  unload(key: number): Promise<void> {
+    return this.#send({ kind: 'unload', key });
   }
 
   /** Lets the thread finish its commands, release its sessions and end. */
@@ -88,23 +85,19 @@ export class WorkerThread {
     await this.#ended;
   }
 
-  /** Lets the process end although the thread has not: a hung thread must not be terminated. */
-  unref(): void {
-    this.#worker.unref();
-  }
-
-  #send(command: Command): Promise<SessionInfo | RunResult | undefined> {
-    return new Promise((resolve, reject) => {
+  /** The type of the value belongs to the kind of the command. */
+  #send<Value>(command: Command): Promise<Value> {
+    return new Promise<unknown>((resolve, reject) => {
       if (this.#lost) return reject(this.#lost);
       this.#worker.postMessage(command, []);
       this.#open.push({ resolve, reject });
-    });
+    }) as Promise<Value>;
   }
 
   #onReply(reply: Reply): void {
     const command = this.#open.shift();
     if ('value' in reply) command?.resolve(reply.value);
-    else command?.reject(new CommandFailedError(reply.error, reply.isDeviceUnavailable));
+    else command?.reject(new Error(reply.error));
   }
 
   #lose(error: Error): void {

@@ -8,15 +8,12 @@ import { basename } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { messageOf } from '../../errors.js';
+import type { Placement } from '../types.js';
 import { BatchMemory } from './batch-memory.js';
 import { type RunnableGraph, runBatch } from './batch-runner.js';
 import { layoutOf } from './input-layout.js';
-import type { Command, Reply, RunResult, SessionInfo, WorkerSettings } from './protocol.js';
-import { DeviceUnavailableError, type ProbeSession, openSession } from './session.js';
-
-interface LoadedGraph extends RunnableGraph {
-  readonly session: ProbeSession;
-}
+import type { Command, Reply, RunResult, WorkerSettings } from './protocol.js';
+import { type ProbeSession, openSession } from './session.js';
 
 if (!parentPort) throw new Error('this module runs as a worker thread only');
 /** More would starve runs where other programs use the cores, such as a backend on the same machine. */
@@ -24,7 +21,7 @@ const NICENESS = 5;
 const port = parentPort;
 // Only WorkerThread starts this thread.
 const settings = workerData as WorkerSettings;
-const graphs = new Map<number, LoadedGraph>();
+const graphs = new Map<number, RunnableGraph & { readonly session: ProbeSession }>();
 const memory = new BatchMemory();
 if (!settings.isWide) giveWay();
 
@@ -37,23 +34,20 @@ port.on('message', (command: Command) => {
 async function answer(command: Command): Promise<void> {
   const reply = await execute(command).then(
     (value): Reply => ({ value }),
-    (error: unknown): Reply => ({
-      error: messageOf(error),
-      isDeviceUnavailable: error instanceof DeviceUnavailableError,
-    }),
+    (error: unknown): Reply => ({ error: messageOf(error) }),
   );
   if (command.kind === 'close') port.close();
   else port.postMessage(reply);
 }
 
-async function execute(command: Command): Promise<SessionInfo | RunResult | undefined> {
+async function execute(command: Command): Promise<Placement | RunResult | undefined> {
   switch (command.kind) {
     case 'load': {
-      const { key, model, inputs, output } = command;
-      const session = await openSession(model, output, settings);
-      const isPadded = session.info.provider === 'cuda';
-      graphs.set(key, { session, layouts: inputs.map(layoutOf), isPadded });
-      return session.info;
+      const { key, graph } = command;
+      const session = await openSession(graph, settings);
+      const isPadded = session.placement.provider === 'cuda';
+      graphs.set(key, { session, layouts: graph.inputs.map(layoutOf), isPadded });
+      return session.placement;
     }
     case 'run': {
       const start = performance.now();

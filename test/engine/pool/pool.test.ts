@@ -3,12 +3,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import {
-  type MeasuredProbe,
-  type PooledWorker,
-  WorkerPool,
-  type WorkerPoolOptions,
-} from '../../../src/engine/pool/pool.js';
+import { type PooledWorker, WorkerPool, type WorkerPoolOptions } from '../../../src/engine/pool/pool.js';
+import type { MeasuredProbe } from '../../../src/engine/types.js';
 import { BatchPlan } from '../../../src/engine/warm-up/batch-plan.js';
 import { readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbeRefusedError } from '../../../src/probe/refused.js';
@@ -36,7 +32,7 @@ async function poolOf(
   return pool;
 }
 
-const PLAN = new BatchPlan([{ samples: 2, ms: 6 }], 3, 2);
+const PLAN = new BatchPlan([{ samples: 2, tokens: 6, ms: 6 }], 2);
 
 async function probeOf(
   t: TestContext,
@@ -44,7 +40,8 @@ async function probeOf(
   options: ProbeFolderOptions = {},
 ): Promise<MeasuredProbe> {
   const { folder } = await writeProbe(await temporaryModels(t), options);
-  return { key, files: await readProbeFolder({ folder, name: 'tiny', version: 1 }), plan: PLAN };
+  const place = { name: 'tiny', version: 1 };
+  return { ...place, ...(await readProbeFolder({ folder, ...place })), key, plan: PLAN };
 }
 
 function runBatch(
@@ -58,10 +55,6 @@ function runBatch(
     timestep === undefined ? sample : { ...sample, timestep },
   );
   return pool.run(worker, key, [sliceOf(decodedBody(tensorsOf(samples)))]);
-}
-
-function isWide(worker: PooledWorker | undefined): boolean | undefined {
-  return worker && worker.wideThreads !== undefined;
 }
 
 async function runOn(
@@ -138,16 +131,16 @@ test('a probe that is uninstalled is gone, also from workers that start later', 
 });
 
 test('only a lone request goes to the wide worker, and its replacement is wide too', async (t) => {
-  const pool = await poolOf(t, 1, { workerUrl: FRAGILE_WORKER_URL });
-  await pool.add(1, 2);
+  const pool = await poolOf(t, 1, { workerUrl: FRAGILE_WORKER_URL, wideThreads: 2 });
+  await pool.add(1, true);
   await pool.install(await probeOf(t, 1));
-  assert.deepEqual([isWide(pool.idle(true)), isWide(pool.idle())], [true, false]);
+  assert.deepEqual([pool.idle(true)?.isWide, pool.idle()?.isWide], [true, false]);
   assert.equal(pool.live, 1);
   const run = runOn(pool, pool.idle(true), 1);
-  assert.equal(isWide(pool.idle(true)), false, 'a busy wide worker takes nothing');
+  assert.equal(pool.idle(true)?.isWide, false, 'a busy wide worker takes nothing');
   assert.equal(await run, 3);
   await assert.rejects(runOn(pool, pool.idle(true), 1, FATAL_TIMESTEP));
-  assert.equal(isWide(pool.idle(true)), false, 'another worker serves meanwhile');
-  while (!isWide(pool.idle(true))) await pause(10);
+  assert.equal(pool.idle(true)?.isWide, false, 'another worker serves meanwhile');
+  while (!pool.idle(true)?.isWide) await pause(10);
   assert.equal(await runOn(pool, pool.idle(true), 1), 3);
 });

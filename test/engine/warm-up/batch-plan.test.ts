@@ -9,7 +9,7 @@ import { BatchPlan, measureBatches } from '../../../src/engine/warm-up/batch-pla
 const TOKENS = 12;
 
 async function planOf(run: (samples: number) => Promise<number>, maxSamples?: number): Promise<BatchPlan> {
-  return new BatchPlan(await measureBatches(run, maxSamples), TOKENS, maxSamples);
+  return new BatchPlan(await measureBatches(run, TOKENS, maxSamples), maxSamples);
 }
 
 test('the smallest size close to the best is chosen, and sizes that would exceed the time limit of a run are not tried', async () => {
@@ -53,9 +53,9 @@ test('a disturbance that lasts for several runs does not change the plan', async
     const plan = await planOf(run);
     assert.equal(plan.bestSamples, 16);
     assert.deepEqual(plan.measurements.slice(0, 3), [
-      { samples: 1, ms: 2 },
-      { samples: 2, ms: 3 },
-      { samples: 4, ms: 5 },
+      { samples: 1, tokens: TOKENS, ms: 2 },
+      { samples: 2, tokens: 2 * TOKENS, ms: 3 },
+      { samples: 4, tokens: 4 * TOKENS, ms: 5 },
     ]);
   }
 });
@@ -82,8 +82,7 @@ test('the operator’s size is used, and measured too', async () => {
 
 test('the cost line fits the measurements', () => {
   const plan = new BatchPlan(
-    [1, 2, 4, 8].map((samples) => ({ samples, ms: 3 + samples * TOKENS * 0.25 })),
-    TOKENS,
+    [1, 2, 4, 8].map((samples) => ({ samples, tokens: samples * TOKENS, ms: 3 + samples * TOKENS * 0.25 })),
   );
   assert.ok(Math.abs(plan.msPerPaddedToken - 0.25) < 1e-9 && Math.abs(plan.msPerRun - 3) < 1e-9);
   assert.ok(Math.abs(plan.predict(100, 2) - (25 + 6)) < 1e-9);
@@ -92,8 +91,7 @@ test('the cost line fits the measurements', () => {
 test('a disturbed measurement does not change the line', () => {
   const times = [1.3, 2.1, 3.9, 7.3, 16.9, 374];
   const { msPerPaddedToken: slopeMs, msPerRun: baseMs } = new BatchPlan(
-    times.map((ms, index) => ({ samples: 2 ** index, ms })),
-    1,
+    times.map((ms, index) => ({ samples: 2 ** index, tokens: 2 ** index, ms })),
   );
   assert.ok(slopeMs > 0.7 && slopeMs < 1.3 && baseMs < 1, `${slopeMs} ${baseMs}`);
 });
@@ -102,18 +100,19 @@ test('slope and base are never negative', () => {
   const measured = fc.array(fc.double({ min: 0.01, max: 1e4, noNaN: true }), { minLength: 1, maxLength: 8 });
   fc.assert(
     fc.property(measured, (times) => {
-      const measurements = times.map((ms, index) => ({ samples: 2 ** index, ms }));
-      const { msPerPaddedToken: slopeMs, msPerRun: baseMs } = new BatchPlan(measurements, TOKENS);
+      const measurements = times.map((ms, index) => ({
+        samples: 2 ** index,
+        tokens: TOKENS * 2 ** index,
+        ms,
+      }));
+      const { msPerPaddedToken: slopeMs, msPerRun: baseMs } = new BatchPlan(measurements);
       assert.ok(slopeMs >= 0 && baseMs >= -1e-9 && Number.isFinite(slopeMs + baseMs));
     }),
   );
 });
 
 test('the pace follows the runs in both directions, and a single run changes it little', () => {
-  const cost = new BatchPlan(
-    [1, 2].map((samples) => ({ samples, ms: samples + 10 })),
-    1,
-  );
+  const cost = new BatchPlan([1, 2].map((samples) => ({ samples, tokens: samples, ms: samples + 10 })));
   cost.learn(10, 20_000);
   assert.ok(cost.predict(10) < 1.5 * 20);
   for (const factor of [5, 0.2]) {

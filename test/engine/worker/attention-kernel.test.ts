@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
-import { MAX_MASS, checkAttention } from '../../../src/engine/worker/value-checks.js';
-import { f16ToNumber } from '../../../src/wire/float-convert.js';
+import { MAX_MASS, checkAttention } from '../../../src/probe/check-values.js';
+import { f16ToF32, f16ToNumber } from '../../../src/wire/float-convert.js';
 import { numberToF16 } from '../../support/floats.js';
 
 const ONE = 0x3c00;
@@ -31,7 +31,7 @@ function isCleared({ maps, tokens, area, halves }: Maps, byteOffset = 0): boolea
 
 function isExactlyGood({ maps, tokens, area, halves }: Maps): boolean {
   const shape = { first: 0, samples: 1, layers: maps, tokens, height: 1, width: area };
-  return checkAttention(halves, new Uint8Array(tokens).fill(1), shape) === undefined;
+  return checkAttention(f16ToF32(halves), new Uint8Array(tokens).fill(1), shape) === undefined;
 }
 
 function mapsOf(

@@ -10,6 +10,7 @@ import { type Feeds, assembleBatch } from '../../../src/engine/worker/batch-asse
 import { BatchMemory } from '../../../src/engine/worker/batch-memory.js';
 import { runBatch } from '../../../src/engine/worker/batch-runner.js';
 import { layoutOf } from '../../../src/engine/worker/input-layout.js';
+import { parseManifest } from '../../../src/probe/folder.js';
 import type { ManifestInput } from '../../../src/probe/manifest.js';
 import { type CheckedSlice, checkSlice } from '../../../src/engine/worker/check-slice.js';
 import { openSession } from '../../../src/engine/worker/session.js';
@@ -221,13 +222,9 @@ test('a slice that the graph does not take is a fault of this slice alone', asyn
 test('the shipped probe gives the same scores with the padding', async (t) => {
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
   const folder = path.join('models', 'pictogram', '1');
-  const { inputs } = JSON.parse(readFileSync(path.join(folder, 'probe.json'), 'utf8')) as {
-    inputs: ManifestInput[];
-  };
-  const session = await openSession(readFileSync(path.join(folder, 'model.onnx')), 'score', {
-    device: 'cpu',
-    intraOpThreads: 1,
-  });
+  const { inputs, output } = parseManifest(readFileSync(path.join(folder, 'probe.json'), 'utf8'));
+  const model = readFileSync(path.join(folder, 'model.onnx'));
+  const session = await openSession({ model, inputs, output }, { device: 'cpu', intraOpThreads: 1 });
   t.after(() => session.release());
   const samples = randomSamples({ layers: 9, height: 16, width: 16 }, 13, 3);
   const slices = [asReceived(tensorsOf(samples, 'F16'))];

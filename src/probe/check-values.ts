@@ -1,22 +1,24 @@
 /**
- * Checks of single values in the worker, which shapes alone cannot guarantee. Values of masked tokens are ignored.
- * Each check returns the first fault that it finds, or undefined.
+ * Checks the values of a request's tensors, which shapes alone cannot guarantee. Values of masked tokens are ignored.
+ * Each check returns the first fault that it finds, or undefined. The engine's workers run them.
  */
-import { F16_VALUES } from '../../wire/float-convert.js';
-import type { InputLayout } from './input-layout.js';
-import type { ErrorCode } from '../../errors.js';
-import type { Fault } from './protocol.js';
+import type { ErrorCode, ProblemExtra } from '../errors.js';
+import { f16ToNumber } from '../wire/float-convert.js';
+import type { ManifestInput } from './manifest.js';
 
 /** The largest sum of attention over the tokens at one layer and position: 1, with an allowance for rounding. */
 export const MAX_MASS = 1.01;
 
-/** 1.0 in F16: every F16 in [0, 1] except -0 has bits up to this value. */
-const F16_ONE = 0x3c00;
-const F16_NEGATIVE_ZERO = 0x8000;
 const F16_EXPONENT = 0x7c00;
 /** F32 values from this size on round to infinity as F16: half a step above the largest F16. */
 const F16_INFINITE_FROM = 65_520;
 const NONE = -1;
+
+/** A ProblemError as plain data. `received` is never NaN or infinite, so that it survives JSON too. */
+export interface Fault extends Omit<ProblemExtra, 'cause'> {
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
 
 /** Attention as [samples, layers, tokens, height, width]. */
 export interface AttentionShape {
@@ -48,7 +50,7 @@ export function checkMask(mask: Uint8Array, tokens: number, first: number): Faul
 
 /** Probabilities in [0, 1] whose sum over unmasked tokens is at most MAX_MASS at each layer and position. */
 export function checkAttention(
-  values: Floats,
+  values: Float32Array,
   mask: Uint8Array,
   { first, samples, layers, tokens, height, width }: AttentionShape,
 ): Fault | undefined {
@@ -61,10 +63,9 @@ export function checkAttention(
       mass.fill(0);
       for (let token = 0; token < tokens; token += 1, start += area) {
         if (mask[sample * tokens + token] === 0) continue;
-        const isHalf = values instanceof Uint16Array;
-        const wrong = isHalf ? addHalves(values, start, mass) : addFloats(values, start, mass);
+        const wrong = addFloats(values, start, mass);
         if (wrong === NONE) continue;
-        const value = isHalf ? F16_VALUES[values[start + wrong]!]! : values[start + wrong]!;
+        const value = values[start + wrong]!;
         const code = Number.isFinite(value) ? 'attention_out_of_range' : 'attention_not_finite';
         const detail = `${subject()}, token ${token} is ${value} ${pixel(wrong, width)}.`;
         return faultOf(code, 'attention', detail, value, 'a probability in [0, 1]');
@@ -80,17 +81,21 @@ export function checkAttention(
 
 /**
  * Unmasked values of any other input must be finite, also after conversion to the dtype that the graph takes.
- * @param values [samples, ...] as the layout's input.
+ * @param values [samples, ...] in the shape of the input.
  */
 export function checkFinite(
   values: Floats,
   mask: Uint8Array,
-  { input: { name, dtype }, hasTokens, blocks }: InputLayout,
+  { name, dtype, shape }: ManifestInput,
   { first, samples, tokens }: Pick<AttentionShape, 'first' | 'samples' | 'tokens'>,
 ): Fault | undefined {
   const isHalf = values instanceof Uint16Array;
   const limit = dtype === 'F16' ? F16_INFINITE_FROM : Infinity;
-  const rowsPerSample = hasTokens ? tokens * blocks : 1;
+  const tokenAxis = shape.indexOf('tokens');
+  const hasTokens = tokenAxis !== -1;
+  // A row is what lies behind the token axis.
+  const outer = shape.slice(1, Math.max(1, tokenAxis)).map(Number);
+  const rowsPerSample = hasTokens ? outer.reduce((product, size) => product * size, tokens) : 1;
   const rowLength = values.length / (samples * rowsPerSample);
   for (let start = 0, row = 0; start < values.length; start += rowLength, row += 1) {
     const sample = Math.floor(row / rowsPerSample);
@@ -99,7 +104,7 @@ export function checkFinite(
       const value = values[index]!;
       // NaN is below no limit.
       if (isHalf ? (value & F16_EXPONENT) !== F16_EXPONENT : Math.abs(value) < limit) continue;
-      const received = isHalf ? F16_VALUES[value]! : value;
+      const received = isHalf ? f16ToNumber(value) : value;
       const detail = `The tensor "${name}" of sample ${first + sample} holds ${received}, which is not finite as ${dtype}.`;
       return faultOf('value_not_finite', name, detail, received, 'finite values');
     }
@@ -117,15 +122,6 @@ export function printable(value: number): number | string {
 }
 
 // The loops below process every element, so they read each one once and make no calls.
-
-function addHalves(values: Uint16Array, start: number, mass: Float64Array): number {
-  for (let position = 0; position < mass.length; position += 1) {
-    const bits = values[start + position]!;
-    if (bits > F16_ONE && bits !== F16_NEGATIVE_ZERO) return position;
-    mass[position]! += F16_VALUES[bits]!;
-  }
-  return NONE;
-}
 
 function addFloats(values: Float32Array, start: number, mass: Float64Array): number {
   for (let position = 0; position < mass.length; position += 1) {

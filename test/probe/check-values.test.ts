@@ -10,10 +10,10 @@ import {
   checkAttention,
   checkMask,
   checkFinite,
-} from '../../../src/engine/worker/value-checks.js';
-import { layoutOf } from '../../../src/engine/worker/input-layout.js';
-import { f16ToNumber } from '../../../src/wire/float-convert.js';
-import { numberToF16 } from '../../support/floats.js';
+} from '../../src/probe/check-values.js';
+import type { ManifestInput } from '../../src/probe/manifest.js';
+import { f16ToF32, f16ToNumber } from '../../src/wire/float-convert.js';
+import { numberToF16 } from '../support/floats.js';
 
 const SHAPE: AttentionShape = { first: 0, samples: 2, layers: 2, tokens: 3, height: 1, width: 2 };
 const VALUES = SHAPE.samples * SHAPE.layers * SHAPE.tokens * SHAPE.height * SHAPE.width;
@@ -64,7 +64,7 @@ test('F16 attention gets the expected code', () => {
   fc.assert(
     fc.property(attention, mask, (values, kept) => {
       const bits = Uint16Array.from(values, numberToF16);
-      const fault = checkAttention(bits, kept, SHAPE);
+      const fault = checkAttention(f16ToF32(bits), kept, SHAPE);
       assert.equal(fault?.code, expectedCode(Array.from(bits, f16ToNumber), kept));
     }),
     { numRuns: 2000 },
@@ -75,7 +75,7 @@ test('of all F16 values exactly the probabilities are accepted', () => {
   const shape = { first: 0, samples: 1, layers: 1, tokens: 1, height: 1, width: 1 };
   for (let bits = 0; bits < 65_536; bits += 1) {
     const value = f16ToNumber(bits);
-    const fault = checkAttention(Uint16Array.of(bits), Uint8Array.of(1), shape);
+    const fault = checkAttention(f16ToF32(Uint16Array.of(bits)), Uint8Array.of(1), shape);
     assert.equal(fault === undefined, value >= 0 && value <= 1, `${value}`);
   }
 });
@@ -129,10 +129,10 @@ test('a mask holds only 0 and 1 and at least one real token per sample', () => {
 });
 
 test('the first value that is not finite is found among the unmasked values of each dtype', () => {
-  const layout = layoutOf({ name: 'embedding', dtype: 'F16', shape: ['batch', 'tokens', 2] });
+  const input: ManifestInput = { name: 'embedding', dtype: 'F16', shape: ['batch', 'tokens', 2] };
   const sizes = { first: 3, samples: 2, tokens: 1 };
   const found = (values: Float32Array | Uint16Array, unmasked = Uint8Array.of(1, 1)): unknown[] => {
-    const { detail, received } = checkFinite(values, unmasked, layout, sizes) ?? {};
+    const { detail, received } = checkFinite(values, unmasked, input, sizes) ?? {};
     return [/sample \d/.exec(detail ?? '')?.[0], received];
   };
   assert.deepEqual(found(Float32Array.of(1, 2, 3, Infinity)), ['sample 4', 'Infinity']);
