@@ -10,10 +10,10 @@ import { TINY_SIZE } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
 
 const manifest = { ...testManifest(), plans: [...PLANS] };
-const PROBE: ServedProbe = { name: 'tiny', version: 1, provider: 'cpu', manifest };
+const PROBE: ServedProbe = { ...fakeEngine().resolve('tiny'), manifest };
 const engine = () =>
   fakeEngine({
-    probes: () => [{ ...PROBE, state: 'serving', sha256: '0'.repeat(64) }],
+    probes: () => [{ name: 'tiny', version: 1, state: 'serving', probe: PROBE }],
     resolve: () => PROBE,
   });
 const request = (policy?: object) => ({
