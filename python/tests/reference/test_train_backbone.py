@@ -72,8 +72,8 @@ def test_new_words_start_from_known_ones_and_the_rest_stays(old: Backbone) -> No
 
 
 def test_paraphrases_change_the_text_but_neither_its_meaning_nor_the_images() -> None:
-    images, plain = training_batch(0, 7, 64, 64)
-    same_images, drawn = training_batch(0, 7, 64, 64, paraphrase=0.5)
+    images, plain = training_batch(0, 7, 160, 64)
+    same_images, drawn = training_batch(0, 7, 160, 64, paraphrase=0.5)
     assert torch.equal(images, same_images)
     pairs = [pair for pair in zip(texts_of(plain), texts_of(drawn), strict=True) if pair[0]]
     assert 0.3 < sum(one != other for one, other in pairs) / len(pairs) < 0.7
