@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planning": {"data", "evaluation", "probe"},
     "probe": {"fingerprint"},
     "progress": set(),
-    "reference": {"capture", "data", "devices", "evaluation", "fingerprint", "probe", "progress", "training"},
+    "reference": {"capture", "data", "devices", "fingerprint", "probe", "training"},
     "selftest": {"client", "data", "guard", "pipelines", "tiny", "training"},
     "tiny": set(),
     "training": {"__init__", "data", "devices", "evaluation", "fingerprint", "probe", "progress"},
