@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "devices": set(),
     "evaluation": {"data", "probe", "progress"},
     "fingerprint": set(),
-    "guard": {"capture", "client", "conditions", "fingerprint", "probe"},
+    "guard": {"capture", "client", "conditions", "fingerprint", "planning", "probe"},
     "local": {"client", "probe"},
     "metrics": set(),
     "overhead": {"capture", "client", "progress", "tiny"},

@@ -18,6 +18,7 @@ from ..client.requests import deadline_seconds, score_request
 from ..probe.manifest import read_manifest
 from .background import Answer
 from .guarded_run import GuardedRun
+from .plan import RunPlan
 from .probe_info import NoProbeError, ProbeInfo, served_probe
 from .result import GuardFailure, GuardResult, guard_result
 
@@ -52,7 +53,8 @@ class ProbeGuard:
     ):
         """`client`: a ProbeClient. `model`: `name` or `name@version`; by default that of `probe`, else the service's default.
 
-        `steps`: at which samples are scored, from the probe's decision points; by default the one nearest to a fifth of the run.
+        `steps`: at which samples are scored, from the probe's decision points; by default those of the policy `plan`, else the
+        one nearest to a fifth of the run.
         `policy`: by default the service's. `deadline_ms`: the longest wait for one decision. `probe`: its folder; by default the
         service is asked how to capture. Raises CaptureError if the pipeline or a layer of `probe` is not supported,
         FileNotFoundError if `probe` holds no probe, and ValueError for other mistakes.
@@ -105,11 +107,18 @@ class ProbeGuard:
             self._info = self._capture = None
         return guard_result(run.output, run.failures, run.judgements, found, run.id)
 
+    @property
+    def plan(self) -> RunPlan | None:
+        """What the policy `plan` will cost; None for any other, and before the first run without the folder of the probe."""
+        return self._info and self._info.plan(self._policy)
+
     def _capture_for(self, info: ProbeInfo) -> AttentionCapture:
         """Raises NoProbeError and CaptureError."""
+        plan = info.plan(self._policy)
+        steps = tuple(plan.keep) if self._steps is None and plan and plan.keep else self._steps
         if info.conditions is None:
             log.warning("%s does not state how its images were drawn: differences of a run cannot be seen", info.model)
-        return AttentionCapture.for_probe(self._pipe, info.capture, info.choose_steps(self._steps))
+        return AttentionCapture.for_probe(self._pipe, info.capture, info.choose_steps(steps))
 
     def _models(self) -> tuple[Model, ...] | None:
         try:

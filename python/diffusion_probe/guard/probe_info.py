@@ -11,6 +11,7 @@ from ..client import Model
 from ..conditions.differences import Conditions, differences
 from ..fingerprint import fingerprint
 from ..probe.manifest import Capture, total_steps_of
+from .plan import RunPlan, run_plan
 
 DEFAULT_SHARE = 0.2  # of the run, as in the paper: early enough to save most steps, late enough for maps to show the objects
 SERVING, AVAILABLE = "serving", "available"
@@ -60,6 +61,13 @@ class ProbeInfo:
         stated = self.conditions if isinstance(self.conditions, Mapping) else {}
         known = {name: value for name, value in run.conditions.items() if name in stated}
         return differences(asdict(run.settings), asdict(self.capture)) | differences(known, stated)
+
+    def plan(self, policy: Mapping[str, Any] | None) -> RunPlan | None:
+        """The plan of the policy `plan`; None for any other. Raises NoProbeError for a budget without a plan."""
+        try:
+            return run_plan(policy, self.manifest, total_steps_of(self.manifest))
+        except ValueError as error:
+            raise NoProbeError(f"{self.model}: {error}") from error
 
     def choose_steps(self, wanted: Sequence[int] | None) -> tuple[int, ...]:
         """The wanted steps, or the decision point nearest to a fifth of the run.

@@ -32,6 +32,16 @@ STEPS = (1, 2, 3)
 METRIC = Metric("chance", (0.0, 1.0), 0.5)
 CALIBRATION_PROMPTS = 400
 PATIENT_MS = 60_000.0
+FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
+PLAN = {
+    "budget": 2.5,
+    "seeds": 4,
+    "keep": {"1": 3, "3": 1},
+    "calls": 11,
+    "pick": 1,
+    "final": "metric",
+    "expected": dict.fromkeys(("quality", "best_of_k", "gain", "gap_closed", "best_of_k_gap_closed"), FIGURE),
+}
 
 
 @pytest.fixture(params=list(TINY))
@@ -93,7 +103,7 @@ def write_probe(folder: Path, backbone: TinyBackbone, probe: Probe) -> None:
         "decision_points": [{**asdict(point), "tolerance": TIMESTEP_TOLERANCE} for point in points],
         "calibration": [calibration(step, probe.score(inputs[step])) for step in STEPS],
         "trajectories": None,
-        "plans": [],
+        "plans": [PLAN],
         "evaluation": {},
         "selftest": {
             "input": "selftest.safetensors",

@@ -111,6 +111,30 @@ def test_remaining_samples_are_scored_at_later_steps(make_backbone, client, scor
     expect_kept_as_without_guard(result, unguarded)
 
 
+@pytest.mark.parametrize("policy", [{"budget": 2.5}, {"seeds": 4, "keep": {1: 3, 3: 1}}])
+def test_a_plan_asks_at_its_own_steps(make_backbone, client, models, count_rows, policy: dict) -> None:
+    backbone = make_backbone("flux")
+    unguarded = backbone(images=4)
+    seen = count_rows(backbone)
+    guard = guard_of(backbone, client, {"name": "plan", **policy}, steps=None, probe=models / "flux" / "1")
+    assert (guard.plan.seeds, guard.plan.keep, guard.plan.calls) == (4, {1: 3, 3: 1}, 11)
+    assert (guard.plan.expected is None) == ("keep" in policy)
+    result = guard(**backbone.arguments(images=4))
+    assert (result.outcome, len(result.kept)) == ("scored", 1)
+    assert (seen.denoised, sum(seen.denoised)) == ([4, 3, 3, 1], guard.plan.calls)
+    assert {sample.reason for sample in result.samples} == {"in_plan", "not_in_plan"}
+    expect_kept_as_without_guard(result, unguarded)
+
+
+def test_a_budget_without_a_plan_keeps_all_and_says_which_there_are(make_backbone, client) -> None:
+    backbone = make_backbone("flux")
+    guard = guard_of(backbone, client, {"name": "plan", "budget": 9}, steps=None)
+    assert guard.plan is None
+    result = guard(**backbone.arguments())
+    assert len(result.kept) == 2
+    assert "no plan for the budget 9: expected one of [2.5]" in result.failures[0].detail
+
+
 def test_the_defaults_are_those_of_the_service(make_backbone, client) -> None:
     """The service's policy, and the decision point nearest to a fifth of the run. Its receipts are accepted as feedback."""
     backbone = make_backbone("flux")
