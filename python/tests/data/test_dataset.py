@@ -74,7 +74,7 @@ def test_arrays_have_the_documented_shapes_and_dtypes(world) -> None:
     arrays = {name: np.asarray(array) for name, array in collection.arrays.items()}
     layers = len(collection.description.capture.layers)
     samples, tokens = arrays["token_mask"].shape
-    assert arrays["attention"].shape == (samples, 5, layers, tokens, 16, 16)
+    assert arrays["attention"].shape == (samples, 5, layers, tokens, 8, 8)
     assert arrays["attention"].dtype == np.float16
     assert arrays["attention"].astype(np.float32).sum(axis=3).max() <= 1.01
     assert arrays["attention"].swapaxes(1, 3)[arrays["token_mask"] == 0].max() == 0
