@@ -5,30 +5,25 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import RUNS, add_command, name_list
+from .options import FIT_OPTIONS, RUNS, add_command, fit_settings, name_list
 
 
 def add_distill_command(commands: argparse._SubParsersAction) -> None:
     text = "train a small, fast probe from the scores of trained ones, on labelled and unlabelled samples"
-    one = add_command(commands, "distill", _distill, text, "--data", "--seed", "--fresh")
+    one = add_command(commands, "distill", _distill, text, "--data", *FIT_OPTIONS, "--track", "--device", "--fresh")
     teachers = "folders of probes or checkpoints of train, separated by commas; the mean of their scores is learnt"
     one.add_argument("--teachers", type=_paths, required=True, help=teachers)
     one.add_argument("--checkpoint", type=Path, default=RUNS / "student.pt", help="checkpoint of the student's training")
     one.add_argument("--training-steps", type=int, default=12000, help="optimizer steps")
     one.add_argument("--network", choices=["lean", "full"], default="lean", help="network of the student")
-    one.add_argument("--width", type=int, default=32, help="channels of the first block")
     sizes = "widths such as 16,24,32: trains one student each, and writes the curve of time against accuracy"
     one.add_argument("--sizes", type=_widths, help=f"{sizes} (default: only --width)")
     one.add_argument("--layers", type=name_list, help="captured layers that the student reads (default: all)")
-    one.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate")
-    one.add_argument("--weight-decay", type=float, default=0.05, help="weight decay of AdamW")
     one.add_argument("--teacher-weight", type=float, default=1.0, help="weight of the teachers' scores beside the true qualities")
     one.add_argument("--batch-prompts", type=int, default=16, help="labelled prompts in a batch")
     one.add_argument("--unlabelled-prompts", type=int, default=32, help="unlabelled prompts in a batch, where there are any")
     patience = "stop after this many checkpoints without a lower loss on held-back prompts; 0 never stops early"
     one.add_argument("--patience", type=int, default=0, help=patience)
-    one.add_argument("--track", choices=["tensorboard"], help="write figures for a tracker, into a folder beside the checkpoint")
-    one.add_argument("--device", default="auto", help="auto, cpu or cuda; auto is cuda where it is available (default: auto)")
 
 
 def _distill(options: argparse.Namespace) -> None:
@@ -39,15 +34,8 @@ def _distill(options: argparse.Namespace) -> None:
     from ..training.size_curve import Student, held_back_figures, size_curve, write_curve
 
     settings = DistillSettings(
-        steps=options.training_steps,
+        **fit_settings(options),
         batch_prompts=options.batch_prompts,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        layers=options.layers,
-        network=options.network,
-        width=options.width,
-        seed=options.seed,
-        patience=options.patience,
         teacher_weight=options.teacher_weight,
         unlabelled_prompts=options.unlabelled_prompts,
     )

@@ -46,10 +46,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from ..evaluation.compare import compare as run
-    from ..evaluation.compare import text_table
+    from ..evaluation.compare import comparison_table
 
     rows = run(options.folder, options.against, options.split, options.repeats)
-    print(text_table(rows))
+    print(comparison_table(rows))
     if options.json:
         print(json.dumps(rows))
 

@@ -18,6 +18,11 @@ SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "--folder": {"type": Path, "default": PROBE_FOLDER, "help": "folder of the exported probe"},
     "--no-compile": {"action": "store_true", "help": "do not use torch.compile (slower; needs no C++ compiler)"},
     "--seed": {"type": int, "default": 0, "help": "seed of the random numbers"},
+    "--width": {"type": int, "default": 32, "help": "channels of the first block"},
+    "--learning-rate": {"type": float, "default": 1.5e-3, "help": "peak learning rate"},
+    "--weight-decay": {"type": float, "default": 0.05, "help": "weight decay of AdamW"},
+    "--track": {"choices": ["tensorboard"], "help": "write figures for a tracker, into a folder beside the checkpoint"},
+    "--device": {"default": "auto", "help": "auto, cpu or cuda; auto is cuda where it is available (default: auto)"},
     "--fresh": {"action": "store_true", "help": "begin anew where the checkpoint is of another training, and overwrite it"},
     "--reference": {"type": Path, "default": REFERENCE, "help": "folder of the exported reference world"},
     "--backbone": {"type": Path, "help": "checkpoint to use in place of the folder's backbone"},
@@ -76,6 +81,16 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON object, not {text!r}")
     return value
+
+
+# Options that set the members of the same name of TrainSettings.
+FIT_OPTIONS = ("--width", "--learning-rate", "--weight-decay", "--seed")
+
+
+def fit_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The members of TrainSettings that `train` and `distill` set alike."""
+    named = {option[2:].replace("-", "_") for option in FIT_OPTIONS} | {"layers", "network", "patience"}
+    return {"steps": options.training_steps, **{name: getattr(options, name) for name in sorted(named)}}
 
 
 def add_pipeline_options(parser: Any) -> None:

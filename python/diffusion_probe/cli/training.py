@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from .options import add_command, name_list
+from .options import FIT_OPTIONS, add_command, fit_settings, name_list
 
 
 def add_training_commands(commands: argparse._SubParsersAction) -> None:
-    one = add_command(
-        commands, "train", _train, "train a probe on collected samples", "--data", "--checkpoint", "--seed", "--fresh"
-    )
+    shared = ("--data", "--checkpoint", *FIT_OPTIONS, "--track", "--device", "--fresh")
+    one = add_command(commands, "train", _train, "train a probe on collected samples", *shared)
     one.add_argument("--training-steps", type=int, default=6000, help="optimizer steps, one batch each")
     one.add_argument("--layers", type=name_list, help="captured layers that the probe reads (default: all)")
     signals = "inputs beyond attention: preview,token_ids,guidance_difference (default: none)"
     one.add_argument("--signals", type=name_list, default=(), help=signals)
     network = "full, or lean: attention and timestep alone, in a fraction of the time"
     one.add_argument("--network", choices=["full", "lean"], default="full", help=f"{network} (default: full)")
-    one.add_argument("--width", type=int, default=32, help="channels of the first block")
     look = "channels of a closer look at the preview, which each token takes; 0: none"
     one.add_argument("--preview-width", type=int, default=0, help=look)
-    one.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate")
     one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
-    one.add_argument("--weight-decay", type=float, default=0.05, help="weight decay of AdamW")
     mirror = "probability to mirror the maps of a prompt that names no side (default: 0.5; of the preset paper: 0)"
     one.add_argument("--mirror", type=float, help=mirror)
     preset = "ours: ranking within prompts; paper: as published (default: ours)"
@@ -31,8 +27,6 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
         "stop after this many checkpoints (500 steps each) without a lower loss on the held-back tenth of the prompts, and keep"
     )
     one.add_argument("--patience", type=int, default=0, help=f"{patience} the best one; 0 never stops early")
-    one.add_argument("--track", choices=["tensorboard"], help="write figures for a tracker, into a folder beside the checkpoint")
-    one.add_argument("--device", default="auto", help="auto, cpu or cuda; auto is cuda where it is available (default: auto)")
 
     text = "write a trained probe to a folder that the service loads"
     one = add_command(commands, "export", _export, text, "--data", "--checkpoint", "--folder")
@@ -54,16 +48,9 @@ def _train(options: argparse.Namespace) -> None:
     if options.mirror is not None:
         preset = {**preset, "mirror_share": options.mirror}
     settings = TrainSettings(
-        steps=options.training_steps,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        layers=options.layers,
+        **fit_settings(options),
         signals=options.signals,
-        network=options.network,
         preview_width=options.preview_width,
-        width=options.width,
-        seed=options.seed,
-        patience=options.patience,
         **preset,
     )
     device = device_named(options.device)

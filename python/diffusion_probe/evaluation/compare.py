@@ -12,6 +12,7 @@ from ..probe.manifest import Metric, read_manifest
 from .correlations import pooled
 from .figures import bootstrap, gap_share, mean_known, pairwise_accuracy, selection
 from .score_file import KnownSamples, read_scores
+from .text_table import markdown_table
 
 CANDIDATES = (4, 8, 16)
 REPEATS = 1000  # bootstrap resamples
@@ -77,11 +78,10 @@ def by_prompt(samples: KnownSamples, values: np.ndarray) -> np.ndarray:
     return values.reshape(samples.captions, -1)
 
 
-def text_table(rows: list[dict[str, Any]]) -> str:
+def comparison_table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| step | figure | probe | against | difference | 95% interval |", "|---" * 6 + "|"]
+    lines = [["step", "figure", "probe", "against", "difference", "95% interval"]]
     for row in rows:
-        interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
-        values = f"{row['value']:.4f} | {row['against']:.4f} | {row['difference']:+.4f}"
-        lines.append(f"| {row['step']} | {row['figure']} | {values} | {interval} |")
-    return "\n".join(lines)
+        values = f"{row['value']:.4f}", f"{row['against']:.4f}", f"{row['difference']:+.4f}"
+        lines.append([str(row["step"]), row["figure"], *values, f"{row['low']:+.4f} to {row['high']:+.4f}"])
+    return markdown_table(lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from ..evaluation.text_table import markdown_table
 from ..probe.blocks import Network
 from ..probe.manifest import DTYPES, to_json
 from ..probe.onnx_export import export_onnx
@@ -78,21 +79,21 @@ def write_curve(path: Path, rows: Sequence[Row]) -> str:
     """Write the rows as JSON to `path`, and as a table and a plot beside it; returns the table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(to_json([asdict(row) for row in rows]))
-    table = text_table(rows)
+    table = size_table(rows)
     path.with_suffix(".md").write_text(f"{table}\n\n![Time against accuracy]({path.with_suffix('.png').name})\n")
     _plot(path.with_suffix(".png"), rows)
     return table
 
 
-def text_table(rows: Sequence[Row]) -> str:
+def size_table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table: milliseconds, then the figures on held-back prompts."""
     times, figures = list(rows[0].times), list(rows[0].figures)
     heads = [f"ms, {name.replace('_', ' ')}" for name in times]
-    lines = [f"| {' | '.join(['size', *heads, *figures])} |", "|---" * (1 + len(times) + len(figures)) + "|"]
+    lines = [["size", *heads, *figures]]
     for row in rows:
         cells = [*(f"{row.times[name]:.2f}" for name in times), *(f"{row.figures[name]:.4f}" for name in figures)]
-        lines.append(f"| {row.size} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([row.size, *cells])
+    return markdown_table(lines)
 
 
 def held_back_figures(checkpoint: Path) -> dict[str, float]:
