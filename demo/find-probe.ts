@@ -1,8 +1,10 @@
 /** Finds the probe that the demo asks among those of a service. */
 import * as z from 'zod';
 
+import { planSchema } from '../src/probe/plan.js';
+
 /** The demo's backbone, as manifests name it. */
-const BACKBONE = 'pictogram';
+export const BACKBONE = 'pictogram';
 const ANSWER_TIMEOUT_MS = 2000;
 
 const contractSchema = z.object({
@@ -17,6 +19,7 @@ const contractSchema = z.object({
     }),
   ),
   decision_points: z.array(z.object({ step: z.int() })),
+  plans: z.array(planSchema.pick({ budget: true, seeds: true, keep: true, expected: true })).default([]),
 });
 
 const modelsSchema = z.object({

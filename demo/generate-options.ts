@@ -2,24 +2,33 @@
 import * as z from 'zod';
 
 import { parseArguments, UsageError } from './command.js';
+import { MAX_SEEDS, planTextSchema } from './plan.js';
 
 export const USAGE = `Draws a caption several times, asks the service early which images are worth finishing, and finishes those.
 
 Usage: npm run generate -- "a cat left of two keys on a blue background" [options]
 
-  --seeds N         candidates to start (default 8)
-  --keep N          candidates to finish (default 2)
-  --step N          the step at which the service is asked, one of the probe's decision points (default 5)
-  --all             finish all of them, to see what was dropped
+A plan says how many images to start, at which steps to ask, and how many to keep there. Give it in one of three ways:
+
+  --budget N        the probe's plan for the cost of N whole images
+  --plan PLAN       written out: "8: 1=7, 3=6, 5=2" starts 8, keeps 7 after step 1, 6 after step 3 and 2 after step 5;
+                    "3" starts 3 and finishes them all
+  --seeds N         a plan that asks once: the images to start (default 8),
+  --keep N          those to finish (default 2),
+  --step N          and the step at which the service is asked (default 5)
+
+  --all             finish the dropped images too, to see what they would have become
   --seed-base N     the first seed (default 0)
   --url URL         the service; one is started where none answers (default http://127.0.0.1:8080)
   --model NAME      the probe, as name or name@version (default: the one for this backbone)
   --reference DIR   the reference world (default reference)
-  --out FILE        the picture (default out/generate.png)
+  --out DIR         for the images, sheet.png and selection.json (default: a folder in out, named after the caption)
   --help            this text
 `;
 
-const TEXT_OPTIONS = ['seeds', 'keep', 'step', 'seed-base', 'url', 'model', 'reference', 'out'];
+/** The ways to give a plan, of which only one can be used. */
+const PLAN_OPTIONS = [['budget'], ['plan'], ['seeds', 'keep', 'step']];
+const TEXT_OPTIONS = [...PLAN_OPTIONS.flat(), 'seed-base', 'url', 'model', 'reference', 'out'];
 
 const wholeFrom = (min: number, max: number) =>
   z
@@ -28,10 +37,18 @@ const wholeFrom = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
 
+const budgetSchema = z
+  .string()
+  .regex(/^\d+(\.\d+)?$/, 'must be a number of whole images, such as 3 or 1.5')
+  .transform(Number)
+  .pipe(z.number().min(1, 'must be at least 1').max(MAX_SEEDS, `must be at most ${MAX_SEEDS}`));
+
 const optionsSchema = z
   .object({
-    seeds: wholeFrom(1, 64).prefault('8'),
-    keep: wholeFrom(1, 64).prefault('2'),
+    budget: budgetSchema.optional(),
+    plan: planTextSchema.optional(),
+    seeds: wholeFrom(1, MAX_SEEDS).prefault('8'),
+    keep: wholeFrom(1, MAX_SEEDS).prefault('2'),
     step: wholeFrom(1, 1000).prefault('5'),
     all: z.boolean().default(false),
     'seed-base': wholeFrom(0, 1_000_000_000).prefault('0'),
@@ -40,10 +57,14 @@ const optionsSchema = z
       .default('http://127.0.0.1:8080'),
     model: z.string().min(1).optional(),
     reference: z.string().min(1).default('reference'),
-    out: z.string().min(1).default('out/generate.png'),
+    out: z.string().min(1).optional(),
   })
   .refine(({ keep, seeds }) => keep <= seeds, { path: ['keep'], error: 'must not exceed --seeds' })
-  .transform(({ 'seed-base': seedBase, ...rest }) => ({ seedBase, ...rest }));
+  .transform(({ budget, plan, seeds, keep, step, 'seed-base': seedBase, ...rest }) => ({
+    ...rest,
+    seedBase,
+    plan: budget === undefined ? (plan ?? { seeds, keep: { [step]: keep } }) : { budget },
+  }));
 
 export type GenerateOptions = Readonly<z.output<typeof optionsSchema>> & { readonly caption: string };
 
@@ -65,10 +86,14 @@ export function readGenerateOptions(argv: readonly string[]): GenerateOptions | 
   const [caption, ...further] = positionals;
   if (caption === undefined || further.length > 0)
     throw new UsageError(`expected one caption in quotes, got ${positionals.length} arguments`);
+  const [plan, ...others] = PLAN_OPTIONS.flatMap((names) => names.find((name) => name in values) ?? []);
+  if (others.length > 0)
+    throw new UsageError(`give one plan: --${plan} does not go with --${others.join(' and --')}`);
   const { data, error } = optionsSchema.safeParse(values);
-  if (error)
-    throw new UsageError(
-      error.issues.map(({ path, message }) => `--${path.join('.')} ${message}`).join('\n'),
-    );
+  if (error) throw new UsageError(error.issues.map(mistakeText).join('\n'));
   return { ...data, caption };
+}
+
+function mistakeText({ path: [option, ...inner], message }: z.core.$ZodIssue): string {
+  return `--${String(option)} ${inner.length > 0 ? `${inner.join('.')}: ` : ''}${message}`;
 }

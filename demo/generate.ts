@@ -1,17 +1,20 @@
-/** `npm run generate`: draws candidates of a caption, finishes those that the service keeps, and writes a picture of all. */
-import { mkdir, writeFile } from 'node:fs/promises';
+/** `npm run generate`: draws images of a caption by a plan, finishes those that the service keeps, ranks and writes them. */
 import path from 'node:path';
 
-import { type CommandTools, runCommand, UsageError } from './command.js';
-import { drawCandidates } from './draw-candidates.js';
-import { findProbe, type ServedProbe, UnknownProbeError } from './find-probe.js';
+import { type CommandTools, runCommand } from './command.js';
+import { finishDropped } from './draw-group.js';
+import { drawByPlan } from './draw-plan.js';
+import { BACKBONE, findProbe, type ServedProbe, UnknownProbeError } from './find-probe.js';
 import { findOrStartService } from './find-service.js';
 import { type GenerateOptions, readGenerateOptions, USAGE } from './generate-options.js';
+import { createGroup } from './group.js';
+import { choosePlan, planText } from './plan.js';
 import { showSteps } from './progress.js';
-import { drawSheet } from './sheet.js';
+import { selectionOf } from './selection.js';
 import { summaryText } from './summary.js';
 import { CaptionError, tokenize } from './world/caption.js';
 import { World } from './world/world.js';
+import { writeSelection } from './write-selection.js';
 
 await runCommand({
   usage: USAGE,
@@ -31,30 +34,33 @@ async function generate(options: GenerateOptions, tools: CommandTools): Promise<
   const service = await orFailOpen(starting, onFailedOpen);
   try {
     const probe = service && (await orFailOpen(findProbe(service.url, options.model), onFailedOpen));
-    if (probe) checkStep(options.step, probe);
-    return await draw(options, world, probe, tools, onFailedOpen);
+    return await select(options, world, probe, tools, onFailedOpen);
   } finally {
     await service?.stop();
     await world.close();
   }
 }
 
-async function draw(
-  options: GenerateOptions,
+async function select(
+  { caption, plan: choice, seedBase, all, out = defaultFolder(caption) }: GenerateOptions,
   world: World,
   probe: ServedProbe | undefined,
   { progress, signal }: CommandTools,
   onFailedOpen: (reason: string) => void,
 ): Promise<string> {
-  const startedAt = performance.now();
-  const onStep = showSteps(progress);
-  const candidates = await drawCandidates({ ...options, world, probe, signal, onStep, onFailedOpen });
-  const seconds = (performance.now() - startedAt) / 1000;
-  const { caption, step, all, out } = options;
+  const plan = choosePlan(choice, probe);
+  progress.print(planText(plan));
+  const seeds = Array.from({ length: plan.seeds }, (_, index) => seedBase + index);
+  const group = await createGroup(world, caption, seeds);
+  const drawing = { signal, onStep: showSteps(progress) };
+  const drawn = await drawByPlan(group, { ...drawing, plan, probe, onFailedOpen });
+  const samples = all ? await finishDropped(group, drawn.samples, drawing) : drawn.samples;
   const { image, steps: totalSteps } = world.description;
-  await mkdir(path.dirname(out), { recursive: true });
-  await writeFile(out, drawSheet(candidates, { caption, step, totalSteps, side: image[2] }));
-  return `${summaryText(candidates, { step, totalSteps, all, seconds, out })}\n`;
+  const budget = 'budget' in choice ? choice.budget : null;
+  const facts = { prompt: caption, pipeline: BACKBONE, budget, plan, totalSteps };
+  const selection = selectionOf({ ...drawn, samples }, facts);
+  await writeSelection(out, selection, samples, { side: image[2], totalSteps });
+  return `${summaryText(selection, out)}\n`;
 }
 
 /** Undefined when the attempt fails, because images do not wait for a broken service. An unknown probe is an error. */
@@ -71,8 +77,7 @@ async function orFailOpen<Value>(
   }
 }
 
-function checkStep(step: number, { reference, contract }: ServedProbe): void {
-  const known = contract.decision_points.map((point) => point.step);
-  if (known.includes(step)) return;
-  throw new UsageError(`--step ${step}: the probe ${reference} knows steps ${known.join(', ')}`);
+/** The same caption and seeds give the same images, so one caption's files are never mixed with another's. */
+function defaultFolder(caption: string): string {
+  return path.join('out', caption.trim().toLowerCase().replaceAll(/\s+/g, '-'));
 }

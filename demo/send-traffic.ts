@@ -3,8 +3,9 @@
  * samples are finished and their true qualities are reported.
  */
 import { ProbeClient } from '../clients/typescript/src/index.js';
+import { drawGroup } from './draw-group.js';
 import type { ServedProbe } from './find-probe.js';
-import { createGroup, type Group, scoreGroup, startSampler } from './group.js';
+import { createGroup, type Group, scoreGroup } from './group.js';
 import type { World } from './world/world.js';
 
 const DEADLINE_MS = 5000;
@@ -56,25 +57,18 @@ export async function sendTraffic(options: TrafficOptions): Promise<void> {
 
 async function sendGroup(
   client: ProbeClient,
-  { world, probe, step: scoredStep, signal }: TrafficOptions,
+  { probe, step, signal }: TrafficOptions,
   group: Group,
 ): Promise<{ finished: number; reported: number }> {
-  const sampler = startSampler(group);
-  let receipts: (string | undefined)[] = [];
-  while (!sampler.isFinished && sampler.rows > 0) {
-    const step = await sampler.next();
-    signal.throwIfAborted();
-    if (step.step !== scoredStep) continue;
-    const answer = await scoreGroup(client, probe, group, step);
-    const kept = [...answer.decisions.keys()].filter((index) => answer.decisions[index] === 'keep');
-    receipts = kept.map((index) => answer.results[index]?.receipt);
-    sampler.keep(kept);
-  }
-  if (sampler.rows === 0) return { finished: 0, reported: 0 };
-  const qualities = await world.measureQuality(sampler.images, group.encoded);
-  const items = receipts.flatMap((receipt, index) =>
-    receipt === undefined ? [] : [{ receipt, quality: qualities[index] ?? NaN }],
-  );
+  const { samples } = await drawGroup(group, {
+    ask: async (alive, at) => (at.step === step ? scoreGroup(client, probe, alive, at) : undefined),
+    signal,
+  });
+  const finished = samples.filter(({ droppedAt }) => droppedAt === null);
+  const items = finished.flatMap(({ answers, quality = NaN }) => {
+    const receipt = answers[0]?.result?.receipt;
+    return receipt === undefined ? [] : [{ receipt, quality }];
+  });
   const answer = items.length > 0 ? await client.feedback(items) : undefined;
-  return { finished: receipts.length, reported: answer?.accepted ?? 0 };
+  return { finished: finished.length, reported: answer?.accepted ?? 0 };
 }

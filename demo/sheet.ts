@@ -1,7 +1,10 @@
-/** Draws the sheet of candidates: a column for each, the preview at the scored step above and the finished image below. */
+/**
+ * Draws the contact sheet: a column for each sample, with a row of previews for each step at which the service was asked, and
+ * the finished images below.
+ */
 import { Canvas, type Colour, textWidth } from './canvas.js';
 import { GLYPH_HEIGHT } from './font.js';
-import type { Candidate } from './draw-candidates.js';
+import type { DrawnSample, SampleAnswer } from './draw-group.js';
 
 const PICTURE_SCALE = 3;
 const TEXT_SCALE = 2;
@@ -19,13 +22,13 @@ const EMPTY: Colour = [228, 228, 226];
 const KEPT: Colour = [34, 150, 84];
 const DROPPED: Colour = [205, 52, 52];
 
-/** The members of a candidate that the sheet shows. */
-export type SheetColumn = Pick<Candidate, 'decision' | 'preview' | 'image' | 'score' | 'quality'>;
+/** A sample with its place among the images that were not dropped. */
+export type SheetColumn = Omit<DrawnSample, 'seed'> & { readonly rank: number | null };
 
-/** The heading of the sheet. */
 export interface SheetTitle {
   readonly caption: string;
-  readonly step: number;
+  /** The steps at which the service was asked. */
+  readonly steps: readonly number[];
   readonly totalSteps: number;
   /** Pixels along one side of an image. */
   readonly side: number;
@@ -34,45 +37,61 @@ export interface SheetTitle {
 /** The sheet as a PNG file. */
 export function drawSheet(
   columns: readonly SheetColumn[],
-  { caption, step, totalSteps, side }: SheetTitle,
+  { caption, steps, totalSteps, side }: SheetTitle,
 ): Buffer {
   const picture = side * PICTURE_SCALE;
   const titleHeight = LINE + GAP;
   const rowHeight = LINE + picture + LINE + GAP;
   const columnsWidth = columns.length * (picture + GAP) - GAP;
-  const contentWidth = Math.max(columnsWidth, textWidth(caption, TEXT_SCALE));
-  const canvas = new Canvas(2 * MARGIN + contentWidth, 2 * MARGIN + titleHeight + 2 * rowHeight, PAPER);
+  const width = 2 * MARGIN + Math.max(columnsWidth, textWidth(caption, TEXT_SCALE));
+  const canvas = new Canvas(width, 2 * MARGIN + titleHeight + (steps.length + 1) * rowHeight, PAPER);
   canvas.text(MARGIN, MARGIN, caption, TEXT_SCALE, INK);
-  const previews = MARGIN + titleHeight;
-  const finals = previews + rowHeight;
-  canvas.text(MARGIN, previews, `expected at step ${step} of ${totalSteps}`, TEXT_SCALE, QUIET);
-  canvas.text(MARGIN, finals, 'finished', TEXT_SCALE, QUIET);
-  for (const [index, column] of columns.entries()) {
-    const left = MARGIN + index * (picture + GAP);
-    drawPreview(canvas, column, left, previews + LINE, side);
-    drawFinal(canvas, column, left, finals + LINE, side);
+  const drawRow = (
+    row: number,
+    heading: string,
+    draw: (column: SheetColumn, left: number, top: number) => void,
+  ): void => {
+    const top = MARGIN + titleHeight + row * rowHeight;
+    canvas.text(MARGIN, top, heading, TEXT_SCALE, QUIET);
+    for (const [index, column] of columns.entries())
+      draw(column, MARGIN + index * (picture + GAP), top + LINE);
+  };
+  for (const [row, step] of steps.entries()) {
+    drawRow(row, `expected at step ${step} of ${totalSteps}`, ({ answers, droppedAt }, left, top) => {
+      const answer = answers.find((candidate) => candidate.step === step);
+      if (answer) drawPreview(canvas, answer, droppedAt !== step, left, top, side);
+    });
   }
+  drawRow(steps.length, 'finished', (column, left, top) => drawFinal(canvas, column, left, top, side));
   return canvas.toPng();
 }
 
-function drawPreview(canvas: Canvas, column: SheetColumn, left: number, top: number, side: number): void {
+function drawPreview(
+  canvas: Canvas,
+  { preview, result }: SampleAnswer,
+  isKept: boolean,
+  left: number,
+  top: number,
+  side: number,
+): void {
   const picture = side * PICTURE_SCALE;
-  const isKept = column.decision === 'keep';
-  canvas.picture(left, top, column.preview, side, PICTURE_SCALE, isKept ? 1 : FADED);
+  canvas.picture(left, top, preview, side, PICTURE_SCALE, isKept ? 1 : FADED);
   if (isKept) canvas.frame(left, top, picture, picture, FRAME, KEPT);
   else canvas.cross(left, top, picture, CROSS, DROPPED);
-  const score = column.score === undefined ? 'no score' : `score ${column.score.toFixed(2)}`;
+  const score = result ? `score ${result.score.toFixed(2)}` : 'no score';
   label(canvas, left, top + picture, score, isKept ? KEPT : DROPPED);
 }
 
 function drawFinal(canvas: Canvas, column: SheetColumn, left: number, top: number, side: number): void {
   const picture = side * PICTURE_SCALE;
-  const isKept = column.decision === 'keep';
-  if (column.image) canvas.picture(left, top, column.image, side, PICTURE_SCALE, isKept ? 1 : FADED);
+  const { droppedAt, image, quality, rank } = column;
+  const isKept = droppedAt === null;
+  if (image) canvas.picture(left, top, image, side, PICTURE_SCALE, isKept ? 1 : FADED);
   else canvas.fill(left, top, picture, picture, EMPTY);
   if (isKept) canvas.frame(left, top, picture, picture, FRAME, KEPT);
-  const quality = column.quality === undefined ? 'not finished' : `quality ${column.quality.toFixed(2)}`;
-  label(canvas, left, top + picture, quality, column.quality === undefined ? QUIET : INK);
+  if (quality === undefined) return label(canvas, left, top + picture, 'not finished', QUIET);
+  const text = `quality ${quality.toFixed(2)}${rank === null ? '' : `, rank ${rank}`}`;
+  label(canvas, left, top + picture, text, INK);
 }
 
 function label(canvas: Canvas, left: number, top: number, text: string, colour: Colour): void {

@@ -1,69 +1,60 @@
-/** The text output of `npm run generate`: a table of the candidates, and totals. */
-import type { Candidate } from './draw-candidates.js';
+/** The text output of `npm run generate`: a table of the images, and totals. */
+import path from 'node:path';
 
-/** The members of a candidate that the table shows. */
-export type SummaryRow = Pick<
-  Candidate,
-  'seed' | 'score' | 'percentile' | 'rank' | 'decision' | 'reason' | 'quality'
->;
+import type { SelectedSample, Selection } from './selection.js';
 
-/** What holds for all candidates. */
-export interface SummaryFacts {
-  readonly step: number;
-  readonly totalSteps: number;
-  /** Whether the dropped candidates were finished too. */
-  readonly all: boolean;
-  readonly seconds: number;
-  readonly out: string;
-}
-
-const HEAD = ['seed', 'score', 'percentile', 'rank', 'decision', 'reason', 'quality'];
-
-export function summaryText(rows: readonly SummaryRow[], facts: SummaryFacts): string {
-  const cells = rows.map((row) => [
-    String(row.seed),
-    number(row.score, 3),
-    number(row.percentile ?? undefined, 1),
-    row.rank === undefined ? '-' : String(row.rank),
-    row.decision,
-    row.reason,
-    number(row.quality, 3),
+/** @param folder where the files of the selection are. */
+export function summaryText(selection: Selection, folder: string): string {
+  const { samples, stages, seconds } = selection;
+  const steps = stages.map(({ step }) => String(step));
+  const head = ['seed', ...steps.map((step) => `step ${step}`), 'dropped at', 'quality', 'rank'];
+  const rows = samples.map(({ seed, scores, dropped_at: droppedAt, quality, rank }) => [
+    String(seed),
+    ...steps.map((step) => decimals(scores[step])),
+    droppedAt === null ? '-' : `step ${droppedAt}`,
+    decimals(quality),
+    String(rank ?? '-'),
   ]);
-  const lines = [...table([HEAD, ...cells]), '', stepsLine(rows, facts)];
-  const qualities = facts.all ? qualityLine(rows) : undefined;
-  if (qualities !== undefined) lines.push(qualities);
-  lines.push(`${facts.seconds.toFixed(1)} s; the picture is ${facts.out}`);
+  const best = samples.find(({ rank }) => rank === 1);
+  const lines = [
+    ...table([head, ...rows]),
+    '',
+    callsLine(selection),
+    ...qualityLine(samples),
+    ...(best?.image ? [`the best of the kept is seed ${best.seed}: ${path.join(folder, best.image)}`] : []),
+    `${seconds.toFixed(1)} s; sheet.png and selection.json are in ${folder}`,
+  ];
   return lines.join('\n');
 }
 
-/** Dropped candidates count as not finished, also with --all. */
-function stepsLine(rows: readonly SummaryRow[], { step, totalSteps }: SummaryFacts): string {
-  const kept = rows.filter((row) => row.decision === 'keep').length;
-  const full = rows.length * totalSteps;
-  const taken = rows.length * step + kept * (totalSteps - step);
-  const share = ((100 * (full - taken)) / full).toFixed(0);
-  return `${taken} denoising steps instead of ${full}: ${full - taken} saved (${share}%), ${kept} of ${rows.length} kept`;
+function callsLine({ samples, calls, best_of_k: { k, calls: full } }: Selection): string {
+  const share = ((100 * (full - calls)) / full).toFixed(0);
+  const finished = samples.filter((sample) => sample.dropped_at === null).length;
+  return `${calls} denoiser calls instead of ${full} for best-of-${k}: ${full - calls} saved (${share}%), ${finished} of ${k} kept`;
 }
 
-function qualityLine(rows: readonly SummaryRow[]): string | undefined {
-  const finished = rows.filter((row) => row.quality !== undefined);
-  const mean = (some: readonly SummaryRow[]): number =>
-    some.reduce((sum, row) => sum + (row.quality ?? 0), 0) / some.length;
-  const kept = finished.filter((row) => row.decision === 'keep');
-  if (finished.length < rows.length || kept.length === 0) return undefined;
-  const best = finished.reduce((left, right) => ((right.quality ?? 0) > (left.quality ?? 0) ? right : left));
-  return (
-    `mean quality of the kept ${mean(kept).toFixed(3)}, of all ${mean(finished).toFixed(3)}; ` +
-    `the best of all, seed ${best.seed}, was ${best.decision === 'keep' ? 'kept' : 'dropped'}`
+/** What the dropped images would have become, when they were finished too. */
+function qualityLine(samples: readonly SelectedSample[]): string[] {
+  const finished = samples.flatMap(({ quality, ...rest }) =>
+    quality === null ? [] : [{ ...rest, quality }],
   );
+  const kept = finished.filter(({ rank }) => rank !== null);
+  if (finished.length < samples.length || kept.length === finished.length) return [];
+  const mean = (some: typeof finished): string =>
+    decimals(some.reduce((sum, { quality }) => sum + quality, 0) / some.length);
+  const best = finished.reduce((left, right) => (right.quality > left.quality ? right : left));
+  const fate = best.dropped_at === null ? 'kept' : `dropped at step ${best.dropped_at}`;
+  return [
+    `mean quality of the kept ${mean(kept)}, of all ${mean(finished)}; the best of all, seed ${best.seed}, was ${fate}`,
+  ];
 }
 
-function number(value: number | undefined, digits: number): string {
-  return value === undefined ? '-' : value.toFixed(digits);
+function decimals(value: number | null | undefined): string {
+  return value?.toFixed(3) ?? '-';
 }
 
 function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) =>
     row
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))

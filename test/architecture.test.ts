@@ -121,7 +121,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'clients/typescript/src': [],
   'demo/world': ['src/wire', 'src/probe', 'clients/typescript/src'],
-  demo: ['clients/typescript/src', 'demo/world'],
+  demo: ['src/probe', 'clients/typescript/src', 'demo/world'],
 };
 
 const PLACES = Object.keys(MAY_IMPORT);

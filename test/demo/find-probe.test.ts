@@ -44,6 +44,7 @@ test('without a name, the serving probe for the backbone is found', async (t) =>
   const probe = await findProbe(url, undefined);
   assert.equal(probe.reference, 'pictogram@1');
   assert.equal(probe.contract.backbone, 'pictogram');
+  assert.deepEqual(probe.contract.plans, [], 'an older service names no plans');
 });
 
 test('a probe is found by its name with or without the version', async (t) => {
