@@ -29,7 +29,6 @@ export async function writeSelection(
   }));
   const steps = selection.stages.map(({ step }) => step);
   await write('sheet.png', drawSheet(columns, { caption: selection.prompt, steps, ...facts }));
-  // Last, so that where it is, everything is.
   await write('selection.json', `${JSON.stringify(selection, null, 2)}\n`);
 }
 
