@@ -174,7 +174,7 @@ function tensorsOf({ outcome, results }: ScoreAnswer, samples: number): OutputTe
 }
 
 function checkOutputs({ outputs }: InferenceBody): void {
-  const names = OUTPUTS.map(({ name }) => name as string);
+  const names: string[] = OUTPUTS.map(({ name }) => name);
   const unknown = [...(outputs?.keys() ?? [])].find((name) => !names.includes(name));
   if (unknown === undefined) return;
   throw problem('malformed_body', 'There is no such output.', {

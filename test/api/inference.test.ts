@@ -85,8 +85,7 @@ test('binary inputs are scored and decided as by /score', async (t) => {
 test('the form of the body makes no difference', async (t) => {
   const { app } = await startRealApp(t);
   const others = { parameters: { policy: POLICY }, outputs: [{ name: 'score' }] };
-  const outputsOf = async (response: Promise<{ json: <T>() => T }>) =>
-    (await response).json<Answer>().outputs;
+  const outputsOf = async (response: ReturnType<typeof infer>) => (await response).json<Answer>().outputs;
   const expected = await outputsOf(infer(app, others));
   const forms = { gzip: gzipSync, deflate: deflateSync };
   for (const [coding, encode] of Object.entries(forms)) {
