@@ -1,5 +1,6 @@
 /** Tests the routes of the Open Inference Protocol with a real engine: they answer what POST /score answers. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { deflateSync, gzipSync } from 'node:zlib';
 
@@ -135,10 +136,10 @@ test('with a timeout a failure of the service keeps every sample', async (t) => 
 
 test('a timeout that is too short is a deadline', async (t) => {
   const never = fakeEngine({
-    score: (_probe, _body, { signal } = {}) =>
-      new Promise((_resolve, reject) =>
-        signal?.addEventListener('abort', () => reject(signal.reason as Error)),
-      ),
+    score: async (_probe, _body, { signal = AbortSignal.abort() } = {}) => {
+      if (!signal.aborted) await once(signal, 'abort');
+      throw signal.reason;
+    },
   });
   const { app } = await startApp(t, never);
   const response = await infer(app, { parameters: { timeout: 20_000 } });
