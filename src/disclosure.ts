@@ -15,7 +15,7 @@ const KNOWN_FIELDS: ReadonlySet<string> = new Set(
   (
     'attention token_mask timestep model policy group sample_ids step total_steps capture_id ' +
     'conditions_id conditions ' +
-    'body tensors feedback host expect authorization content-encoding content-length x-deadline-ms'
+    'body tensors inputs outputs parameters id feedback host expect authorization content-encoding content-length x-deadline-ms inference-header-content-length'
   ).split(' '),
 );
 

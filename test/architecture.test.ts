@@ -107,6 +107,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/feedback',
     'src/config',
     'src/engine/types.ts',
+    'src/prediction-margin.ts',
     'src/telemetry',
     'src/api',
   ],

@@ -5,7 +5,8 @@ import { problem } from '../errors.js';
 import type { ApiKeys } from '../config/key-files.js';
 
 /** Health checks have no key, and the documentation is public. */
-const OPEN_ROUTES = /^(?:\/livez|\/readyz|\/openapi\.json|\/|\/docs(?:\/.*)?)$/;
+const OPEN_ROUTES =
+  /^(?:\/livez|\/readyz|\/v2|\/v2\/health\/(?:live|ready)|\/openapi\.json|\/|\/docs(?:\/.*)?)$/;
 const BEARER = /^Bearer +(\S+) *$/i;
 const MAX_NAME = 64;
 const IPV4_IN_IPV6 = /^::ffff:(?=\d+\.)/i;

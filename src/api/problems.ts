@@ -71,7 +71,7 @@ export function toProblem(error: unknown): ProblemError {
 export function installProblemHandlers(app: FastifyInstance, observer: ProblemObserver): void {
   app.setErrorHandler((error, request, reply) => {
     if (error instanceof ClientGoneError) return reply.code(error.status).send();
-    return sendProblem(toProblem(error), request, reply, observer);
+    return sendProblem(error, request, reply, observer);
   });
   app.setNotFoundHandler((request, reply) =>
     sendProblem(addressProblem(app, request, reply), request, reply, observer),
@@ -81,7 +81,7 @@ export function installProblemHandlers(app: FastifyInstance, observer: ProblemOb
 /** Answers failures before a route is found, such as an address that cannot be decoded. */
 export function answerFrameworkError(observer: ProblemObserver) {
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
-    void sendProblem(toProblem(error), request, reply, observer);
+    void sendProblem(error, request, reply, observer);
   };
 }
 
@@ -98,12 +98,15 @@ export function loggedFields(error: ProblemError, { headers }: FastifyRequest): 
   };
 }
 
-function sendProblem(
-  error: ProblemError,
+/** Counts, logs and answers anything that was thrown. @param documentOf the answer, where it is no problem document. */
+export function sendProblem(
+  thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
   observer: ProblemObserver,
+  documentOf?: (error: ProblemError) => object,
 ) {
+  const error = toProblem(thrown);
   observer.countProblem(error.code);
   if (error.status >= 500) request.log.error(loggedFields(error, request), 'request failed');
   else request.log.info(loggedFields(error, request), 'request refused');
@@ -113,9 +116,9 @@ function sendProblem(
   // JSON.stringify instead of the route's serializer, because the serializer itself may have failed.
   return reply
     .code(error.status)
-    .type(PROBLEM_TYPE)
+    .type(documentOf ? 'application/json' : PROBLEM_TYPE)
     .serializer((document: object) => boundedJson(document))
-    .send(problemDocument(error));
+    .send(documentOf?.(error) ?? problemDocument(error));
 }
 
 /** The problem of an address that has no route for the request's method. */

@@ -6,7 +6,7 @@ import { problem } from '../errors.js';
 
 /** The status of a request whose client has left. Never sent: only metrics show it. */
 export const CLIENT_CLOSED_REQUEST = 499;
-const MAX_DEADLINE_MS = 3_600_000;
+export const MAX_DEADLINE_MS = 3_600_000;
 /** At most this share of the caller's time is reserved for late timers. */
 const MAX_RESERVED_SHARE = 0.1;
 
@@ -20,10 +20,11 @@ export class ClientGoneError extends Error {
  * as much as timers were late recently.
  */
 export class RequestDeadline {
-  /** When the answer must be sent, on the clock of performance.now(), ms; undefined when the caller gave no deadline. */
-  readonly answerBy: number | undefined;
   readonly #response: ServerResponse;
-  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #startedAt: number;
+  readonly #timerLateness: PredictionMargin;
+  #answerBy: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #controller: AbortController | undefined;
   #reason: Error | undefined;
 
@@ -39,13 +40,24 @@ export class RequestDeadline {
     timerLateness: PredictionMargin,
   ) {
     this.#response = response;
-    if (deadlineMs !== undefined) {
-      const onDeadline = (): void =>
-        this.#end(problem('deadline', 'The deadline passed before there was an answer.'));
-      this.answerBy = startedAt + deadlineMs - reservedMs(deadlineMs, timerLateness);
-      this.#timer = startTimer(this.answerBy, onDeadline, timerLateness);
-    }
+    this.#startedAt = startedAt;
+    this.#timerLateness = timerLateness;
+    if (deadlineMs !== undefined) this.limit(deadlineMs);
     response.once('close', this.#onClose);
+  }
+
+  /** When the answer must be sent, on the clock of performance.now(), ms; undefined when the caller gave no deadline. */
+  get answerBy(): number | undefined {
+    return this.#answerBy;
+  }
+
+  /** Sets the caller's time from the start, which the body may state too, ms. The earlier of two deadlines counts. */
+  limit(deadlineMs: number): void {
+    const answerBy = this.#startedAt + deadlineMs - reservedMs(deadlineMs, this.#timerLateness);
+    if (this.#answerBy !== undefined && this.#answerBy <= answerBy) return;
+    clearTimeout(this.#timer);
+    this.#answerBy = answerBy;
+    this.#timer = startTimer(answerBy, this.#onDeadline, this.#timerLateness);
   }
 
   /**
@@ -65,6 +77,9 @@ export class RequestDeadline {
     clearTimeout(this.#timer);
     this.#response.off('close', this.#onClose);
   }
+
+  readonly #onDeadline = (): void =>
+    this.#end(problem('deadline', 'The deadline passed before there was an answer.'));
 
   // request.signal and the 'close' event of request.raw fire as soon as the body was read (fastify/fastify#6725).
   // Only the 'close' event of an unfinished response means that the client has left.

@@ -19,17 +19,25 @@ export function checkHeaders(app: FastifyInstance): void {
   });
 }
 
-/** Refuses compressed bodies. See docs/adr/0031-no-compressed-bodies.md. */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The codings of a compressed body that the route takes, in lower case; none when omitted. */
+    readonly contentCodings?: readonly string[];
+  }
+}
+
+/** Refuses compressed bodies, except on routes that take them. See docs/adr/0031-no-compressed-bodies.md. */
 export function checkContentCoding(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     const received = request.headers['content-encoding'];
-    if (received === undefined || /^\s*identity\s*$/i.test(received)) return done();
+    const accepted = ['identity', ...(request.routeOptions.config.contentCodings ?? [])];
+    if (received === undefined || accepted.includes(received.trim().toLowerCase())) return done();
     // RFC 9110, 12.5.3: it says which codings the next try may use.
-    reply.header('accept-encoding', 'identity');
-    throw problem('unsupported_media_type', 'Compressed bodies are not accepted.', {
+    reply.header('accept-encoding', accepted.join(', '));
+    throw problem('unsupported_media_type', 'This coding of bodies is not accepted.', {
       field: 'content-encoding',
       received,
-      expected: 'identity',
+      expected: accepted.join(', '),
     });
   });
 }

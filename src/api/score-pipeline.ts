@@ -10,12 +10,10 @@ import { ProblemError, problem } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
 import { checkCapture, checkTensors } from '../probe/check-request.js';
 import { locateRequest } from '../probe/decision-point.js';
-import type { Manifest } from '../probe/manifest.js';
 import { BodyMemory } from '../wire/body-memory.js';
-import type { JsonThread, ScoreTask } from '../wire/json-thread.js';
-import { announcedSamples, decodeSafetensors } from '../wire/safetensors.js';
 import type { DecodedBody } from '../wire/tensor.js';
 import { Admission, type AdmissionLimits } from './admission.js';
+import type { BodyFormat } from './body-format.js';
 import { announcedLength, receiveBody } from './receive-body.js';
 import type { RequestDeadline } from './request-deadline.js';
 import { type ScoredRequest, scoredAnswer } from './score-answer.js';
@@ -36,8 +34,6 @@ export interface ScoreLimits extends AdmissionLimits {
 export interface ScorePipelineOptions {
   readonly engine: Engine;
   readonly limits: ScoreLimits;
-  /** Reads JSON bodies. */
-  readonly json: JsonThread;
   /** Returns the policies now in force. */
   readonly policies: () => Policies;
   /** Returns the keys that now sign receipts. */
@@ -52,7 +48,7 @@ export interface ScoreSource {
   /** Identifies the connection: its next request is likely to be for the same probe. */
   readonly connection: object;
   readonly contentLength: string | undefined;
-  readonly format: 'safetensors' | 'json';
+  readonly format: BodyFormat;
   /** A policy as JSON, which replaces the one in the body. */
   readonly policyHeader: string | undefined;
 }
@@ -77,10 +73,8 @@ export class ScorePipeline {
     const { clock, deadline, findings } = context;
     const memory = await this.#receive(source, deadline);
     clock.endStage('receive');
-    const body =
-      source.format === 'safetensors'
-        ? decodeSafetensors(memory)
-        : await this.#options.json.read({ bytes: memory, inputs: this.#inputs() }, deadline.signal);
+    const decoded = source.format.decode(memory, deadline.signal);
+    const body = decoded instanceof Promise ? await decoded : decoded;
     const fields = readScoreFields(body.metadata, source.policyHeader);
     const { probe, policy, step, conditions } = this.#check(body, fields, findings);
     this.#lastProbe.set(source.connection, probe);
@@ -101,8 +95,7 @@ export class ScorePipeline {
     { stream, tenant, connection, contentLength, format }: ScoreSource,
     deadline: RequestDeadline,
   ): Promise<SharedArrayBuffer> {
-    const { maxBodyBytes, maxJsonBodyBytes } = this.#options.limits;
-    const length = announcedLength(contentLength, format === 'json' ? maxJsonBodyBytes : maxBodyBytes);
+    const length = announcedLength(contentLength, this.#options.limits[format.limit]);
     if (deadline.answerBy !== undefined) {
       const leftMs = deadline.answerBy - performance.now();
       this.#admission.refuseLate(tenant, this.#lastProbe.get(connection), leftMs);
@@ -111,32 +104,17 @@ export class ScorePipeline {
       arrival: this.#admission.admit(tenant, length),
       takeMemory: (bytes) => this.#bodyMemory.take(bytes),
       signal: deadline.signal,
-      lookAhead:
-        format === 'json' ? undefined : (memory, received) => this.#refuseSamples(tenant, memory, received),
+      lookAhead: (memory, received) =>
+        this.#refuseSamples(tenant, () => format.announced?.(memory, received)),
     });
   }
 
   /** Refuses too many samples for the queue as soon as the body's header has arrived. */
-  #refuseSamples(tenant: string, memory: ArrayBufferLike, received: number): void {
+  #refuseSamples(tenant: string, announced: () => number | undefined): void {
     // Parses the header only when the queue is nearly full, because it is parsed again with the whole body.
     if (!this.#admission.isFullFor(tenant, this.#options.limits.maxSamplesPerRequest)) return;
-    const samples = announcedSamples(memory, received);
+    const samples = announced();
     if (samples !== undefined) this.#admission.refuseSamples(tenant, samples);
-  }
-
-  /** Of all probes, because only the thread will know which of them the body names. */
-  #inputs(): ScoreTask['inputs'] {
-    const { engine } = this.#options;
-    const references = engine.probes().flatMap(({ name, version }) => [name, `${name}@${version}`]);
-    const inputs = new Map<string | undefined, Manifest['inputs']>();
-    for (const reference of [undefined, ...references]) {
-      try {
-        inputs.set(reference, engine.resolve(reference).manifest.inputs);
-      } catch {
-        // #check() refuses a request for it.
-      }
-    }
-    return inputs;
   }
 
   #check(

@@ -37,7 +37,7 @@ export function reportScore(
     stages: clock.intervals().filter(({ stage }) => stage !== 'total'),
     attributes: {
       'http.request.method': request.method,
-      'http.route': '/score',
+      'http.route': request.routeOptions.url ?? '',
       'diffusion_probe.request_id': request.id,
       'diffusion_probe.outcome': outcome,
       'diffusion_probe.reason': reason,

@@ -1,26 +1,13 @@
-/** POST /score: its headers, its media types and its schema. With a deadline, a failure of the service costs no image. */
+/** POST /score: its headers, its media types and its schema. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import * as z from 'zod';
 
-import { PredictionMargin } from '../prediction-margin.js';
-import { type ErrorCode, ERRORS, isFailOpenReason } from '../errors.js';
-import type { Metrics } from '../telemetry/metrics.js';
-import type { Tracing } from '../telemetry/tracing.js';
+import { type ErrorCode, ERRORS } from '../errors.js';
+import { type BodyFormat, SAFETENSORS } from './body-format.js';
 import { problemResponses, responseHeader } from './docs.js';
-import { loggedFields, toProblem } from './problems.js';
-import { ClientGoneError, readDeadline, RequestDeadline } from './request-deadline.js';
-import { failedOpenAnswer } from './score-answer.js';
-import { type Findings, type ScoreContext, StageClock } from './score-context.js';
-import type { ScorePipeline, ScoreSource } from './score-pipeline.js';
-import {
-  binaryRequestSchema,
-  type FailedOpen,
-  jsonRequestSchema,
-  scoreAnswerSchema,
-  type ScoreResult,
-} from './score-schemas.js';
-import { type Failure, reportScore } from './score-telemetry.js';
+import { answerScore, type ScoreRouteOptions } from './score-exchange.js';
+import { binaryRequestSchema, jsonRequestSchema, scoreAnswerSchema } from './score-schemas.js';
 
 const BINARY_TYPES = ['application/octet-stream', 'application/vnd.safetensors'];
 const JSON_TYPE = 'application/json';
@@ -35,15 +22,11 @@ const NOT_FROM_SCORE: ReadonlySet<ErrorCode> = new Set([
 ]);
 const FAILURES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !NOT_FROM_SCORE.has(code));
 
-export interface ScoreRouteOptions {
-  readonly pipeline: ScorePipeline;
-  readonly metrics: Metrics;
-  readonly tracing?: Tracing | undefined;
-}
-
-/** Adds POST /score in a scope of its own, in which bodies stay unread streams. */
-export async function registerScore(app: FastifyInstance, { pipeline, metrics, tracing }: ScoreRouteOptions) {
-  const timerLateness = new PredictionMargin();
+/** Adds POST /score in a scope of its own, in which bodies stay unread streams. @param json reads bodies of JSON. */
+export async function registerScore(
+  app: FastifyInstance,
+  { json, ...options }: ScoreRouteOptions & { readonly json: BodyFormat },
+) {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser([...BINARY_TYPES, JSON_TYPE], (_request, payload, done) => done(null, payload));
 
@@ -53,72 +36,13 @@ export async function registerScore(app: FastifyInstance, { pipeline, metrics, t
     // instead of a value keeps Fastify from copying the headers. See docs/adr/0007-cheap-refusals.md.
     validatorCompiler: () => () => true,
     serializerCompiler: () => JSON.stringify,
-    handler: async (request, reply) => {
-      const { arrivedAt } = request;
-      const deadlineMs = readDeadline(request.headers['x-deadline-ms']);
-      const context: ScoreContext = {
-        deadline: new RequestDeadline(reply.raw, deadlineMs, arrivedAt, timerLateness),
-        clock: new StageClock(arrivedAt),
-        trace: tracing?.begin(request.headers, arrivedAt),
-        findings: {},
-      };
-      let results: readonly ScoreResult[] = [];
-      let failure: Failure | undefined;
-      try {
-        const answer = await pipeline.answer(sourceOf(request), context);
-        results = answer.results;
-        return answer;
-      } catch (error) {
-        failure = failureOf(error, context.deadline);
-        return failOpen(error, failure, request, context.findings);
-      } finally {
-        context.deadline.stop();
-        context.clock.stop();
-        reply.header('server-timing', context.clock.header());
-        const report = (): void => reportScore(metrics, request, context, results, failure);
-        // Scores are sent before they are counted.
-        if (failure || reply.raw.destroyed) report();
-        else reply.raw.once('close', report);
-      }
-    },
+    handler: (request, reply) =>
+      answerScore(request, reply, options, () => (isJson(request) ? json : SAFETENSORS)),
   });
 }
 
-function failureOf(error: unknown, deadline: RequestDeadline): Failure {
-  if (error instanceof ClientGoneError) return { outcome: 'gone', reason: 'none' };
-  const { code: reason } = toProblem(error);
-  if (!isFailOpenReason(reason)) return { outcome: 'refused', reason };
-  return { outcome: deadline.answerBy === undefined ? 'failed' : 'failed_open', reason };
-}
-
-/** With a deadline, a failure of the service is answered with "keep everything"; without one, it is an error. */
-function failOpen(
-  error: unknown,
-  { outcome, reason }: Failure,
-  request: FastifyRequest,
-  { probe, policy }: Findings,
-): FailedOpen {
-  if (outcome !== 'failed_open' || reason === 'none' || !isFailOpenReason(reason)) throw error;
-  const fields = loggedFields(toProblem(error), request);
-  if (reason === 'internal') request.log.error(fields, 'failed open');
-  // At level debug, because there are many under overload, and the metrics count them.
-  else request.log.debug(fields, 'failed open');
-  return failedOpenAnswer(reason, probe, policy);
-}
-
-function sourceOf(request: FastifyRequest): ScoreSource {
-  const contentLength = request.headers['content-length'];
-  const type = request.headers['content-type'] ?? '';
-  const format = type.toLowerCase().startsWith(JSON_TYPE) ? 'json' : 'safetensors';
-  const policyHeader = request.headers['x-policy']?.toString();
-  return {
-    stream: request.raw,
-    tenant: request.tenant.name,
-    connection: request.raw.socket,
-    contentLength,
-    format,
-    policyHeader,
-  };
+function isJson({ headers }: FastifyRequest): boolean {
+  return (headers['content-type'] ?? '').toLowerCase().startsWith(JSON_TYPE);
 }
 
 function scoreRouteSchema(): FastifyZodOpenApiSchema {

@@ -3,9 +3,11 @@ import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { createSerializerCompiler, validatorCompiler } from 'fastify-zod-openapi';
 
 import { identifyTenants } from '../api/access.js';
+import { jsonFormat } from '../api/body-format.js';
 import { collectDocument, registerDocs, type ScoreExamples } from '../api/docs.js';
 import { registerFeedback } from '../api/feedback.js';
 import { registerHealth } from '../api/health.js';
+import { registerInference } from '../api/inference.js';
 import { type MetricsRouteOptions, registerMetrics } from '../api/metrics.js';
 import { registerModels } from '../api/models.js';
 import { answerFrameworkError, installProblemHandlers } from '../api/problems.js';
@@ -16,6 +18,7 @@ import { registerScore } from '../api/score.js';
 import type { Engine } from '../engine/types.js';
 import { FeedbackIntake } from '../feedback/intake.js';
 import type { OperatorFiles } from '../config/operator-files.js';
+import { PredictionMargin } from '../prediction-margin.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
 import { JsonThread } from '../wire/json-thread.js';
@@ -80,14 +83,17 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 
   await collectDocument(app, options.version, examples);
   const json = new JsonThread(options.limits.maxJsonBodyBytes);
-  const pipeline = new ScorePipeline({ ...options, json, policies, keys });
+  const pipeline = new ScorePipeline({ ...options, policies, keys });
   const intake = new FeedbackIntake({
     keys,
     observer: metrics.feedbackObserver,
     lifetimeSeconds: options.receiptLifetimeSeconds,
     remembered: REMEMBERED_RECEIPTS,
   });
-  await app.register(registerScore, { pipeline, metrics, tracing: options.tracing });
+  const scoring = { pipeline, metrics, tracing: options.tracing, timerLateness: new PredictionMargin() };
+  await app.register(registerScore, { ...scoring, json: jsonFormat(json, engine) });
+  const { limits, version } = options;
+  await app.register(registerInference, { ...scoring, engine, json, limits, version, isDraining });
   await app.register(registerFeedback, { intake, json });
   await app.register(registerModels, { engine, policies, policiesRefusal });
   await app.register(registerHealth, { engine, isDraining });

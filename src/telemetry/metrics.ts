@@ -14,6 +14,7 @@ import {
   type ReloadOutcome,
 } from '../config/operator-files.js';
 import type { ServedProbe, SkipReason } from '../engine/types.js';
+import type { ProbeVersion } from '../probe/locations.js';
 import { type ErrorCode, ERRORS, FAIL_OPEN_REASONS } from '../errors.js';
 import { observeEngine } from './engine-metrics.js';
 import { createFeedbackMetrics } from './feedback-metrics.js';
@@ -34,6 +35,7 @@ import {
   startRequestsAtZero,
   type UnscoredEvent,
 } from './score-metrics.js';
+import { readStatistics } from './probe-statistics.js';
 import { tenantCounter } from './tenant-metrics.js';
 import type { StageInterval } from './tracing.js';
 
@@ -128,6 +130,8 @@ export function createMetrics(limits: Partial<HistogramLimits> = {}) {
     /** Adds the time that a caller waited for a probe, ms. */
     addWait: ({ name: model, version }: ServedProbe, ms: number): void =>
       instruments.waitSeconds.inc({ model, version }, ms / 1000),
+    /** What has been counted of a probe since the start. */
+    statistics: (probe: ProbeVersion) => readStatistics(instruments, probe),
     countFileReload: (file: OperatorFile, outcome: ReloadOutcome): void => {
       instruments.fileReloads.inc({ file, outcome });
       instruments.fileRefused.set({ file }, outcome === 'refused' ? 1 : 0);

@@ -6,10 +6,11 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
 import { type ErrorCode, problem, type ProblemExtra } from '../errors.js';
+import type { InferenceBody } from './inference-protocol.js';
 import type { DecodedBody, Dtype } from './tensor.js';
 
 const WORKER_URL = new URL('json-worker.js', import.meta.url);
-/** Above it, no more bodies to /score may wait. */
+/** Above it, no more bodies of requests to score may wait. */
 const MAX_WAITING = 64;
 /** What the largest body to /feedback needs, and how much of a body to /score each further MiB is enough for. */
 const HEAP_MIB = 512;
@@ -27,6 +28,11 @@ export interface ScoreTask extends FeedbackTask {
     string | undefined,
     readonly { readonly name: string; readonly dtype: Dtype }[]
   >;
+}
+
+/** A body of the Open Inference Protocol that is JSON alone. */
+export interface InferenceTask extends FeedbackTask {
+  readonly isInference: true;
 }
 
 /** An item of feedback; unchecked, but neither a list nor an object. */
@@ -57,10 +63,11 @@ export class JsonThread {
    * @throws {ProblemError} `malformed_body`, `invalid_feedback`, `overloaded`; once the signal has fired, the signal's reason.
    */
   read(task: ScoreTask, signal: AbortSignal): Promise<DecodedBody>;
+  read(task: InferenceTask, signal: AbortSignal): Promise<InferenceBody>;
   read(task: FeedbackTask): Promise<JsonReceipt[]>;
   async read(task: FeedbackTask, signal = new AbortController().signal): Promise<unknown> {
     signal.throwIfAborted();
-    if (this.#waiting >= MAX_WAITING && 'inputs' in task)
+    if (this.#waiting >= MAX_WAITING && ('inputs' in task || 'isInference' in task))
       throw problem('overloaded', `${this.#waiting} JSON bodies are waiting.`);
     this.#waiting += 1;
     const value = this.#last.then(() => {

@@ -3,12 +3,16 @@ import { parentPort } from 'node:worker_threads';
 
 import { ProblemError } from '../errors.js';
 import { type ChooseListDtype, decodeFeedback, decodeJson } from './json.js';
-import type { FeedbackTask, JsonReply, ScoreTask } from './json-thread.js';
+import { decodeInference } from './inference-protocol.js';
+import type { FeedbackTask, InferenceTask, JsonReply, ScoreTask } from './json-thread.js';
 
-parentPort?.on('message', (task: FeedbackTask | ScoreTask) => parentPort?.postMessage(replyTo(task), []));
+parentPort?.on('message', (task: Task) => parentPort?.postMessage(replyTo(task), []));
 
-function replyTo(task: FeedbackTask | ScoreTask): JsonReply {
+type Task = FeedbackTask | InferenceTask | ScoreTask;
+
+function replyTo(task: Task): JsonReply {
   try {
+    if ('isInference' in task) return { value: decodeInference(task.bytes, task.bytes.byteLength, Infinity) };
     if (!('inputs' in task)) return { value: decodeFeedback(task.bytes) };
     const chooseListDtype: ChooseListDtype = (model, tensor) => {
       const dtype = task.inputs.get(model)?.find(({ name }) => name === tensor)?.dtype;

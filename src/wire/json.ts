@@ -61,7 +61,10 @@ export function decodeFeedback(bytes: ArrayBufferLike): JsonReceipt[] {
 }
 
 /** Lays the tensors out as a binary body has them: those with large elements first, so that each is aligned. */
-function bodyOf(tensors: readonly [string, TensorData][], metadata: Record<string, string>): DecodedBody {
+export function bodyOf(
+  tensors: readonly [string, TensorData][],
+  metadata: Record<string, string>,
+): DecodedBody {
   const memory = new SharedArrayBuffer(tensors.reduce((sum, [, { data }]) => sum + data.byteLength, 0));
   let begin = 0;
   const entries = tensors
