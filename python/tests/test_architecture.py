@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "probe": {"fingerprint"},
     "progress": set(),
     "reference": {"conditions", "data", "devices", "fingerprint", "probe", "training"},
-    "selftest": {"client", "data", "guard", "pipelines", "tiny", "training"},
+    "selftest": {"client", "data", "guard", "tiny", "training"},
     "tiny": set(),
     "training": {"__init__", "conditions", "data", "devices", "evaluation", "fingerprint", "probe", "progress"},
     "__init__": set(),
