@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..families.lookup import choose_layers, family_of
 from ..probe.manifest import Capture
 from .capture_run import CaptureRun
-from .families import choose_layers, family_of
 from .reduction import REDUCTIONS, require_supported
 
 GRID = (16, 16)

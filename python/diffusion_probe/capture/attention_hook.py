@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .errors import CaptureError
+from ..families.errors import CaptureError
 from .patched_attribute import patched_attribute
 from .reduction import AttentionCall
 

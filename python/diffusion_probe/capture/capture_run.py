@@ -13,16 +13,16 @@ from torch import Tensor
 
 from ..conditions.differences import Conditions
 from ..conditions.pipeline import conditions_of
+from ..families.errors import CaptureError
+from ..families.family import CALLS, ROWS_BEFORE
+from ..families.layout import Arguments, Layout, Lengths
+from ..families.lookup import family_of, is_guided, text_layers, unwrapped
+from ..families.tokens import token_mask_of
 from .attention_hook import OnAttention, read_layers
 from .denoiser_calls import DenoiserCall, StepCounter
-from .errors import CaptureError
-from .families import family_of, is_guided, text_layers, unwrapped
-from .family import CALLS, ROWS_BEFORE
-from .layout import Arguments, Layout, Lengths
 from .patched_attribute import intercepted_calls
 from .reduction import AttentionCall, PromptRow
 from .step_maps import StepMaps
-from .tokens import token_mask_of
 
 if TYPE_CHECKING:
     from .attention_capture import AttentionCapture

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .family import Family
-from .layout import Arguments
+from ..families.family import Family
+from ..families.layout import Arguments
 
 SKIP_LAYERS = "skip_layers"  # SD3's skip-layer guidance makes one more conditional call per step, with this argument
 

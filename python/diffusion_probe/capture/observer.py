@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor, nn
 
+from ..families.errors import CaptureError
+from ..families.layout import layout_by_ratio
+from ..families.lookup import named_modules
 from ..probe.manifest import read_manifest
 from .attention_hook import read_layers
-from .errors import CaptureError
-from .families import named_modules
-from .layout import layout_by_ratio
 from .patched_attribute import intercepted_calls
 from .ranks import Spread
 from .reduction import AttentionCall, PromptRow, require_supported

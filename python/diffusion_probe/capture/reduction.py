@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import CaptureError
-from .layout import Layout, Lengths, layout_by_ratio
+from ..families.errors import CaptureError
+from ..families.layout import Layout, Lengths, layout_by_ratio
+from ..families.tokens import TOKENS
 from .ranks import Spread
-from .tokens import TOKENS
 
 # What this package reads and how it reduces it. It cannot capture for a probe that was trained on anything else.
 REDUCTIONS = {"heads": "mean", "tokens": TOKENS, "pooling": "area", "forward": "conditional", "precision": "float16"}

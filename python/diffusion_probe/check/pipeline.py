@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..capture import AttentionCapture, CaptureError, text_layers
+from ..capture import AttentionCapture, CaptureError
+from ..families import text_layers
 from .comparison import compare
 from .recorder import OnCall
 from .report import Report

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..capture import AttentionCapture, family_of
+from ..capture import AttentionCapture
 from ..client import InvalidInputError, Model
 from ..client.group import NOT_CAPTURED
 from ..client.requests import deadline_seconds, score_request
+from ..families import family_of
 from ..probe.manifest import read_manifest
 from .background import Answer
 from .guarded_run import GuardedRun

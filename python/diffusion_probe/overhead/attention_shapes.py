@@ -13,9 +13,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..capture.attention_hook import read_layers
-from ..capture.families import choose_layers, family_of, text_layers
-from ..capture.layout import Layout
 from ..capture.reduction import AttentionCall
+from ..families import choose_layers, family_of, text_layers
+from ..families.layout import Layout
 from ..tiny import tiny_pipeline
 from .backbones import FULL_SIZE
 

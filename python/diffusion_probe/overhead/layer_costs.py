@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..capture.attention_capture import GRID
-from ..capture.layout import Layout
 from ..capture.reduction import AttentionCall, pool, token_maps
+from ..families.layout import Layout
 from .attention_shapes import AttentionShape, AttentionShapes
 from .timing import time_alternating
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..capture.families import DEFAULT_LAYERS
+from ..families import DEFAULT_LAYERS
 from .backbones import FULL_SIZE
 from .measure import GROUP, LAYERS, Measurement, bytes_per_sample
 from .step_times import IMAGES

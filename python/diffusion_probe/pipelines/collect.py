@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,14 @@ from accelerate import PartialState
 from diffusers import DiffusionPipeline
 
 from ..data.collect import Worker, collect, pending_shards
+from ..data.cost import cost_text, measure_cost
 from ..data.dataset import SPLITS
-from ..data.source import Source
+from ..data.prompts import read_prompts
 from ..metrics.quality import QualityEvaluator
 from ..metrics.registry import load_metric
 from ..probe.manifest import Metric
-from .prompts import read_prompts
 from .source import PipelineSource
 
-HOUR = 3600  # seconds
 SHARD_PROMPTS = 8  # small, since a killed process loses its shard and images of a real backbone are expensive
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -88,38 +85,3 @@ def load_pipeline(pipeline: str, device: torch.device, dtype: str | None, load: 
         raise ValueError(f"the pipeline {pipeline} cannot be loaded: {reason}") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
-
-
-@dataclass(frozen=True)
-class SampleCost:
-    """Device time and disk space of one sample."""
-
-    seconds: float
-    bytes: int
-
-
-def measure_cost(source: Source, prompts: Sequence[str], steps: Sequence[int]) -> SampleCost:
-    """Generate one sample of the longest prompt. The source has generated before, so its loading is not measured."""
-    prompt = max(prompts, key=lambda prompt: len(prompt.split()))
-    started = time.monotonic()
-    samples = source.generate([prompt], [0], steps)
-    seconds = time.monotonic() - started
-    return SampleCost(seconds, sum(array.nbytes for array in vars(samples).values() if array is not None))
-
-
-def cost_text(cost: SampleCost, samples: int, processes: int) -> str:
-    """One sentence: device hours, wall hours on several processes, and disk space."""
-    hours = samples * cost.seconds / HOUR
-    wall = "" if processes == 1 else f", {hours / processes:.2g} hours on {processes}"
-    return (
-        f"{samples} images to make: about {hours:.2g} hours of one device{wall}, and {_size(samples * cost.bytes)} on disk "
-        f"({cost.seconds:.2g} s and {_size(cost.bytes)} for one image, generated alone; batches are usually faster)"
-    )
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

@@ -17,9 +17,9 @@ from diffusers import DiffusionPipeline
 
 from ..client import ProbeClient, ScoredGroup
 from ..data.inputs import probe_inputs
+from ..data.prompts import split_of
 from ..data.shards import read_split
 from ..guard import ProbeGuard
-from ..pipelines.prompts import split_of
 from ..tiny import TinyBackbone
 from ..tiny.backbone import STEPS
 from ..training.checkpoint import load_probe

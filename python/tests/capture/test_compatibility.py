@@ -13,7 +13,8 @@ from diffusers import FirstBlockCacheConfig, HeunDiscreteScheduler, PNDMSchedule
 from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-from diffusion_probe.capture import AttentionCapture, CaptureError, family_of, text_layers
+from diffusion_probe.capture import AttentionCapture, CaptureError
+from diffusion_probe.families import family_of, text_layers
 
 GRID = (4, 4)
 ROUNDING = 6e-4  # float16, near 1

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffusion_probe.capture import AttentionCapture, text_layers
+from diffusion_probe.capture import AttentionCapture
+from diffusion_probe.families import text_layers
 
 from . import slow_reference as reference
 from .slow_reference import Recorder

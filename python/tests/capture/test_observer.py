@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_probe.capture import AttentionCapture, AttentionObserver, CaptureError, attention_maps, family_of, text_layers
-from diffusion_probe.capture.tokens import prompt_tokens
+from diffusion_probe.capture import AttentionCapture, AttentionObserver, CaptureError, attention_maps
+from diffusion_probe.families import family_of, text_layers
+from diffusion_probe.families.tokens import prompt_tokens
 from diffusion_probe.tiny.backbone import HEIGHT, TEXT_LENGTH, WIDTH
 
 GRID = (4, 4)

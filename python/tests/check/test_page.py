@@ -12,8 +12,9 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from diffusion_probe.capture import FAMILIES, AttentionCapture, CaptureError
+from diffusion_probe.capture import AttentionCapture, CaptureError
 from diffusion_probe.cli import main
+from diffusion_probe.families import FAMILIES
 from diffusion_probe.tiny import TinyBackbone
 from diffusion_probe.tiny.backbone import HEIGHT, WIDTH
 

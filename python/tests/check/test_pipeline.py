@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion_probe.capture import FAMILIES, CaptureError
-from diffusion_probe.capture.family import ALL, FIRST, ROWS_AFTER
+from diffusion_probe.capture import CaptureError
 from diffusion_probe.capture.reduction import AttentionCall
 from diffusion_probe.check import TOLERANCE, check_pipeline
 from diffusion_probe.cli import main
+from diffusion_probe.families import ALL, FAMILIES, FIRST, ROWS_AFTER
 from diffusion_probe.tiny import TINY, TinyBackbone
 
-from ..capture.family_case import Case
-from ..capture.supported_pipelines import CASES
+from ..families.family_case import Case
+from ..families.supported_pipelines import CASES
 
 torch.set_num_threads(1)
 

@@ -13,9 +13,10 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from diffusion_probe.capture import AttentionCapture, CaptureRun, text_layers
+from diffusion_probe.capture import AttentionCapture, CaptureRun
 from diffusion_probe.client import ProbeClient, SampleResult, ScoredGroup
 from diffusion_probe.evaluation.calibrate import calibration_at
+from diffusion_probe.families import text_layers
 from diffusion_probe.fingerprint import fingerprint
 from diffusion_probe.guard import ProbeGuard
 from diffusion_probe.probe.config import ProbeConfig

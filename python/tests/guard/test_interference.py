@@ -12,8 +12,8 @@ import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
-from diffusion_probe.capture import text_layers
 from diffusion_probe.client import ProbeClient
+from diffusion_probe.families import text_layers
 from diffusion_probe.guard import ProbeGuard
 
 PATIENT_MS = 60_000.0

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion_probe.capture import AttentionCapture, CaptureRun, DenoiserCall, family_of
+from diffusion_probe.capture import AttentionCapture, CaptureRun, DenoiserCall
 from diffusion_probe.client import Kept
+from diffusion_probe.families import family_of
 from diffusion_probe.guard.batch_rows import narrowed, rows_of, widened
 
-from ..capture.family_case import IMAGES, Case
-from ..capture.supported_pipelines import CASES
+from ..families.family_case import IMAGES, Case
+from ..families.supported_pipelines import CASES
 
 
 def flat(output: Any) -> torch.Tensor:

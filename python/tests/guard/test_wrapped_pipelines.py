@@ -11,12 +11,13 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from diffusion_probe.capture import AttentionCapture, AttentionObserver, CaptureError, text_layers
+from diffusion_probe.capture import AttentionCapture, AttentionObserver, CaptureError
 from diffusion_probe.check import check_pipeline
+from diffusion_probe.families import text_layers
 from diffusion_probe.tiny import TinyBackbone
 from diffusion_probe.tiny.backbone import HEIGHT, WIDTH
 
-from ..capture.supported_pipelines import PAGE, page_with
+from ..families.supported_pipelines import PAGE, page_with
 from .wrapped_pipelines import BEGIN, END, MODES, RIGHT, Mode, table
 
 TOLERANCE = 1e-4

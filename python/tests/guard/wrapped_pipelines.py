@@ -17,9 +17,9 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from diffusion_probe.capture import family_of
+from diffusion_probe.families import family_of
 
-from ..capture.supported_pipelines import PAGE, page_with
+from ..families.supported_pipelines import PAGE, page_with
 
 BEGIN, END = "<!-- Written by tests/guard/wrapped_pipelines.py. -->\n", "<!-- End of these rows. -->\n"
 RIGHT = "right"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_probe.capture.layout import Layout
 from diffusion_probe.cli import main
 from diffusion_probe.client.requests import score_request
+from diffusion_probe.families.layout import Layout
 from diffusion_probe.overhead.attention_shapes import AttentionShape, attention_shapes
 from diffusion_probe.overhead.backbones import FULL_SIZE
 from diffusion_probe.overhead.measure import bytes_per_sample

@@ -5,9 +5,9 @@ import pytest
 
 from diffusion_probe.capture import AttentionCapture, CaptureError
 from diffusion_probe.data.collect import collect
+from diffusion_probe.data.cost import cost_text, measure_cost
 from diffusion_probe.data.dataset import Description
 from diffusion_probe.data.shards import read_split
-from diffusion_probe.pipelines.collect import cost_text, measure_cost
 from diffusion_probe.pipelines.source import noise_generator
 from diffusion_probe.tiny import TINY, TinyBackbone
 

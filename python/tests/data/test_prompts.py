@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diffusion_probe.pipelines.prompts import SPLIT_PERCENT, read_prompts, split_of
+from diffusion_probe.data.prompts import SPLIT_PERCENT, read_prompts, split_of
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch import nn
 
 from .errors import CaptureError
 from .family import NONE, Family
-from .family_table import TABLE
+from .table import TABLE
 from .tokens import Call
 
 DEFAULT_LAYERS = 10

@@ -1,14 +1,14 @@
 """The table of supported pipelines in docs/capture-and-guard.md, made from the cases of test_families.py.
 
-In the folder `python`: `python -m tests.capture.supported_pipelines` writes the table again.
+In the folder `python`: `python -m tests.families.supported_pipelines` writes the table again.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from diffusion_probe.capture.family import ALL, CALLS, FIRST, LAST, NONE, ROWS_AFTER, ROWS_BEFORE, Family
-from diffusion_probe.capture.family_table import TABLE
+from diffusion_probe.families import ALL, CALLS, FIRST, LAST, NONE, ROWS_AFTER, ROWS_BEFORE, Family
+from diffusion_probe.families.table import TABLE
 
 from .family_case import Case
 from .family_cross import CROSS

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from diffusion_probe.capture import FAMILIES, AttentionCapture, CaptureError, family_of, reduction, text_layers
+from diffusion_probe.capture import AttentionCapture, CaptureError, reduction
 from diffusion_probe.capture.reduction import pool
+from diffusion_probe.families import FAMILIES, family_of, text_layers
 
+from ..capture.slow_reference import Recorder
 from .family_case import IMAGES, Case
-from .slow_reference import Recorder
 from .supported_pipelines import CASES, PAGE, REFUSED, page_with, table
 
 GRID = (4, 4)

@@ -9,7 +9,7 @@ import diffusers
 
 from diffusion_probe.tiny import pipelines as tiny
 
-from . import slow_reference as reference
+from ..capture import slow_reference as reference
 from .family_case import CLIP, GUIDED, SIZE, T5, Case, arguments_of, changed, filled, made_from, picture, words
 
 

@@ -12,7 +12,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusion_probe.tiny import pipelines as tiny
 from diffusion_probe.tiny.encoders import WIDTH
 
-from . import slow_reference as reference
+from ..capture import slow_reference as reference
 from . import tiny_text
 from .family_case import (
     FLOW,

@@ -14,7 +14,7 @@ from diffusion_probe.tiny import pipelines as tiny
 from diffusion_probe.tiny.encoders import WIDTH, t5_encoder
 from diffusion_probe.tiny.tokenizers import t5_tokenizer
 
-from . import slow_reference as reference
+from ..capture import slow_reference as reference
 from . import tiny_text
 from .family_case import (
     FLOW,
