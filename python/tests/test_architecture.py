@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "families": set(),
     "fingerprint": set(),
     "guard": {"capture", "client", "conditions", "families", "fingerprint", "planning", "probe"},
+    "hub": {"probe"},
     "local": {"client", "probe"},
     "metrics": set(),
     "overhead": {"capture", "client", "families", "progress", "tiny"},

@@ -12,10 +12,13 @@ from .checks import add_check_commands
 from .collect import add_collect_command
 from .distill import add_distill_command
 from .evaluation import add_evaluation_commands
+from .hub import add_hub_commands
 from .planning import add_plan_command
 from .reference import add_reference_commands
 from .studies import add_study_commands
 from .training import add_training_commands
+
+EXTRAS = {"huggingface_hub": "hub"}  # that bring a package, unless it is one of those that most commands need
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,10 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int | None] = options.command
     try:
         return command(options) or 0
-    except (FileNotFoundError, ValueError) as error:
+    except (ConnectionError, FileNotFoundError, ValueError) as error:
         print(f"diffusion-probe: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        print(f"diffusion-probe: {error.name} is missing: pip install 'diffusion-probe[train,diffusers]'", file=sys.stderr)
+        extra = EXTRAS.get(error.name or "", "train,diffusers")
+        print(f"diffusion-probe: {error.name} is missing: pip install 'diffusion-probe[{extra}]'", file=sys.stderr)
     return 2
 
 
@@ -50,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_study_commands,
         add_check_commands,
         add_capture_commands,
+        add_hub_commands,
         add_reference_commands,
     ):
         add(commands)
