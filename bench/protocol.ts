@@ -6,9 +6,9 @@ export type Load = 'single' | 'group' | 'one_token';
 
 export const SAMPLES_PER_REQUEST: Readonly<Record<Load, number>> = { single: 1, group: 8, one_token: 1 };
 
-/** The server that gets the requests. The two kinds take different bodies. */
+/** The server that gets the requests. The kinds take different bodies: `protocol` is the service by the Open Inference Protocol. */
 export interface Target {
-  readonly kind: 'service' | 'peer';
+  readonly kind: 'service' | 'protocol' | 'peer';
   readonly url: string;
 }
 

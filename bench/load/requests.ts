@@ -1,7 +1,17 @@
 /** Prepares the bytes of all requests before the measurement. */
 import { type Load, SAMPLES_PER_REQUEST, type Target } from '../protocol.js';
-import { cutSamples, bodyOf, bytesOf, firstTokens, type Sample, tensorOf, usedTokens } from '../samples.js';
+import {
+  bodyOf,
+  bytesOf,
+  cutSamples,
+  firstTokens,
+  joinTensors,
+  type Sample,
+  tensorOf,
+  usedTokens,
+} from '../samples.js';
 import type { RequestBytes } from './connection.js';
+import { inferenceRequest } from './inference-request.js';
 
 /** The share of a deadline that the server gets, as in the client; the rest is for the answer's way back. */
 const SERVER_SHARE = 0.95;
@@ -13,6 +23,7 @@ export type NextRequest = (leftMs?: number) => RequestBytes;
 /** Texts that only answers with scores contain. */
 export const SCORED_MARK: Readonly<Record<Target['kind'], string>> = {
   service: '"outcome":"scored"',
+  protocol: '"outcome":"scored"',
   peer: '"scores":',
 };
 
@@ -31,9 +42,7 @@ export function prepareRequests(
     Array.from({ length: SAMPLES_PER_REQUEST[load] }, (__, offset) => itemAt(samples, first + offset)),
   );
   const { host } = new URL(target.url);
-  const prepared = groups.map((group) =>
-    target.kind === 'service' ? serviceRequest(group, host) : peerRequest(group, host),
-  );
+  const prepared = groups.map((group) => WRITERS[target.kind](group, host));
   let turn = 0;
   return (leftMs) => {
     const { head, body } = itemAt(prepared, turn);
@@ -54,6 +63,14 @@ function serviceRequest(group: readonly Sample[], host: string): RequestBytes {
   return { head: headOf('/score', host, body), body };
 }
 
+/** The same tensors and metadata as in a request to /score; the model is a part of the path. */
+function protocolRequest(group: readonly Sample[], host: string): RequestBytes {
+  const { model = '', ...parameters } = group[0]?.metadata ?? {};
+  const { body, jsonBytes } = inferenceRequest(joinTensors(group), { parameters });
+  const head = headOf(`/v2/models/${model}/infer`, host, body);
+  return { head: `${head}inference-header-content-length: ${jsonBytes}\r\n`, body };
+}
+
 /** The peer takes the attention alone, without padding because it has no mask. */
 export function peerRequest(group: readonly Sample[], host: string): RequestBytes {
   const tokens = Math.max(...group.map(usedTokens));
@@ -63,6 +80,8 @@ export function peerRequest(group: readonly Sample[], host: string): RequestByte
   const path = `/score?samples=${group.length}&tokens=${tokens}&timestep=${timestep}`;
   return { head: headOf(path, host, body), body };
 }
+
+const WRITERS = { service: serviceRequest, protocol: protocolRequest, peer: peerRequest } as const;
 
 /** Without the final empty line, so that headers can be added. */
 function headOf(path: string, host: string, body: Uint8Array): string {

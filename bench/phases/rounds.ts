@@ -27,6 +27,8 @@ export interface Round {
   readonly service: ServerTurns;
   /** The service with groups at 16 connections. */
   readonly manyGroups: LoadMeasurement;
+  /** Samples at 16 connections by the Open Inference Protocol. */
+  readonly protocol: LoadMeasurement;
   /** One per peer. */
   readonly peers: readonly ServerTurns[];
 }
@@ -44,8 +46,10 @@ export async function measureRounds(context: BenchContext, survey: RawSurvey): P
     const cheapest = survey.cheapest === survey.fastest ? fastest : await rawRuns(survey.cheapest);
     const rawSingle = await rawRuns({ ...RAW_SINGLE, seconds });
     const manyGroups = await measureClosed(context, service, 'group', CAPACITY_CONNECTIONS, seconds);
+    const byProtocol = { ...service, target: { ...service.target, kind: 'protocol' } } as const;
+    const protocol = await measureClosed(context, byProtocol, ...TURNS.singles, seconds);
     const [own, ...others] = await takeTurns(context, [service, ...peers]);
-    rounds.push({ fastest, cheapest, rawSingle, manyGroups, service: own!, peers: others });
+    rounds.push({ fastest, cheapest, rawSingle, manyGroups, protocol, service: own!, peers: others });
   }
   return rounds;
 }

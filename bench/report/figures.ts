@@ -22,6 +22,7 @@ const GOALS = {
   peer_group_p50_ratio_c1: ['≤', 1, 'p50 of a lone group of 8 ÷ the better FastAPI server’s'],
   peer_ratio_c16: ['≥', 1, 'samples/s at 16 connections ÷ the better FastAPI server’s'],
   peer_group_ratio_c4: ['≥', 1.05, 'samples/s of groups at 4 connections ÷ the better FastAPI server’s'],
+  protocol_ratio_c16: ['≥', 0.9, 'samples/s by the Open Inference Protocol ÷ by /score'],
   overhead_ms_c1: ['≤', 0.65, 'p50 of a lone sample − the median of its stage inference, ms'],
   cpu_ms_ratio_c1: ['≤', 1.5, 'CPU s of a lone sample ÷ that of a raw run with default options'],
   p99_ratio_75: ['≤', 6, 'p99 at 75% of capacity ÷ one raw run of one sample'],
@@ -97,6 +98,7 @@ function valuesOf(measured: Measured) {
     peer_group_ratio_c4: over(
       (round) => rate(round.service.groups) / most(fastApi(round, 'groups').map(rate)),
     ),
+    protocol_ratio_c16: over((round) => rate(round.protocol) / rate(round.service.singles)),
     overhead_ms_c1: over(({ service }) => p50(service.single) - service.single.inferenceMs.p50),
     cpu_ms_ratio_c1: over((round) => round.service.single.serverCpuPerSample / round.rawSingle.cpuPerSample),
     p99_ratio_75: median(open(75).map(({ latencyMs, rawRunMs }) => latencyMs.p99 / rawRunMs)),

@@ -10,7 +10,7 @@ import type { Scored } from '../../src/api/score-schemas.js';
 import { parseApiKeys } from '../../src/config/key-files.js';
 import { problem } from '../../src/errors.js';
 import { fakeEngine, LIMITS, operatorFiles, startApp, startRealApp } from '../support/app.js';
-import { inferenceRequest } from '../support/inference.js';
+import { inferenceRequest } from '../../bench/load/inference-request.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
 

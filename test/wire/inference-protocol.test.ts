@@ -6,7 +6,7 @@ import fc from 'fast-check';
 
 import { ProblemError } from '../../src/errors.js';
 import { decodeInference, encodeInference } from '../../src/wire/inference-protocol.js';
-import { inferenceRequest } from '../support/inference.js';
+import { inferenceRequest } from '../../bench/load/inference-request.js';
 import { anyTensors } from '../support/tensors.js';
 
 function decode(body: Uint8Array, jsonBytes = body.length) {

@@ -13,7 +13,7 @@ from .options import RUNS, add_command, add_pipeline_options, reference_source, 
 PROMPTS = {"train": 3000, "calibration": 600, "test": 600}
 TEST_SEEDS, PIPELINE_TEST_SEEDS = 16, 8
 AT, PIPELINE_AT = (1, 3, 5, 10, 15), (1, 3, 5, 10)
-BATCH, PIPELINE_BATCH = 64, 8
+BATCH, PIPELINE_BATCH = 16, 8
 
 
 def add_collect_command(commands: argparse._SubParsersAction) -> None:

@@ -43,7 +43,7 @@ class ReferenceSource:
         `grid`: the side of the maps. `paraphrased`: prompts are one paraphrase of each caption, and not its plain wording.
         """
         if compiled:
-            backbone.denoiser.compile()
+            backbone.denoiser.to(memory_format=torch.channels_last).compile(options={"freezing": True})
         self.backbone = backbone
         self.reward = reward
         self.paraphrased = paraphrased

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { prepareRequests } from '../../../bench/load/requests.js';
 import { cutSamples } from '../../../bench/samples.js';
+import { decodeInference } from '../../../src/wire/inference-protocol.js';
 import { decodeSafetensors } from '../../../src/wire/safetensors.js';
 import { padded, randomSamples, scoreBody } from '../../support/samples.js';
 
@@ -28,6 +29,15 @@ test('the service gets the samples in turn, with their padding', () => {
     );
     assert.deepEqual(body, scoreBody(samples.slice(index, index + 1), { model: 'tiny' }));
   }
+});
+
+test('by the Open Inference Protocol the service gets the same tensors', () => {
+  const { head, body } = prepareRequests(example, 'group', { kind: 'protocol', url })();
+  const [, jsonBytes] =
+    /^POST \/v2\/models\/tiny\/infer .*inference-header-content-length: (\d+)\r\n\r\n$/s.exec(head) ?? [];
+  const { tensors, metadata } = decodeInference(body.slice().buffer, Number(jsonBytes), Infinity);
+  assert.deepEqual(tensors.get('attention')?.shape, [8, 2, 3, 2, 2]);
+  assert.equal(metadata.size, 0);
 });
 
 test('a group has eight samples, whatever the number in the example', () => {

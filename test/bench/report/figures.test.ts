@@ -71,6 +71,7 @@ function round(speed: number, peers: readonly ServerTurns[] = []): Round {
       group: loadRun({ latencyMs: p50(8) }),
       groups: loadRun({ samplesPerSecond: 900 * speed }),
     },
+    protocol: loadRun({ samplesPerSecond: 760 * speed }),
     manyGroups: loadRun({ samplesPerSecond: 900 * speed, serverCpuPerSample: 0.00125 / speed }),
     peers,
   };
@@ -132,6 +133,7 @@ test('ratios are computed within rounds, so a machine that slows down changes no
     raw_cpu_ratio_groups8: 0.8,
     raw_ratio_c16: 0.8,
     raw_ratio_groups8: 0.9,
+    protocol_ratio_c16: 0.95,
     overhead_ms_c1: 2,
     cpu_ms_ratio_c1: 1.5,
     p99_ratio_75: 5,

@@ -1,4 +1,4 @@
-/** Writes requests of the Open Inference Protocol. */
+/** Writes bodies of the Open Inference Protocol. */
 import { DATATYPES } from '../../src/wire/inference-inputs.js';
 import type { TensorData } from '../../src/wire/tensor.js';
 
