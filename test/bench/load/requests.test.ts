@@ -35,7 +35,7 @@ test('by the Open Inference Protocol the service gets the same tensors', () => {
   const { head, body } = prepareRequests(example, 'group', { kind: 'protocol', url })();
   const [, jsonBytes] =
     /^POST \/v2\/models\/tiny\/infer .*inference-header-content-length: (\d+)\r\n\r\n$/s.exec(head) ?? [];
-  const { tensors, metadata } = decodeInference(body.slice().buffer, Number(jsonBytes), Infinity);
+  const { tensors, metadata } = decodeInference(Uint8Array.from(body).buffer, Number(jsonBytes), Infinity);
   assert.deepEqual(tensors.get('attention')?.shape, [8, 2, 3, 2, 2]);
   assert.equal(metadata.size, 0);
 });
