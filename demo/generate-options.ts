@@ -2,7 +2,7 @@
 import * as z from 'zod';
 
 import { parseArguments, UsageError } from './command.js';
-import { MAX_SEEDS, planTextSchema } from './plan.js';
+import { keepTextSchema, MAX_SEEDS, planSchema } from './plan.js';
 
 export const USAGE = `Draws a caption several times, asks the service early which images are worth finishing, and finishes those.
 
@@ -11,11 +11,10 @@ Usage: npm run generate -- "a cat left of two keys on a blue background" [option
 A plan says how many images to start, at which steps to ask, and how many to keep there. Give it in one of three ways:
 
   --budget N        the probe's plan for the cost of N whole images
-  --plan PLAN       written out: "8: 1=7, 3=6, 5=2" starts 8, keeps 7 after step 1, 6 after step 3 and 2 after step 5;
-                    "3" starts 3 and finishes them all
-  --seeds N         a plan that asks once: the images to start (default 8),
-  --keep N          those to finish (default 2),
-  --step N          and the step at which the service is asked (default 5)
+  --seeds N         written out: the images to start (default 8),
+  --keep COUNTS     and those to keep by step: 1=7,3=6,5=2 keeps 7 after step 1, 6 after step 3 and 2 after step 5;
+                    a number alone is that of step 5 (default 2)
+  --best-of N       start N and finish them all
 
   --all             finish the dropped images too, to see what they would have become
   --seed-base N     the first seed (default 0)
@@ -27,7 +26,7 @@ A plan says how many images to start, at which steps to ask, and how many to kee
 `;
 
 /** The ways to give a plan, of which only one can be used. */
-const PLAN_OPTIONS = [['budget'], ['plan'], ['seeds', 'keep', 'step']];
+const PLAN_OPTIONS = [['budget'], ['seeds', 'keep'], ['best-of']];
 const TEXT_OPTIONS = [...PLAN_OPTIONS.flat(), 'seed-base', 'url', 'model', 'reference', 'out'];
 
 const wholeFrom = (min: number, max: number) =>
@@ -46,10 +45,9 @@ const budgetSchema = z
 const optionsSchema = z
   .object({
     budget: budgetSchema.optional(),
-    plan: planTextSchema.optional(),
     seeds: wholeFrom(1, MAX_SEEDS).prefault('8'),
-    keep: wholeFrom(1, MAX_SEEDS).prefault('2'),
-    step: wholeFrom(1, 1000).prefault('5'),
+    keep: keepTextSchema.prefault('2'),
+    'best-of': wholeFrom(1, MAX_SEEDS).optional(),
     all: z.boolean().default(false),
     'seed-base': wholeFrom(0, 1_000_000_000).prefault('0'),
     url: z
@@ -59,12 +57,18 @@ const optionsSchema = z
     reference: z.string().min(1).default('reference'),
     out: z.string().min(1).optional(),
   })
-  .refine(({ keep, seeds }) => keep <= seeds, { path: ['keep'], error: 'must not exceed --seeds' })
-  .transform(({ budget, plan, seeds, keep, step, 'seed-base': seedBase, ...rest }) => ({
-    ...rest,
-    seedBase,
-    plan: budget === undefined ? (plan ?? { seeds, keep: { [step]: keep } }) : { budget },
-  }));
+  .transform(({ budget, seeds, keep, 'best-of': bestOf, 'seed-base': seedBase, ...rest }, context) => {
+    const written = planSchema.safeParse(
+      bestOf === undefined ? { seeds, keep } : { seeds: bestOf, keep: {} },
+    );
+    if (written.success) return { ...rest, seedBase, plan: budget === undefined ? written.data : { budget } };
+    for (const {
+      path: [, ...inner],
+      message,
+    } of written.error.issues)
+      context.addIssue({ code: 'custom', path: ['keep', ...inner], message });
+    return z.NEVER;
+  });
 
 export type GenerateOptions = Readonly<z.output<typeof optionsSchema>> & { readonly caption: string };
 

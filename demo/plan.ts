@@ -13,31 +13,33 @@ export type PlanChoice = DrawingPlan | { readonly budget: number };
 
 export const MAX_SEEDS = 64;
 
-const FORM = /^(\d+)(?::([1-9]\d*=\d+(?:,[1-9]\d*=\d+)*))?$/;
+const STAGES = /^[1-9]\d*=\d+(?:,[1-9]\d*=\d+)*$/;
+/** The step of a count without one. */
+const USUAL_STEP = '5';
 
-const planSchema = z
+/** How many images to keep by step, such as `1=7,3=6,5=2`; `2` keeps two after step 5. */
+export const keepTextSchema = z.string().transform((text, context) => {
+  const plain = text.replaceAll(/\s/g, '');
+  const stages = /^\d+$/.test(plain) ? `${USUAL_STEP}=${plain}` : plain;
+  const kept = [...stages.matchAll(/(\d+)=(\d+)/g)].map(
+    ([, step = '', count]) => [step, Number(count)] as const,
+  );
+  const keep = Object.fromEntries(kept);
+  if (STAGES.test(stages) && Object.keys(keep).length === kept.length) return keep;
+  context.addIssue({
+    code: 'custom',
+    message: 'must be images to keep by step, each step once, as in 1=7,3=6,5=2',
+  });
+  return z.NEVER;
+});
+
+/** A plan that is written out. */
+export const planSchema = z
   .object({ seeds: seedsSchema.max(MAX_SEEDS), keep: keepSchema })
   .superRefine(({ seeds, keep }, context) => {
     const contradiction = planContradiction(seeds, keep);
     if (contradiction) context.addIssue({ code: 'custom', ...contradiction });
   });
-
-/** A plan such as `8: 1=7, 3=6, 5=2`. `3` alone starts three and finishes them all. */
-export const planTextSchema = z
-  .string()
-  .transform((text, context) => {
-    const [form, seeds, stages = ''] = FORM.exec(text.replaceAll(/\s/g, '')) ?? [];
-    const kept = [...stages.matchAll(/(\d+)=(\d+)/g)].map(
-      ([, step = '', count]) => [step, Number(count)] as const,
-    );
-    const keep = Object.fromEntries(kept);
-    if (form !== undefined && Object.keys(keep).length === kept.length) return { seeds: Number(seeds), keep };
-    const message =
-      'must be the seeds, then the images to keep by step, each step once, as in "8: 1=7, 3=6, 5=2"';
-    context.addIssue({ code: 'custom', message });
-    return z.NEVER;
-  })
-  .pipe(planSchema);
 
 /** The steps of a plan and how many images live on there, in order. */
 export function stagesOf({ keep }: DrawingPlan): (readonly [step: number, kept: number])[] {
@@ -73,7 +75,8 @@ function planFor(budget: number, { reference, contract: { plans } }: ServedProbe
   const plan = plans.find((candidate) => candidate.budget === budget);
   if (plan) return plan;
   const budgets = plans.map((candidate) => candidate.budget).join(', ');
-  const known = budgets === '' ? 'no plans: write one out with --plan' : `plans for the budgets ${budgets}`;
+  const known =
+    budgets === '' ? 'no plans: write one out with --seeds and --keep' : `plans for the budgets ${budgets}`;
   throw new UsageError(`--budget ${budget}: the probe ${reference} has ${known}`);
 }
 

@@ -68,10 +68,11 @@ function describe(sample: DrawnSample, rank: number | null): SelectedSample {
     dropped_at: droppedAt,
     quality,
     rank,
-    image: image ? imageName(seed) : null,
+    image: image ? imageName(seed, rank) : null,
   };
 }
 
-function imageName(seed: number): string {
-  return `seed-${seed}.png`;
+/** @param rank null for an image that was dropped. */
+function imageName(seed: number, rank: number | null): string {
+  return rank === null ? `dropped-seed-${seed}.png` : `rank-${rank}-seed-${seed}.png`;
 }

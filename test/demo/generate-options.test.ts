@@ -30,9 +30,12 @@ test('options may stand on either side of the caption', () => {
 test('a plan is chosen by its budget, or written out', () => {
   const planOf = (...argv: string[]) => readGenerateOptions(['a cat', ...argv])?.plan;
   assert.deepEqual(planOf('--budget', '1.5'), { budget: 1.5 });
-  assert.deepEqual(planOf('--plan', '8: 1=7, 3=6, 5=2'), { seeds: 8, keep: { 1: 7, 3: 6, 5: 2 } });
-  assert.deepEqual(planOf('--plan', '8:10=2,5=4'), { seeds: 8, keep: { 5: 4, 10: 2 } });
-  assert.deepEqual(planOf('--plan', '3'), { seeds: 3, keep: {} });
+  assert.deepEqual(planOf('--seeds', '8', '--keep', '1=7, 3=6, 5=2'), {
+    seeds: 8,
+    keep: { 1: 7, 3: 6, 5: 2 },
+  });
+  assert.deepEqual(planOf('--keep', '10=2,5=4'), { seeds: 8, keep: { 5: 4, 10: 2 } });
+  assert.deepEqual(planOf('--best-of', '3'), { seeds: 3, keep: {} });
 });
 
 test('--help is not an error', () => {
@@ -53,19 +56,17 @@ test('every mistake is reported', () => {
   refused([], /one caption in quotes, got 0/);
   refused(['a', 'cat'], /one caption in quotes, got 2/);
   refused(['a cat', '--seeds', '0'], /--seeds must be at least 1/);
-  refused(['a cat', '--seeds', 'many', '--step', 'x'], /--seeds must be a whole number.*\n--step must be/);
-  refused(['a cat', '--keep', '9'], /--keep must not exceed --seeds/);
+  refused(['a cat', '--seeds', 'many', '--keep', 'x'], /--seeds must be a whole number.*\n--keep must be/);
+  refused(['a cat', '--keep', '9'], /--keep 5: must be at most 8, the samples alive/);
   refused(['a cat', '--budget', '0.5'], /--budget must be at least 1/);
   refused(['a cat', '--budget', 'three'], /--budget must be a number of whole images/);
-  for (const plan of ['', 'eight', '8:', '8: 5', '8: 5=2,', '8: 5=2; 10=1', '8: 5=3, 5=2', '8: 0=4', '-8'])
-    refused(['a cat', `--plan=${plan}`], /--plan must be the seeds, then the images to keep by step/);
-  refused(['a cat', '--plan', '8: 1=4, 3=5'], /--plan keep\.3: must be at most 4, the samples alive/);
-  refused(['a cat', '--plan', '8: 5=0'], /--plan keep\.5: /);
-  refused(['a cat', '--plan', '0'], /--plan seeds: /);
-  refused(['a cat', '--plan', '65'], /--plan seeds: /);
-  refused(['a cat', '--plan', '3', '--budget', '3'], /one plan: --budget does not go with --plan/);
-  refused(['a cat', '--step', '3', '--budget', '3'], /one plan: --budget does not go with --step/);
-  refused(['a cat', '--keep', '1', '--plan', '3'], /one plan: --plan does not go with --keep/);
+  for (const keep of ['', 'eight', '5=', '5=2,', '5=2; 10=1', '5=3, 5=2', '0=4', '-8'])
+    refused(['a cat', `--keep=${keep}`], /--keep must be images to keep by step/);
+  refused(['a cat', '--keep', '1=4, 3=5'], /--keep 3: must be at most 4, the samples alive/);
+  refused(['a cat', '--keep', '5=0'], /--keep 5: /);
+  refused(['a cat', '--best-of', '65'], /--best-of must be at most 64/);
+  refused(['a cat', '--best-of', '3', '--budget', '3'], /one plan: --budget does not go with --best-of/);
+  refused(['a cat', '--keep', '1', '--best-of', '3'], /one plan: --keep does not go with --best-of/);
   refused(['a cat', '--url', 'ftp://here'], /--url must be an http/);
   refused(['a cat', '--colour', 'red'], /--colour/);
 });

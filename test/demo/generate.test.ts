@@ -141,8 +141,8 @@ test('with --budget the plan of the probe is drawn, ranked and written down', as
   assert.equal(finished.length, 1);
   for (const { seed, quality, rank, image } of finished) {
     assert.ok(quality !== null && quality >= 0 && quality <= 1);
-    assert.deepEqual([rank, image], [1, `seed-${seed}.png`]);
-    assert.equal((await picture(`seed-${seed}.png`)).width, 64);
+    assert.deepEqual([rank, image], [1, `rank-1-seed-${seed}.png`]);
+    assert.equal((await picture(`rank-1-seed-${seed}.png`)).width, 64);
   }
 });
 
@@ -175,12 +175,22 @@ test('a budget without a service is spent on whole images', async () => {
 });
 
 test('with --all the dropped images are finished too, and the best is named', async () => {
-  const { stdout } = await generate([CAPTION, '--plan', '3: 1=2, 3=1', '--all', '--seed-base', '7']);
+  const { stdout } = await generate([
+    CAPTION,
+    '--seeds',
+    '3',
+    '--keep',
+    '1=2,3=1',
+    '--all',
+    '--seed-base',
+    '7',
+  ]);
   for (const seed of [7, 8, 9]) assert.match(stdout, new RegExp(`^${seed} .* [\\d.]+ +[-1]$`, 'm'));
   assert.match(stdout, /the best of all, seed [789], was (kept|dropped at step [13])/);
   assert.match(stdout, /29 denoiser calls instead of 75 for best-of-3/, 'the same as without --all');
   const { samples } = await selection();
-  for (const { seed, image } of samples) assert.equal(image, `seed-${seed}.png`);
+  for (const { seed, rank, image } of samples)
+    assert.equal(image, `${rank === null ? 'dropped' : `rank-${rank}`}-seed-${seed}.png`);
 });
 
 test('a service that does not start costs no image', async () => {
@@ -237,7 +247,7 @@ test('a word outside the vocabulary is an error before a service is started', as
 });
 
 test('a step at which the probe cannot score is an error', async () => {
-  await assert.rejects(generate([CAPTION, '--step', '7']), ({ code, stderr }: Failure) => {
+  await assert.rejects(generate([CAPTION, '--keep', '7=2']), ({ code, stderr }: Failure) => {
     assert.equal(code, 2);
     assert.match(stderr, /step 7: the probe pictogram@1 knows steps 1, 3, 5/);
     return true;

@@ -38,7 +38,10 @@ test('a budget that the probe has no plan for is refused', () => {
     () => choosePlan({ budget: 4 }, probe([PLAN])),
     /--budget 4: .* pictogram@2 has plans for the budgets 3$/,
   );
-  refuses(() => choosePlan({ budget: 4 }, probe([])), /pictogram@2 has no plans: write one out with --plan$/);
+  refuses(
+    () => choosePlan({ budget: 4 }, probe([])),
+    /pictogram@2 has no plans: write one out with --seeds and --keep$/,
+  );
 });
 
 test('a plan that is written out needs decision points at its steps', () => {
