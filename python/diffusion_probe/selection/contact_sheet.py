@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 SMALL, LARGE = 128, 256  # sides of a tile in pixels; that of a small image is enlarged
 GAP = 8
+COMPRESSION = 1  # of zlib, 0 to 9
 LINE_HEIGHT, FONT_SIZE, CHARACTER_WIDTH = 12, 10, 6
 GREY, FADE = (221, 221, 221), 0.6  # of a tile without an image; of an image towards white
 FRAME = (0, 128, 0)
@@ -40,6 +41,7 @@ def write_contact_sheet(path: Path, tiles: Sequence[Tile], columns: int, title: 
     row_height = size[1] + max(map(len, texts)) * LINE_HEIGHT + GAP
     sheet = Image.new("RGB", (columns * (size[0] + GAP), top + -(-len(tiles) // columns) * row_height), "white")
     draw = ImageDraw.Draw(sheet)
+    draw.font = ImageFont.load_default(FONT_SIZE)
     _write(draw, 0, 0, heading)
     for index, (tile, lines) in enumerate(zip(tiles, texts, strict=True)):
         x, y = index % columns * (size[0] + GAP), top + index // columns * row_height
@@ -48,7 +50,7 @@ def write_contact_sheet(path: Path, tiles: Sequence[Tile], columns: int, title: 
             draw.rectangle((x, y, x + size[0] - 1, y + size[1] - 1), outline=FRAME, width=3)
         _write(draw, x, y + size[1], lines)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    sheet.save(path, compress_level=COMPRESSION)
 
 
 def _picture(tile: Tile, size: tuple[int, int]) -> Image.Image:
@@ -61,7 +63,7 @@ def _picture(tile: Tile, size: tuple[int, int]) -> Image.Image:
 
 def _write(draw: ImageDraw.ImageDraw, x: int, y: int, lines: Sequence[str]) -> None:
     for number, line in enumerate(lines):
-        draw.text((x, y + number * LINE_HEIGHT), line, fill="black", font_size=FONT_SIZE)
+        draw.text((x, y + number * LINE_HEIGHT), line, fill="black")
 
 
 def _wrapped(text: str, width: int) -> list[str]:

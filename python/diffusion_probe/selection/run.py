@@ -64,9 +64,8 @@ def summary(records: Sequence[Mapping[str, Any]], out: Path) -> str:
     else:
         head = f"{out}: {len(records)} prompts"
         parts = [f"mean quality of the selected images {np.mean(qualities):.3f}"] if qualities else []
-    lines = [
-        ", ".join([head, *parts, f"{calls:.4g} denoiser calls and {seconds:.2f} s" + (" a prompt" if len(records) > 1 else "")])
-    ]
+    each = " a prompt" if len(records) > 1 else ""
+    lines = [", ".join([head, *parts, f"{calls:.4g} denoiser calls and {seconds:.2f} s{each}"])]
     failed = [record for record in records if record["failures"]]
     if failed:
         first = failed[0]["failures"][0]
