@@ -9,6 +9,7 @@ from typing import Any
 from .options import RUNS, add_command, add_loading_options, positive, positive_count, reference_source
 
 REFERENCE_WORLD = "pictogram"
+OF_A_PIPELINE = ("metric", "steps", "device", "dtype", "call", "load")
 
 
 def add_select_command(commands: argparse._SubParsersAction) -> None:
@@ -34,8 +35,8 @@ def add_select_command(commands: argparse._SubParsersAction) -> None:
     own = one.add_argument_group("options for a pipeline of diffusers")
     metric = "imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own (default: the last score ranks)"
     own.add_argument("--metric", help=metric)
-    own.add_argument("--steps", type=positive_count, default=25, help="denoising steps of an image")
-    own.add_argument("--device", default="auto", help="auto, cpu or cuda; auto is cuda where it is available (default: auto)")
+    own.add_argument("--steps", type=positive_count, help="denoising steps of an image (default: 25)")
+    own.add_argument("--device", help="auto, cpu or cuda; auto is cuda where it is available (default: auto)")
     add_loading_options(own)
 
 
@@ -90,21 +91,22 @@ def _plan(options: argparse.Namespace) -> Any:
 def _backend(options: argparse.Namespace, is_file: bool) -> tuple[Any, Any]:
     """The backend, and the metric that is named."""
     if options.pipeline == REFERENCE_WORLD:
-        if options.metric is not None:
-            raise ValueError("--metric is for a pipeline of diffusers: the reference world has its own")
+        for name in OF_A_PIPELINE:
+            if getattr(options, name):
+                raise ValueError(f"--{name} is for a pipeline of diffusers: the reference world has its own")
         from ..reference.selection import ReferenceBackend
 
         return ReferenceBackend(reference_source(options)), None
     from ..devices import device_named
     from ..metrics.registry import load_metric
     from ..pipelines.collect import load_pipeline
-    from ..selection import PipelineBackend
+    from ..selection.pipeline import STEPS, PipelineBackend
 
-    device = device_named(options.device)
+    device = device_named(options.device or "auto")
     metric = None if options.metric is None else load_metric(options.metric, str(device))
     pipe = load_pipeline(options.pipeline, device, options.dtype, options.load)
     pipe.set_progress_bar_config(disable=is_file)  # a file has a bar of its own
-    return PipelineBackend(pipe, options.pipeline, options.steps, options.call), metric
+    return PipelineBackend(pipe, options.pipeline, options.steps or STEPS, options.call), metric
 
 
 def _client(options: argparse.Namespace) -> Any:
@@ -117,12 +119,11 @@ def _client(options: argparse.Namespace) -> Any:
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """What decides the images. Of the service only the name of the probe is known beforehand."""
-    names = ["pipeline", "budget", "seeds", "best_of", "first_seed", "model"]
-    if options.pipeline != REFERENCE_WORLD:
-        names += ["metric", "steps", "dtype", "call", "load"]
-    paths = {name: getattr(options, name) and str(getattr(options, name)) for name in ("probe", "backbone", "reward")}
+    names = ["pipeline", "budget", "seeds", "best_of", "first_seed", "model", "probe"]
+    own = ["reference", "backbone", "reward"] if options.pipeline == REFERENCE_WORLD else list(OF_A_PIPELINE)
+    settings = {name: getattr(options, name) for name in [*names, *own] if name != "device"}
     keep = options.keep and {str(step): count for step, count in options.keep}
-    return {**{name: getattr(options, name) for name in names}, **paths, "keep": keep}
+    return {**{name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}, "keep": keep}
 
 
 def _newest_version(folder: Path) -> Path:

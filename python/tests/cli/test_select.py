@@ -130,11 +130,12 @@ def test_a_folder_of_versions_is_that_of_the_highest(select, world, tmp_path: Pa
         ([CAPTIONS[0], "--budget", "2"], "--service or --probe is needed"),
         ([CAPTIONS[0], "--budget", "2", "--probe", "nowhere"], "no probe.json in nowhere"),
         ([CAPTIONS[0], "--best-of", "2", "--metric", "clip"], "--metric is for a pipeline of diffusers"),
+        ([CAPTIONS[0], "--best-of", "2", "--steps", "9"], "--steps is for a pipeline of diffusers"),
         (["a zebra", "--best-of", "2"], "the reference world cannot draw 'a zebra'"),
         (["--prompts", "nowhere.txt", "--best-of", "2"], "[Errno 2]"),
         ([CAPTIONS[0], "--best-of", "2", "--pipeline", "./nowhere"], "the pipeline ./nowhere cannot be loaded"),
     ],
-    ids=["nothing", "no plan", "two plans", "no keep", "nobody", "no probe", "metric", "caption", "file", "pipeline"],
+    ids=["nothing", "no plan", "two plans", "no keep", "nobody", "no probe", "metric", "steps", "caption", "file", "pipeline"],
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str, select, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
