@@ -26,10 +26,12 @@ def read_prompts(path: Path) -> dict[str, list[str]]:
 
 
 def prompt_lines(path: Path) -> list[str]:
-    """The prompts in the order of the file, without empty lines and duplicates. Raises FileNotFoundError without the file."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    unique = {_words(line): line for line in reversed([line for line in lines if line])}
-    return list(reversed(unique.values()))
+    """The prompts in the order of the file, without empty lines and repetitions. Raises FileNotFoundError without the file."""
+    unique: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip():
+            unique.setdefault(_words(line), line.strip())
+    return list(unique.values())
 
 
 def split_of(prompt: str) -> str:

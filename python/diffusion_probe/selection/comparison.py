@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.text_table import text_table
-from .record import RECORD, read_record
+from .record import DIGITS, RECORD, read_record
 from .run import best_of
 
 COLUMNS = ("folder", "plan", "prompts", "calls", "seconds", "of the last", "quality", "gap closed")
@@ -82,7 +82,7 @@ def _kept(keep: dict[str, int]) -> str:
 def _quality(records: Sequence[dict[str, Any]]) -> float | None:
     """The mean quality of the selected images; None if one has none."""
     values = [best_of(record)["quality"] for record in records]
-    return None if None in values else round(_mean(values), 4)
+    return None if None in values else round(_mean(values), DIGITS)
 
 
 def _gap(runs: Sequence[Sequence[dict[str, Any]]]) -> tuple[float, float] | None:

@@ -18,7 +18,7 @@ from .selection import SelectedSample, Selection
 RECORD, SHEET = "selection.json", "sheet.png"
 IMAGES = "rank-*-seed-*.png"
 COLUMNS = 4
-DIGITS = 4
+DIGITS = 6
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

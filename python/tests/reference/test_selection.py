@@ -78,7 +78,8 @@ def test_every_input_of_a_probe_is_as_it_was_trained_on() -> None:
     manifest = read_manifest(folder)
     height = manifest["capture"]["height"]
     assert samples.attention.shape[-1] >= height
-    attention = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(samples.attention[:, 0]).float(), height)
+    maps = torch.from_numpy(samples.attention[:, 0]).float()
+    attention = torch.nn.functional.adaptive_avg_pool2d(maps.flatten(0, 1), height).unflatten(0, maps.shape[:2])
     signals = {"token_ids": samples.token_ids[:, :tokens], "preview": (samples.preview[:, 0] / 127.5 - 1).astype(np.float16)}
     scores = LocalProbe(folder).score(
         attention[:, :, :tokens].to(torch.float16).numpy(),
