@@ -1,4 +1,7 @@
-"""Seed selection: draws the seeds of a plan, drops some on the way by their scores, finishes the others and ranks them."""
+"""Seed selection: draws the seeds of a plan, drops some on the way by their scores, finishes the others and ranks them.
+
+`select` of `diffusion_probe.capture` is another function: it takes the rows of kept samples from tensors.
+"""
 
 from .backend import Backend, Drawn, DrawnSample, Questions
 from .pipeline import PipelineBackend
