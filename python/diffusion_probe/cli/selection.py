@@ -47,7 +47,7 @@ def _select(options: argparse.Namespace) -> None:
     asks = options.best_of is None
     if asks and options.service is None and options.probe is None:
         raise ValueError("--service or --probe is needed, to ask about the seeds; or --best-of, to ask nobody")
-    from ..pipelines.prompts import prompt_lines
+    from ..data.prompts import prompt_lines
     from ..selection import Selector
     from ..selection.run import folders_of, select_prompts, summary
 

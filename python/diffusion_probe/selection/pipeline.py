@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..capture import family_of
+from ..families import family_of
 from ..guard import ProbeGuard
 from ..pipelines.source import OWN_ARGUMENTS, noise_generator
 from .backend import Drawn, DrawnSample, Questions
