@@ -132,6 +132,18 @@ def test_without_a_service_everything_is_kept_and_said(select, tmp_path: Path, c
     assert record["failures"][0]["reason"] == "no_probe"
 
 
+def test_the_service_is_asked(select, world, start_service, tmp_path: Path, capsys) -> None:
+    service = ["--service", start_service(world.folder.parents[1]).origin, "--deadline-ms", "60000", "--out", tmp_path]
+    assert select(CAPTIONS[0], *PLAN, *service, probe=False) == 0
+    record = record_of(tmp_path)
+    assert (record["outcome"], record["model"], record["differences"], record["calls"]) == ("scored", "tiny@3", {}, 54)
+    assert {one["reason"] for sample in record["samples"] for one in sample["judgements"]} == {"in_plan", "not_in_plan"}
+    assert select(CAPTIONS[1], "--budget", 2, *service, "--fresh", probe=False) == 2
+    assert "the probe has no plan for the budget 2" in errors(capsys)
+    assert select(CAPTIONS[1], *PLAN, *service, "--fresh", "--model", "other", probe=False) == 2
+    assert "the service serves no probe other" in errors(capsys)
+
+
 def test_a_folder_of_versions_is_that_of_the_highest(select, world, tmp_path: Path) -> None:
     (world.folder.parent / "notes").mkdir(exist_ok=True)
     assert select(CAPTIONS[0], *PLAN, "--out", tmp_path) == 0
