@@ -33,7 +33,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planning": {"data", "evaluation", "probe"},
     "probe": {"fingerprint"},
     "progress": set(),
-    "reference": {"conditions", "data", "devices", "fingerprint", "probe", "training"},
+    "reference": {
+        *("capture", "client", "conditions", "data", "devices", "fingerprint", "guard", "probe", "selection", "training"),
+    },
+    "selection": {
+        *("__init__", "client", "conditions", "evaluation", "families", "guard", "local"),
+        *("metrics", "pipelines", "planning", "probe", "progress"),
+    },
     "selftest": {"client", "data", "guard", "tiny", "training"},
     "tiny": set(),
     "training": {"__init__", "conditions", "data", "devices", "evaluation", "fingerprint", "probe", "progress"},

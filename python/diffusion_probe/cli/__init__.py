@@ -15,6 +15,7 @@ from .evaluation import add_evaluation_commands
 from .hub import add_hub_commands
 from .planning import add_plan_command
 from .reference import add_reference_commands
+from .selection import add_select_command
 from .studies import add_study_commands
 from .training import add_training_commands
 
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_distill_command,
         add_evaluation_commands,
         add_plan_command,
+        add_select_command,
         add_study_commands,
         add_check_commands,
         add_capture_commands,

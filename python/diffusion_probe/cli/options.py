@@ -59,6 +59,24 @@ def reference_source(options: argparse.Namespace, compiled: bool = False, paraph
     return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled, paraphrased=paraphrased)
 
 
+def positive(text: str) -> float:
+    """Parse a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
+    return value
+
+
+def positive_count(text: str) -> int:
+    """Parse a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, not {text!r}")
+    return int(text)
+
+
 def step_list(text: str) -> tuple[int, ...]:
     """Parse steps such as 1,3,5; ascending, without duplicates."""
     try:
@@ -96,6 +114,11 @@ def fit_settings(options: argparse.Namespace) -> dict[str, Any]:
 def add_pipeline_options(parser: Any) -> None:
     """Add how a pipeline of diffusers is loaded and called, and which of its layers are read."""
     parser.add_argument("--layers", type=name_list, help="names or patterns of attention layers (default: ten over the depth)")
+    add_loading_options(parser)
+
+
+def add_loading_options(parser: Any) -> None:
+    """Add how a pipeline of diffusers is loaded and called."""
     parser.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: float32 on the CPU, else bfloat16")
     call = "further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'"
     parser.add_argument("--call", type=json_object, default={}, help=call)

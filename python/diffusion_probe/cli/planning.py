@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .options import PROBE_FOLDER, add_command
+from .options import PROBE_FOLDER, add_command, positive, positive_count
 
 
 def add_plan_command(commands: argparse._SubParsersAction) -> None:
@@ -14,13 +14,13 @@ def add_plan_command(commands: argparse._SubParsersAction) -> None:
     one = add_command(commands, "plan", _plan, text)
     one.add_argument("--probe", type=Path, default=PROBE_FOLDER, help="folder with probe.json and its trajectories")
     budget = one.add_mutually_exclusive_group()
-    budget.add_argument("--budget", type=_positive, help="budget in whole images (default: 1.5, 2, 3, 4 and 5)")
-    budget.add_argument("--calls", type=_positive, help="budget in denoiser calls of one sample")
-    budget.add_argument("--seconds", type=_positive, help="budget in seconds; needs --costs")
+    budget.add_argument("--budget", type=positive, help="budget in whole images (default: 1.5, 2, 3, 4 and 5)")
+    budget.add_argument("--calls", type=positive, help="budget in denoiser calls of one sample")
+    budget.add_argument("--seconds", type=positive, help="budget in seconds; needs --costs")
     one.add_argument("--costs", help="measured seconds, such as call=0.21,capture=0.01,question=0.002,decode=0.3")
-    one.add_argument("--pick", type=_count, default=1, help="how many of the finished images are used")
+    one.add_argument("--pick", type=positive_count, default=1, help="how many of the finished images are used")
     one.add_argument("--final", choices=["metric", "score"], default="metric", help="what finds the best of the finished images")
-    one.add_argument("--seeds", type=_count, help="start at most so many samples (default: as many as were calibrated)")
+    one.add_argument("--seeds", type=positive_count, help="start at most so many samples (default: as many as were calibrated)")
     one.add_argument("--curve", type=Path, help="PNG file of quality against budget")
     one.add_argument("--data", type=Path, help="the probe's data set, for the x0 preview in the curve")
     one.add_argument("--json", action="store_true", help="print the plans as JSON too, as the last line")
@@ -43,19 +43,3 @@ def _plan(options: argparse.Namespace) -> None:
     print(text)
     if options.json:
         print(json.dumps(figures))
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, not {text!r}")
-    return int(text)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .options import REFERENCE, RUNS, add_command, reference_source
 
+SHEET_COLUMNS = 10
+
 
 def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     text = "build the reference world: scenes, backbone and reward"
@@ -36,6 +38,11 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--split", choices=["world", "train"], default="train", help="split that the captions are from")
     one.add_argument("--out", type=Path, default=RUNS / "sample.png", help="PNG file to write")
 
+    text = "print captions of a split, one per line, for select --prompts"
+    one = add_command(parts, "captions", _captions, text)
+    one.add_argument("--count", type=int, default=100, help="number of captions")
+    one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split of the data set")
+
     one = add_command(parts, "export", _export_reference, "write backbone, text encoder and reward as ONNX")
     one.add_argument("--out", type=Path, default=REFERENCE, help="folder to write")
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint of the backbone")
@@ -47,14 +54,16 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
 
 def _scenes(options: argparse.Namespace) -> None:
     import numpy as np
+    from PIL import Image
 
-    from ..reference.contact_sheet import write_contact_sheet
     from ..reference.scenes import lay_out
     from ..reference.splits import sample_caption
+    from ..selection.contact_sheet import Tile, write_contact_sheet
 
     rng = np.random.default_rng(options.seed)
     painted = [lay_out(sample_caption(rng), rng) for _ in range(options.count)]
-    write_contact_sheet(options.out, [scene.image() for scene in painted], [scene.caption.text() for scene in painted])
+    tiles = [Tile(Image.fromarray(scene.image()), [scene.caption.text()]) for scene in painted]
+    write_contact_sheet(options.out, tiles, SHEET_COLUMNS)
     print(options.out)
 
 
@@ -83,14 +92,24 @@ def _train_reward(options: argparse.Namespace) -> None:
 
 
 def _sample(options: argparse.Namespace) -> None:
-    from ..reference.contact_sheet import write_contact_sheet
+    from PIL import Image
+
+    from ..selection.contact_sheet import Tile, write_contact_sheet
 
     source = reference_source(options)
     prompts = source.prompts(options.split, options.count)
     samples = source.generate(prompts, [0] * len(prompts), (5,))
     labels = [f"{quality:.2f} {prompt}" for quality, prompt in zip(samples.quality, prompts, strict=True)]
-    write_contact_sheet(options.out, list(samples.image.transpose(0, 2, 3, 1)), labels)
+    images = [Image.fromarray(pixels) for pixels in samples.image.transpose(0, 2, 3, 1)]
+    tiles = [Tile(image, [label]) for image, label in zip(images, labels, strict=True)]
+    write_contact_sheet(options.out, tiles, SHEET_COLUMNS)
     print(options.out)
+
+
+def _captions(options: argparse.Namespace) -> None:
+    from ..reference.splits import data_captions
+
+    print("\n".join(caption.text() for caption in data_captions(options.split, options.count)))
 
 
 def _export_reference(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The commands `study false-drop` and `study plans`."""
+"""The commands `study false-drop`, `study plans` and `study selection`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--matrices", type=Path, help="folder of reward matrices (.npz) to study instead, see planning/matrices.py")
     one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
 
+    text = "compare quality, denoiser calls and wall clock of several runs of select on the same prompts"
+    one = add_command(studies, "selection", _selection, text)
+    one.add_argument("folders", type=Path, nargs="+", help="the --out of each; times are also given as a multiple of the last's")
+    one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
+
 
 def _false_drop(options: argparse.Namespace) -> None:
     from ..evaluation.studies.false_drop import parse_alphas, parse_confidence, study_false_drop
@@ -68,6 +73,13 @@ def _plans(options: argparse.Namespace) -> None:
         text, rows = study_matrices(files, _progress("matrices"))
     else:
         text, rows = study_plans(options.probe or probes_with_trajectories(), most_seeds=options.seeds, each=_progress("plans"))
+    _print(text, {"rows": rows}, options.json)
+
+
+def _selection(options: argparse.Namespace) -> None:
+    from ..selection.comparison import study_selection
+
+    text, rows = study_selection(options.folders)
     _print(text, {"rows": rows}, options.json)
 
 

@@ -14,9 +14,7 @@ def read_prompts(path: Path) -> dict[str, list[str]]:
 
     Raises FileNotFoundError without the file, and ValueError where a split would be empty.
     """
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    unique = {_words(line): line for line in reversed([line for line in lines if line])}
-    prompts = list(reversed(unique.values()))
+    prompts = prompt_lines(path)
     splits = {split: [prompt for prompt in prompts if split_of(prompt) == split] for split in SPLIT_PERCENT}
     empty = [split for split, own in splits.items() if not own]
     if empty:
@@ -25,6 +23,15 @@ def read_prompts(path: Path) -> dict[str, list[str]]:
             f"{SPLIT_PERCENT[empty[0]]}%: more prompts are needed"
         )
     return splits
+
+
+def prompt_lines(path: Path) -> list[str]:
+    """The prompts in the order of the file, without empty lines and repetitions. Raises FileNotFoundError without the file."""
+    unique: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip():
+            unique.setdefault(_words(line), line.strip())
+    return list(unique.values())
 
 
 def split_of(prompt: str) -> str:

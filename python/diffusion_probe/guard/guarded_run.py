@@ -18,7 +18,7 @@ from ..client import Kept, SampleGroup, ScoredGroup, ScoreFailure
 from ..client.group import NOT_CAPTURED
 from .background import Answer
 from .batch_rows import BatchLayoutError, narrowed, widened
-from .result import GuardFailure, Judgement
+from .result import GuardFailure, Judgement, judged
 
 log = logging.getLogger("diffusion_probe.guard")
 
@@ -104,14 +104,13 @@ class GuardedRun(CaptureRun):
         return Answer(ask, self._deadline_ms)
 
     def _judge(self, step: int, images: Sequence[int], outcome: ScoredGroup | ScoreFailure) -> None:
-        if isinstance(outcome, ScoredGroup):
-            for image, result in zip(images, outcome.results, strict=True):
-                self.judgements.setdefault(image, []).append(Judgement(step, result.decision, result.reason, result))
-            return
-        if outcome.problem is not None:
+        judgements, failure = judged(step, outcome, len(images))
+        for image, judgement in zip(images, judgements, strict=True):
+            self.judgements.setdefault(image, []).append(judgement)
+        if failure is not None:
+            self.failures.append(failure)
+        if isinstance(outcome, ScoreFailure) and outcome.problem is not None:
             self.problem_codes.add(outcome.problem.code)
-        detail = outcome.error if outcome.problem is None else outcome.problem.detail
-        self._fail_images(step, outcome.reason, str(detail or outcome.reason), images)
 
     def _fail_images(self, step: int, reason: str, detail: str, images: Sequence[int]) -> None:
         """Note that images were kept without a score."""

@@ -27,7 +27,8 @@ def run_plan(policy: Mapping[str, Any] | None, manifest: Mapping[str, Any], tota
     if "keep" not in policy:
         plans = {entry["budget"]: entry for entry in manifest.get("plans", [])}
         if policy.get("budget") not in plans:
-            raise ValueError(f"the probe has no plan for the budget {policy.get('budget')}: expected one of {list(plans)}")
+            known = f"expected one of {list(plans)}" if plans else "it has none, 'diffusion-probe plan --write' makes them"
+            raise ValueError(f"the probe has no plan for the budget {policy.get('budget')}: {known}")
         plan = plans[policy["budget"]]
     keep = dict(sorted((int(step), count) for step, count in plan["keep"].items()))
     calls = Plan(plan["seeds"], tuple(keep.items())).calls(total_steps)

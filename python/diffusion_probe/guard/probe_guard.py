@@ -50,14 +50,14 @@ class ProbeGuard:
         steps: Sequence[int] | None = None,
         policy: Mapping[str, Any] | None = None,
         deadline_ms: float = DEADLINE_MS,
-        probe: str | Path | None = None,
+        probe: str | Path | Mapping[str, Any] | None = None,
     ):
         """`client`: a ProbeClient. `model`: `name` or `name@version`; by default that of `probe`, else the service's default.
 
         `steps`: at which samples are scored, from the probe's decision points; by default those of the policy `plan`, else the
         one nearest to a fifth of the run.
-        `policy`: by default the service's. `deadline_ms`: the longest wait for one decision. `probe`: its folder; by default the
-        service is asked how to capture. Raises CaptureError if the pipeline or a layer of `probe` is not supported,
+        `policy`: by default the service's. `deadline_ms`: the longest wait for one decision. `probe`: its folder or manifest; by
+        default the service is asked how to capture. Raises CaptureError if the pipeline or a layer of `probe` is not supported,
         FileNotFoundError if `probe` holds no probe, and ValueError for other mistakes.
         """
         self._family = family_of(pipe).name
@@ -76,7 +76,7 @@ class ProbeGuard:
         self._info: ProbeInfo | None = None
         self._info_is_fixed = probe is not None
         if probe is not None:
-            manifest = read_manifest(Path(probe))
+            manifest = probe if isinstance(probe, Mapping) else read_manifest(Path(probe))
             self._info = ProbeInfo.read(f"{manifest['name']}@{manifest['version']}", manifest, self._family)
             self._capture = self._capture_for(self._info)
 

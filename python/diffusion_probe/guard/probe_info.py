@@ -100,4 +100,5 @@ def served_probe(models: Sequence[Model] | None, model: str | None, family: str)
         raise NoProbeError(f"the service has several probes: name one of {', '.join(entry.name for entry in found)}")
     if not found:
         raise NoProbeError(f"the service serves no probe {model or ''}".rstrip())
-    return ProbeInfo.read(model or found[0].name, found[0].contract or {}, family)
+    entry = found[0]
+    return ProbeInfo.read(model or entry.name, {"name": entry.name, "version": entry.version, **(entry.contract or {})}, family)

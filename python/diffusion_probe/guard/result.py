@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ..client import Decision, SampleResult
+from ..client import Decision, SampleResult, ScoredGroup, ScoreFailure
 from ..client.group import sample_id
 
 
@@ -72,6 +72,15 @@ class GuardFailure:
     step: int  # 0 if the whole run was not guarded
     reason: str
     detail: str
+
+
+def judged(step: int, outcome: ScoredGroup | ScoreFailure, samples: int) -> tuple[list[Judgement], GuardFailure | None]:
+    """The judgements about `samples` samples of a group, in order, and why they have no score if they have none."""
+    if isinstance(outcome, ScoredGroup):
+        return [Judgement(step, result.decision, result.reason, result) for result in outcome.results], None
+    detail = outcome.error if outcome.problem is None else outcome.problem.detail
+    failure = GuardFailure(step, outcome.reason, str(detail or outcome.reason))
+    return [Judgement(step, "keep", outcome.reason)] * samples, failure
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,14 +59,15 @@ def sample(
     steps: int = STEPS,
     guidance: float = GUIDANCE,
     shift: float = SHIFT,
-    on_step: Callable[[StepOutput], None] | None = None,
+    on_step: Callable[[StepOutput], Sequence[int] | None] | None = None,
     capture_steps: frozenset[int] = frozenset(),
     last: int | None = None,
 ) -> Tensor:
     """Denoise `latents` [batch, 3, size, size] for padded `input_ids` [batch, tokens]: images in [-1, 1].
 
-    `on_step` is called at the steps in `capture_steps`, which count from 1. `last`: stop after this
-    step, by default the last one; the images are then not finished.
+    `on_step` is called at the steps in `capture_steps`, which count from 1. It may return the rows of the batch to go on with, at
+    least one: later steps, and the result, are of these alone. `last`: stop after this step, by default the last one; the images
+    are then not finished.
     """
     batch, tokens = input_ids.shape
     both = torch.cat([input_ids, unconditional_ids(batch, tokens)])
@@ -80,8 +81,13 @@ def sample(
         velocity, maps = backbone.denoiser(torch.cat([x, x]), timestep, text, mask)
         conditional, unconditional = velocity.float().chunk(2)
         guided = unconditional + guidance * (conditional - unconditional)
+        kept = None
         if on_step is not None and index in capture_steps:
             difference = (conditional - unconditional).square().mean(dim=(1, 2, 3))
-            on_step(StepOutput(index, float(sigma), [m[:batch] for m in maps], (x - sigma * guided).clamp(-1, 1), difference))
+            preview = (x - sigma * guided).clamp(-1, 1)
+            kept = on_step(StepOutput(index, float(sigma), [m[:batch] for m in maps], preview, difference))
         x = x + (following - sigma) * guided
+        if kept is not None and len(kept) < batch:
+            guided_rows = [*kept, *(row + batch for row in kept)]
+            x, text, mask, batch = x[list(kept)], text[guided_rows], mask[guided_rows], len(kept)
     return x.clamp(-1, 1)

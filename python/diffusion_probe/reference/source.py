@@ -109,7 +109,7 @@ class ReferenceSource:
 
     @torch.no_grad()
     def _draw(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int], finished: bool) -> Samples:
-        ids = self._token_ids(prompts)
+        ids = self.token_ids(prompts)
         size = self.backbone.config.image_size
         latents = torch.stack([initial_noise(p, s, size) for p, s in zip(prompts, seeds, strict=True)])
         outputs: list[StepOutput] = []
@@ -128,16 +128,15 @@ class ReferenceSource:
         }
         if not finished:
             return Samples(**captured, quality=np.full(len(prompts), np.nan, np.float32))
-        plain = pad_ids([tokenize(parse(prompt).text()) for prompt in prompts])  # the reward reads plain wordings alone
-        previews = torch.stack([self._quality(step.preview, plain) for step in outputs], dim=1)
+        previews = torch.stack([self.quality(to_bytes(step.preview), prompts) for step in outputs], dim=1)
         return Samples(
             **captured,
             preview_quality=previews.numpy(),
             image=to_bytes(images).numpy(),
-            quality=self._quality(images, plain).numpy(),
+            quality=self.quality(to_bytes(images), prompts).numpy(),
         )
 
-    def _token_ids(self, prompts: Sequence[str]) -> Tensor:
+    def token_ids(self, prompts: Sequence[str]) -> Tensor:
         """Padded token ids. Raises ValueError for a word that the backbone was not trained with."""
         ids = pad_ids([tokenize(prompt) for prompt in prompts])
         unknown = int(ids.max())
@@ -148,10 +147,12 @@ class ReferenceSource:
             )
         return ids
 
-    def _quality(self, images: Tensor, ids: Tensor) -> Tensor:
-        """The quality of images after rounding to 8-bit colours, as in a saved file."""
+    @torch.no_grad()
+    def quality(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """The quality, float32 [n], of images in 8-bit colours, uint8 [n, 3, height, width]."""
+        plain = pad_ids([tokenize(parse(prompt).text()) for prompt in prompts])  # the reward reads plain wordings alone
         with mixed_precision():
-            return self.reward(to_bytes(images).float() / 127.5 - 1, ids).float()
+            return self.reward(images.float() / 127.5 - 1, plain).float()
 
 
 def grid_maps(maps: list[Tensor], grid: int) -> Tensor:

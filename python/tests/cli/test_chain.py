@@ -129,8 +129,10 @@ def test_a_number_that_is_not_finite_becomes_null() -> None:
         ["overhead"],
         ["study"],
         ["study", "false-drop"],
+        ["study", "selection"],
+        ["select"],
         *[["reference", name] for name in ("scenes", "train-backbone")],
-        *[["reference", name] for name in ("train-reward", "sample", "export")],
+        *[["reference", name] for name in ("train-reward", "sample", "captions", "export")],
     ],
     ids=" ".join,
 )

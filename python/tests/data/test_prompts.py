@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diffusion_probe.data.prompts import SPLIT_PERCENT, read_prompts, split_of
+from diffusion_probe.data.prompts import SPLIT_PERCENT, prompt_lines, read_prompts, split_of
 
 
 @pytest.fixture
@@ -29,6 +29,12 @@ def test_the_split_of_a_prompt_does_not_depend_on_the_rest_of_the_file(file: Pat
     for split in SPLIT_PERCENT:
         assert set(part[split]) <= set(whole[split])
     assert split_of("A cat") == split_of(" a   CAT ")
+
+
+def test_a_repetition_keeps_the_place_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("a cat\n\ntwo dogs\nA  cat\n")
+    assert prompt_lines(path) == ["a cat", "two dogs"]
 
 
 def test_an_empty_split_is_an_error(tmp_path: Path) -> None:

@@ -88,3 +88,13 @@ def test_grid_maps_preserve_the_mean_probabilities() -> None:
     begin = torch.stack([m[..., 0].mean(dim=1).mean(dim=1) for m in (fine, same, coarse)], dim=1)
     assert torch.allclose(grid.sum(dim=2).mean(dim=(2, 3)), 1 - begin, atol=1e-5)
     assert torch.equal(grid[:, 1], same.mean(dim=1)[..., 1:].transpose(1, 2).unflatten(2, (16, 16)))
+
+
+def test_rows_that_are_not_kept_are_no_longer_computed(backbone: Backbone) -> None:
+    latents = torch.randn(2, 3, 64, 64)
+    rows: list[int] = []
+    hook = backbone.denoiser.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
+    kept = sample(backbone, IDS, latents, steps=4, on_step=lambda step: [1], capture_steps=frozenset({2}))
+    hook.remove()
+    assert rows == [4, 4, 2, 2]
+    assert torch.allclose(kept, sample(backbone, IDS, latents, steps=4)[1:], atol=1e-5)

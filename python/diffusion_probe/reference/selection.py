@@ -1,0 +1,139 @@
+"""The reference world as the backend of a selection: dropped samples leave the batch, so that they cost nothing further."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..capture import ObservedStep
+from ..client import SampleGroup
+from ..conditions.differences import differences
+from ..devices import mixed_precision
+from ..fingerprint import fingerprint
+from ..guard import GuardFailure, Judgement
+from ..guard.result import judged
+from ..selection import Drawn, DrawnSample, Questions
+from ..selection.timed_client import TimedClient
+from .backbone import TIMESTEPS
+from .captions import parse, tokenize
+from .rectified_flow import STEPS, StepOutput, sample
+from .source import ReferenceSource, grid_maps, initial_noise, to_bytes
+
+
+class ReferenceBackend:
+    """Draws the samples of a caption in one batch."""
+
+    name = "pictogram"
+    family = "pictogram"
+
+    def __init__(self, source: ReferenceSource):
+        self._source = source
+
+    def metric(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+        """The reward of the reference world."""
+        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2)
+        return self._source.quality(pixels, prompts).tolist()
+
+    def check(self, prompt: str) -> None:
+        """Raises ValueError for a caption outside the grammar, or with a word that the backbone does not know."""
+        try:
+            parse(prompt)
+            self._source.token_ids([prompt])
+        except ValueError as error:
+            raise ValueError(f"the reference world cannot draw {prompt!r}: {error}") from error
+
+    def draw(self, prompt: str, seeds: Sequence[int], questions: Questions | None) -> Drawn:
+        source = self._source
+        started = time.monotonic()
+        ids = source.token_ids([prompt]).expand(len(seeds), -1)
+        latents = torch.stack([initial_noise(prompt, seed, source.backbone.config.image_size) for seed in seeds])
+        run = _Run(source, tokenize(prompt)[1:], len(seeds), questions)
+        steps = frozenset(questions.steps if questions else ())
+        with mixed_precision():
+            images = _pictures(sample(source.backbone, ids, latents, on_step=run.ask, capture_steps=steps))
+        finished = dict(zip(run.remaining, images, strict=True))
+        samples = tuple(
+            DrawnSample(finished.get(index), tuple(run.judgements[index]), run.previews.get(index)) for index in range(len(seeds))
+        )
+        seconds = time.monotonic() - started
+        return Drawn(samples, STEPS, seconds, tuple(run.failures), run.client.answered, run.client.seconds, run.differences)
+
+
+class _Run:
+    """The questions of one run, and what was decided."""
+
+    def __init__(self, source: ReferenceSource, ids: Sequence[int], samples: int, questions: Questions | None):
+        """`ids`: the tokens of the caption, without the begin token. Raises ValueError for a probe of other layers."""
+        self.judgements: list[list[Judgement]] = [[] for _ in range(samples)]
+        self.previews: dict[int, Image.Image] = {}  # of the dropped samples
+        self.failures: list[GuardFailure] = []
+        self.client = TimedClient(questions and questions.client)
+        self.remaining: tuple[int, ...] = tuple(range(samples))
+        self.differences: dict[str, tuple[Any, Any]] = {}
+        if questions is None:
+            return
+        probe, known = questions.probe, source.capture
+        absent = [layer for layer in probe.capture.layers if layer not in known.layers]
+        if absent:
+            raise ValueError(f"the probe reads the layer {absent[0]}: the backbone has {', '.join(known.layers)}")
+        self._ids, self._tokens = np.array(ids, np.int64), len(ids)
+        self._layers = [known.layers.index(layer) for layer in probe.capture.layers]
+        self._grid = probe.capture.height
+        capture = replace(known, layers=probe.capture.layers, height=self._grid, width=self._grid)
+        # A probe of schema_version 1 has another form of the id.
+        self._capture_id = probe.capture_id if capture == probe.capture else capture.capture_id
+        self._model = questions.model
+        self._declared = {entry["name"] for entry in probe.manifest["inputs"]}
+        self.differences = differences(source.conditions, probe.conditions) if probe.conditions else {}
+        options = {
+            "policy": questions.policy,
+            "deadline_ms": questions.deadline_ms,
+            "total_steps": STEPS,
+            "conditions": source.conditions,
+            "conditions_id": fingerprint(source.conditions),
+        }
+        self._group = SampleGroup(self.client, self.remaining, options)
+
+    def ask(self, output: StepOutput) -> Sequence[int]:
+        """Ask about the remaining samples at a step: the rows of those that are kept."""
+        asked = self.remaining
+        kept = self._group.decide(
+            self._observed(output), step=output.index, timestep=output.sigma * TIMESTEPS, **self._signals(output)
+        )
+        self.remaining = self._group.remaining
+        judgements, failure = judged(output.index, self._group.outcomes[-1], len(asked))
+        for index, judgement in zip(asked, judgements, strict=True):
+            self.judgements[index].append(judgement)
+        if failure is not None:
+            self.failures.append(failure)
+        dropped = [row for row in range(len(asked)) if row not in kept]
+        for row, picture in zip(dropped, _pictures(output.preview[dropped]), strict=True):
+            self.previews[asked[row]] = picture
+        return kept
+
+    def _observed(self, output: StepOutput) -> ObservedStep:
+        maps = grid_maps([output.maps[index] for index in self._layers], self._grid)[:, :, : self._tokens]
+        mask = np.ones((len(maps), self._tokens), np.uint8)
+        return ObservedStep(maps.to(torch.float16).numpy(), (), mask, self._capture_id, self._model)
+
+    def _signals(self, output: StepOutput) -> dict[str, np.ndarray]:
+        """The further inputs that the probe declares, in the form in which it was trained on them."""
+        rows = len(output.preview)
+        signals = {
+            "token_ids": lambda: np.tile(self._ids, (rows, 1)),
+            "guidance_difference": lambda: output.guidance_difference.numpy(),
+            "preview": lambda: (to_bytes(output.preview).float() / 127.5 - 1).to(torch.float16).numpy(),
+        }
+        return {name: value() for name, value in signals.items() if name in self._declared}
+
+
+def _pictures(images: Tensor) -> list[Image.Image]:
+    """Images [n, 3, height, width] in [-1, 1] as files hold them."""
+    return [Image.fromarray(pixels) for pixels in to_bytes(images).permute(0, 2, 3, 1).numpy()]

@@ -1,0 +1,76 @@
+"""Selections of one prompt or of a file of prompts, resumed where they were stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..progress import Progress
+from .backend import Backend
+from .record import is_complete, read_record, write_selection
+from .selector import Selector
+
+
+def folders_of(out: Path, prompts: Sequence[str], is_file: bool) -> list[Path]:
+    """The folder of each prompt: `out` itself, or `out`/0001 and so on for those of a file."""
+    return [out / f"{number:04d}" for number in range(1, len(prompts) + 1)] if is_file else [out]
+
+
+def select_prompts(
+    selector: Selector,
+    backend: Backend,
+    prompts: Sequence[str],
+    folders: Sequence[Path],
+    settings: Mapping[str, Any],
+    fresh: bool = False,
+) -> list[dict[str, Any]]:
+    """Select for each prompt that has no complete folder, and return the content of every `selection.json`.
+
+    `settings`: what decides the images, JSON values; `fresh`: replace what is there. Raises ValueError for a prompt that cannot
+    be drawn and for a folder of other settings, before any image is drawn.
+    """
+    for prompt in prompts:
+        backend.check(prompt)
+    own = [{"prompt": prompt, **settings} for prompt in prompts]
+    pending = [index for index, folder in enumerate(folders) if fresh or not is_complete(folder, own[index])]
+    progress = Progress("select", 0, len(pending), unit="prompt", shown=len(pending) > 0)
+    for position in progress:
+        index = pending[position]
+        record = write_selection(selector(prompts[index]), folders[index], own[index])
+        figures = {"calls": record["calls"], "seconds": record["seconds"]["total"]}
+        best = best_of(record)
+        progress.note(**figures, **({} if best["quality"] is None else {"quality": best["quality"]}))
+    records = [read_record(folder) for folder in folders]
+    return [record for record in records if record is not None]
+
+
+def best_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The best sample of a `selection.json`."""
+    return next(sample for sample in record["samples"] if sample["rank"] == 1)
+
+
+def summary(records: Sequence[Mapping[str, Any]], out: Path) -> str:
+    """What was selected and what it took, for a terminal."""
+    calls = float(np.mean([record["calls"] for record in records]))
+    seconds = float(np.mean([record["seconds"]["total"] for record in records]))
+    qualities = [quality for record in records if (quality := best_of(record)["quality"]) is not None]
+    if len(records) == 1:
+        best = best_of(records[0])
+        head = f"{out / best['image']}: seed {best['seed']}"
+        parts = [f"{name} {best[name]:.3f}" for name in ("quality", "score") if best[name] is not None]
+    else:
+        head = f"{out}: {len(records)} prompts"
+        parts = [f"mean quality of the selected images {np.mean(qualities):.3f}"] if qualities else []
+    each = " a prompt" if len(records) > 1 else ""
+    lines = [", ".join([head, *parts, f"{calls:.4g} denoiser calls and {seconds:.2f} s{each}"])]
+    failed = [record for record in records if record["failures"]]
+    if failed:
+        first = failed[0]["failures"][0]
+        lines.append(
+            f"{len(failed)} of {len(records)} failed open, and kept what could not be scored; "
+            f"the first: {first['reason']}: {first['detail']}"
+        )
+    return "\n".join(lines)
