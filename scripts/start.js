@@ -28,6 +28,7 @@ function isBuildFresh() {
 }
 
 function build() {
+  process.stderr.write('Compiling the sources, once ...\n');
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json');
   const compiler = path.join(path.dirname(manifest), 'bin', 'tsc');
   const { status } = spawnSync(process.execPath, [compiler, '-p', path.join(ROOT, 'tsconfig.json')], {

@@ -188,6 +188,8 @@ export interface EngineOptions {
   readonly proofMemoryBytes?: number;
   /** Called when the test of a probe begins: this process has time meanwhile. */
   readonly onTest?: () => void;
+  /** Called during the start: how many probes are loaded or refused, of those that were found. */
+  readonly onStartProgress?: (done: number, total: number) => void;
   /** Called when a second run hangs while the first still does. The process should then be replaced. */
   readonly onHang?: (reason: string) => void;
   /** How often the model repository is scanned for changes, ms. 0 or omitted: only by reload(). */
