@@ -8,6 +8,9 @@ import { readScoreOptions, SCORE_USAGE, type ScoreOptions } from './score-option
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
+/** The file or the service is not there. */
+class MissingError extends Error {}
+
 /** Prints to standard output, or one sentence to standard error, and sets the exit code. */
 export async function runScore(args: readonly string[]): Promise<void> {
   // Nothing is left to do for a reader that has gone, such as `head`.
@@ -17,7 +20,7 @@ export async function runScore(args: readonly string[]): Promise<void> {
     process.stdout.write(options === undefined ? SCORE_USAGE : await score(options));
   } catch (error) {
     const isUsage = error instanceof UsageError;
-    process.exitCode = isUsage ? EXIT_USAGE : EXIT_FAILURE;
+    process.exitCode = isUsage || error instanceof MissingError ? EXIT_USAGE : EXIT_FAILURE;
     const text = isUsage ? usageText(error, 'diffusion-probe-server score --help') : `${messageOf(error)}\n`;
     process.stderr.write(text);
   }
@@ -25,7 +28,10 @@ export async function runScore(args: readonly string[]): Promise<void> {
 
 async function score({ file, url, policy, apiKey, isJson }: ScoreOptions): Promise<string> {
   const body = await readFile(file).catch((cause: unknown) => {
-    throw new UsageError(`${file} cannot be read: ${messageOf(cause)}`, { cause });
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new MissingError(
+      isMissing ? `there is no file ${file}` : `${file} cannot be read: ${messageOf(cause)}`,
+    );
   });
   const type = file.endsWith('.json') ? 'application/json' : 'application/octet-stream';
   const headers = {
@@ -39,14 +45,13 @@ async function score({ file, url, policy, apiKey, isJson }: ScoreOptions): Promi
   return decisionText(answer, url);
 }
 
-/** @throws {UsageError} when no service answers. @throws {Error} with the service's reason when it refuses. */
+/** @throws {MissingError} when no service answers. @throws {Error} with the service's reason when it refuses. */
 async function ask(url: URL, request: RequestInit): Promise<string> {
   const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-  const response = await fetch(url, { ...request, signal }).catch((cause: unknown) => {
+  const response = await fetch(url, { ...request, signal }).catch(() => {
     if (signal.aborted) throw new Error(`${url.origin} gave no answer within ${ANSWER_TIMEOUT_MS / 1000} s`);
-    throw new UsageError(
+    throw new MissingError(
       `no service answers at ${url.origin}: start one with diffusion-probe-server (in a checkout: npm start), or name another with --url`,
-      { cause },
     );
   });
   const text = await response.text();

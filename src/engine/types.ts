@@ -156,7 +156,6 @@ export interface EngineObserver {
 /** The methods of a pino logger that the engine calls. */
 export interface EngineLog {
   info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
 

@@ -12,7 +12,7 @@ export interface ProcessLog {
   /** Where standard output is a terminal. */
   readonly terminal: Progress | undefined;
   /** Whether all lines so far were written within `limitMs`. */
-  flushed(limitMs: number): Promise<boolean>;
+  readonly flushed: (limitMs: number) => Promise<boolean>;
 }
 
 /** @param onClosed called once, when the reader of standard output has closed its end. */

@@ -29,7 +29,7 @@ export function readableLines(colorize: boolean): (line: string) => string {
     ignore: HIDDEN.join(),
     singleLine: true,
     // Not a template: pino-pretty would fill in braces that come from a field.
-    messageFormat: (line) => messageText(line as LogLine),
+    messageFormat: (line) => messageText(line),
   };
   const pretty = prettyFactory(options);
   return (line) => pretty(line).trimEnd();

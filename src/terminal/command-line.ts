@@ -33,9 +33,9 @@ export function parseArguments<Config extends ParseArgsConfig>(
  * @throws {UsageError} with all mistakes.
  */
 export function checkOptions<Options>(schema: z.ZodType<Options>, values: object): Options {
-  const { data, error } = schema.safeParse(values);
-  if (error) throw new UsageError(error.issues.map(mistakeText).join('\n'));
-  return data as Options;
+  const parsed = schema.safeParse(values);
+  if (parsed.success) return parsed.data;
+  throw new UsageError(parsed.error.issues.map(mistakeText).join('\n'));
 }
 
 /** The mistakes, and the command that lists the options. */
