@@ -180,9 +180,10 @@ function announce(url: string, engine: Engine): void {
     provider: probe?.provider ?? 'cpu',
   }));
   terminal?.end();
-  terminal?.print(welcomeText(url, existsSync(EXAMPLE) ? EXAMPLE : undefined));
-  if (!terminal)
-    log.info({ url, socket: settings.listen, docs: `${url}/docs`, models, ready, reason }, 'listening');
+  const state = { url, socket: settings.listen, docs: `${url}/docs`, models, ready, reason };
+  if (!ready) log.warn(state, 'listening');
+  else if (!terminal) log.info(state, 'listening');
+  if (!shutdown.isDraining()) terminal?.print(welcomeText(url, existsSync(EXAMPLE) ? EXAMPLE : undefined));
 }
 
 function packageVersion(): string {

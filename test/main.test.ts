@@ -86,8 +86,12 @@ test('a socket that a killed process has left behind is taken over, anything els
   const refused = runProcess(t, { LISTEN: `unix:${file}` });
   const [[code], shown] = await Promise.all([once(refused, 'exit'), text(refused.stdout ?? assert.fail())]);
   assert.equal(code, 1);
-  assert.match(shown, /exists and is not a socket/);
+  assert.match(shown, /exists and is not a socket; choose another path with --listen/);
   assert.equal(await readFile(file, 'utf8'), 'precious');
+
+  const missing = runProcess(t, { LISTEN: `unix:${folder}/nowhere/probe.sock` });
+  const output = await text(missing.stdout ?? assert.fail());
+  assert.match(output, /"reason":"\S+ cannot be created: [^"]*; choose another path with --listen"/);
 });
 
 test('the only worker hangs: it is unready, then another serves in its place', async (t) => {

@@ -32,6 +32,7 @@ function adviceFor(code: string | undefined, { host, port, flag }: ListenOptions
       return `port ${port} needs more rights than this user has: choose one from 1024 with ${flag}`;
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
+    case 'EAI_AGAIN':
       return `${host} is no address of this machine: choose another with --host`;
     default:
       return undefined;

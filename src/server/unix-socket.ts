@@ -7,7 +7,7 @@ import { lstat, unlink } from 'node:fs/promises';
 import type { Server as HttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 
-import { StartError } from '../errors.js';
+import { messageOf, StartError } from '../errors.js';
 
 export interface UnixSocket {
   /** Stops listening and removes the file; resolves when all connections have ended. */
@@ -26,7 +26,14 @@ export async function listenOnUnixSocket(path: string, server: HttpServer): Prom
     server.emit('connection', socket),
   );
   listener.listen(path);
-  await once(listener, 'listening');
+  await once(listener, 'listening').catch((cause: unknown) => {
+    throw new StartError(
+      `${path} cannot be created: ${messageOf(cause)}; choose another path with --listen`,
+      {
+        cause,
+      },
+    );
+  });
   return {
     close: async () => {
       const closed = once(listener, 'close');

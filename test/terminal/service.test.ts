@@ -52,6 +52,12 @@ test('without colours it shows none', options, async (t) => {
   assert.ok(!shown.includes('\u001B[3'));
 });
 
+test('a service that is not ready says why, as a warning', options, async (t) => {
+  const { code, text } = await shownUntil(t, { MODELS_DIR: await temporaryModels(t) }, 'Try ');
+  assert.equal(code, 0);
+  assert.match(text, /WARN: listening: no probe was found /);
+});
+
 test('a missing folder is one sentence that says what to do', options, async (t) => {
   const { code, text } = await shownUntil(t, { MODELS_DIR: '/nowhere' }, 'never');
   assert.equal(code, 1);

@@ -84,27 +84,33 @@ export class Repository {
    * @throws when the folder cannot be read, at the start a StartError; at the start also when the device cannot be used.
    */
   scan(occasion: Occasion): Promise<ProbeChange[]> {
-    const turn = this.#scanning.then(async () => {
-      if (occasion === 'reload') this.#nextReload = undefined;
-      const locations = await this.#find().catch((cause: unknown) => {
-        throw occasion === 'start' ? missingFolder(this.#options.modelsDir, cause) : cause;
-      });
-      const progress = occasion === 'start' ? this.#options.onStartProgress : undefined;
-      let done = 0;
-      progress?.(done, locations.length);
-      // A probe is loaded into the workers while the next one is tested.
-      const update = async (location: ProbeLocation): Promise<ProbeChange[]> => {
-        const changes = await this.#update(location, occasion);
-        done += 1;
-        progress?.(done, locations.length);
-        return changes;
-      };
-      const changes = await Promise.all(locations.map(update));
-      this.#options.prover.release();
-      return [...changes.flat(), ...this.#removeMissing(locations, occasion)];
-    });
+    const turn = this.#scanning.then(() => this.#applyChanges(occasion));
     this.#scanning = turn.catch(() => {});
     return turn;
+  }
+
+  async #applyChanges(occasion: Occasion): Promise<ProbeChange[]> {
+    if (occasion === 'reload') this.#nextReload = undefined;
+    const { modelsDir, prover, onStartProgress } = this.#options;
+    const isStart = occasion === 'start';
+    const locations = await this.#find().catch((cause: unknown) => {
+      throw isStart ? missingFolder(modelsDir, cause) : cause;
+    });
+    let done = 0;
+    const report = (): void => {
+      if (isStart) onStartProgress?.(done, locations.length);
+    };
+    report();
+    // A probe is loaded into the workers while the next one is tested.
+    const update = async (location: ProbeLocation): Promise<ProbeChange[]> => {
+      const changes = await this.#update(location, occasion);
+      done += 1;
+      report();
+      return changes;
+    };
+    const changes = await Promise.all(locations.map(update));
+    prover.release();
+    return [...changes.flat(), ...this.#removeMissing(locations, occasion)];
   }
 
   /** Logs each folder that cannot be read, once per reason. */
