@@ -7,6 +7,7 @@ import { FULL_PLAN, QUICK_PLAN } from './plan.js';
 import { reportText } from './report/report.js';
 
 await runCommand({
+  name: 'npm run bench',
   usage: USAGE,
   readOptions: readBenchOptions,
   execute: async ({ isQuick }, tools) => {

@@ -1,22 +1,18 @@
-/** What the commands of demo/ and bench/ share: reading arguments, signals, progress and exit codes. */
-import { parseArgs, type ParseArgsConfig } from 'node:util';
+/** What the commands of demo/ and bench/ share: signals, a closed output, progress and exit codes. */
+import { EXIT_FAILURE, EXIT_USAGE, UsageError, usageText } from '../src/terminal/command-line.js';
+import { Progress } from '../src/terminal/progress.js';
 
-import { Progress } from './progress.js';
-
-const EXIT_FAILURE = 1;
-const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
-
-/** Mistakes on the command line, one per line of the message. */
-export class UsageError extends Error {}
 
 export interface CommandTools {
   readonly progress: Progress;
-  /** Aborts on SIGINT and SIGTERM. */
+  /** Aborts on SIGINT and SIGTERM, and when the reader of an output has gone. */
   readonly signal: AbortSignal;
 }
 
 export interface Command<Options> {
+  /** How the command is called, without options. */
+  readonly name: string;
   readonly usage: string;
   /**
    * @returns undefined when the user asks for help.
@@ -31,10 +27,12 @@ export interface Command<Options> {
 
 /** Executes a command with the arguments of this process, and sets the exit code. */
 export async function runCommand<Options>(command: Command<Options>): Promise<void> {
-  const { usage, readOptions, execute, inputErrors = [] } = command;
+  const { name, usage, readOptions, execute, inputErrors = [] } = command;
   const progress = new Progress(process.stderr);
   const interruption = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interruption.abort());
+  // Such as `head`, which ends before the command. Unhandled, the error would end this process without its cleanup.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => interruption.abort());
   const { signal } = interruption;
   try {
     const options = readOptions(process.argv.slice(2));
@@ -42,23 +40,13 @@ export async function runCommand<Options>(command: Command<Options>): Promise<vo
     progress.end();
     process.stdout.write(text);
   } catch (error) {
-    progress.print(signal.aborted ? 'interrupted' : error instanceof Error ? error.message : String(error));
-    if (error instanceof UsageError) process.stderr.write(`\n${usage}`);
-    const isMistake = [UsageError, ...inputErrors].some((Mistake) => error instanceof Mistake);
+    progress.end();
+    const isUsage = error instanceof UsageError;
+    const isMistake = isUsage || inputErrors.some((Mistake) => error instanceof Mistake);
     process.exitCode = signal.aborted ? EXIT_INTERRUPTED : isMistake ? EXIT_USAGE : EXIT_FAILURE;
-  }
-}
-
-/**
- * Node's parseArgs().
- * @throws {UsageError} where that throws.
- */
-export function parseArguments<Config extends ParseArgsConfig>(
-  config: Config,
-): ReturnType<typeof parseArgs<Config>> {
-  try {
-    return parseArgs(config);
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(
+      signal.aborted ? 'interrupted\n' : isUsage ? usageText(error, `${name} -- --help`) : `${message}\n`,
+    );
   }
 }

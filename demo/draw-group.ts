@@ -1,7 +1,7 @@
 /** Denoises the samples of a group together, asks about them at some steps, and goes on with those that are kept. */
 import type { SampleResult, ScoreOutcome } from '../clients/typescript/src/index.js';
 import { type Group, startSampler } from './group.js';
-import type { OnStep } from './progress.js';
+import type { OnStep } from './show-steps.js';
 import { rowsOf } from './world/images.js';
 import type { Step } from './world/sampler.js';
 

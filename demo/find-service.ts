@@ -1,5 +1,5 @@
 /** Finds the service at an address, or starts one for the duration of a command. */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -9,7 +9,7 @@ const ANSWER_TIMEOUT_MS = 2000;
 const START_TIMEOUT_MS = 60_000;
 const MAIN_MODULE = fileURLToPath(new URL('../src/main.js', import.meta.url));
 
-type ServiceProcess = ChildProcessByStdio<null, Readable, null>;
+type ServiceProcess = ChildProcess & { readonly stdout: Readable };
 
 export interface Service {
   readonly url: string;
@@ -31,8 +31,9 @@ export async function findOrStartService(
   const child = spawn(process.execPath, ['--enable-source-maps', MAIN_MODULE], {
     // LOG_LEVEL is fixed because readUrl() needs the log line "listening".
     env: { ...environment, PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'info' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+    // By the fourth, the service notices the end of this process, however that comes, and ends too.
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  }) as ServiceProcess;
   const stop = (): Promise<void> => endProcess(child);
   try {
     return { url: await readUrl(child), stop };

@@ -1,40 +1,45 @@
 /** The command line of `npm run generate`. */
 import * as z from 'zod';
 
-import { parseArguments, UsageError } from './command.js';
+import {
+  checkOptions,
+  DEFAULT_URL,
+  parseArguments,
+  urlOption,
+  UsageError,
+  wholeOption,
+} from '../src/terminal/command-line.js';
 import { keepTextSchema, MAX_SEEDS, planSchema } from './plan.js';
 
 export const USAGE = `Draws a caption several times, asks the service early which images are worth finishing, and finishes those.
 
-Usage: npm run generate -- "a cat left of two keys on a blue background" [options]
+Usage: npm run generate -- CAPTION [options]
 
-A plan says how many images to start, at which steps to ask, and how many to keep there. Give it in one of three ways:
-
+The plan: how many images to start, at which steps to ask, and how many to keep there. Give it in one of three ways:
   --budget N        the probe's plan for the cost of N whole images
   --seeds N         written out: the images to start (default 8),
   --keep COUNTS     and those to keep by step: 1=7,3=6,5=2 keeps 7 after step 1, 6 after step 3 and 2 after step 5;
                     a number alone is that of step 5 (default 2)
   --best-of N       start N and finish them all
 
+The images:
   --all             finish the dropped images too, to see what they would have become
   --seed-base N     the first seed (default 0)
-  --url URL         the service; one is started where none answers (default http://127.0.0.1:8080)
-  --model NAME      the probe, as name or name@version (default: the one for this backbone)
   --reference DIR   the reference world (default reference)
   --out DIR         for the images, sheet.png and selection.json (default: a folder in out, named after the caption)
+
+The service:
+  --url URL         its address; one is started where none answers (default ${DEFAULT_URL})
+  --model NAME      the probe, as name or name@version (default: the one for this backbone)
+
   --help            this text
+
+Example: npm run generate -- "a cat left of two keys on a blue background" --seeds 8 --keep 2
 `;
 
 /** The ways to give a plan, of which only one can be used. */
 const PLAN_OPTIONS = [['budget'], ['seeds', 'keep'], ['best-of']];
 const TEXT_OPTIONS = [...PLAN_OPTIONS.flat(), 'seed-base', 'url', 'model', 'reference', 'out'];
-
-const wholeFrom = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d+$/, `must be a whole number from ${min} to ${max}`)
-    .transform(Number)
-    .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
 
 const budgetSchema = z
   .string()
@@ -45,14 +50,12 @@ const budgetSchema = z
 const optionsSchema = z
   .object({
     budget: budgetSchema.optional(),
-    seeds: wholeFrom(1, MAX_SEEDS).prefault('8'),
+    seeds: wholeOption(1, MAX_SEEDS).prefault('8'),
     keep: keepTextSchema.prefault('2'),
-    'best-of': wholeFrom(1, MAX_SEEDS).optional(),
+    'best-of': wholeOption(1, MAX_SEEDS).optional(),
     all: z.boolean().default(false),
-    'seed-base': wholeFrom(0, 1_000_000_000).prefault('0'),
-    url: z
-      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
-      .default('http://127.0.0.1:8080'),
+    'seed-base': wholeOption(0, 1_000_000_000).prefault('0'),
+    url: urlOption(),
     model: z.string().min(1).optional(),
     reference: z.string().min(1).default('reference'),
     out: z.string().min(1).optional(),
@@ -93,11 +96,5 @@ export function readGenerateOptions(argv: readonly string[]): GenerateOptions | 
   const [plan, ...others] = PLAN_OPTIONS.flatMap((names) => names.find((name) => name in values) ?? []);
   if (others.length > 0)
     throw new UsageError(`give one plan: --${plan} does not go with --${others.join(' and --')}`);
-  const { data, error } = optionsSchema.safeParse(values);
-  if (error) throw new UsageError(error.issues.map(mistakeText).join('\n'));
-  return { ...data, caption };
-}
-
-function mistakeText({ path: [option, ...inner], message }: z.core.$ZodIssue): string {
-  return `--${String(option)} ${inner.length > 0 ? `${inner.join('.')}: ` : ''}${message}`;
+  return { ...checkOptions(optionsSchema, values), caption };
 }

@@ -9,14 +9,15 @@ import { findOrStartService } from './find-service.js';
 import { type GenerateOptions, readGenerateOptions, USAGE } from './generate-options.js';
 import { createGroup } from './group.js';
 import { choosePlan, planText } from './plan.js';
-import { showSteps } from './progress.js';
 import { selectionOf } from './selection.js';
+import { showSteps } from './show-steps.js';
 import { summaryText } from './summary.js';
 import { CaptionError, tokenize } from './world/caption.js';
 import { World } from './world/world.js';
 import { writeSelection } from './write-selection.js';
 
 await runCommand({
+  name: 'npm run generate',
   usage: USAGE,
   readOptions: readGenerateOptions,
   execute: generate,

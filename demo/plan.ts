@@ -2,7 +2,7 @@
 import * as z from 'zod';
 
 import { keepSchema, type Plan, planContradiction, seedsSchema } from '../src/probe/plan.js';
-import { UsageError } from './command.js';
+import { UsageError } from '../src/terminal/command-line.js';
 import type { ServedProbe } from './find-probe.js';
 
 /** A plan without `expected` was written out by the caller. */

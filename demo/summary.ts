@@ -1,6 +1,7 @@
 /** The text output of `npm run generate`: a table of the images, and totals. */
 import path from 'node:path';
 
+import { tableLines } from '../src/terminal/table.js';
 import type { SelectedSample, Selection } from './selection.js';
 
 /** @param folder where the files of the selection are. */
@@ -17,7 +18,7 @@ export function summaryText(selection: Selection, folder: string): string {
   ]);
   const best = samples.find(({ rank }) => rank === 1);
   const lines = [
-    ...table([head, ...rows]),
+    ...tableLines([head, ...rows]),
     '',
     callsLine(selection),
     ...qualityLine(samples),
@@ -51,14 +52,4 @@ function qualityLine(samples: readonly SelectedSample[]): string[] {
 
 function decimals(value: number | null | undefined): string {
   return value?.toFixed(3) ?? '-';
-}
-
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
 }

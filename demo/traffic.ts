@@ -1,7 +1,16 @@
 /** `npm run traffic`: sends demo traffic to a service until a signal ends it. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { type CommandTools, parseArguments, runCommand } from './command.js';
+import * as z from 'zod';
+
+import {
+  checkOptions,
+  DEFAULT_URL,
+  parseArguments,
+  urlOption,
+  wholeOption,
+} from '../src/terminal/command-line.js';
+import { type CommandTools, runCommand } from './command.js';
 import { findProbe, type ServedProbe } from './find-probe.js';
 import { sendTraffic } from './send-traffic.js';
 import { World } from './world/world.js';
@@ -11,25 +20,37 @@ const USAGE = `Sends groups of the reference world to a service, finishes what i
 
 Usage: npm run traffic [-- options]
 
-  --url URL         the service (default http://127.0.0.1:8080)
+The service:
+  --url URL         its address; it may start later than this command (default ${DEFAULT_URL})
   --step N          the step at which it is asked (default 5)
+
+The images:
   --reference DIR   the reference world (default reference)
+
   --help            this text
+
+Example: npm run traffic -- --url http://127.0.0.1:9000
 `;
 
-await runCommand({ usage: USAGE, readOptions, execute: send });
+const optionsSchema = z.object({
+  url: urlOption(),
+  step: wholeOption(1, 1000).prefault('5'),
+  reference: z.string().min(1).default('reference'),
+});
+
+await runCommand({ name: 'npm run traffic', usage: USAGE, readOptions, execute: send });
 
 function readOptions(argv: readonly string[]) {
   const { values } = parseArguments({
     args: [...argv],
     options: {
-      url: { type: 'string', default: 'http://127.0.0.1:8080' },
-      step: { type: 'string', default: '5' },
-      reference: { type: 'string', default: 'reference' },
+      url: { type: 'string' },
+      step: { type: 'string' },
+      reference: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
-  return values.help ? undefined : values;
+  return values.help ? undefined : checkOptions(optionsSchema, values);
 }
 
 /** A signal is the normal end. */
@@ -42,7 +63,7 @@ async function send(
     await sendTraffic({
       world,
       probe: await waitForProbe(url, { progress, signal }),
-      step: Number(step),
+      step,
       signal,
       onGroup: (caption, finished, reported) =>
         progress.print(`${caption}: ${finished} finished, ${reported} reported`),

@@ -21,13 +21,13 @@ const DASHBOARDS = 'docker/grafana/dashboards';
 
 /** The text that each generated file should have, by its path. */
 export async function generatedFiles(): Promise<Readonly<Record<string, string>>> {
-  const { answer, policies } = await answerTexts();
+  const { decisions, answer, policies } = await answerTexts();
   const { full, short } = await evaluationTables();
   const page = async (file: string, parts: Readonly<Record<string, string>>): Promise<string> =>
     replaceParts(await readFile(file, 'utf8'), parts);
   const dashboards = Object.entries(await dashboardFiles());
   return {
-    'README.md': await page('README.md', { answer, evaluation: short }),
+    'README.md': await page('README.md', { decisions, answer, evaluation: short }),
     'docs/reference.md': await referencePage(policies, full),
     'docs/decisions.md': await page('docs/decisions.md', { 'false-drop': await falseDropTables() }),
     'docs/scaling.md': await page('docs/scaling.md', await scalingParts()),

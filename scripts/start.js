@@ -1,7 +1,7 @@
 // Starts the service, or another module whose name comes first: `node scripts/start.js demo/generate.js --help`. Compiles the
 // sources before when they are newer than the last build. The module runs in this process, so that it gets the signals itself.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -28,10 +28,13 @@ function isBuildFresh() {
 }
 
 function build() {
+  process.stderr.write('Compiling the sources ...\n');
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json');
   const compiler = path.join(path.dirname(manifest), 'bin', 'tsc');
   const { status } = spawnSync(process.execPath, [compiler, '-p', path.join(ROOT, 'tsconfig.json')], {
     stdio: 'inherit',
   });
   if (status !== 0) process.exit(status ?? 1);
+  // The compiler leaves the file as it is when only the times of the sources have changed.
+  utimesSync(STAMP, new Date(), new Date());
 }

@@ -132,6 +132,12 @@ export function problem(code: ErrorCode, detail: string, extra?: ProblemExtra): 
   return new ProblemError(code, detail, extra);
 }
 
+/**
+ * The service cannot start, and its operator can change that. The message is a sentence that says what to do, so the log shows
+ * no stack trace.
+ */
+export class StartError extends Error {}
+
 /** The message of anything that can be thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

@@ -10,11 +10,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': ['src/disclosure.ts'],
   'src/running-clock.ts': [],
   'src/prediction-margin.ts': [],
+  'src/terminal': [],
   'src/wire': ['src/disclosure.ts', 'src/errors.ts'],
   'src/probe': ['src/disclosure.ts', 'src/errors.ts', 'src/wire'],
   'src/decision': ['src/probe'],
   'src/feedback': ['src/decision', 'src/probe'],
-  'src/config': ['src/errors.ts', 'src/wire', 'src/decision', 'src/feedback'],
+  'src/config': ['src/errors.ts', 'src/terminal', 'src/wire', 'src/decision', 'src/feedback'],
   'src/engine/warm-up/batch-plan.ts': [],
   'src/engine/types.ts': [
     'src/running-clock.ts',
@@ -81,6 +82,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/telemetry': [
     'src/disclosure.ts',
     'src/errors.ts',
+    'src/terminal',
     'src/probe',
     'src/decision',
     'src/feedback',
@@ -103,6 +105,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/disclosure.ts',
     'src/errors.ts',
     'src/running-clock.ts',
+    'src/terminal',
     'src/wire',
     'src/feedback',
     'src/config',
@@ -111,18 +114,21 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/telemetry',
     'src/api',
   ],
-  'src/main.ts': [
+  'src/commands': ['src/errors.ts', 'src/terminal'],
+  'src/service.ts': [
     'src/errors.ts',
     'src/running-clock.ts',
+    'src/terminal',
     'src/config',
     'src/engine',
     'src/telemetry',
     'src/api',
     'src/server',
   ],
+  'src/main.ts': ['src/commands', 'src/service.ts'],
   'clients/typescript/src': [],
   'demo/world': ['src/wire', 'src/probe', 'clients/typescript/src'],
-  demo: ['src/probe', 'clients/typescript/src', 'demo/world'],
+  demo: ['src/terminal', 'src/probe', 'clients/typescript/src', 'demo/world'],
 };
 
 const PLACES = Object.keys(MAY_IMPORT);

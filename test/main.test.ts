@@ -86,8 +86,12 @@ test('a socket that a killed process has left behind is taken over, anything els
   const refused = runProcess(t, { LISTEN: `unix:${file}` });
   const [[code], shown] = await Promise.all([once(refused, 'exit'), text(refused.stdout ?? assert.fail())]);
   assert.equal(code, 1);
-  assert.match(shown, /exists and is not a socket/);
+  assert.match(shown, /exists and is not a socket; choose another path with --listen/);
   assert.equal(await readFile(file, 'utf8'), 'precious');
+
+  const missing = runProcess(t, { LISTEN: `unix:${folder}/nowhere/probe.sock` });
+  const output = await text(missing.stdout ?? assert.fail());
+  assert.match(output, /"reason":"\S+ cannot be created: [^"]*; choose another path with --listen"/);
 });
 
 test('the only worker hangs: it is unready, then another serves in its place', async (t) => {
@@ -187,13 +191,15 @@ test('the bin of the package is executable through a symbolic link, as npm insta
   assert.match(shown, /^Usage: diffusion-probe-server /m);
 });
 
-test('an unknown argument is refused, and --help is answered', async (t) => {
-  const [code] = (await once(runProcess(t, {}, 'serve'), 'exit')) as [number];
+test('an unknown argument is refused in one sentence, and --help is answered', async (t) => {
+  const child = runProcess(t, {}, 'serve');
+  const [[code], errors] = await Promise.all([once(child, 'exit'), text(child.stderr ?? assert.fail())]);
   assert.equal(code, 2);
+  assert.equal(errors, 'Cannot start: serve: this argument is unknown (--help lists all settings)\n');
   const help = runProcess(t, { PORT: 'x' }, '--help');
   const [[helpCode], shown] = await Promise.all([once(help, 'exit'), text(help.stdout ?? assert.fail())]);
   assert.equal(helpCode, 0);
-  assert.match(shown, /MAX_BODY_BYTES/);
+  assert.match(shown, /^ {2}--max-body-bytes /m);
 });
 
 test('a port in use ends the process and its threads with code 1', async (t) => {
@@ -203,7 +209,44 @@ test('a port in use ends the process and its threads with code 1', async (t) => 
   const second = runProcess(t, { MODELS_DIR: models, PORT: new URL(origin).port });
   const [[code], shown] = await Promise.all([once(second, 'exit'), text(second.stdout ?? assert.fail())]);
   assert.equal(code, 1);
-  assert.match(shown, /EADDRINUSE/);
+  const { level, reason, err } = JSON.parse(shown.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
+  assert.equal(level, 'fatal');
+  assert.match(String(reason), /^port \d+ of 127\.0\.0\.1 is taken: .* choose another with --port/);
+  assert.equal(err, undefined, 'a stack trace would say nothing to the user');
+});
+
+test('a host that is not of this machine is named', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  // An address for documentation, which no machine has.
+  const child = runProcess(t, { MODELS_DIR: models, HOST: '192.0.2.1' });
+  const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout ?? assert.fail())]);
+  assert.equal(code, 1);
+  assert.match(shown, /192\.0\.2\.1 is no address of this machine: choose another with --host/);
+});
+
+test('the service ends when the process that has started it does, however that ends', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  const main = new URL('../src/main.js', import.meta.url).pathname;
+  const script = `
+    import { spawn } from 'node:child_process';
+    const stdio = ['ignore', 'inherit', 'inherit', 'ipc'];
+    spawn(process.execPath, [${JSON.stringify(main)}], { stdio });
+    setInterval(() => {}, 1000);`;
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    env: { PATH: process.env['PATH'], PORT: '0', DEVICE: 'cpu', WORKERS: '1', MODELS_DIR: models },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => parent.kill('SIGKILL'));
+  let shown = '';
+  parent.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    shown += chunk;
+    if (shown.includes('"listening"')) parent.kill('SIGKILL');
+  });
+  // After the last output of the service, which has the same pipe.
+  await once(parent, 'close');
+  assert.match(shown, /the process that started it has ended.*"draining".*\n.*"stopped"/s);
 });
 
 test('metrics have a separate port when one is set, until the engine has ended', async (t) => {

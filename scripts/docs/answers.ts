@@ -1,5 +1,6 @@
 /** Requests and the service's real answers to them, for README.md and docs/reference.md. */
 import type { ScoreResult } from '../../src/api/score-schemas.js';
+import { decisionText } from '../../src/commands/decision-text.js';
 import { answersTo, EXAMPLE, MEDIA_TYPE } from './service.js';
 
 const POLICIES = [
@@ -13,8 +14,17 @@ const POLICIES = [
 /** Further digits differ between processors. */
 const DIGITS = 3;
 
-/** A request under the default policy with its answer, and one request under each policy with an excerpt of its answer. */
-export async function answerTexts(): Promise<{ answer: string; policies: string }> {
+/** What the documents show of the answers. */
+export interface AnswerTexts {
+  /** The table of the command `score`. */
+  readonly decisions: string;
+  /** A request under the default policy with its answer. */
+  readonly answer: string;
+  /** One request under each policy with an excerpt of its answer. */
+  readonly policies: string;
+}
+
+export async function answerTexts(): Promise<AnswerTexts> {
   const answers = await answersTo(POLICIES);
   const policies = POLICIES.flatMap((policy, index) => [
     `curl -s http://127.0.0.1:8080/score -H 'x-policy: ${policy}' \\`,
@@ -22,6 +32,12 @@ export async function answerTexts(): Promise<{ answer: string; policies: string 
     ...excerptLines(answers[index]?.results ?? []),
   ]);
   const { results, ...shown } = answers[0] ?? fail();
+  const decisions = [
+    '```',
+    `$ npx diffusion-probe-server score ${EXAMPLE}`,
+    decisionText(answers[0], EXAMPLE).trimEnd(),
+    '```',
+  ];
   const answer = [
     '```sh',
     `curl -s http://127.0.0.1:8080/score -H 'content-type: ${MEDIA_TYPE}' --data-binary @${EXAMPLE}`,
@@ -42,7 +58,11 @@ export async function answerTexts(): Promise<{ answer: string; policies: string 
     ']}',
     '```',
   ];
-  return { answer: answer.join('\n'), policies: ['```sh', ...policies, '```'].join('\n') };
+  return {
+    decisions: decisions.join('\n'),
+    answer: answer.join('\n'),
+    policies: ['```sh', ...policies, '```'].join('\n'),
+  };
 }
 
 function excerptLines(results: readonly ScoreResult[]): string[] {

@@ -11,7 +11,8 @@ import { ERRORS, type ErrorCode, RETRY_STATUSES } from '../errors.js';
 import { ANSWERS, problemExamples, REQUESTS } from './document-examples.js';
 import { PROBLEM_TYPE, problemSchema } from './problems.js';
 
-const EXAMPLES_FILE = new URL('../../../openapi/examples.json', import.meta.url);
+const OPENAPI_FOLDER = new URL('../../../openapi/', import.meta.url);
+const TITLE = 'Diffusion Probe';
 
 /** Named examples of JSON bodies for POST /score, each of which is answered with 200 `scored`. */
 export interface ScoreExamples {
@@ -43,7 +44,7 @@ const PAGE_POLICY = [
 
 /** Reads openapi/examples.json. */
 export function readExamples(): ScoreExamples {
-  return JSON.parse(readFileSync(EXAMPLES_FILE, 'utf8')) as ScoreExamples;
+  return JSON.parse(readFileSync(new URL('examples.json', OPENAPI_FOLDER), 'utf8')) as ScoreExamples;
 }
 
 /** What any route can answer because of its headers. */
@@ -89,7 +90,7 @@ export async function collectDocument(
     openapi: {
       openapi: '3.1.0',
       info: {
-        title: 'Diffusion Probe',
+        title: TITLE,
         version,
         description:
           'Predicts, a few denoising steps in, how good a text-to-image sample will be, and decides whether to go on.',
@@ -160,18 +161,27 @@ function openTuples(node: unknown): void {
   for (const inner of Object.values(node)) openTuples(inner);
 }
 
-/** Adds the routes that show the document. */
-export async function registerDocs(app: FastifyInstance): Promise<void> {
+/**
+ * Adds the routes that show the document.
+ * @param isKeyAsked whether callers must send an API key. Otherwise the pages show no padlocks.
+ */
+export async function registerDocs(
+  app: FastifyInstance,
+  { isKeyAsked }: { readonly isKeyAsked: () => boolean },
+): Promise<void> {
   const hidden = { schema: { hide: true } };
   // The first request would wait for it. See docs/adr/0025-json-off-the-event-loop.md.
   app.addHook('onReady', async () => void app.swagger());
   app.get('/openapi.json', hidden, async () => app.swagger());
   app.get('/', hidden, async (_request, reply) => reply.redirect('/docs'));
-  await app.register(registerPages);
+  await app.register(registerPages, { isKeyAsked });
 }
 
 /** A scope of its own, because of the security headers that only pages in a browser need. */
-async function registerPages(app: FastifyInstance): Promise<void> {
+async function registerPages(
+  app: FastifyInstance,
+  { isKeyAsked }: { readonly isKeyAsked: () => boolean },
+): Promise<void> {
   app.addHook('onSend', async (_request, reply) => {
     reply.headers({
       'content-security-policy': PAGE_POLICY,
@@ -180,5 +190,20 @@ async function registerPages(app: FastifyInstance): Promise<void> {
       'x-frame-options': 'DENY',
     });
   });
-  await app.register(swaggerUi, { routePrefix: '/docs', indexPrefix: '' });
+  const logo = readFileSync(new URL('logo.svg', OPENAPI_FOLDER));
+  const icon = { filename: 'logo.svg', rel: 'icon', type: 'image/svg+xml', sizes: 'any', content: logo };
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    indexPrefix: '',
+    theme: { title: TITLE, favicon: [icon] },
+    logo: { type: 'image/svg+xml', content: logo },
+    transformSpecification: (document) => (isKeyAsked() ? document : withoutKeys(document)),
+  });
+}
+
+/** The document of a service that asks for no API key. */
+function withoutKeys(document: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { components, security: _, ...rest } = document;
+  const { securitySchemes: __, ...others } = components as Readonly<Record<string, unknown>>;
+  return { ...rest, components: others };
 }

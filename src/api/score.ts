@@ -51,7 +51,8 @@ function scoreRouteSchema(): FastifyZodOpenApiSchema {
     summary: 'Predict the quality of samples mid-denoise and decide whether to go on',
     description:
       'Takes the early cross-attention of the candidates of one prompt, all at one decision point. ' +
-      'With `x-deadline-ms`, a service that cannot answer in time answers `failed_open`: keep every sample.',
+      'With `x-deadline-ms`, a service that cannot answer in time answers `failed_open`: keep every sample. ' +
+      'To try it, send the file `examples/group.safetensors` of the repository.',
     tags: ['score'],
     headers: z.object({
       'x-deadline-ms': z.number().optional().meta({

@@ -1,56 +1,63 @@
-/** The texts for a person at a terminal: the answer to --help, and what to try once the service listens. */
+/** The texts for a person at a terminal: the answer to --help, mistakes in the settings, and what to try once the service listens. */
+import { tableLines, wrappedLines } from '../terminal/table.js';
 import type { SettingDescription } from './settings.js';
 
-const COLUMN_GAP = 2;
-const HEADINGS = ['SETTING', 'FLAG', 'DEFAULT', 'UNIT', 'MEANING'];
+const HELP_WIDTH = 100;
+const INDENT = '  ';
+const DEFAULT_PORT = '8080';
 
-/** The answer to --help: the table of settings, by groups. */
+/** The answer to --help: the settings by groups. */
 export function helpText(settings: readonly SettingDescription[]): string {
-  const rows = settings.map(({ name, flag, default: preset, unit, description }) => {
-    return [name, flag, preset, unit, description];
-  });
-  const [headings = '', ...lines] = columns([HEADINGS, ...rows]);
-  const table = lines.map((line, index) => {
-    const group = settings[index]?.group;
-    return group === settings[index - 1]?.group ? line : `\n${group}\n${line}`;
+  const flagWidth = Math.max(...settings.map(({ flag }) => flag.length));
+  const blocks = settings.flatMap((setting, index) => {
+    const heading = setting.group === settings[index - 1]?.group ? [] : ['', `${setting.group}:`];
+    return [...heading, ...settingLines(setting, flagWidth)];
   });
   return `Diffusion Probe scores samples mid-denoise and decides which are worth finishing.
 
-Usage: diffusion-probe-server [--flag value ...] [--help]
-       npm start [-- --flag value ...]
+Usage: diffusion-probe-server [--flag value ...]
+       diffusion-probe-server score FILE     asks a service about the request in a file
+       npm start [-- --flag value ...]       the same from a checkout
 
-Every setting is a flag and an environment variable: --port 9000, --port=9000 and PORT=9000 mean the same.
-A flag wins over its variable, and the variable over the default. An empty value means the default.
+Every setting is a flag and an environment variable: --max-body-bytes 9000, --max-body-bytes=9000
+and MAX_BODY_BYTES=9000 mean the same. A flag wins over its variable, and the variable over the
+default, which is in brackets. An empty value means the default.
+${blocks.join('\n')}
 
-${headings}
-${table.join('\n')}
+Example: diffusion-probe-server --port 9000 --models-dir models --log-level warn
 `;
 }
 
-/** What to try next, once the service listens. */
-export function welcomeText(
-  url: string,
-  models: readonly { name: string; version: number; provider: string }[],
-): string {
-  const probes = models.map(({ name, version, provider }) => `${name}@${version} on ${provider}`);
-  return `
-  Diffusion Probe listens on ${url}
-  Probes: ${probes.join(', ') || 'none yet; see /models'}
-
-  Try next, in another terminal:
-    a decision  curl -s ${url}/score -H 'content-type: application/octet-stream' --data-binary @examples/kept.safetensors
-    images      npm run generate -- "a cat left of two keys on a blue background" --seeds 8 --keep 2
-    the API     ${url}/docs
-
-`;
+function settingLines(
+  { flag, description, default: preset, unit }: SettingDescription,
+  width: number,
+): string[] {
+  const value = preset === 'unset' ? '' : ` [${[preset, unit].filter(Boolean).join(' ')}]`;
+  const given = preset === 'unset' && unit !== '' ? ` [${unit}]` : '';
+  const left = INDENT.length + width + INDENT.length;
+  const lines = wrappedLines(`${description}${value}${given}`, HELP_WIDTH - left);
+  return lines.map((line, index) => `${INDENT}${(index === 0 ? flag : '').padEnd(width)}${INDENT}${line}`);
 }
 
-function columns(rows: readonly (readonly string[])[]): string[] {
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd((widths[column] ?? 0) + COLUMN_GAP))
-      .join('')
-      .trimEnd(),
-  );
+/** What is wrong with the settings: one mistake is a sentence, several are a list. */
+export function mistakesText(mistakes: readonly string[]): string {
+  const [first = '', ...others] = mistakes;
+  if (others.length === 0) return `Cannot start: ${first} (--help lists all settings)\n`;
+  return `Cannot start: the settings have mistakes (--help lists all settings):\n  ${mistakes.join('\n  ')}\n`;
+}
+
+/**
+ * What to try next, once the service listens.
+ * @param example the file of a request; undefined where there is none.
+ */
+export function welcomeText(url: string, example: string | undefined): string {
+  const option = new URL(url).port === DEFAULT_PORT ? '' : ` --url ${url}`;
+  const command =
+    example === undefined ? `curl -s ${url}/models` : `npx diffusion-probe-server score ${example}${option}`;
+  const lines = tableLines([
+    ['Address', url],
+    ['Page', `${url}/docs`],
+    ['Try', command],
+  ]);
+  return `\n${lines.map((line) => `${INDENT}${line}`).join('\n')}\n`;
 }

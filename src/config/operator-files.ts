@@ -4,8 +4,9 @@ import { type KeyRing, randomKeys } from '../feedback/keys.js';
 import { type ApiKeys, parseApiKeys, parseReceiptKeys } from './key-files.js';
 import { ReloadingFile } from './reloading-file.js';
 
-const KEYS_WARNING =
+const RANDOM_KEY =
   'FEEDBACK_KEYS_FILE is not set: receipts are signed with a random key, so neither other replicas nor the next start can check them';
+const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 export interface OperatorFiles {
   /** The policies now in force. */
@@ -40,6 +41,8 @@ export interface OperatorFilesOptions {
   readonly feedbackKeysFile?: string;
   /** When omitted, callers need no key. */
   readonly apiKeysFile?: string;
+  /** The address that the service listens on. On a loopback address, it has no other replicas. */
+  readonly host?: string;
   readonly log: OperatorLog;
   readonly onReload: (file: OperatorFile, outcome: ReloadOutcome) => void;
   /** Time between two reads of each file, ms; 2000 when omitted. */
@@ -48,14 +51,17 @@ export interface OperatorFilesOptions {
 
 /**
  * Reads the files, and reloads each one that changes.
- * @throws {Error} when a file cannot be used: the service must not start with other policies than it was given.
+ * @throws {StartError} when a file cannot be used: the service must not start with other policies than it was given.
  */
 export async function openOperatorFiles(options: OperatorFilesOptions): Promise<OperatorFiles> {
   const policies = await open(options, 'policies', options.policiesFile, parsePolicies);
   const keys = await open(options, 'feedback_keys', options.feedbackKeysFile, parseReceiptKeys);
   const apiKeys = await open(options, 'api_keys', options.apiKeysFile, parseApiKeys);
   const ownKeys = randomKeys();
-  if (!keys) options.log.warn({ key: ownKeys.currentId }, KEYS_WARNING);
+  if (!keys) {
+    const { log, host = '' } = options;
+    log[LOOPBACK.test(host) ? 'info' : 'warn']({ key: ownKeys.currentId }, RANDOM_KEY);
+  }
   return {
     policies: () => policies?.content ?? DEFAULT_POLICIES,
     policiesRefusal: () => policies?.refusal,

@@ -6,7 +6,7 @@
  */
 import { readFile } from 'node:fs/promises';
 
-import { messageOf } from '../errors.js';
+import { messageOf, StartError } from '../errors.js';
 
 const DEFAULT_INTERVAL_MS = 2000;
 
@@ -46,13 +46,15 @@ export class ReloadingFile<Content> {
     this.#timer = setInterval(() => void this.#poll(), options.intervalMs ?? DEFAULT_INTERVAL_MS).unref();
   }
 
-  /** @throws {Error} when the file cannot be read or used: at the start there is no previous version. */
+  /** @throws {StartError} when the file cannot be read or used: at the start there is no previous version. */
   static async open<Content>(options: ReloadingFileOptions<Content>): Promise<ReloadingFile<Content>> {
     try {
       const text = decodeText(await readFile(options.path));
       return new ReloadingFile(options, text, options.parse(text));
     } catch (error) {
-      throw new Error(`${options.path} cannot be used: ${messageOf(error)}`, { cause: error });
+      const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      const reason = isMissing ? 'there is no such file' : messageOf(error);
+      throw new StartError(`${options.path} cannot be used: ${reason}`, { cause: error });
     }
   }
 

@@ -28,7 +28,7 @@ export function startProver(options: ProofOptions): ProbeTest {
  * Starts the workers and loads every probe of the repository. Resolves when the engine can score, or when readiness() says
  * why it cannot.
  * @param prover of the same options.
- * @throws {Error} when the models' folder cannot be read, or when a device that was set by name cannot be used.
+ * @throws {StartError} when the models' folder cannot be read, or when a device that was set by name cannot be used.
  */
 export async function createEngine(
   options: EngineOptions,

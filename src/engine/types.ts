@@ -156,7 +156,6 @@ export interface EngineObserver {
 /** The methods of a pino logger that the engine calls. */
 export interface EngineLog {
   info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
 
@@ -188,6 +187,8 @@ export interface EngineOptions {
   readonly proofMemoryBytes?: number;
   /** Called when the test of a probe begins: this process has time meanwhile. */
   readonly onTest?: () => void;
+  /** Called during the start: how many probes are loaded or refused, of those that were found. */
+  readonly onStartProgress?: (done: number, total: number) => void;
   /** Called when a second run hangs while the first still does. The process should then be replaced. */
   readonly onHang?: (reason: string) => void;
   /** How often the model repository is scanned for changes, ms. 0 or omitted: only by reload(). */

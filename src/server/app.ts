@@ -98,7 +98,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(registerModels, { engine, policies, policiesRefusal });
   await app.register(registerHealth, { engine, isDraining });
   if (options.metricsPort === undefined) await app.register(registerMetrics, { metrics, engine, policies });
-  await app.register(registerDocs);
+  await app.register(registerDocs, { isKeyAsked: () => apiKeys() !== undefined });
   await app.ready();
   return app;
 }

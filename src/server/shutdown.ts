@@ -7,6 +7,7 @@ import type { Settings } from '../config/settings.js';
 import type { Engine } from '../engine/types.js';
 import type { Tracing } from '../telemetry/tracing.js';
 import type { RunningClock } from '../running-clock.js';
+import { EXIT_FAILURE } from '../terminal/command-line.js';
 import type { UnixSocket } from './unix-socket.js';
 
 /** What must be closed at the end. */
@@ -20,7 +21,6 @@ export interface RunningService {
 
 type ShutdownLimits = Pick<Settings, 'drainDelayMs' | 'shutdownTimeoutMs' | 'inferenceTimeoutMs'>;
 
-export const EXIT_FAILURE = 1;
 /** How long the end of the process waits for the reader of the log. */
 export const LOG_FLUSH_MS = 200;
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
@@ -41,6 +41,10 @@ export class Shutdown {
     this.requested = new Promise((resolve) => {
       this.#request = resolve;
     });
+    // Only a process that was started with a channel to its parent gets this.
+    process.once('disconnect', () => this.#drain({ reason: 'the process that started it has ended' }));
+    // The channel itself must not keep the process alive.
+    process.channel?.unref();
     for (const signal of STOP_SIGNALS) {
       process.on(signal, () => {
         if (this.#isDraining) this.#hangUp.abort();

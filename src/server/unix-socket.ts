@@ -7,6 +7,8 @@ import { lstat, unlink } from 'node:fs/promises';
 import type { Server as HttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 
+import { messageOf, StartError } from '../errors.js';
+
 export interface UnixSocket {
   /** Stops listening and removes the file; resolves when all connections have ended. */
   close(): Promise<void>;
@@ -14,7 +16,7 @@ export interface UnixSocket {
 
 /**
  * Listens on a path. Removes the socket file of a process that has ended without removing it.
- * @throws {Error} when another process listens there, or when the path is not a socket.
+ * @throws {StartError} when another process listens there, when the path is not a socket, or when it cannot be created.
  */
 export async function listenOnUnixSocket(path: string, server: HttpServer): Promise<UnixSocket> {
   await removeStale(path);
@@ -24,7 +26,14 @@ export async function listenOnUnixSocket(path: string, server: HttpServer): Prom
     server.emit('connection', socket),
   );
   listener.listen(path);
-  await once(listener, 'listening');
+  await once(listener, 'listening').catch((cause: unknown) => {
+    throw new StartError(
+      `${path} cannot be created: ${messageOf(cause)}; choose another path with --listen`,
+      {
+        cause,
+      },
+    );
+  });
   return {
     close: async () => {
       const closed = once(listener, 'close');
@@ -38,8 +47,10 @@ export async function listenOnUnixSocket(path: string, server: HttpServer): Prom
 async function removeStale(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (!found) return;
-  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket`);
-  if (await isAnswered(path)) throw new Error(`another process listens on ${path}`);
+  if (!found.isSocket())
+    throw new StartError(`${path} exists and is not a socket; choose another path with --listen`);
+  if (await isAnswered(path))
+    throw new StartError(`another process listens on ${path}; end it, or choose another path with --listen`);
   await unlink(path);
 }
 

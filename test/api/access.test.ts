@@ -70,6 +70,16 @@ test('health checks and the documentation need no key; an unknown address is a 4
   assert.equal((await app.inject('/nowhere')).statusCode, 404);
 });
 
+test('the documentation asks for a key only where the service does', async (t) => {
+  type Document = { security?: object; paths: object; components: { securitySchemes?: object } };
+  const documentOf = async (options: object) =>
+    (await (await startApp(t, fakeEngine(), options)).app.inject('/docs/json')).json<Document>();
+  const [open, keyed] = [await documentOf({}), await documentOf(guarded)];
+  assert.deepEqual([open.security, open.components.securitySchemes], [undefined, undefined]);
+  assert.ok(keyed.security && keyed.components.securitySchemes);
+  assert.deepEqual(open.paths, keyed.paths);
+});
+
 test('the client sends its key', async (t) => {
   const { listen } = await startRealApp(t, guarded);
   const origin = await listen();

@@ -212,7 +212,9 @@ test('/docs works without the network, and / redirects to it', async (t) => {
   assert.deepEqual([root.statusCode, root.headers.location], [302, '/docs']);
   const page = await app.inject('/docs');
   assert.equal(page.statusCode, 200);
+  assert.match(page.body, /<title>Diffusion Probe<\/title>/);
   const assets = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, address = '']) => address);
   assert.ok(assets.length > 0);
+  assert.ok(assets.some((asset) => asset.endsWith('logo.svg')));
   for (const asset of assets) assert.equal((await app.inject(asset)).statusCode, 200, asset);
 });

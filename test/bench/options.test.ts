@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { readBenchOptions } from '../../bench/options.js';
-import { UsageError } from '../../demo/command.js';
+import { UsageError } from '../../src/terminal/command-line.js';
 
 test('without options the benchmark is a full one', () => {
   assert.deepEqual(readBenchOptions([]), { isQuick: false });

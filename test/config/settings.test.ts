@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { helpText, welcomeText } from '../../src/config/help.js';
+import { helpText, mistakesText, welcomeText } from '../../src/config/help.js';
 import { describeSettings, readSettings, type Settings } from '../../src/config/settings.js';
 
 function mistakes(environment: Record<string, string>, ...args: string[]): readonly string[] {
@@ -120,22 +120,44 @@ test('limits that contradict each other are refused', () => {
   assert.match(mistakes({ SHUTDOWN_TIMEOUT_MS: '10' })[0] ?? '', /^INFERENCE_TIMEOUT_MS: got 10000/);
 });
 
-test('--help shows every setting with its flag, default, unit and meaning, by groups', () => {
+test('--help shows every flag with its meaning, default and unit, by groups, and an example', () => {
   const help = helpText(describeSettings());
-  for (const { name, description } of describeSettings()) {
-    assert.ok(description.length > 10, name);
-    assert.match(help, new RegExp(`^${name} .*${description.slice(0, 20).replaceAll(/[^\w ]/g, '.')}`, 'm'));
+  const text = help.replaceAll(/\n {3,}/g, ' ');
+  for (const { flag, description } of describeSettings()) {
+    assert.ok(description.length > 10, flag);
+    assert.ok(new RegExp(`^  ${flag} +\\S`, 'm').test(text), flag);
+    assert.ok(text.includes(`  ${description}`), flag);
   }
-  assert.match(help, /^WORKERS +--workers +unset /m);
-  assert.match(help, /^PORT +--port +8080 /m);
-  assert.match(help, /^MAX_QUEUE_DELAY_US +--max-queue-delay-us +0 +µs /m);
-  assert.match(help, /^MAX_SAMPLES_PER_REQUEST +--max-samples-per-request +64 +samples /m);
-  assert.match(help, /^\nInference\nDEVICE .*\nWORKERS /m);
+  assert.match(text, /^ {2}--workers +Inference threads; .* one on CUDA$/m);
+  assert.match(text, /^ {2}--port +.* \[8080\]$/m);
+  assert.match(text, /^ {2}--max-queue-delay-us +.* \[0 µs\]$/m);
+  assert.match(text, /^ {2}--max-samples-per-request +.* \[64 samples\]$/m);
+  assert.match(text, /\n\nInference:\n {2}--device .*\n {2}--workers /);
+  assert.match(text, /\n\nExample: diffusion-probe-server --port 9000 /);
+  assert.ok(Math.max(...help.split('\n').map((line) => line.length)) <= 100);
 });
 
-test('the welcome shows the address and the probes', () => {
-  const text = welcomeText('http://127.0.0.1:8080', [{ name: 'tiny', version: 3, provider: 'cpu' }]);
-  assert.match(text, /http:\/\/127\.0\.0\.1:8080\/docs/);
-  assert.match(text, /tiny@3 on cpu/);
-  assert.match(text, /curl .*\/score/);
+test('one mistake is a sentence, several are a list, and both name --help', () => {
+  assert.equal(
+    mistakesText(['--prot: this flag is unknown']),
+    'Cannot start: --prot: this flag is unknown (--help lists all settings)\n',
+  );
+  assert.match(mistakesText(['a: b', 'c: d']), /--help.*:\n {2}a: b\n {2}c: d\n$/);
+});
+
+test('the welcome is three lines: the address, the page and a command that asks this service', () => {
+  const example = 'examples/group.safetensors';
+  assert.deepEqual(welcomeText('http://127.0.0.1:8080', example).trim().split(/\n +/), [
+    'Address  http://127.0.0.1:8080',
+    'Page     http://127.0.0.1:8080/docs',
+    `Try      npx diffusion-probe-server score ${example}`,
+  ]);
+  assert.match(
+    welcomeText('http://127.0.0.1:9000', example),
+    /score \S+ --url http:\/\/127\.0\.0\.1:9000\n$/,
+  );
+  assert.match(
+    welcomeText('http://127.0.0.1:9000', undefined),
+    /Try +curl -s http:\/\/127\.0\.0\.1:9000\/models\n$/,
+  );
 });

@@ -1,5 +1,6 @@
 /** `npm run test:cuda`: everything about CUDA that can be checked on this machine, as one line of JSON at the end. */
-import { parseArguments, runCommand } from '../../demo/command.js';
+import { runCommand } from '../../demo/command.js';
+import { parseArguments } from '../../src/terminal/command-line.js';
 import { checkDevice, type Results } from './checks.js';
 import { compileStandIn, findLibraries } from './libraries.js';
 import { fallbackOf, refusalOf } from './service.js';
@@ -12,6 +13,8 @@ Usage: npm run test:cuda [-- options]
 
   --dry-run   runs the checks of the device on the CPU, to test the checks themselves
   --help      this text
+
+Example: npm run test:cuda -- --dry-run
 
 It needs Linux on x64 and Python 3.11 or later. It installs missing CUDA libraries from PyPI into out/cuda.
 `;
@@ -60,6 +63,7 @@ function isPassed(results: Results, device: string): boolean {
 }
 
 await runCommand({
+  name: 'npm run test:cuda',
   usage: USAGE,
   readOptions: (argv): Options | undefined => {
     const options = {

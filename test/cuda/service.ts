@@ -45,7 +45,7 @@ export async function refusalOf(device: string, environment: NodeJS.ProcessEnv):
     return undefined;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return /cannot be used: ([^"\\]+)/.exec(message)?.[1] ?? message;
+    return /cannot be used: ([^"\\;]+)/.exec(message)?.[1] ?? message;
   }
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { UsageError } from '../../demo/command.js';
+import { UsageError } from '../../src/terminal/command-line.js';
 import { readGenerateOptions } from '../../demo/generate-options.js';
 
 test('a caption alone starts eight, asks at step 5 and keeps two', () => {

@@ -163,7 +163,10 @@ test('a budget without a plan is an error that says which there are', async () =
   const drawing = generate([CAPTION, '--budget', '3'], { MODELS_DIR: models });
   await assert.rejects(drawing, ({ code, stderr }: Failure) => {
     assert.equal(code, 2);
-    assert.match(stderr, /--budget 3: the probe pictogram@1 has plans for the budgets 1\.5, 2\n/);
+    assert.match(
+      stderr,
+      /--budget 3: the probe pictogram@1 has plans for the budgets 1\.5, 2 \(npm run generate -- --help/,
+    );
     return true;
   });
 });
@@ -235,6 +238,16 @@ test('a signal ends the run, and the service that was started for it', async () 
   assert.equal(code, 130);
   assert.match(stderr, /interrupted\n$/);
   assert.doesNotMatch(stderr, /step 25/);
+});
+
+test('a closed output ends the run, and the service that was started for it', async () => {
+  const child = spawn(process.execPath, [GENERATE, CAPTION, '--seeds', '16', '--url', NOWHERE, '--out', out]);
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    // As `2>&1 | head` does: the next line of the progress cannot be written.
+    if (text.includes('starting one')) for (const output of [child.stdout, child.stderr]) output.destroy();
+  });
+  const [code] = (await once(child, 'exit')) as [number];
+  assert.equal(code, 130, 'it has stopped what it had started');
 });
 
 test('a word outside the vocabulary is an error before a service is started', async () => {

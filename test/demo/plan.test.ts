@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { UsageError } from '../../demo/command.js';
+import { UsageError } from '../../src/terminal/command-line.js';
 import type { ServedProbe } from '../../demo/find-probe.js';
 import { choosePlan, planText } from '../../demo/plan.js';
 

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import type { ProbeStatus } from '../../src/engine/types.js';
+import { StartError } from '../../src/errors.js';
 import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { SILENT_LOG, startEngine } from '../support/engine.js';
 import { NAN_TIMESTEP, tinyInputs, tinyOnnx } from '../support/onnx.js';
@@ -198,6 +199,20 @@ test('a version without probe.json is refused', async (t) => {
   assert.deepEqual(engine.readiness(), { ready: false, reason: 'every probe was refused' });
 });
 
+test('the start reports its progress', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models);
+  await writeProbe(models, {
+    version: 2,
+    edit: (manifest) => (manifest.files['model.onnx'] = '0'.repeat(64)),
+  });
+  const progress: string[] = [];
+  const onStartProgress = (done: number, total: number): void => void progress.push(`${done} of ${total}`);
+  const { engine } = await startEngine(t, models, { onStartProgress });
+  await engine.reload();
+  assert.deepEqual(progress, ['0 of 2', '1 of 2', '2 of 2'], 'a refused probe counts, a reload does not');
+});
+
 test('readiness reports a missing probe and a missing default', async (t) => {
   const models = await temporaryModels(t);
   const { engine: empty } = await startEngine(t, models);
@@ -209,17 +224,23 @@ test('readiness reports a missing probe and a missing default', async (t) => {
 
 test('a models’ folder that cannot be read stops the start', async (t) => {
   const models = await temporaryModels(t);
-  await assert.rejects(startEngine(t, path.join(models, 'nowhere')), { code: 'ENOENT' });
+  await assert.rejects(startEngine(t, path.join(models, 'nowhere')), (error) => {
+    assert.ok(error instanceof StartError);
+    assert.match(error.message, /nowhere cannot be read: there is no such folder; .* --models-dir$/);
+    return true;
+  });
 });
 
-test('without CUDA, auto falls back with a warning, and cuda by name fails to start', async (t) => {
+test('without CUDA, auto falls back and says why, and cuda by name fails to start', async (t) => {
   const models = await temporaryModels(t);
   await writeProbe(models);
-  const warnings: object[] = [];
-  const log = { ...SILENT_LOG, warn: (fields: object) => warnings.push(fields) };
+  const lines: { fallback?: string }[] = [];
+  const log = { ...SILENT_LOG, info: (fields: object) => lines.push(fields) };
   const { engine } = await startEngine(t, models, { device: 'auto', log });
-  if (engine.resolve('tiny').provider === 'cuda') return t.skip('CUDA works here');
-  assert.equal(warnings.length, 1);
+  const { provider, fallback } = engine.resolve('tiny');
+  if (provider === 'cuda') return t.skip('CUDA works here');
+  assert.match(fallback ?? '', /CUDA/);
+  assert.ok(lines.some((line) => line.fallback === fallback));
   for (const device of ['cuda', 'cuda:1'] as const) {
     await assert.rejects(startEngine(t, models, { device }), new RegExp(`device ${device} cannot be used: `));
   }

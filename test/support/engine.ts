@@ -43,7 +43,7 @@ export const FRAGILE_WORKER_URL = new URL('fragile-worker.js', import.meta.url);
 
 const WORKER_URL = new URL('../../src/engine/worker/worker.js', import.meta.url);
 
-export const SILENT_LOG: EngineLog = { info: () => {}, warn: () => {}, error: () => {} };
+export const SILENT_LOG: EngineLog = { info: () => {}, error: () => {} };
 
 /** An engine with one CPU worker by default; it is closed after the test. */
 export async function startEngine(

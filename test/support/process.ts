@@ -13,6 +13,11 @@ const MAIN = new URL('../../src/main.js', import.meta.url).pathname;
 /** Code and signal of a process that has ended. */
 export type ExitStatus = [number | null, NodeJS.Signals | null];
 
+/** The environment of a service with these settings on a free port. */
+function environmentOf(settings: Record<string, string>): NodeJS.ProcessEnv {
+  return { PATH: process.env['PATH'], PORT: '0', DEVICE: 'cpu', WORKERS: '1', ...settings };
+}
+
 /** Starts the program with these settings on a free port; it is killed after the test. */
 export function runProcess(
   t: TestContext,
@@ -20,9 +25,18 @@ export function runProcess(
   ...parameters: string[]
 ): ChildProcess {
   const child = spawn(process.execPath, ['--enable-source-maps', MAIN, ...parameters], {
-    env: { PATH: process.env['PATH'], PORT: '0', DEVICE: 'cpu', WORKERS: '1', ...environment },
+    env: environmentOf(environment),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
+
+/** Starts the program as runProcess() does, on a terminal: what it shows is the output of the process, its input are keys. */
+export function runOnTerminal(t: TestContext, environment: Record<string, string>): ChildProcess {
+  const program = `exec ${process.execPath} --enable-source-maps ${MAIN}`;
+  // script(1) of util-linux, -e for the exit code of the program, -f to show everything at once.
+  const child = spawn('script', ['-qefc', program, '/dev/null'], { env: environmentOf(environment) });
   t.after(() => child.kill('SIGKILL'));
   return child;
 }

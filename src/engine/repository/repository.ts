@@ -9,7 +9,7 @@
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { messageOf } from '../../errors.js';
+import { messageOf, StartError } from '../../errors.js';
 import { readProbeFolder } from '../../probe/folder.js';
 import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
@@ -19,7 +19,10 @@ import type { Prover } from '../proof/prover.js';
 import type { EngineOptions, ProbeChange, ServedProbe } from '../types.js';
 import type { ProbeRegistry, Version } from './registry.js';
 
-export interface RepositoryOptions extends Pick<EngineOptions, 'modelsDir' | 'log' | 'observer'> {
+export interface RepositoryOptions extends Pick<
+  EngineOptions,
+  'modelsDir' | 'log' | 'observer' | 'onStartProgress'
+> {
   readonly pool: WorkerPool;
   readonly prover: ProbeTest;
   readonly registry: ProbeRegistry;
@@ -78,19 +81,36 @@ export class Repository {
 
   /**
    * Finds and applies changes, after the scans that have begun before. A broken probe is refused, and the others are loaded.
-   * @throws when the folder cannot be read; at the start also when the device cannot be used.
+   * @throws when the folder cannot be read, at the start a StartError; at the start also when the device cannot be used.
    */
   scan(occasion: Occasion): Promise<ProbeChange[]> {
-    const turn = this.#scanning.then(async () => {
-      if (occasion === 'reload') this.#nextReload = undefined;
-      const locations = await this.#find();
-      // A probe is loaded into the workers while the next one is tested.
-      const changes = await Promise.all(locations.map((location) => this.#update(location, occasion)));
-      this.#options.prover.release();
-      return [...changes.flat(), ...this.#removeMissing(locations, occasion)];
-    });
+    const turn = this.#scanning.then(() => this.#applyChanges(occasion));
     this.#scanning = turn.catch(() => {});
     return turn;
+  }
+
+  async #applyChanges(occasion: Occasion): Promise<ProbeChange[]> {
+    if (occasion === 'reload') this.#nextReload = undefined;
+    const { modelsDir, prover, onStartProgress } = this.#options;
+    const isStart = occasion === 'start';
+    const locations = await this.#find().catch((cause: unknown) => {
+      throw isStart ? missingFolder(modelsDir, cause) : cause;
+    });
+    let done = 0;
+    const report = (): void => {
+      if (isStart) onStartProgress?.(done, locations.length);
+    };
+    report();
+    // A probe is loaded into the workers while the next one is tested.
+    const update = async (location: ProbeLocation): Promise<ProbeChange[]> => {
+      const changes = await this.#update(location, occasion);
+      done += 1;
+      report();
+      return changes;
+    };
+    const changes = await Promise.all(locations.map(update));
+    prover.release();
+    return [...changes.flat(), ...this.#removeMissing(locations, occasion)];
   }
 
   /** Logs each folder that cannot be read, once per reason. */
@@ -164,9 +184,8 @@ export class Repository {
     observer.probeLoaded(probe);
     const { bestSamples: best_batch_samples, msPerPaddedToken: ms_per_padded_token, measurements } = plan;
     const costs = { best_batch_samples, ms_per_padded_token, ms_per_run: plan.msPerRun, measurements };
-    const { provider, fallback: reason, sha256 } = probe;
-    log.info({ name, version, provider, sha256, ...costs }, 'a probe was loaded');
-    if (reason !== undefined) log.warn({ name, version, reason }, 'CUDA cannot be used; the CPU is');
+    const { provider, fallback, sha256 } = probe;
+    log.info({ name, version, provider, fallback, sha256, ...costs }, 'a probe was loaded');
     return [{ name, version, change: replaced ? 'replaced' : 'loaded' }];
   }
 
@@ -179,4 +198,13 @@ export class Repository {
     pool.uninstall(key);
     log.info({ name, version, sha256 }, 'a probe was unloaded');
   }
+}
+
+function missingFolder(modelsDir: string, cause: unknown): StartError {
+  const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+  const reason = isMissing ? 'there is no such folder' : messageOf(cause);
+  return new StartError(
+    `the model repository ${path.resolve(modelsDir)} cannot be read: ${reason}; choose another with --models-dir`,
+    { cause },
+  );
 }

@@ -1,5 +1,5 @@
 /** The warm-up of a probe in a thread before it may serve: load, selftest, measure or run cold. */
-import { messageOf } from '../../errors.js';
+import { messageOf, StartError } from '../../errors.js';
 import type { ProbeFiles } from '../../probe/folder.js';
 import { ProbeRefusedError } from '../../probe/refused.js';
 import type { Placement } from '../types.js';
@@ -9,7 +9,7 @@ import { RunTimeoutError, WorkerDiedError, type WorkerThread } from '../worker/w
 import { measureBatches, type Measurement } from './batch-plan.js';
 
 /** The device that was set by name cannot be used, although the probe itself is sound. */
-export class DeviceUnavailableError extends Error {}
+export class DeviceUnavailableError extends StartError {}
 
 /** What is loaded of a probe. */
 export type ProbeContent = Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
@@ -49,7 +49,9 @@ async function loadAndTest(warmUp: WarmUp): Promise<Placement> {
   const placement = await thread.load(key, { model, inputs, output }).catch(refuse());
   const { device } = thread.settings;
   if (placement.fallback !== undefined && device !== 'auto')
-    throw new DeviceUnavailableError(`device ${device} cannot be used: ${placement.fallback}`);
+    throw new DeviceUnavailableError(
+      `device ${device} cannot be used: ${placement.fallback}; --device auto falls back to the CPU`,
+    );
   const { scores: expected, tolerance } = manifest.selftest;
   const { results } = await run(warmUp, [sliceOf(selftest, 0, expected.length)]);
   const [result] = results;

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Progress, showSteps } from '../../demo/progress.js';
+import { showSteps } from '../../demo/show-steps.js';
+import { Progress } from '../../src/terminal/progress.js';
 
 const STEPS = 25;
 
