@@ -16,10 +16,10 @@ from ..client import InvalidInputError, Model
 from ..client.group import NOT_CAPTURED
 from ..client.requests import deadline_seconds, score_request
 from ..families import family_of
+from ..planning.run_plan import RunPlan
 from ..probe.manifest import read_manifest
 from .background import Answer
 from .guarded_run import GuardedRun
-from .plan import RunPlan
 from .probe_info import NoProbeError, ProbeInfo, served_probe
 from .result import GuardFailure, GuardResult, guard_result
 

@@ -10,8 +10,8 @@ from ..capture import CaptureRun
 from ..client import Model
 from ..conditions.differences import Conditions, differences
 from ..fingerprint import fingerprint
+from ..planning.run_plan import RunPlan, run_plan
 from ..probe.manifest import Capture, total_steps_of
-from .plan import RunPlan, run_plan
 
 DEFAULT_SHARE = 0.2  # of the run, as in the paper: early enough to save most steps, late enough for maps to show the objects
 SERVING, AVAILABLE = "serving", "available"

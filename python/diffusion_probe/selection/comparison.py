@@ -27,7 +27,7 @@ def study_selection(folders: Sequence[Path]) -> tuple[str, list[dict[str, Any]]]
         if {record["prompt"] for record in records} != first:
             raise ValueError(f"{folder} holds selections of other prompts than {folders[0]}")
     gap = _gap(list(runs.values()))
-    seconds = {folder: _mean(record["seconds"]["total"] for record in records) for folder, records in runs.items()}
+    seconds = {folder: _mean(record["seconds"] for record in records) for folder, records in runs.items()}
     rows = [
         {
             "folder": str(folder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -77,32 +78,20 @@ def _record(selection: Selection, seconds: Mapping[str, float], settings: Mappin
     whole = plan.seeds * total_steps
     return {
         "prompt": selection.prompt,
+        "pipeline": settings["pipeline"],
+        "budget": selection.budget,
+        "plan": {"seeds": plan.seeds, "keep": {str(step): count for step, count in plan.keep}},
+        "expected": selection.expected,
         "outcome": selection.outcome,
         "failures": [{"step": one.step, "reason": one.reason, "detail": one.detail} for one in selection.failures],
         "model": selection.model,
         "differences": {path: {"run": run, "probe": probe} for path, (run, probe) in selection.differences.items()},
-        "plan": {
-            "budget": selection.budget,
-            "seeds": plan.seeds,
-            "keep": {str(step): count for step, count in plan.keep},
-            "calls": plan.calls(total_steps),
-            "expected": selection.expected,
-        },
         "ranked_by": selection.ranked_by,
-        "best": image_name(selection.best),
         "samples": [_sample(sample) for sample in selection.samples],
-        "stages": [
-            {
-                "first_step": stage.first_step,
-                "last_step": stage.last_step,
-                "samples": stage.samples,
-                "calls": stage.calls,
-                "seconds": _rounded(stage.seconds),
-            }
-            for stage in selection.stages
-        ],
+        "stages": _stages(selection),
         "calls": selection.calls,
-        "seconds": {**{name: _rounded(value) for name, value in seconds.items()}, "total": _rounded(total)},
+        "seconds": _rounded(total),
+        "seconds_of": {name: _rounded(value) for name, value in seconds.items()},
         # All seeds finished: what it would have cost; and how many could have been finished for the calls of this selection.
         "best_of_k": {
             "k": plan.seeds,
@@ -115,12 +104,23 @@ def _record(selection: Selection, seconds: Mapping[str, float], settings: Mappin
     }
 
 
+def _stages(selection: Selection) -> list[dict[str, Any]]:
+    """One for each question that was asked; calls and seconds from the start until its answer."""
+    failed = {failure.step for failure in selection.failures}
+    stages, calls, seconds = [], 0, 0.0
+    for stage, following in itertools.pairwise(selection.stages):
+        calls, seconds = calls + stage.calls, seconds + stage.seconds
+        outcome = "failed_open" if stage.last_step in failed else "scored"
+        figures = {"alive": stage.samples, "kept": following.samples, "outcome": outcome}
+        stages.append({"step": stage.last_step, **figures, "calls": calls, "seconds": _rounded(seconds)})
+    return stages
+
+
 def _sample(sample: SelectedSample) -> dict[str, Any]:
     return {
         "seed": sample.seed,
-        "decision": "keep" if sample.rank is not None else "drop",
+        "scores": {str(one.step): _rounded(one.score) for one in sample.judgements if one.score is not None},
         "dropped_at": sample.dropped_at,
-        "score": _rounded(sample.score),
         "quality": _rounded(sample.quality),
         "rank": sample.rank,
         "image": None if sample.rank is None else image_name(sample),

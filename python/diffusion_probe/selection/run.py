@@ -40,7 +40,7 @@ def select_prompts(
     for position in progress:
         index = pending[position]
         record = write_selection(selector(prompts[index]), folders[index], own[index])
-        figures = {"calls": record["calls"], "seconds": record["seconds"]["total"]}
+        figures = {"calls": record["calls"], "seconds": record["seconds"]}
         best = best_of(record)
         progress.note(**figures, **({} if best["quality"] is None else {"quality": best["quality"]}))
     records = [read_record(folder) for folder in folders]
@@ -55,12 +55,13 @@ def best_of(record: Mapping[str, Any]) -> dict[str, Any]:
 def summary(records: Sequence[Mapping[str, Any]], out: Path) -> str:
     """What was selected and what it took, for a terminal."""
     calls = float(np.mean([record["calls"] for record in records]))
-    seconds = float(np.mean([record["seconds"]["total"] for record in records]))
+    seconds = float(np.mean([record["seconds"] for record in records]))
     qualities = [quality for record in records if (quality := best_of(record)["quality"]) is not None]
     if len(records) == 1:
         best = best_of(records[0])
         head = f"{out / best['image']}: seed {best['seed']}"
-        parts = [f"{name} {best[name]:.3f}" for name in ("quality", "score") if best[name] is not None]
+        known = {"quality": best["quality"], "score": next(reversed(best["scores"].values()), None)}
+        parts = [f"{name} {value:.3f}" for name, value in known.items() if value is not None]
     else:
         head = f"{out}: {len(records)} prompts"
         parts = [f"mean quality of the selected images {np.mean(qualities):.3f}"] if qualities else []

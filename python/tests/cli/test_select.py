@@ -38,24 +38,30 @@ def test_a_prompt_is_written_with_its_images_its_sheet_and_its_record(select, tm
     assert select(CAPTIONS[0], *PLAN, "--out", tmp_path, "--first-seed", 7) == 0
     record = record_of(tmp_path)
     assert (record["prompt"], record["outcome"], record["model"], record["failures"]) == (CAPTIONS[0], "scored", "tiny@3", [])
-    assert record["plan"] == {"budget": None, "seeds": 4, "keep": {"1": 3, "3": 2}, "calls": 54, "expected": None}
-    assert (record["calls"], [stage["calls"] for stage in record["stages"]]) == (54, [4, 6, 44])
+    assert (record["pipeline"], record["budget"], record["expected"]) == ("pictogram", None, None)
+    assert record["plan"] == {"seeds": 4, "keep": {"1": 3, "3": 2}}
+    stages = [{name: value for name, value in stage.items() if name != "seconds"} for stage in record["stages"]]
+    assert stages == [
+        {"step": 1, "alive": 4, "kept": 3, "outcome": "scored", "calls": 4},
+        {"step": 3, "alive": 3, "kept": 2, "outcome": "scored", "calls": 10},
+    ]
+    assert record["calls"] == 54
     assert (record["best_of_k"]["k"], record["best_of_k"]["calls"], record["best_of_k"]["k_for_these_calls"]) == (4, 100, 2.16)
-    seconds = record["seconds"]
-    assert set(seconds) == {"draw", "ask", "measure", "write", "total"}
-    assert seconds["total"] == pytest.approx(seconds["draw"] + seconds["measure"] + seconds["write"], abs=1e-3)
-    assert sum(stage["seconds"] for stage in record["stages"]) == pytest.approx(seconds["draw"], abs=1e-3)
+    parts = record["seconds_of"]
+    assert set(parts) == {"draw", "ask", "measure", "write"}
+    assert record["seconds"] == pytest.approx(parts["draw"] + parts["measure"] + parts["write"], abs=1e-3)
+    assert 0 < record["stages"][0]["seconds"] < record["stages"][1]["seconds"] < parts["draw"]
     assert [sample["seed"] for sample in record["samples"]] == [7, 8, 9, 10]
-    finished = [sample for sample in record["samples"] if sample["decision"] == "keep"]
+    finished = [sample for sample in record["samples"] if sample["dropped_at"] is None]
     assert {sample["image"] for sample in finished} == {path.name for path in tmp_path.glob("rank-*.png")}
     assert sorted(sample["rank"] for sample in finished) == [1, 2]
     best = next(sample for sample in finished if sample["rank"] == 1)
     assert best["quality"] == max(sample["quality"] for sample in finished)
-    assert Image.open(tmp_path / record["best"]).size == (64, 64)
+    assert Image.open(tmp_path / best["image"]).size == (64, 64)
     width, height = Image.open(tmp_path / "sheet.png").size
     assert width > 4 * 128
     assert height > 128
-    assert capsys.readouterr().out.startswith(f"{tmp_path / record['best']}: seed {best['seed']}, quality ")
+    assert capsys.readouterr().out.startswith(f"{tmp_path / best['image']}: seed {best['seed']}, quality ")
 
 
 def test_a_file_is_resumed_and_other_settings_are_refused(select, tmp_path: Path, capsys) -> None:

@@ -37,9 +37,10 @@ def test_a_saved_pipeline_is_drawn_as_its_probe_was_calibrated(command, tmp_path
     assert command("a cat on the banana", "--budget", "2.5", "--metric", "own_metric:redness") == 0
     record = json.loads((tmp_path / "out" / "selection.json").read_text())
     assert (record["outcome"], record["model"], record["differences"]) == ("scored", "sd15@1", {})
-    assert (record["plan"]["budget"], record["calls"], record["ranked_by"]) == (2.5, 11, "metric")
-    assert record["plan"]["expected"]["quality"]["value"] == 0.5
-    assert Image.open(tmp_path / "out" / record["best"]).size == (WIDTH, HEIGHT)
+    assert (record["budget"], record["calls"], record["ranked_by"]) == (2.5, 11, "metric")
+    assert record["expected"]["quality"]["value"] == 0.5
+    best = next(sample for sample in record["samples"] if sample["rank"] == 1)
+    assert Image.open(tmp_path / "out" / best["image"]).size == (WIDTH, HEIGHT)
     assert (tmp_path / "out" / "sheet.png").exists()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..planning.plan import Plan
+from .plan import Plan
 
 
 @dataclass(frozen=True)
