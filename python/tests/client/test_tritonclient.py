@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -12,7 +11,6 @@ from tritonclient import utils
 
 from diffusion_probe.client import ProbeClient
 
-ROOT = Path(__file__).parents[3]
 OUTPUTS = ["score", "decision", "rank", "percentile", "p_good", "threshold"]
 POLICY = '{"name": "top_k", "k": 2, "explore": {"rate": 0}}'
 
@@ -96,14 +94,6 @@ def test_a_timeout_that_is_too_short_keeps_every_sample(triton, group) -> None:
     assert answer.get_response()["parameters"] == {"outcome": "failed_open", "reason": "deadline"}
     assert answer.as_numpy("decision").tolist() == [1] * 8
     assert np.isnan(answer.as_numpy("score")).all()
-
-
-def test_the_program_of_the_page_runs(service, monkeypatch, capsys) -> None:
-    page = (ROOT / "docs" / "open-inference-protocol.md").read_text(encoding="utf-8")
-    program = page.split("```python\n")[1].split("```")[0]
-    monkeypatch.chdir(ROOT)
-    exec(program.replace("127.0.0.1:8080", urlsplit(service.origin).netloc), {})
-    assert capsys.readouterr().out.count("1") >= 2
 
 
 def test_a_mistake_is_an_error_with_its_reason(triton, group) -> None:
