@@ -8,12 +8,12 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { ProbeClient, type ScoreInput } from '../../clients/typescript/src/node.js';
+import { readExample } from '../support/examples.js';
 import { seededRandom } from '../support/samples.js';
 import { fillIn, fillInLegend, readDashboards } from './panels.js';
 import { until } from './program.js';
 import { type Prometheus, startScrapingPrometheus } from './prometheus.js';
 import { CANARY, type Replicas, STABLE, startReplicas } from './service.js';
-import { readExample } from './traffic.js';
 
 const SECONDS = Number(process.env['SCENE_SECONDS'] ?? 420);
 const POLICY = { name: 'max_false_drop', alpha: 0.05, explore: { rate: 0.1 } } as const;
@@ -38,7 +38,12 @@ test('draw the dashboards', async (t) => {
  */
 async function playScene({ origins, manifest, ...policies }: Replicas): Promise<void> {
   // Mistakes and failures are part of the scene, and no call may be left out after them.
-  const scene = { connections: RUSH_CALLERS, breakerFailures: 0, onMistake: 'keep', onProblem: () => {} } as const;
+  const scene = {
+    connections: RUSH_CALLERS,
+    breakerFailures: 0,
+    onMistake: 'keep',
+    onProblem: () => {},
+  } as const;
   const connect = (deadlineMs: number) =>
     origins.map((origin) => new ProbeClient(origin, { deadlineMs, ...scene }));
   const [patient, hurried] = [connect(2000), connect(60)];

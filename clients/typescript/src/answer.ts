@@ -77,7 +77,8 @@ class Malformed extends Error {}
 export function readAnswer(body: unknown, samples: number): ServiceAnswer | undefined {
   return attempt(() => {
     const answer = object(body);
-    if (answer['outcome'] === 'failed_open') return { outcome: 'failed_open', reason: text(answer['reason']) };
+    if (answer['outcome'] === 'failed_open')
+      return { outcome: 'failed_open', reason: text(answer['reason']) };
     const results = list(answer['results'], readResult);
     if (answer['outcome'] !== 'scored' || results.length !== samples) throw new Malformed();
     if (results.some(({ index }, place) => index !== place)) throw new Malformed();
@@ -113,7 +114,12 @@ export function readModels(body: unknown): readonly Model[] | undefined {
   return attempt(() =>
     list(object(body)['models'], (entry) => {
       const { name, version, state, contract } = object(entry);
-      return { name: text(name), version: whole(version), state: text(state), contract: orNull(contract, object) };
+      return {
+        name: text(name),
+        version: whole(version),
+        state: text(state),
+        contract: orNull(contract, object),
+      };
     }),
   );
 }

@@ -12,20 +12,27 @@ const MAX_FEEDBACK = 1000;
 const MAX_SHOWN = 80;
 
 export function checkInput(input: ScoreInput): void {
-  if (typeof input !== 'object' || input === null) throw new InvalidInputError('input', shown(input), 'an object');
+  if (typeof input !== 'object' || input === null)
+    throw new InvalidInputError('input', shown(input), 'an object');
   const { attention, tokenMask, timestep, signals = {} } = input;
   checkTensor('attention', attention);
   const { dtype, shape } = attention;
-  if (!ATTENTION_DTYPES.includes(dtype)) throw new InvalidInputError('attention', dtype, ATTENTION_DTYPES.join(' or '));
+  if (!ATTENTION_DTYPES.includes(dtype))
+    throw new InvalidInputError('attention', dtype, ATTENTION_DTYPES.join(' or '));
   if (shape.length !== AXES.length || shape.includes(0))
     throw new InvalidInputError('attention', shown(shape), `[${AXES.join(', ')}], none of them 0`);
   const [samples = 0, , tokens = 0] = shape;
   if (tokenMask !== undefined && !(tokenMask instanceof Uint8Array && tokenMask.length === samples * tokens))
     throw new InvalidInputError('tokenMask', sizeOf(tokenMask), `a Uint8Array of [${samples}, ${tokens}]`);
   if (typeof timestep === 'number' ? !isFloat32(timestep) : !isTimesteps(timestep, samples))
-    throw new InvalidInputError('timestep', shown(timestep), `a finite number, or a Float32Array of ${samples}`);
+    throw new InvalidInputError(
+      'timestep',
+      shown(timestep),
+      `a finite number, or a Float32Array of ${samples}`,
+    );
   for (const [name, signal] of Object.entries(signals)) {
-    if (OWN_TENSORS.has(name)) throw new InvalidInputError('signals', name, 'names other than attention, token_mask, timestep');
+    if (OWN_TENSORS.has(name))
+      throw new InvalidInputError('signals', name, 'names other than attention, token_mask, timestep');
     checkTensor(name, signal);
     if (signal.shape[0] !== samples)
       throw new InvalidInputError(name, shown(signal.shape), `[${samples}, ...], one row per sample`);
@@ -35,12 +42,17 @@ export function checkInput(input: ScoreInput): void {
 export function checkMetadata(options: ScoreRequestOptions, samples: number): void {
   const { model, policy, group, sampleIds, step, totalSteps, captureId, conditionsId } = options;
   for (const [name, value] of Object.entries({ model, group, captureId, conditionsId }))
-    if (value !== undefined && typeof value !== 'string') throw new InvalidInputError(name, shown(value), 'a text');
+    if (value !== undefined && typeof value !== 'string')
+      throw new InvalidInputError(name, shown(value), 'a text');
   for (const [name, value] of Object.entries({ step, totalSteps }))
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
       throw new InvalidInputError(name, shown(value), 'a whole number from 1');
   if (policy !== undefined && typeof (policy as { name?: unknown } | null)?.name !== 'string')
-    throw new InvalidInputError('policy', shown(policy), "an object with a name, such as { name: 'top_k', k: 2 }");
+    throw new InvalidInputError(
+      'policy',
+      shown(policy),
+      "an object with a name, such as { name: 'top_k', k: 2 }",
+    );
   const areIds = Array.isArray(sampleIds) && sampleIds.every((id) => typeof id === 'string');
   if (sampleIds !== undefined && !(areIds && sampleIds.length === samples))
     throw new InvalidInputError('sampleIds', shown(sampleIds), `${samples} texts, one per sample`);
@@ -48,7 +60,11 @@ export function checkMetadata(options: ScoreRequestOptions, samples: number): vo
 
 export function checkFeedback(items: readonly FeedbackItem[]): void {
   if (!Array.isArray(items) || items.length === 0 || items.length > MAX_FEEDBACK)
-    throw new InvalidInputError('feedback', sizeOf(items), `1 to ${MAX_FEEDBACK} receipts with their qualities`);
+    throw new InvalidInputError(
+      'feedback',
+      sizeOf(items),
+      `1 to ${MAX_FEEDBACK} receipts with their qualities`,
+    );
   for (const [index, given] of (items as readonly (Partial<FeedbackItem> | null)[]).entries()) {
     const item = given ?? {};
     if (typeof item.receipt !== 'string')
@@ -64,7 +80,11 @@ function checkTensor(name: string, tensor: TensorData | undefined): void {
     throw new InvalidInputError(name, shown(tensor), '{ dtype, shape, data }, data as a typed array');
   const expected = byteLengthOf(dtype, shape);
   if (data.byteLength !== expected)
-    throw new InvalidInputError(name, `${data.byteLength} bytes`, `${expected} bytes, ${dtype} ${shown(shape)}`);
+    throw new InvalidInputError(
+      name,
+      `${data.byteLength} bytes`,
+      `${expected} bytes, ${dtype} ${shown(shape)}`,
+    );
 }
 
 function isTimesteps(value: unknown, samples: number): boolean {

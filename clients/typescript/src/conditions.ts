@@ -21,7 +21,9 @@ export interface ConditionsOptions {
 
 /** The part of the Web Crypto API that is used. */
 interface WebCrypto {
-  readonly subtle?: { readonly digest: (name: 'SHA-256', data: Uint8Array<ArrayBuffer>) => Promise<ArrayBuffer> };
+  readonly subtle?: {
+    readonly digest: (name: 'SHA-256', data: Uint8Array<ArrayBuffer>) => Promise<ArrayBuffer>;
+  };
 }
 
 /** The conditions of one request. */
@@ -39,7 +41,8 @@ export class ConditionsSender {
 
   /** @throws {InvalidInputError} when `conditions` is no JSON object. */
   async state({ conditions, conditionsId }: ConditionsOptions): Promise<StatedConditions | undefined> {
-    if (!conditions) return conditionsId === undefined ? undefined : { id: conditionsId, document: undefined };
+    if (!conditions)
+      return conditionsId === undefined ? undefined : { id: conditionsId, document: undefined };
     let stated = this.#stated.get(conditions);
     if (!stated) {
       const document = canonicalText(conditions);
@@ -70,7 +73,11 @@ async function fingerprint(document: string): Promise<string> {
   // Browsers have it on pages from https and from localhost alone.
   const { subtle } = (globalThis as { crypto?: WebCrypto }).crypto ?? {};
   if (!subtle)
-    throw new InvalidInputError('conditions', 'without conditionsId', 'conditionsId too, on a page without https');
+    throw new InvalidInputError(
+      'conditions',
+      'without conditionsId',
+      'conditionsId too, on a page without https',
+    );
   const hash = await subtle.digest('SHA-256', new TextEncoder().encode(document));
   const bytes = new Uint8Array(hash, 0, FINGERPRINT_BYTES);
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -80,7 +87,8 @@ async function fingerprint(document: string): Promise<string> {
 function canonicalText(conditions: Conditions): string {
   try {
     const json = JSON.stringify(conditions, (_key, value: unknown) => {
-      if (typeof value === 'number' && !Number.isFinite(value)) throw new RangeError(`${value} is no JSON number`);
+      if (typeof value === 'number' && !Number.isFinite(value))
+        throw new RangeError(`${value} is no JSON number`);
       return value;
     });
     if (json?.startsWith('{')) return canonicalJson(JSON.parse(json));

@@ -49,6 +49,8 @@ export class Failures {
     const detail = error ? ` (${error.message})` : '';
     // A failure that nobody hears of would keep every image for ever.
     // eslint-disable-next-line no-console
-    console.warn(`Diffusion Probe: a call has no answer and keeps every sample: ${kind}${detail}. Logged once.`);
+    console.warn(
+      `Diffusion Probe: a call has no answer and keeps every sample: ${kind}${detail}. Logged once.`,
+    );
   }
 }

@@ -1,5 +1,11 @@
 /** HTTP by `fetch`. The runtime keeps and limits the connections. */
-import { type Http, type HttpRequest, type HttpResponse, MAX_RESPONSE_BYTES, NoResponseError } from './http.js';
+import {
+  type Http,
+  type HttpRequest,
+  type HttpResponse,
+  MAX_RESPONSE_BYTES,
+  NoResponseError,
+} from './http.js';
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
@@ -22,7 +28,8 @@ export function httpByFetch(url: string, fetch: Fetch): Http {
 /** Text of at most MAX_RESPONSE_BYTES. */
 async function readText(response: Response): Promise<string> {
   const { headers, body } = response;
-  const announced = headers.get('content-encoding') === null ? Number(headers.get('content-length') ?? NaN) : NaN;
+  const announced =
+    headers.get('content-encoding') === null ? Number(headers.get('content-length') ?? NaN) : NaN;
   if (!body || announced <= MAX_RESPONSE_BYTES) return response.text();
   const reader = body.getReader();
   const decoder = new TextDecoder();

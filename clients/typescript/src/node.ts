@@ -33,7 +33,11 @@ export interface ProbeClientOptions extends ClientOptions {
   /** The largest number of open connections; 16 when omitted. */
   readonly connections?: number;
   /** Certificate authorities and the client's certificate for https, as `node:tls` takes them. */
-  readonly tls?: { readonly ca?: string | Buffer; readonly cert?: string | Buffer; readonly key?: string | Buffer };
+  readonly tls?: {
+    readonly ca?: string | Buffer;
+    readonly cert?: string | Buffer;
+    readonly key?: string | Buffer;
+  };
 }
 
 /** Calls one service over a pool of connections. */

@@ -55,7 +55,11 @@ export function checkOptions(options: ClientOptions): CheckedOptions {
   for (const name of Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]) {
     const value = options[name] ?? DEFAULTS[name];
     if (typeof value !== 'number' || !(value >= MINIMA[name] && value <= MAX_TIMER_MS))
-      throw new InvalidInputError(name, String(value), `a number from ${name === 'deadlineMs' ? 'above 0' : 0}`);
+      throw new InvalidInputError(
+        name,
+        String(value),
+        `a number from ${name === 'deadlineMs' ? 'above 0' : 0}`,
+      );
     numbers[name] = value;
   }
   return { ...numbers, isMistakeRaised: onMistake === 'raise', headers: checkHeaders(options) };
@@ -64,7 +68,11 @@ export function checkOptions(options: ClientOptions): CheckedOptions {
 /** @throws {InvalidInputError} */
 export function checkDeadline(deadlineMs: number): number {
   if (typeof deadlineMs === 'number' && deadlineMs > 0 && deadlineMs <= MAX_TIMER_MS) return deadlineMs;
-  throw new InvalidInputError('deadlineMs', String(deadlineMs), `a number of milliseconds from above 0 to ${MAX_TIMER_MS}`);
+  throw new InvalidInputError(
+    'deadlineMs',
+    String(deadlineMs),
+    `a number of milliseconds from above 0 to ${MAX_TIMER_MS}`,
+  );
 }
 
 /**
@@ -73,9 +81,14 @@ export function checkDeadline(deadlineMs: number): number {
  */
 export function checkOrigin(origin: string): string {
   const url = parseUrl(origin);
-  const isService = url && /^https?:$/.test(url.protocol) && !url.search && !url.hash && !url.username && !url.password;
+  const isService =
+    url && /^https?:$/.test(url.protocol) && !url.search && !url.hash && !url.username && !url.password;
   if (!isService)
-    throw new InvalidInputError('origin', JSON.stringify(origin), 'http://host:port or https://host:port, and a path if any');
+    throw new InvalidInputError(
+      'origin',
+      JSON.stringify(origin),
+      'http://host:port or https://host:port, and a path if any',
+    );
   return url.origin + url.pathname.replace(/\/+$/, '');
 }
 
@@ -93,7 +106,11 @@ function checkHeaders({ headers = {}, apiKey = keyOfEnvironment() }: ClientOptio
     return Object.fromEntries(new Headers(all));
   } catch {
     // The reason could repeat the key.
-    throw new InvalidInputError(apiKey === undefined ? 'headers' : 'apiKey or headers', 'not valid in HTTP', 'other texts');
+    throw new InvalidInputError(
+      apiKey === undefined ? 'headers' : 'apiKey or headers',
+      'not valid in HTTP',
+      'other texts',
+    );
   }
 }
 

@@ -42,7 +42,8 @@ export class ServiceClient {
 
   /** @throws {InvalidInputError} */
   constructor(http: Http, options: ClientOptions) {
-    const { headers, deadlineMs, retries, breakerFailures, breakerSeconds, isMistakeRaised } = checkOptions(options);
+    const { headers, deadlineMs, retries, breakerFailures, breakerSeconds, isMistakeRaised } =
+      checkOptions(options);
     const breaker = new CircuitBreaker(breakerFailures, breakerSeconds);
     this.#transport = new Transport(http, { headers, breaker, retries });
     this.#deadlineMs = deadlineMs;
@@ -76,12 +77,21 @@ export class ServiceClient {
    * @returns undefined when there is no answer: the feedback may be lost.
    * @throws {InvalidInputError | RefusedError} as `score` does.
    */
-  async feedback(items: readonly FeedbackItem[], options: CallOptions = {}): Promise<FeedbackAnswer | undefined> {
+  async feedback(
+    items: readonly FeedbackItem[],
+    options: CallOptions = {},
+  ): Promise<FeedbackAnswer | undefined> {
     const answer = await this.#call(options, (deadlineMs) => {
       checkFeedback(items);
       const body = encodeFeedback(items);
       // Not idempotent: another replica would count the receipts twice.
-      const request = { method: 'POST', path: '/feedback', isIdempotent: false, headers: JSON_TYPE, body } as const;
+      const request = {
+        method: 'POST',
+        path: '/feedback',
+        isIdempotent: false,
+        headers: JSON_TYPE,
+        body,
+      } as const;
       return this.#send(request, deadlineMs, readFeedbackAnswer, options);
     });
     return 'accepted' in answer ? answer : undefined;

@@ -1,7 +1,13 @@
 /** HTTP over a pool of connections of undici, to a host or a Unix domain socket. */
 import { type Dispatcher, Pool } from 'undici';
 
-import { type Http, type HttpRequest, type HttpResponse, MAX_RESPONSE_BYTES, NoResponseError } from './http.js';
+import {
+  type Http,
+  type HttpRequest,
+  type HttpResponse,
+  MAX_RESPONSE_BYTES,
+  NoResponseError,
+} from './http.js';
 
 export interface PoolOptions {
   /** The largest number of open connections. */
