@@ -81,15 +81,17 @@ export function checkDeadline(deadlineMs: number): number {
  */
 export function checkOrigin(origin: string): string {
   const url = parseUrl(origin);
-  const isService =
-    url && /^https?:$/.test(url.protocol) && !url.search && !url.hash && !url.username && !url.password;
-  if (!isService)
-    throw new InvalidInputError(
-      'origin',
-      JSON.stringify(origin),
-      'http://host:port or https://host:port, and a path if any',
-    );
-  return url.origin + url.pathname.replace(/\/+$/, '');
+  const hasUser = url !== undefined && (url.username !== '' || url.password !== '');
+  if (url && /^https?:$/.test(url.protocol) && !url.search && !url.hash && !hasUser)
+    return url.origin + url.pathname.replace(/\/+$/, '');
+  // A password is not repeated.
+  const received = hasUser ? 'a URL with a user' : String(origin);
+  const socket = url?.protocol === 'unix:' ? '; Unix sockets need @diffusion-probe/client/node' : '';
+  throw new InvalidInputError(
+    'origin',
+    received,
+    `http://host:port or https://host:port, with a path if any${socket}`,
+  );
 }
 
 function parseUrl(text: string): URL | undefined {
