@@ -22,7 +22,10 @@ export function checkInput(input: ScoreInput): void {
   if (shape.length !== AXES.length || shape.includes(0))
     throw new InvalidInputError('attention', shown(shape), `[${AXES.join(', ')}], none of them 0`);
   const [samples = 0, , tokens = 0] = shape;
-  if (tokenMask !== undefined && !(tokenMask instanceof Uint8Array && tokenMask.length === samples * tokens))
+  if (
+    tokenMask !== undefined &&
+    !(ArrayBuffer.isView(tokenMask) && tokenMask.byteLength === samples * tokens)
+  )
     throw new InvalidInputError('tokenMask', sizeOf(tokenMask), `a Uint8Array of [${samples}, ${tokens}]`);
   if (typeof timestep === 'number' ? !isFloat32(timestep) : !isTimesteps(timestep, samples))
     throw new InvalidInputError(
@@ -87,8 +90,11 @@ function checkTensor(name: string, tensor: TensorData | undefined): void {
     );
 }
 
-function isTimesteps(value: unknown, samples: number): boolean {
-  return value instanceof Float32Array && value.length === samples && value.every(Number.isFinite);
+/** Not by `instanceof`, which is false for arrays of another realm, such as those in tests of Jest. */
+function isTimesteps(value: Float32Array | undefined, samples: number): boolean {
+  return (
+    value?.[Symbol.toStringTag] === 'Float32Array' && value.length === samples && value.every(Number.isFinite)
+  );
 }
 
 function isFloat32(value: number): boolean {
