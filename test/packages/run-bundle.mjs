@@ -8,8 +8,18 @@ import { gzipSync } from 'node:zlib';
 
 const MAX_GZIPPED_BYTES = 8192;
 const BROWSER = [
-  ...['AbortController', 'Headers', 'Response', 'TextDecoder', 'TextEncoder', 'URL'],
-  ...['clearTimeout', 'console', 'crypto', 'fetch', 'performance', 'setTimeout'],
+  'AbortController',
+  'Headers',
+  'Response',
+  'TextDecoder',
+  'TextEncoder',
+  'URL',
+  'clearTimeout',
+  'console',
+  'crypto',
+  'fetch',
+  'performance',
+  'setTimeout',
 ];
 
 const [, , bundle, client, origin, file] = process.argv;

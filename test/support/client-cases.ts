@@ -81,7 +81,7 @@ export function inCamelCase(options: Options = {}): Record<string, unknown> {
 }
 
 export function callOptions({ options }: CallStep): ScoreCallOptions {
-  return inCamelCase(options) as ScoreCallOptions;
+  return inCamelCase(options);
 }
 
 export async function scoreInput({ attention = SHAPE, example, timestep }: CallStep): Promise<ScoreInput> {

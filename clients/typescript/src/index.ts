@@ -29,7 +29,7 @@ export class ProbeClient extends ServiceClient {
    * @param origin http://host:port or https://host:port, with the path of the service behind a gateway if it has one.
    * @throws {InvalidInputError}
    */
-  constructor(origin: string, options: ProbeClientOptions = {}) {
+  constructor(origin: string | URL, options: ProbeClientOptions = {}) {
     const { fetch = (url, init) => globalThis.fetch(url, init) } = options;
     super(httpByFetch(checkOrigin(origin), fetch), options);
   }

@@ -47,7 +47,7 @@ export class ProbeClient extends ServiceClient {
    * unix:/run/diffusion-probe.sock.
    * @throws {InvalidInputError}
    */
-  constructor(origin: string, options: ProbeClientOptions = {}) {
+  constructor(origin: string | URL, options: ProbeClientOptions = {}) {
     const { connections = DEFAULT_CONNECTIONS, tls } = options;
     // Bun puts a stub in place of undici, whose calls fail.
     if (process.versions['bun'] !== undefined)

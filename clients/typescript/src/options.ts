@@ -79,13 +79,14 @@ export function checkDeadline(deadlineMs: number): number {
  * The URL of a service, without a slash at its end: scheme, host, port, and the path below which a gateway has the service.
  * @throws {InvalidInputError}
  */
-export function checkOrigin(origin: string): string {
-  const url = parseUrl(origin);
+export function checkOrigin(origin: string | URL): string {
+  const text = String(origin);
+  const url = parseUrl(text);
   const hasUser = url !== undefined && (url.username !== '' || url.password !== '');
   if (url && /^https?:$/.test(url.protocol) && !url.search && !url.hash && !hasUser)
     return url.origin + url.pathname.replace(/\/+$/, '');
   // A password is not repeated.
-  const received = hasUser ? 'a URL with a user' : String(origin);
+  const received = hasUser ? 'a URL with a user' : text;
   const socket = url?.protocol === 'unix:' ? '; Unix sockets need @diffusion-probe/client/node' : '';
   throw new InvalidInputError(
     'origin',

@@ -2,15 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import {
-  InvalidInputError,
-  ProbeClient as FetchClient,
-  type ProbeClientOptions,
-} from '../../../clients/typescript/src/index.js';
-import {
-  ProbeClient as NodeClient,
-  type ProbeClientOptions as NodeOptions,
-} from '../../../clients/typescript/src/node.js';
+import { InvalidInputError, ProbeClient as FetchClient } from '../../../clients/typescript/src/index.js';
+import { ProbeClient as NodeClient } from '../../../clients/typescript/src/node.js';
 import { fakeEngine, startApp } from '../../support/app.js';
 import { httpServer } from '../../support/http-servers.js';
 
@@ -59,14 +52,14 @@ for (const [field, value] of [
 ] as const)
   test(`${field}: ${value} is refused`, () => {
     for (const Client of CLIENTS) {
-      const error = refusal(() => new Client(ORIGIN, { [field]: value } as ProbeClientOptions));
+      const error = refusal(() => new Client(ORIGIN, { [field]: value }));
       assert.equal(error.field, field);
       assert.ok(error.received.includes(String(value)));
     }
   });
 
 test('connections: 0 is refused', () => {
-  assert.equal(refusal(() => new NodeClient(ORIGIN, { connections: 0 } as NodeOptions)).field, 'connections');
+  assert.equal(refusal(() => new NodeClient(ORIGIN, { connections: 0 })).field, 'connections');
 });
 
 test('a key that HTTP cannot carry is refused without repeating it', () => {
