@@ -3,9 +3,10 @@ import type { FastifyInstance } from 'fastify';
 
 const ANY = '*';
 const METHODS = 'GET, POST';
-const REQUEST_HEADERS = 'authorization, content-type, traceparent, tracestate, x-deadline-ms, x-policy';
+const REQUEST_HEADERS =
+  'authorization, content-type, inference-header-content-length, traceparent, tracestate, x-deadline-ms, x-policy';
 /** What a page may read beside the headers that every page may. */
-const RESPONSE_HEADERS = 'retry-after, server-timing, www-authenticate';
+const RESPONSE_HEADERS = 'inference-header-content-length, retry-after, server-timing, www-authenticate';
 /** How long a browser may remember the answer to a preflight, s; browsers have lower limits of their own. */
 const MAX_AGE_SECONDS = 7200;
 export const PREFLIGHT_STATUS = 204;

@@ -23,7 +23,8 @@ const input = { attention, timestep: 778.7 };
 
 function clientOf(t: TestContext, origin: string, options: ProbeClientOptions = {}) {
   const failures: ScoreFailure[] = [];
-  const client = new ProbeClient(origin, { onProblem: (failure) => failures.push(failure), ...options });
+  const onProblem = (failure: ScoreFailure) => failures.push(failure);
+  const client = new ProbeClient(origin, { deadlineMs: 30_000, onProblem, ...options });
   t.after(() => client.close());
   return { client, failures };
 }
