@@ -44,6 +44,11 @@ export class HostileServer {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  /** How many connections are open. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   /** Other replies from now on. */
   answerWith(replies: readonly Reply[]): void {
     this.#replies = replies;
