@@ -1,5 +1,5 @@
 /** Draws the images of a caption by a plan: the service is asked at its steps, and without an answer everything is kept. */
-import { ProbeClient, type ScoreFailure, type ScoreOutcome } from '../clients/typescript/src/index.js';
+import { ProbeClient, type ScoreFailure, type ScoreOutcome } from '../clients/typescript/src/node.js';
 import { drawGroup, type DrawnGroup, type DrawOptions } from './draw-group.js';
 import type { ServedProbe } from './find-probe.js';
 import { type Group, scoreGroup } from './group.js';
@@ -29,7 +29,7 @@ export async function drawByPlan(
     return drawGroup(group, { ...drawing, ask });
   }
   const onProblem = (failure: ScoreFailure): void => onFailedOpen(failureText(failure));
-  const client = new ProbeClient(probe.url, { deadlineMs: DEADLINE_MS, onProblem });
+  const client = new ProbeClient(probe.url, { deadlineMs: DEADLINE_MS, onMistake: 'keep', onProblem });
   const policy = { name: 'plan', seeds: plan.seeds, keep: plan.keep, explore: { rate: 0 } } as const;
   const ask: DrawOptions['ask'] = async (alive, step) => {
     if (!isAsked(step)) return undefined;

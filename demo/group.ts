@@ -1,5 +1,5 @@
 /** A group in the reference world: the samples of one caption, each from the noise of its own seed. */
-import type { Policy, ProbeClient, ScoreOutcome } from '../clients/typescript/src/index.js';
+import type { Policy, ProbeClient, ScoreOutcome } from '../clients/typescript/src/node.js';
 import type { ServedProbe } from './find-probe.js';
 import { toScoreInput } from './world/capture.js';
 import { initialNoise } from './world/random.js';

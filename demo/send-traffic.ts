@@ -2,7 +2,7 @@
  * Sends demo traffic: group after group of the reference world, scored at one step under the service's own policy. The kept
  * samples are finished and their true qualities are reported.
  */
-import { ProbeClient } from '../clients/typescript/src/index.js';
+import { ProbeClient } from '../clients/typescript/src/node.js';
 import { drawGroup } from './draw-group.js';
 import type { ServedProbe } from './find-probe.js';
 import { createGroup, type Group, scoreGroup } from './group.js';
@@ -39,7 +39,7 @@ export interface TrafficOptions {
 /** @throws the signal's reason when it aborts. */
 export async function sendTraffic(options: TrafficOptions): Promise<void> {
   const { world, probe, onGroup, groups = Infinity, samples = DEFAULT_SAMPLES } = options;
-  const client = new ProbeClient(probe.url, { deadlineMs: DEADLINE_MS });
+  const client = new ProbeClient(probe.url, { deadlineMs: DEADLINE_MS, onMistake: 'keep' });
   // Exploration depends on the samples' ids, so each process takes other seeds.
   const firstSeed = Date.now();
   try {

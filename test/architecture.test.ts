@@ -181,6 +181,15 @@ test('a place may import only what stands above it, so there is no circle', () =
       assert.ok(PLACES.indexOf(other) < index && PLACES.includes(other), `${place} -> ${other}`);
 });
 
+test('the client imports no package, except undici for its entry point for Node', () => {
+  const folder = 'clients/typescript/src';
+  const found = readdirSync(folder).flatMap((file) => {
+    const text = readFileSync(path.join(folder, file), 'utf8');
+    return [...text.matchAll(/from '([^.'][^']*)'/g)].map(([, name]) => `${file}: ${name}`);
+  });
+  assert.deepEqual(found, ['undici-http.ts: undici']);
+});
+
 test('few files lie flat in src/engine', () => {
   const files = readdirSync('src/engine', { withFileTypes: true }).filter((entry) => entry.isFile());
   assert.ok(files.length <= 8, files.map(({ name }) => name).join(', '));

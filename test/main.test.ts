@@ -10,7 +10,7 @@ import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { ProbeClient } from '../clients/typescript/src/index.js';
+import { ProbeClient } from '../clients/typescript/src/node.js';
 import { temporaryModels, TINY_SIZE, writeProbe } from './support/probe-folder.js';
 import { runProcess, startProcess } from './support/process.js';
 import { randomSamples, scoreBody, tensorsOf } from './support/samples.js';

@@ -9,6 +9,9 @@ import * as z from 'zod';
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const DEVICE = /^(?:auto|cpu|cuda|cuda:\d+)$/;
 const UNIX_PREFIX = /^unix:(?=\/.)/;
+/** `*`, or origins as browsers send them, separated by commas. */
+const ORIGIN = 'https?://(?:[a-z0-9.-]+|\\[[0-9a-f:.]+\\])(?::\\d+)?';
+const ORIGINS = new RegExp(`^(?:\\*|${ORIGIN}(?:\\s*,\\s*${ORIGIN})*)$`, 'i');
 const MAX_PORT = 65_535;
 /** A setting's name says its unit. */
 const UNIT_IN_NAME = /_(MS|US|SECONDS|BYTES|SAMPLES|THREADS)(?:_|$)/;
@@ -100,6 +103,14 @@ const GROUPS = {
     API_KEYS_FILE: optionalText.describe(
       'JSON file of the API keys that callers must send, reloaded when edited; unset: no key is needed',
     ),
+    CORS_ORIGINS: z
+      .string()
+      .regex(ORIGINS, '*, or origins separated by commas, such as https://app.example.com')
+      .transform((value): readonly string[] => value.toLowerCase().split(/\s*,\s*/))
+      .exactOptional()
+      .describe(
+        'The origins, separated by commas, whose pages may call the service from a browser, such as https://app.example.com; * for all, unset: none',
+      ),
     TENANT_HEADER: z
       .string()
       .regex(/^[A-Za-z0-9-]+$/, 'the name of a header, such as X-Tenant')

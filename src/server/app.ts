@@ -4,6 +4,7 @@ import { createSerializerCompiler, validatorCompiler } from 'fastify-zod-openapi
 
 import { identifyTenants } from '../api/access.js';
 import { jsonFormat } from '../api/body-format.js';
+import { allowOrigins, PREFLIGHT_STATUS } from '../api/cors.js';
 import { collectDocument, registerDocs, type ScoreExamples } from '../api/docs.js';
 import { registerFeedback } from '../api/feedback.js';
 import { registerHealth } from '../api/health.js';
@@ -28,6 +29,8 @@ const HEADERS_TIMEOUT_MS = 15_000;
 /** How often Node checks for requests that take too long to arrive, ms. */
 const TIMEOUT_CHECK_MS = 5000;
 const REMEMBERED_RECEIPTS = 100_000;
+/** The label of requests to no route, a preflight among them. */
+const NO_ROUTE = 'unknown';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -60,6 +63,8 @@ export interface AppOptions extends HttpOptions {
   readonly operatorFiles: Pick<OperatorFiles, 'policies' | 'policiesRefusal' | 'keys' | 'apiKeys'>;
   /** The header that names the tenant of a request without API key, in lower case. */
   readonly tenantHeader?: string;
+  /** The origins whose pages may call the service from a browser; `*` stands for all, none when omitted. */
+  readonly corsOrigins?: readonly string[];
   /** When set, the service has no /metrics: createMetricsApp() serves it on this port. */
   readonly metricsPort?: number;
   /** Maximum time from a decision to its feedback, s. */
@@ -71,12 +76,14 @@ export interface AppOptions extends HttpOptions {
 
 /** Builds the service's app. Closing the app ends its connections and leaves the engine open. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { engine, metrics, examples, isDraining, operatorFiles } = options;
+  const { engine, metrics, examples, isDraining, operatorFiles, corsOrigins = [] } = options;
   const { policies, policiesRefusal, keys, apiKeys } = operatorFiles;
   const app = createHttpApp(options);
   app.setValidatorCompiler(validatorCompiler);
   countRequests(app, metrics);
   metrics.watchOperatorFiles(operatorFiles);
+  allowOrigins(app, corsOrigins);
+  if (corsOrigins.length > 0) metrics.expectRoute(NO_ROUTE, ['OPTIONS'], [String(PREFLIGHT_STATUS)]);
   checkHeaders(app);
   identifyTenants(app, { apiKeys, tenantHeader: options.tenantHeader });
   checkContentCoding(app);
@@ -167,7 +174,7 @@ function countRequests(app: FastifyInstance, metrics: Metrics): void {
     request.arrivedAt = performance.now();
     // The onResponse hook is not called when the client has left.
     reply.raw.once('close', () => {
-      const route = request.routeOptions.url ?? 'unknown';
+      const route = request.routeOptions.url ?? NO_ROUTE;
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
       metrics.countRequest(route, request.method, status);
     });

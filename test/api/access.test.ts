@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import type { ProblemDocument } from '../../src/api/problems.js';
-import { ProbeClient } from '../../clients/typescript/src/index.js';
+import { ProbeClient, RefusedError } from '../../clients/typescript/src/index.js';
 import { createMetricsApp } from '../../src/server/app.js';
 import { parseApiKeys } from '../../src/config/key-files.js';
 import { createLog } from '../../src/telemetry/log.js';
@@ -85,16 +85,18 @@ test('the client sends its key', async (t) => {
   const origin = await listen();
   const { attention } = tensorsOf(randomSamples(TINY_SIZE, 3, 2), 'F16');
   assert.ok(attention);
-  for (const [apiKey, outcome] of [
-    [KEY, 'scored'],
-    ['nonsense', 'failed_open'],
-  ] as const) {
-    const client = new ProbeClient(origin, { apiKey, deadlineMs: 30_000 });
-    const answer = await client.score({ attention, timestep: 778.7 });
-    await client.close();
-    assert.equal(answer.outcome, outcome);
-    assert.deepEqual(answer.decisions, ['keep', 'keep']);
-  }
+  const input = { attention, timestep: 778.7 };
+  const client = new ProbeClient(origin, { apiKey: KEY, deadlineMs: 30_000 });
+  const scored = await client.score(input);
+  assert.equal(scored.outcome, 'scored');
+  assert.deepEqual(await client.feedback([{ receipt: scored.results[0]?.receipt ?? '', quality: 0.5 }]), {
+    accepted: 1,
+    refused: [],
+  });
+  assert.equal((await client.models())?.[0]?.name, 'tiny');
+  const other = new ProbeClient(origin, { apiKey: 'nonsense', deadlineMs: 30_000 });
+  for (const call of [() => other.score(input), () => other.models()])
+    await assert.rejects(call, (error) => error instanceof RefusedError && error.status === 401);
 });
 
 test('an invalid file of API keys is refused with the reason, without the hashes', () => {

@@ -7,13 +7,13 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { ProbeClient, type ScoreInput } from '../../clients/typescript/src/index.js';
+import { ProbeClient, type ScoreInput } from '../../clients/typescript/src/node.js';
+import { readExample } from '../support/examples.js';
 import { seededRandom } from '../support/samples.js';
 import { fillIn, fillInLegend, readDashboards } from './panels.js';
 import { until } from './program.js';
 import { type Prometheus, startScrapingPrometheus } from './prometheus.js';
 import { CANARY, type Replicas, STABLE, startReplicas } from './service.js';
-import { readExample } from './traffic.js';
 
 const SECONDS = Number(process.env['SCENE_SECONDS'] ?? 420);
 const POLICY = { name: 'max_false_drop', alpha: 0.05, explore: { rate: 0.1 } } as const;
@@ -37,8 +37,15 @@ test('draw the dashboards', async (t) => {
  * policies file is broken. Qualities are made up: the score plus noise.
  */
 async function playScene({ origins, manifest, ...policies }: Replicas): Promise<void> {
+  // Mistakes and failures are part of the scene, and no call may be left out after them.
+  const scene = {
+    connections: RUSH_CALLERS,
+    breakerFailures: 0,
+    onMistake: 'keep',
+    onProblem: () => {},
+  } as const;
   const connect = (deadlineMs: number) =>
-    origins.map((origin) => new ProbeClient(origin, { deadlineMs, connections: RUSH_CALLERS }));
+    origins.map((origin) => new ProbeClient(origin, { deadlineMs, ...scene }));
   const [patient, hurried] = [connect(2000), connect(60)];
   const points = manifest.decision_points.filter(({ step }) => step === 5 || step === 10);
   let sent = 0;

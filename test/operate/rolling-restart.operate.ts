@@ -9,11 +9,11 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { ProbeClient, type SampleResult, type ScoreInput } from '../../clients/typescript/src/index.js';
+import { ProbeClient, type SampleResult, type ScoreInput } from '../../clients/typescript/src/node.js';
+import { readExample } from '../support/examples.js';
 import { startService } from '../support/process.js';
 import { freePort, startProgram, until } from './program.js';
 import { writeFeedbackKeys } from './service.js';
-import { readExample } from './traffic.js';
 
 const PAUSE_MS = 40;
 const SENDERS = 2;

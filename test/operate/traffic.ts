@@ -3,12 +3,11 @@
  * from a metric.
  */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 
 import { readAnswer, type SampleResult } from '../../clients/typescript/src/answer.js';
 import { encodeRequest, type ScoreInput } from '../../clients/typescript/src/request.js';
 import type { Manifest } from '../../src/probe/manifest.js';
-import { decodeSafetensors } from '../../src/wire/safetensors.js';
+import { readExample } from '../support/examples.js';
 import { CANARY, type Replicas, STABLE } from './service.js';
 
 /** Files in examples/, all captured at this step. */
@@ -130,21 +129,6 @@ function bodyOf(manifest: Manifest, input: ScoreInput, version: number, group: s
     totalSteps: manifest.total_steps,
     captureId: manifest.capture_id,
   });
-}
-
-/** @param name of a file in examples/, without its extension. */
-export async function readExample(name: string): Promise<ScoreInput> {
-  const file = await readFile(`examples/${name}.safetensors`);
-  const { tensors, bytes } = decodeSafetensors(Uint8Array.from(file).buffer);
-  const tensor = (tensorName: string) => {
-    const { dtype, shape, byteOffset, byteLength } = tensors.get(tensorName) ?? assert.fail(tensorName);
-    return { dtype, shape, data: new Uint8Array(bytes, byteOffset, byteLength) };
-  };
-  return {
-    attention: tensor('attention'),
-    tokenMask: tensor('token_mask').data,
-    timestep: new Float32Array(Uint8Array.from(tensor('timestep').data).buffer),
-  };
 }
 
 /** Returns the same input with one attention value above 1. */

@@ -15,6 +15,10 @@ for (const [file, pattern] of [
     assert.equal(pattern.exec(readFileSync(file, 'utf8'))?.[1], VERSION);
   });
 
+test('the client’s package has the licence of the repository', () => {
+  assert.equal(readFileSync('clients/typescript/LICENSE', 'utf8'), readFileSync('LICENSE', 'utf8'));
+});
+
 test('CHANGELOG.md has a section for the version', () => {
   assert.match(
     readFileSync('CHANGELOG.md', 'utf8'),

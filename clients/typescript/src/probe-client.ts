@@ -1,256 +1,172 @@
-/** The client: one call scores a group, and any failure means to keep every sample. */
-import { Pool } from 'undici';
-
+/** The client over any HTTP library: one call scores a group, and a failure of the service keeps every sample. */
 import {
   type FeedbackAnswer,
-  type Problem,
+  type Model,
+  parseJson,
   readAnswer,
   readFeedbackAnswer,
-  readProblem,
-  type SampleResult,
+  readModels,
 } from './answer.js';
+import { checkFeedback, checkInput, checkMetadata } from './check-input.js';
+import { CircuitBreaker } from './circuit-breaker.js';
 import { ConditionsSender } from './conditions.js';
-import type { Policy } from './policy.js';
+import { InvalidInputError, isMistake } from './errors.js';
+import { Failures } from './failures.js';
+import { encodeFeedback, type FeedbackItem } from './feedback.js';
+import type { Http } from './http.js';
+import { checkDeadline, checkOptions, type ClientOptions } from './options.js';
+import type { ScoredGroup, ScoreFailure, ScoreOutcome } from './outcome.js';
 import { countSamples, encodeRequest, type ScoreInput, type ScoreRequestOptions } from './request.js';
+import { type ServiceRequest, Transport } from './transport.js';
 
-const DEFAULT_CONNECTIONS = 16;
-const DEFAULT_DEADLINE_MS = 1000;
-/** The share of a deadline that is reserved for the answer's way back; the service gets the rest. */
-const RETURN_SHARE = 0.05;
-const UNIX_SCHEME = 'unix:';
-const HTTP_OK = 200;
-const BINARY_TYPE = 'application/octet-stream';
-const JSON_TYPE = 'application/json';
+const BINARY = { 'content-type': 'application/octet-stream' } as const;
+const JSON_TYPE = { 'content-type': 'application/json' } as const;
 
-export interface ProbeClientOptions {
-  /** The largest number of open connections; 16 when omitted. */
-  readonly connections?: number;
-  /** Sent with every call; needed when the service has API keys. */
-  readonly apiKey?: string;
-  /** The deadline of calls that give none, ms; 1000 when omitted. */
-  readonly deadlineMs?: number;
-  /** Called with every failure of a call. Exceptions that it throws are ignored. */
-  readonly onProblem?: (failure: ScoreFailure) => void;
-}
-
-export interface ScoreCallOptions extends ScoreRequestOptions {
+export interface CallOptions {
   /** The longest time from the call to its answer, ms. */
   readonly deadlineMs?: number;
+  /** Cancels the call, which then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
-/**
- * Why there is no score. The service says `deadline`, `overloaded`, `tenant_limit` (this caller's share of the queue is used
- * up while others wait), `unready`, `internal`; the client adds `timeout`, `network`, `refused` (see `problem`),
- * `malformed_answer` and `invalid_input` (see `error`).
- */
-export interface ScoreFailure {
-  readonly reason: string;
-  /** The problem document of a request that the service refused. */
-  readonly problem?: Problem;
-  /** The exception, when the failure is not the service's own `failed_open`. */
-  readonly error?: Error;
-}
+export type ScoreCallOptions = ScoreRequestOptions & CallOptions;
 
-interface Call {
-  readonly path: string;
-  readonly type: string;
-  readonly body: Uint8Array;
-  readonly deadlineMs: number;
-}
-
-export type Decision = 'keep' | 'drop';
-
-export interface ScoredGroup {
-  readonly outcome: 'scored';
-  readonly model: string;
-  readonly version: number;
-  readonly provider: string;
-  readonly policy: Policy | { readonly name: string };
-  /**
-   * Whether the images are drawn as those of the probe's calibration: `same`, `foreign`, `unknown` (the next call sends
-   * `conditions`), or `unstated`.
-   */
-  readonly conditions: string;
-  /** The differences that the operator does not ignore, as dotted paths. */
-  readonly foreignConditions: readonly string[];
-  readonly results: readonly SampleResult[];
-  /** One per sample, in order. */
-  readonly decisions: readonly Decision[];
-}
-
-export interface UnscoredGroup extends ScoreFailure {
-  readonly outcome: 'failed_open';
-  readonly results: readonly [];
-  /** `keep` for every sample. */
-  readonly decisions: readonly 'keep'[];
-}
-
-export type ScoreOutcome = ScoredGroup | UnscoredGroup;
-
-/** The outcome of a finished sample. */
-export interface FeedbackItem {
-  /** The receipt in the sample's result. */
-  readonly receipt: string;
-  /** The true quality of the finished image, in the units of the probe's metric. */
-  readonly quality: number;
-}
-
-export type FeedbackOptions = Pick<ScoreCallOptions, 'deadlineMs'>;
-
-/**
- * Calls one service over a pool of connections.
- *
- *     const client = new ProbeClient('http://127.0.0.1:8080');
- *     const { decisions } = await client.score({ attention, timestep: 778.7 }, { deadlineMs: 50 });
- */
-export class ProbeClient {
-  readonly #pool: Pool;
+/** What every entry point's ProbeClient does. */
+export class ServiceClient {
+  readonly #transport: Transport;
   readonly #deadlineMs: number;
-  readonly #authorization: { readonly authorization?: string };
+  readonly #isMistakeRaised: boolean;
   readonly #conditions = new ConditionsSender();
-  readonly #onProblem: (failure: ScoreFailure) => void;
+  readonly #failures: Failures;
+  #isClosed = false;
+
+  /** @throws {InvalidInputError} */
+  constructor(http: Http, options: ClientOptions) {
+    const { headers, deadlineMs, retries, breakerFailures, breakerSeconds, isMistakeRaised } =
+      checkOptions(options);
+    const breaker = new CircuitBreaker(breakerFailures, breakerSeconds);
+    this.#transport = new Transport(http, { headers, breaker, retries });
+    this.#deadlineMs = deadlineMs;
+    this.#isMistakeRaised = isMistakeRaised;
+    this.#failures = new Failures(options.onProblem);
+  }
+
+  /** How many calls had no answer, by reason. */
+  get failures(): ReadonlyMap<string, number> {
+    return this.#failures.counts;
+  }
+
+  /** How many of them had none by the caller's mistake. */
+  get mistakes(): number {
+    return this.#failures.mistakes;
+  }
 
   /**
-   * @param origin scheme, host and port, such as http://127.0.0.1:8080, or a Unix domain socket on the same host, such as
-   * unix:/run/diffusion-probe.sock.
-   * @throws {TypeError} when `origin` is neither.
+   * Scores a group. When there is no answer, and the mistake is not the caller's, the decision is to keep every sample.
+   * @throws {InvalidInputError | RefusedError} for a mistake of the caller, unless `onMistake` is `keep`.
    */
-  constructor(origin: string, options: ProbeClientOptions = {}) {
-    this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
-    this.#authorization = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` };
-    this.#onProblem = options.onProblem ?? (() => {});
-    // No pipelining: on a shared connection, an answer waits for the answers of earlier requests.
-    const { url, socketPath } = addressOf(origin);
-    this.#pool = new Pool(url, {
-      connections: options.connections ?? DEFAULT_CONNECTIONS,
-      pipelining: 1,
-      ...(socketPath !== undefined && { socketPath }),
-    });
-  }
-
-  /** Scores a group. Never rejects: on any failure the decision is to keep every sample. */
   async score(input: ScoreInput, options: ScoreCallOptions = {}): Promise<ScoreOutcome> {
-    const samples = countSamples(input);
-    const answer = await this.#requestScores(input, options, samples);
+    const answer = await this.#call(options, (deadlineMs) => this.#requestScores(input, options, deadlineMs));
     if ('outcome' in answer) return answer;
-    this.#report(answer);
-    return { ...answer, outcome: 'failed_open', results: [], decisions: Array<'keep'>(samples).fill('keep') };
+    const decisions = Array<'keep'>(countSamples(input)).fill('keep');
+    return { ...answer, outcome: 'failed_open', results: [], decisions };
   }
 
   /**
-   * Reports the true qualities of finished images. Send all receipts of one sample in one call. Never rejects.
-   * @returns undefined when the call failed; `onProblem` gets the failure.
+   * Reports the true qualities of finished images. Send all receipts of one sample in one call.
+   * @returns undefined when there is no answer: the feedback may be lost.
+   * @throws {InvalidInputError | RefusedError} as `score` does.
    */
   async feedback(
     items: readonly FeedbackItem[],
-    options: FeedbackOptions = {},
+    options: CallOptions = {},
   ): Promise<FeedbackAnswer | undefined> {
-    const body = Buffer.from(JSON.stringify({ feedback: items }));
-    const answer = await this.#exchange(
-      { path: '/feedback', type: JSON_TYPE, body, deadlineMs: options.deadlineMs ?? this.#deadlineMs },
-      (text) => readFeedbackAnswer(parseJson(text)) ?? malformedAnswer(),
-    );
-    if ('accepted' in answer) return answer;
-    this.#report(answer);
-    return undefined;
+    const answer = await this.#call(options, (deadlineMs) => {
+      checkFeedback(items);
+      const body = encodeFeedback(items);
+      // Not idempotent: another replica would count the receipts twice.
+      const request = {
+        method: 'POST',
+        path: '/feedback',
+        isIdempotent: false,
+        headers: JSON_TYPE,
+        body,
+      } as const;
+      return this.#send(request, deadlineMs, readFeedbackAnswer, options);
+    });
+    return 'accepted' in answer ? answer : undefined;
   }
 
-  /** Waits for running calls, then closes the connections. */
-  close(): Promise<void> {
-    return this.#pool.close();
+  /**
+   * Every version of every probe that the service has.
+   * @returns undefined when there is no answer.
+   * @throws {InvalidInputError | RefusedError} as `score` does.
+   */
+  async models(options: CallOptions = {}): Promise<readonly Model[] | undefined> {
+    const answer = await this.#call(options, (deadlineMs) =>
+      this.#send({ method: 'GET', path: '/models', isIdempotent: true }, deadlineMs, readModels, options),
+    );
+    return 'reason' in answer ? undefined : answer;
+  }
+
+  /** Waits for running calls, then closes the connections. Later calls fail with the reason `closed`. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#transport.close();
   }
 
   async #requestScores(
     input: ScoreInput,
     options: ScoreCallOptions,
-    samples: number,
+    deadlineMs: number,
   ): Promise<ScoredGroup | ScoreFailure> {
-    let body: Uint8Array;
-    try {
-      body = encodeRequest(input, options, this.#conditions.metadata(options));
-    } catch (error) {
-      return { reason: 'invalid_input', error: error as Error };
-    }
-    const deadlineMs = options.deadlineMs ?? this.#deadlineMs;
-    const answer = await this.#exchange({ path: '/score', type: BINARY_TYPE, body, deadlineMs }, (text) =>
-      readScores(text, samples),
-    );
-    if ('outcome' in answer) this.#conditions.learn(options, answer.conditions);
+    checkInput(input);
+    const samples = countSamples(input);
+    checkMetadata(options, samples);
+    const stated = await this.#conditions.state(options);
+    const body = encodeRequest(input, options, this.#conditions.metadata(stated));
+    const request = { method: 'POST', path: '/score', isIdempotent: true, headers: BINARY, body } as const;
+    const answer = await this.#send(request, deadlineMs, (json) => readScores(json, samples), options);
+    if ('outcome' in answer) this.#conditions.learn(stated, answer.conditions);
     return answer;
   }
 
-  /** Sends a call and reads its answer; every exception becomes a failure. */
-  async #exchange<Answer>(
-    call: Call,
-    read: (text: string) => Answer | ScoreFailure,
+  #send<Answer>(
+    request: ServiceRequest,
+    deadlineMs: number,
+    read: (json: unknown) => Answer | ScoreFailure | undefined,
+    { signal }: CallOptions,
   ): Promise<Answer | ScoreFailure> {
-    const signal = AbortSignal.timeout(Math.max(0, Math.ceil(call.deadlineMs)));
+    return this.#transport.send(request, deadlineMs, (text) => read(parseJson(text)), signal);
+  }
+
+  /** Runs a call. Its failure is counted, and raised or reported. */
+  async #call<Answer extends object>(
+    { deadlineMs, signal }: CallOptions,
+    run: (deadlineMs: number) => Promise<Answer | ScoreFailure>,
+  ): Promise<Answer | ScoreFailure> {
+    let answer: Answer | ScoreFailure;
     try {
-      const { status, text } = await this.#post(call, signal);
-      return status === HTTP_OK ? read(text) : refused(text, status);
+      answer = this.#isClosed
+        ? { reason: 'closed' }
+        : await run(deadlineMs === undefined ? this.#deadlineMs : checkDeadline(deadlineMs));
     } catch (error) {
-      return { reason: signal.aborted ? 'timeout' : 'network', error: error as Error };
+      if (signal?.aborted) throw error;
+      // Anything else, such as a lack of memory, must not cost an image.
+      const reason = error instanceof InvalidInputError ? 'invalid_input' : 'client_failed';
+      answer = { reason, error: error as Error };
     }
-  }
-
-  async #post(
-    { path, type, body, deadlineMs }: Call,
-    signal: AbortSignal,
-  ): Promise<{ status: number; text: string }> {
-    const response = await this.#pool.request({
-      method: 'POST',
-      path,
-      headers: {
-        ...this.#authorization,
-        'content-type': type,
-        'x-deadline-ms': String(deadlineMs * (1 - RETURN_SHARE)),
-      },
-      body,
-      signal,
-    });
-    return { status: response.statusCode, text: await response.body.text() };
-  }
-
-  #report(failure: ScoreFailure): void {
-    try {
-      this.#onProblem(failure);
-    } catch {
-      // An exception of the callback must not cost an image.
-    }
+    if (!('reason' in answer)) return answer;
+    this.#failures.count(answer);
+    if (this.#isMistakeRaised && isMistake(answer.error)) throw answer.error;
+    this.#failures.report(answer);
+    return answer;
   }
 }
 
-function addressOf(origin: string): { url: string; socketPath?: string } {
-  // HTTP needs a host name, which a Unix domain socket ignores.
-  if (origin.startsWith(UNIX_SCHEME))
-    return { url: 'http://localhost', socketPath: origin.slice(UNIX_SCHEME.length) };
-  return { url: new URL(origin).origin };
-}
-
-function readScores(text: string, samples: number): ScoredGroup | ScoreFailure {
-  const answer = readAnswer(parseJson(text), samples);
-  if (!answer) return malformedAnswer();
-  if (answer.outcome === 'failed_open') return { reason: answer.reason };
-  return { ...answer, decisions: answer.results.map((result) => result.decision) };
-}
-
-function malformedAnswer(): ScoreFailure {
-  return {
-    reason: 'malformed_answer',
-    error: new Error('the answer is not one of a Diffusion Probe service'),
-  };
-}
-
-function refused(text: string, status: number): ScoreFailure {
-  const problem = readProblem(parseJson(text));
-  const error = new Error(problem?.detail ?? `the service answered with status ${status}`);
-  return { reason: 'refused', error, ...(problem && { problem }) };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+function readScores(json: unknown, samples: number): ScoredGroup | ScoreFailure | undefined {
+  const answer = readAnswer(json, samples);
+  if (answer?.outcome !== 'scored') return answer && { reason: answer.reason };
+  return { ...answer, decisions: answer.results.map(({ decision }) => decision) };
 }

@@ -32,9 +32,9 @@ export interface ScoreRequestOptions extends ConditionsOptions {
 }
 
 /** The number of samples in an input; 0 when its shape is not valid. */
-export function countSamples({ attention }: ScoreInput): number {
-  const [samples = 0] = attention.shape;
-  return Number.isSafeInteger(samples) && samples > 0 ? samples : 0;
+export function countSamples(input: ScoreInput): number {
+  const samples: unknown = (input as Partial<ScoreInput> | undefined)?.attention?.shape?.[0];
+  return typeof samples === 'number' && Number.isSafeInteger(samples) && samples > 0 ? samples : 0;
 }
 
 /**

@@ -47,7 +47,7 @@ export function encodeSafetensors(
   const header: [string, unknown][] = Object.keys(metadata).length > 0 ? [['__metadata__', metadata]] : [];
   let dataBytes = 0;
   for (const [name, { dtype, shape, data }] of ordered) {
-    const expected = bytesOf(dtype, shape);
+    const expected = byteLengthOf(dtype, shape);
     if (data.byteLength !== expected) {
       throw new RangeError(
         `${name}: ${dtype} [${shape.join(', ')}] needs ${expected} bytes, not ${data.byteLength}`,
@@ -56,7 +56,7 @@ export function encodeSafetensors(
     header.push([name, { dtype, shape, data_offsets: [dataBytes, dataBytes + expected] }]);
     dataBytes += expected;
   }
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   const headerBytes = Math.ceil(json.length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
   const body = new Uint8Array(LENGTH_BYTES + headerBytes + dataBytes);
   new DataView(body.buffer).setBigUint64(0, BigInt(headerBytes), true);
@@ -70,8 +70,8 @@ export function encodeSafetensors(
   return body;
 }
 
-/** NaN for a shape that is none. */
-function bytesOf(dtype: Dtype, shape: readonly number[]): number {
+/** NaN for an unknown dtype and for a shape that is none. */
+export function byteLengthOf(dtype: Dtype, shape: readonly number[]): number {
   const isShape = shape.every((axis) => Number.isSafeInteger(axis) && axis >= 0);
   return isShape ? shape.reduce((product, axis) => product * axis, DTYPE_BYTES[dtype]) : NaN;
 }

@@ -1,19 +1,18 @@
-/** The client scores a group in one call, and no failure costs an image. */
+/** The client at the real service, and what it sends. Failures are in cases.test.ts. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
 import {
+  InvalidInputError,
   ProbeClient,
   type ProbeClientOptions,
   type ScoreCallOptions,
   type ScoreFailure,
+  type ScoreInput,
 } from '../../../clients/typescript/src/index.js';
 import type { Engine } from '../../../src/engine/types.js';
-import { problem } from '../../../src/errors.js';
 import { fingerprintOf } from '../../../src/probe/fingerprint.js';
+import { httpServer } from '../../support/http-servers.js';
 import { fakeEngine, startApp, startRealApp, testManifest } from '../../support/app.js';
 import { TINY_CONDITIONS, TINY_SIZE } from '../../support/probe-folder.js';
 import { expectedScore, randomSamples, tensorsOf } from '../../support/samples.js';
@@ -21,24 +20,13 @@ import { expectedScore, randomSamples, tensorsOf } from '../../support/samples.j
 const samples = randomSamples(TINY_SIZE, 3, 3, 31);
 const { attention } = tensorsOf(samples);
 const input = { attention, timestep: 778.7 };
-const KEEP_ALL = ['keep', 'keep', 'keep'];
 
 function clientOf(t: TestContext, origin: string, options: ProbeClientOptions = {}) {
   const failures: ScoreFailure[] = [];
-  const client = new ProbeClient(origin, { onProblem: (failure) => failures.push(failure), ...options });
+  const onProblem = (failure: ScoreFailure) => failures.push(failure);
+  const client = new ProbeClient(origin, { deadlineMs: 30_000, onProblem, ...options });
   t.after(() => client.close());
   return { client, failures };
-}
-
-/** A server that is not a Diffusion Probe service. */
-async function foreignServer(t: TestContext, listener: RequestListener): Promise<string> {
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  await once(server, 'listening');
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 test('a group is scored by the real service, every option included', async (t) => {
@@ -100,25 +88,6 @@ test('feedback counts at the real service, each receipt once', async (t) => {
   assert.deepEqual(failures, []);
 });
 
-test('feedback that fails is reported to onProblem and does not reject', async (t) => {
-  const { client, failures } = clientOf(t, 'http://127.0.0.1:1');
-  assert.equal(await client.feedback([{ receipt: 'x', quality: 1 }]), undefined);
-  assert.equal(failures[0]?.reason, 'network');
-  const silent = clientOf(t, await foreignServer(t, () => {}));
-  assert.equal(await silent.client.feedback([], { deadlineMs: 30 }), undefined);
-  assert.equal(silent.failures[0]?.reason, 'timeout');
-  const odd = clientOf(
-    t,
-    await foreignServer(t, (request, response) => void request.resume().on('end', () => response.end('{}'))),
-  );
-  assert.equal(await odd.client.feedback([]), undefined);
-  assert.equal(odd.failures[0]?.reason, 'malformed_answer');
-  const real = await startRealApp(t);
-  const refusing = clientOf(t, await real.listen());
-  assert.equal(await refusing.client.feedback([]), undefined);
-  assert.equal(refusing.failures[0]?.problem?.code, 'invalid_feedback');
-});
-
 test('a mask, single timesteps and further signals are sent as given', async (t) => {
   const fake = fakeEngine();
   let names: string[] = [];
@@ -144,167 +113,121 @@ test('a mask, single timesteps and further signals are sent as given', async (t)
   assert.deepEqual(names, ['attention', 'hint', 'timestep', 'token_mask']);
 });
 
-for (const reason of ['overloaded', 'tenant_limit'] as const) {
-  test(`the service’s own failed_open with the reason ${reason} is passed on`, async (t) => {
-    const { listen } = await startApp(
-      t,
-      fakeEngine({ score: () => Promise.reject(problem(reason, 'full')) }),
-    );
-    const { client, failures } = clientOf(t, await listen());
-    const outcome = await client.score(input);
-    assert.deepEqual(outcome, { outcome: 'failed_open', reason, results: [], decisions: KEEP_ALL });
-    assert.deepEqual(failures, [{ reason }]);
+test('each request says how much of the deadline is left, with the headers of the client', async (t) => {
+  const seen: { left: number; traceparent: unknown; authorization: unknown }[] = [];
+  const origin = await httpServer(t, (request, response) => {
+    const { 'x-deadline-ms': left, traceparent, authorization } = request.headers;
+    seen.push({ left: Number(left), traceparent, authorization });
+    request.resume().on('end', () => response.writeHead(503, { 'retry-after': '1' }).end());
   });
-}
-
-test('a refused request keeps everything and reports the problem', async (t) => {
-  const { listen } = await startApp(t, fakeEngine());
-  const { client, failures } = clientOf(t, await listen());
-  const outcome = await client.score(input, { captureId: 'foreign' });
-  assert.ok(outcome.outcome === 'failed_open');
-  assert.deepEqual(
-    [outcome.reason, outcome.problem?.code, outcome.decisions],
-    ['refused', 'foreign_capture', KEEP_ALL],
-  );
-  assert.equal(failures[0]?.problem?.['field'], 'capture_id');
+  const { client } = clientOf(t, origin, { headers: { traceparent: 'a' }, apiKey: 'key', retries: 1 });
+  await client.score(input, { deadlineMs: 10_000 });
+  const [first = assert.fail(), second = assert.fail()] = seen;
+  assert.ok(first.left > 5000 && first.left <= 9500, `${first.left}`);
+  assert.ok(second.left <= first.left - 900 && second.left > 0, `${second.left}`);
+  assert.deepEqual([first.traceparent, first.authorization], ['a', 'Bearer key']);
 });
 
-test('a service that does not run', async (t) => {
-  const { client, failures } = clientOf(t, 'http://127.0.0.1:1');
-  const outcome = await client.score(input);
-  assert.ok(outcome.outcome === 'failed_open');
-  assert.deepEqual([outcome.reason, outcome.decisions], ['network', KEEP_ALL]);
-  assert.ok(failures[0]?.error instanceof Error);
-});
-
-test('a service that does not answer in time', async (t) => {
-  const { client } = clientOf(t, await foreignServer(t, () => {}));
-  const started = performance.now();
+test('a call that its caller cancels rejects with the reason, and says nothing about the service', async (t) => {
+  const origin = await httpServer(t, () => {});
+  const { client, failures } = clientOf(t, origin, { breakerFailures: 1 });
+  const reason = new Error('the user has left');
+  for (const signal of [AbortSignal.abort(reason), abortSoon(reason)])
+    await assert.rejects(client.score(input, { signal }), reason);
   const outcome = await client.score(input, { deadlineMs: 50 });
   assert.ok(outcome.outcome === 'failed_open' && outcome.reason === 'timeout');
-  assert.ok(performance.now() - started < 1000);
+  assert.deepEqual(
+    failures.map((failure) => failure.reason),
+    ['timeout'],
+  );
 });
 
-test('a service that disconnects during its answer', async (t) => {
-  const origin = await foreignServer(t, (_request, response) => {
-    response.writeHead(200, { 'content-length': 100 });
-    response.write('{');
-    setTimeout(() => response.destroy(), 10);
-  });
-  const outcome = await clientOf(t, origin).client.score(input);
-  assert.ok(outcome.outcome === 'failed_open' && outcome.reason === 'network');
-});
+function abortSoon(reason: Error): AbortSignal {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(reason), 30);
+  return controller.signal;
+}
 
-const MALFORMED = [
-  '',
-  'no json',
-  '{}',
-  '[]',
-  'null',
-  '{"outcome":"scored"}',
-  '{"outcome":"scored","results":[]}',
-  '{"outcome":"maybe"}',
-];
+const f32 = (shape: number[], length: number) => ({ dtype: 'F32', shape, data: new Float32Array(length) });
 
-for (const text of MALFORMED) {
-  test(`a malformed answer: ${text || 'nothing'}`, async (t) => {
-    const { client } = clientOf(
-      t,
-      await foreignServer(
-        t,
-        (request, response) => void request.resume().on('end', () => response.end(text)),
-      ),
-    );
-    const outcome = await client.score(input);
-    assert.ok(outcome.outcome === 'failed_open');
-    assert.deepEqual([outcome.reason, outcome.decisions], ['malformed_answer', KEEP_ALL]);
+for (const [field, wrong, options] of [
+  ['input', undefined, {}],
+  ['attention', { attention: undefined }, {}],
+  ['attention', { attention: { ...attention, dtype: 'U8' } }, {}],
+  ['attention', { attention: { ...attention, dtype: 'F8' } }, {}],
+  ['attention', { attention: { ...attention, data: new Uint8Array(1) } }, {}],
+  ['attention', { attention: f32([0, 1, 1, 1, 1], 0) }, {}],
+  ['attention', { attention: f32([1, 1], 1) }, {}],
+  ['tokenMask', { tokenMask: new Uint8Array(1) }, {}],
+  ['timestep', { timestep: NaN }, {}],
+  ['timestep', { timestep: 1e39 }, {}],
+  ['timestep', { timestep: new Float32Array(2) }, {}],
+  ['timestep', { timestep: undefined }, {}],
+  ['signals', { signals: { timestep: f32([3], 3) } }, {}],
+  ['hint', { signals: { hint: f32([2], 2) } }, {}],
+  ['hint', { signals: { hint: 1 } }, {}],
+  ['model', {}, { model: 1 }],
+  ['policy', {}, { policy: 'top_k' }],
+  ['sampleIds', {}, { sampleIds: 'abc' }],
+  ['sampleIds', {}, { sampleIds: ['a', 'b'] }],
+  ['step', {}, { step: 0 }],
+  ['totalSteps', {}, { totalSteps: 1.5 }],
+  ['deadlineMs', {}, { deadlineMs: -1 }],
+  ['deadlineMs', {}, { deadlineMs: Infinity }],
+  ['conditions', {}, { conditions: { scale: NaN } }],
+  ['conditions', {}, { conditions: [1] }],
+  ['conditions', {}, { conditions: { big: 1n } }],
+] as const) {
+  test(`an argument that is wrong: ${field} of ${wrong && Object.keys(wrong).join()} ${Object.keys(options).join()}`, async (t) => {
+    const raising = clientOf(t, 'http://127.0.0.1:1');
+    const given = wrong && ({ ...input, ...wrong } as ScoreInput);
+    const score = (client: ProbeClient) => client.score(given as ScoreInput, options as ScoreCallOptions);
+    await assert.rejects(score(raising.client), (error) => {
+      assert.ok(error instanceof InvalidInputError);
+      assert.equal(error.field, field);
+      assert.ok(error.message.includes(error.received) && error.message.includes(error.expected));
+      return true;
+    });
+    const { client, failures } = clientOf(t, 'http://127.0.0.1:1', { onMistake: 'keep' });
+    const outcome = await score(client);
+    assert.ok(outcome.outcome === 'failed_open' && outcome.reason === 'invalid_input');
+    assert.ok(outcome.decisions.every((decision) => decision === 'keep'));
+    assert.ok(failures[0]?.error instanceof InvalidInputError);
   });
 }
 
-test('an answer for another number of samples is malformed', async (t) => {
-  const results = [
-    {
-      index: 0,
-      id: null,
-      score: 1,
-      percentile: 1,
-      p_good: 1,
-      rank: 1,
-      threshold: 2,
-      would_drop: true,
-      override: null,
-      decision: 'drop',
-      reason: 'below_threshold',
-    },
-  ];
-  const answer = {
-    outcome: 'scored',
-    model: 'tiny',
-    version: 1,
-    provider: 'cpu',
-    policy: { name: 'score_only' },
-    results,
-  };
-  const origin = await foreignServer(
-    t,
-    (request, response) => void request.resume().on('end', () => response.end(JSON.stringify(answer))),
-  );
-  const outcome = await clientOf(t, origin).client.score(input);
-  assert.ok(outcome.outcome === 'failed_open' && outcome.reason === 'malformed_answer');
-});
+for (const items of [
+  [],
+  [{ receipt: 'x' }],
+  [{ receipt: 1, quality: 1 }],
+  [{ receipt: 'x', quality: NaN }],
+  [null],
+  'x',
+])
+  test(`feedback that is wrong: ${JSON.stringify(items)}`, async (t) => {
+    const { client } = clientOf(t, 'http://127.0.0.1:1');
+    await assert.rejects(client.feedback(items as never), InvalidInputError);
+  });
 
-test('an error page of a proxy', async (t) => {
-  const origin = await foreignServer(
-    t,
-    (request, response) => void request.resume().on('end', () => response.writeHead(502).end('<html>')),
-  );
-  const outcome = await clientOf(t, origin).client.score(input);
-  assert.ok(outcome.outcome === 'failed_open');
-  assert.deepEqual(
-    [outcome.reason, outcome.error?.message],
-    ['refused', 'the service answered with status 502'],
-  );
-});
-
-test('members that a newer service adds are ignored', async (t) => {
-  const answer = {
-    outcome: 'scored',
-    model: 'tiny',
-    version: 1,
-    provider: 'tpu',
-    policy: { name: 'new' },
-    news: 1,
-    results: [0, 1, 2].map((index) => ({
-      index,
-      id: null,
-      score: 1,
-      percentile: null,
-      p_good: null,
-      rank: 1,
-      threshold: null,
-      would_drop: true,
-      override: 'new',
-      decision: 'drop',
-      reason: 'new',
-      receipt: 'x',
-    })),
-  };
-  const origin = await foreignServer(
-    t,
-    (request, response) => void request.resume().on('end', () => response.end(JSON.stringify(answer))),
-  );
-  const outcome = await clientOf(t, origin).client.score(input);
-  assert.deepEqual([outcome.outcome, outcome.decisions], ['scored', ['drop', 'drop', 'drop']]);
-  assert.ok(outcome.outcome === 'scored' && outcome.conditions === 'unstated');
-});
-
-test('invalid input, and a callback that throws', async (t) => {
+test('an exception of onProblem is ignored, and a closed client keeps everything', async (t) => {
   const onProblem = () => {
     throw new Error('the callback is broken');
   };
   const { client } = clientOf(t, 'http://127.0.0.1:1', { onProblem });
-  const outcome = await client.score({ attention, timestep: 778.7, tokenMask: new Uint8Array(1) });
-  assert.ok(outcome.outcome === 'failed_open');
-  assert.deepEqual([outcome.reason, outcome.decisions], ['invalid_input', KEEP_ALL]);
-  assert.match(outcome.error?.message ?? '', /token_mask/);
+  const outcome = await client.score(input);
+  assert.ok(outcome.outcome === 'failed_open' && outcome.reason === 'network');
+  await client.close();
+  await client.close();
+  const closed = await client.score(input);
+  assert.ok(closed.outcome === 'failed_open' && closed.reason === 'closed');
+  assert.deepEqual(closed.decisions, ['keep', 'keep', 'keep']);
+});
+
+test('without Web Crypto a fingerprint must be given', async (t) => {
+  const { listen } = await startApp(t, fakeEngine());
+  const { client } = clientOf(t, await listen());
+  t.mock.getter(globalThis, 'crypto', () => undefined);
+  await assert.rejects(client.score(input, { conditions: { dtype: 'a' } }), /conditionsId/);
+  const outcome = await client.score(input, { conditions: { dtype: 'a' }, conditionsId: '0'.repeat(16) });
+  assert.equal(outcome.outcome, 'scored');
 });
