@@ -13,8 +13,9 @@ import numpy as np
 
 from ..capture import AttentionCapture, family_of
 from ..client import InvalidInputError, Model
+from ..client.arguments import deadline_seconds
 from ..client.group import NOT_CAPTURED
-from ..client.requests import deadline_seconds, score_request
+from ..client.requests import score_request
 from ..probe.manifest import read_manifest
 from .background import Answer
 from .guarded_run import GuardedRun
