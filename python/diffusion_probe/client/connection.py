@@ -43,6 +43,7 @@ class Connection:
         self._origin, self._tls = origin, tls
         self._http = http.client.HTTPConnection(origin.host, origin.port)
         self._http.default_port = PORTS["https" if origin.is_tls else "http"]
+        self._is_aborted = False
         self.is_ready = False  # whether the last answer was read to its end, so that it can carry another request
 
     def has_input(self) -> bool:
@@ -59,6 +60,8 @@ class Connection:
         try:
             if http_client.sock is None:
                 http_client.sock = open_socket(self._origin, self._tls, ends)
+            if self._is_aborted:  # it had no socket to shut down yet
+                raise ConnectionAbortedError("the call was ended")
         except OSError as error:
             raise NoResponseError(error, sent=False) from error
         connected = http_client.sock
@@ -77,7 +80,8 @@ class Connection:
         return Response(response.status, response.headers["retry-after"], response.headers["location"], body)
 
     def abort(self) -> None:
-        """End what another thread does with it."""
+        """End what another thread does with it, now and later."""
+        self._is_aborted = True
         if (connected := self._http.sock) is not None:
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NUMBER_DTYPES = ("float16", "bfloat16", "float32", "float64", "int32", "int64")
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])  # NumPy has none: the bits of each number
+_NAMES = {np.dtype(name): name for name in ("bool", "uint8", *NUMBER_DTYPES) if name != "bfloat16"} | {BFLOAT16: "bfloat16"}
 
 
 def is_tensor(value: Any) -> bool:
@@ -36,9 +37,9 @@ def as_array(field: str, value: Any, dtypes: Collection[str]) -> np.ndarray:
         array = value if isinstance(value, np.ndarray) else _from_torch(value)
     except (TypeError, NotImplementedError) as error:  # a sparse tensor, one of a dtype that NumPy lacks, one without data
         raise InvalidInputError(field, f"a tensor that NumPy cannot hold ({error})", expected) from error
-    if array.dtype.name == "bfloat16":  # of the package ml_dtypes, as JAX has it
-        array = np.ascontiguousarray(array).view(BFLOAT16)
     name = dtype_name(array)
+    if name == "bfloat16" and array.dtype != BFLOAT16:  # of the package ml_dtypes, as JAX has it
+        array = np.ascontiguousarray(array).view(BFLOAT16)
     if name not in dtypes:
         raise InvalidInputError(field, name, expected)
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
@@ -46,7 +47,7 @@ def as_array(field: str, value: Any, dtypes: Collection[str]) -> np.ndarray:
 
 def dtype_name(array: np.ndarray) -> str:
     """Such as float16."""
-    return "bfloat16" if array.dtype == BFLOAT16 else array.dtype.name
+    return _NAMES.get(array.dtype) or array.dtype.name
 
 
 def widened(array: np.ndarray) -> np.ndarray:
