@@ -63,7 +63,8 @@ class SampleGroup:
     def decide(self, observed: Observed, *, step: int, timestep: float, **signals: np.ndarray) -> Kept:
         """Ask about the remaining samples. Returns the indices of those that are kept, among those that remained until now.
 
-        `signals`: further inputs of the probe by name, such as `preview`. Raises InvalidInputError for a mistake of the caller.
+        `signals`: further inputs of the probe by name, such as `preview`. Raises InvalidInputError and RefusedError for a mistake
+        of the caller, unless the client keeps those too.
         """
         return self.apply(self.ask(observed, step=step, timestep=timestep, **signals))
 

@@ -51,6 +51,9 @@ class Client:
 
     def close(self) -> None:
         self._run(self.inner.close, (), {})
+
+    def stop(self) -> None:
+        self.close()
         if self.loop:
             self.loop.call_soon_threadsafe(self.loop.stop)
 
@@ -71,7 +74,7 @@ def client_of(request: pytest.FixtureRequest):
 
     yield make
     for client in clients:
-        client.close()
+        client.stop()
 
 
 @pytest.fixture(scope="session")
