@@ -14,17 +14,8 @@ from diffusion_probe.client import InvalidInputError, ProbeClient
 UNUSED_ORIGIN = "http://127.0.0.1:1"
 ATTENTION = np.full((3, 2, 4, 5, 5), 0.25, np.float16)
 
-ORIGINS = [
-    "127.0.0.1:8080",
-    "ftp://host",
-    "http://",
-    "http://host?a=b",
-    "http://user@host",
-    "http://host:x",
-    "unix://host",
-    "unix:///",
-    8,
-]
+NO_ORIGINS = ["127.0.0.1:8080", "ftp://host", "http://", "http://host:x", "http://host?a=b", "http://host#a", "http://user@host"]
+NO_SOCKETS = ["unix://host", "unix:///"]
 TENSOR = "expected a NumPy array or a torch tensor of "
 NOT_A_VALUE = "is not a valid value: expected a text without line breaks, in Latin-1"
 FLOATS = "float16 or bfloat16 or float32"

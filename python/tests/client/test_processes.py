@@ -120,7 +120,7 @@ def test_a_client_in_a_process_that_is_spawned(origin: str) -> None:
 
 def test_a_function_that_cannot_be_pickled_is_named() -> None:
     client = ProbeClient("http://127.0.0.1:1", on_problem=lambda failure: None)
-    with pytest.raises(pickle.PicklingError, match="on_problem cannot be pickled .*: give a function of a module"):
+    with pytest.raises(pickle.PicklingError, match=r"on_problem cannot be pickled .*: give a function of a module"):
         pickle.dumps(client)
 
 
