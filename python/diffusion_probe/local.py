@@ -11,7 +11,11 @@ import numpy as np
 from .client.errors import InvalidInputError
 from .client.requests import ScoreOptions, score_request
 from .client.tensors import widened
-from .probe.onnx_probe import OnnxProbe
+
+try:
+    from .probe.onnx_probe import OnnxProbe
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error.name} is missing: pip install 'diffusion-probe[local]'", name=error.name) from error
 
 if TYPE_CHECKING:
     from .client.tensors import Tensor

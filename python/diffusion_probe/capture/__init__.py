@@ -1,5 +1,6 @@
 """Capture of image-to-text attention, from pipelines of diffusers and in sampling loops of one's own."""
 
+from . import requirements as requirements
 from .attention_capture import AttentionCapture
 from .capture_run import CapturedStep, CaptureRun
 from .denoiser_calls import DenoiserCall

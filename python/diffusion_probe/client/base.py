@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import pickle
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
@@ -105,6 +104,8 @@ class BaseClient:
 
     def __reduce__(self) -> tuple:
         """A copy in another process is a new client with the same arguments."""
+        import pickle  # here: whoever asks for a copy has imported it
+
         arguments = {field.name: getattr(self._settings, field.name) for field in dataclasses.fields(self._settings)}
         try:
             pickle.dumps(self._settings.on_problem)

@@ -42,6 +42,8 @@ def as_array(field: str, value: Any, dtypes: Collection[str]) -> np.ndarray:
         array = np.ascontiguousarray(array).view(BFLOAT16)
     if name not in dtypes:
         raise InvalidInputError(field, name, expected)
+    if array.flags.c_contiguous and array.dtype.str[0] != ">" and sys.byteorder == "little":
+        return array
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
 
 

@@ -29,8 +29,10 @@ CALLERS = 24
 CALLS_PER_WEATHER = 50
 FIRST_SHARE = 0.3  # of the calls: what the process needs is there after them
 LAST_CALLS = 100
+PATIENT_MS = 30_000.0  # for the last calls: on a busy machine a good answer may take longer than the short deadline of the others
 MEMORY_BYTES = 24 << 20  # may be added after the first share: allocators keep some
-SETTINGS = {"deadline_ms": 60.0, "connections": 8, "breaker_seconds": 0.1, "on_mistake": "keep", "on_problem": lambda failure: None}
+DEADLINE_MS = 60.0
+SETTINGS = {"connections": 8, "breaker_seconds": 0.03, "on_mistake": "keep", "on_problem": lambda failure: None}
 ATTENTION = np.full((3, 2, 4, 5, 5), 0.25, np.float16)
 BODIES = json.loads((Path(__file__).parents[3] / "test" / "client-cases.json").read_text())["bodies"]
 
@@ -53,6 +55,8 @@ WEATHERS: list[list[dict[str, Any]] | None] = [
     [{"drip_ms": 5, "body": "scored"}],
     None,  # the server is dead
 ]
+
+Parts = Sequence[tuple[int, float]]  # how many calls, and their deadline in milliseconds
 
 
 class Weather:
@@ -90,54 +94,61 @@ class Weather:
         self._is_dead = replies is None
 
 
-def from_threads(origin: str, count: Callable[[], None], calls: Sequence[int], between: Callable[[], None]) -> list[Any]:
-    """The outcomes of calls of a ProbeClient, in parts; between two parts `between` is called."""
-    outcomes: list[Any] = []
+def from_threads(origin: str, count: Callable[[], None], calls: Parts, between: Callable[[], None]) -> list[str]:
+    """What calls of a ProbeClient saw, in parts; between two parts `between` is called."""
+    outcomes: list[str] = []
 
-    def call(_: int) -> Any:
+    def call(deadline_ms: float) -> str:
         count()
-        outcome = client.score(ATTENTION, 1.0)
+        outcome = seen_of(client.score(ATTENTION, 1.0, deadline_ms=deadline_ms))
         time.sleep(pause_after(outcome))
         return outcome
 
     with ProbeClient(origin, **SETTINGS) as client, ThreadPoolExecutor(CALLERS) as threads:
-        for part in calls:
-            outcomes += threads.map(call, range(part))
+        for part, deadline_ms in calls:
+            outcomes += threads.map(call, [deadline_ms] * part)
             between()
         check_counts(client, outcomes)
     return outcomes
 
 
-async def from_asyncio(origin: str, count: Callable[[], None], calls: Sequence[int], between: Callable[[], None]) -> list[Any]:
+async def from_asyncio(origin: str, count: Callable[[], None], calls: Parts, between: Callable[[], None]) -> list[str]:
     """The same with an AsyncProbeClient."""
-    outcomes: list[Any] = []
+    outcomes: list[str] = []
     slots = asyncio.Semaphore(CALLERS)
 
-    async def call() -> Any:
+    async def call(deadline_ms: float) -> str:
         async with slots:
             count()
-            outcome = await client.score(ATTENTION, 1.0)
+            outcome = seen_of(await client.score(ATTENTION, 1.0, deadline_ms=deadline_ms))
             await asyncio.sleep(pause_after(outcome))
             return outcome
 
     async with AsyncProbeClient(origin, **SETTINGS) as client:
-        for part in calls:
-            outcomes += await asyncio.gather(*(call() for _ in range(part)))
+        for part, deadline_ms in calls:
+            outcomes += await asyncio.gather(*(call(deadline_ms) for _ in range(part)))
             between()
         check_counts(client, outcomes)
     return outcomes
 
 
-def pause_after(outcome: Any) -> float:
+def seen_of(outcome: Any) -> str:
+    """`scored`, or the reason of a failure, which must keep every sample."""
+    if outcome.outcome == "scored":
+        return "scored"
+    assert outcome.decisions == ("keep",) * 3, outcome
+    return outcome.reason
+
+
+def pause_after(outcome: str) -> float:
     """Seconds. Without a pause most calls would be those that an open circuit ends at once."""
-    return SETTINGS["breaker_seconds"] / 2 if getattr(outcome, "reason", "") == "circuit_open" else 0.0
+    return SETTINGS["breaker_seconds"] if outcome == "circuit_open" else 0.0
 
 
-def check_counts(client: Any, outcomes: Sequence[Any]) -> None:
-    """Every call has an outcome, and every failure is counted."""
-    failed = Counter(outcome.reason for outcome in outcomes if outcome.outcome == "failed_open")
-    assert client.failures == dict(failed), (client.failures, failed)
-    assert all(outcome.decisions == ("keep",) * 3 for outcome in outcomes if outcome.outcome == "failed_open")
+def check_counts(client: Any, outcomes: Sequence[str]) -> None:
+    """Every failure is counted."""
+    failed = Counter(outcome for outcome in outcomes if outcome != "scored")
+    assert client.failures == failed, (client.failures, failed)
 
 
 def resources() -> tuple[int, int, int]:
@@ -155,7 +166,8 @@ def soak(kind: str, calls: int) -> str:
     before = resources()
     server = HostileServer([GOOD], BODIES)
     weather = Weather(server, progress)
-    parts = (first, calls - first, 1, LAST_CALLS)  # the one closes the circuit
+    short, last = (first, calls - first), (1, LAST_CALLS)  # the one closes the circuit
+    parts = [*((part, DEADLINE_MS) for part in short), *((part, PATIENT_MS) for part in last)]
 
     def between() -> None:
         memory.append(resources()[2])
@@ -166,12 +178,11 @@ def soak(kind: str, calls: int) -> str:
     run = (server.origin, weather.count, parts, between)
     outcomes = from_threads(*run) if kind == "sync" else asyncio.run(from_asyncio(*run))
     server.stop()
-    last = Counter(outcome.outcome for outcome in outcomes[-LAST_CALLS:])
-    assert last == {"scored": LAST_CALLS}, last
+    seen = Counter(outcomes[-LAST_CALLS:])
+    assert seen == {"scored": LAST_CALLS}, seen
     assert memory[1] - memory[0] < MEMORY_BYTES, f"{memory[1] - memory[0]} bytes were added"
     wait_for(lambda: resources()[:2] == before[:2], lambda: f"files and threads: {before[:2]} before, {resources()[:2]} after")
-    reasons = Counter(getattr(outcome, "reason", "scored") for outcome in outcomes)
-    return f"{kind}: {len(outcomes)} calls, {memory[1] - memory[0]:,} bytes added, {dict(reasons)}"
+    return f"{kind}: {len(outcomes)} calls, {memory[1] - memory[0]:,} bytes added, {dict(Counter(outcomes))}"
 
 
 def wait_for(condition: Callable[[], bool], text: Callable[[], str], seconds: float = 20.0) -> None:
