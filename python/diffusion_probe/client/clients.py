@@ -156,8 +156,11 @@ def _outcome(answer: ScoredGroup | ScoreFailure, attention: Tensor) -> ScoreOutc
     """Without scores: keep every sample."""
     if isinstance(answer, ScoredGroup):
         return answer
-    shape = getattr(attention, "shape", ())
-    return UnscoredGroup(answer.reason, answer.problem, answer.error, ("keep",) * (shape[0] if len(shape) else 0))
+    try:
+        samples = len(attention)
+    except TypeError:  # an argument that is no group
+        samples = 0
+    return UnscoredGroup(answer.reason, answer.problem, answer.error, ("keep",) * samples)
 
 
 def _or_none(answer: Answer | ScoreFailure) -> Answer | None:

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from .call import Request
 from .origin import PORTS, Origin
@@ -76,7 +77,10 @@ class Connection:
         except (OSError, http.client.HTTPException) as error:
             raise NoResponseError(unsent or error, sent=True) from error
         body = _body(response)
-        self.is_ready = http_client.sock is not None and unsent is None and not connected.is_cut
+        is_whole = (
+            unsent is None and not connected.is_cut and response.status >= HTTPStatus.OK
+        )  # after a 1xx comes another answer
+        self.is_ready = http_client.sock is not None and is_whole
         return Response(response.status, response.headers["retry-after"], response.headers["location"], body)
 
     def abort(self) -> None:

@@ -52,6 +52,7 @@ class Transport:
             return ScoreFailure("timeout", error=error), breaker.record_cancellation
         except Exception as error:
             cause = error.cause if isinstance(error, NoResponseError) else error
+            cause = cause.with_traceback(None)  # its frames hold the body: a caller may keep the failure for long
             if self._pool.is_closed or call.is_cancelled:
                 return ScoreFailure("closed", error=cause), breaker.record_cancellation
             return ScoreFailure("network" if call.left() else "timeout", error=cause), breaker.record_fault

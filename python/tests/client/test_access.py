@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import ssl
 import subprocess
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from diffusion_probe.client import InvalidInputError, ProbeClient
@@ -106,6 +108,36 @@ def test_the_deadline_holds_with_tls(client_of, attention, tls_origin, certifica
     client = client_of(tls_origin(False, lambda connection: silence.wait()), ca_file=certificates / "ca.pem")
     assert client.score(attention, 1.0, deadline_ms=500).reason == "timeout"
     silence.set()
+
+
+def test_an_answer_while_the_server_reads_no_further_with_tls(client_of, tls_origin, certificates: Path) -> None:
+    silence = threading.Event()
+
+    def handle(connection) -> None:
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n")
+        silence.wait()
+
+    client = client_of(tls_origin(False, handle), ca_file=certificates / "ca.pem", on_mistake="keep")
+    outcome = client.score(np.zeros((16, 8, 64, 64, 64), np.float16), 1.0)
+    assert (outcome.reason, outcome.error.status) == ("refused", 401)
+    silence.set()
+
+
+def test_calls_with_tls_share_a_connection(client_of, attention, tls_origin, certificates, read_request, scored_response) -> None:
+    requests: list[str] = []
+    connections: list[object] = []
+    body = json.dumps(scored_response()).encode()
+
+    def handle(connection) -> None:
+        connections.append(connection)
+        while True:
+            requests.append(read_request(connection)[0])
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+
+    client = client_of(tls_origin(False, handle), ca_file=certificates / "ca.pem")
+    assert [client.score(attention, 1.0).outcome for _ in range(4)] == ["scored"] * 4
+    assert (len(requests), len(connections)) == (4, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from diffusion_probe.client import AsyncProbeClient
@@ -129,3 +130,32 @@ def test_one_client_in_several_event_loops(attention, fake_server, respond, scor
     for _ in range(2):
         assert asyncio.run(client.score(attention, 1.0)).outcome == "scored"
     asyncio.run(client.close())
+
+
+def test_an_answer_while_the_server_reads_no_further(client_of, fake_server) -> None:
+    """The body is larger than what the system takes without a reader."""
+    silence = threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+        silence.wait()
+
+    client = client_of(fake_server(handle).origin, on_mistake="keep")
+    outcome = client.score(np.zeros((16, 8, 64, 64, 64), np.float16), 1.0)
+    assert (outcome.reason, outcome.error.status, len(outcome.decisions)) == ("refused", 413, 16)
+    silence.set()
+
+
+def test_an_answer_after_an_early_hint_is_not_taken_for_the_next_one(client_of, attention, fake_server, read_request) -> None:
+    def handle(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        time.sleep(0.3)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        read_request(connection)
+
+    server = fake_server(handle)
+    client = client_of(server.origin)
+    assert [client.score(attention, 1.0).reason for _ in range(2)] == ["refused"] * 2
+    assert server.connections == 2
