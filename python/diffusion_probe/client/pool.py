@@ -1,4 +1,8 @@
-"""A pool of connections. A call that waits for one leaves nothing behind, whatever ends its wait."""
+"""A pool of connections. A call that waits for one leaves nothing behind, whatever ends its wait.
+
+The pool of httpcore, which was here before, lost a connection when a call was cancelled at the moment of getting it:
+https://github.com/encode/httpcore/issues/1093. See docs/adr/0044-the-client-on-the-standard-library.md.
+"""
 
 from __future__ import annotations
 

@@ -52,7 +52,13 @@ class HostileServer:
                 connection, _ = listener.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open.add(connection)
-                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            self._converse(connection)
+        finally:
+            self._open.discard(connection)
 
     def _converse(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -72,7 +78,6 @@ class HostileServer:
                 data = data[length:]
                 if self._reply(connection, reply):
                     return
-        self._open.discard(connection)
 
     def _next(self, head: bytes) -> dict[str, Any]:
         with self._lock:
