@@ -16,6 +16,7 @@ from .origin import PORTS, Origin
 from .sockets import has_input, open_socket
 
 MAX_RESPONSE_BYTES = 16 << 20
+MAX_JOINED_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,27 @@ class NoResponseError(Exception):
         self.sent = sent
 
 
+class _Http(http.client.HTTPConnection):
+    """Keeps what it would send, head and body, in `parts`: sent together, they wake up the service once."""
+
+    parts: tuple[bytes, ...] = ()
+
+    def send(self, data: bytes) -> None:
+        """Called by `request` for each part."""
+        self.parts += (data,)
+
+    def take_parts(self) -> tuple[bytes, ...]:
+        """What to send: one part unless the copy would cost more."""
+        parts, self.parts = self.parts, ()
+        return (b"".join(parts),) if sum(map(len, parts)) <= MAX_JOINED_BYTES else parts
+
+
 class Connection:
     """It carries one request at a time, and connects for the first. Not thread-safe except for `abort`."""
 
     def __init__(self, origin: Origin, tls: ssl.SSLContext | None):
         self._origin, self._tls = origin, tls
-        self._http = http.client.HTTPConnection(origin.host, origin.port)
+        self._http = _Http(origin.host, origin.port)
         self._http.default_port = PORTS["https" if origin.is_tls else "http"]
         self._is_aborted = False
         self.is_ready = False  # whether the last answer was read to its end, so that it can carry another request
@@ -70,6 +86,8 @@ class Connection:
         unsent: OSError | None = None
         try:
             http_client.request(request.method, self._origin.prefix + request.path, request.body, headers)
+            for part in http_client.take_parts():
+                connected.sendall(part)
         except OSError as error:
             unsent = error  # it may have answered before it closed the connection
         try:
@@ -77,9 +95,8 @@ class Connection:
         except (OSError, http.client.HTTPException) as error:
             raise NoResponseError(unsent or error, sent=True) from error
         body = _body(response)
-        is_whole = (
-            unsent is None and not connected.is_cut and response.status >= HTTPStatus.OK
-        )  # after a 1xx comes another answer
+        # After a 1xx comes another answer.
+        is_whole = unsent is None and not connected.is_cut and response.status >= HTTPStatus.OK
         self.is_ready = http_client.sock is not None and is_whole
         return Response(response.status, response.headers["retry-after"], response.headers["location"], body)
 

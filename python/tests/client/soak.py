@@ -134,10 +134,8 @@ async def from_asyncio(origin: str, count: Callable[[], None], calls: Parts, bet
 
 def seen_of(outcome: Any) -> str:
     """`scored`, or the reason of a failure, which must keep every sample."""
-    if outcome.outcome == "scored":
-        return "scored"
-    assert outcome.decisions == ("keep",) * 3, outcome
-    return outcome.reason
+    assert outcome.outcome == "scored" or outcome.decisions == ("keep",) * 3, outcome
+    return getattr(outcome, "reason", "scored")
 
 
 def pause_after(outcome: str) -> float:
@@ -147,8 +145,7 @@ def pause_after(outcome: str) -> float:
 
 def check_counts(client: Any, outcomes: Sequence[str]) -> None:
     """Every failure is counted."""
-    failed = Counter(outcome for outcome in outcomes if outcome != "scored")
-    assert client.failures == failed, (client.failures, failed)
+    assert client.failures == Counter(outcome for outcome in outcomes if outcome != "scored")
 
 
 def resources() -> tuple[int, int, int]:
@@ -181,15 +178,15 @@ def soak(kind: str, calls: int) -> str:
     seen = Counter(outcomes[-LAST_CALLS:])
     assert seen == {"scored": LAST_CALLS}, seen
     assert memory[1] - memory[0] < MEMORY_BYTES, f"{memory[1] - memory[0]} bytes were added"
-    wait_for(lambda: resources()[:2] == before[:2], lambda: f"files and threads: {before[:2]} before, {resources()[:2]} after")
+    wait_for_end(before[:2])
     return f"{kind}: {len(outcomes)} calls, {memory[1] - memory[0]:,} bytes added, {dict(Counter(outcomes))}"
 
 
-def wait_for(condition: Callable[[], bool], text: Callable[[], str], seconds: float = 20.0) -> None:
+def wait_for_end(before: tuple[int, ...], seconds: float = 20.0) -> None:
     """The server's threads notice the end of a connection somewhat later."""
     ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, text()
+    while (after := resources()[:2]) != before:
+        assert time.monotonic() < ends, f"files and threads: {before} before, {after} after"
         time.sleep(0.1)
 
 
@@ -198,8 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000, help="of each client")
     options = parser.parse_args(arguments)
-    for kind in ("sync", "async"):
-        print(soak(kind, options.calls))
+    print(soak("sync", options.calls), soak("async", options.calls), sep="\n")
     return 0
 
 

@@ -59,8 +59,10 @@ def certificates(tmp_path_factory) -> Path:
 
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for name in ("ca", "other"):
-        run("req", "-x509", *new_key, "-subj", f"/CN={name}", "-days", "2", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+        files = ("-keyout", f"{name}.key", "-out", f"{name}.pem")
+        run("req", "-x509", *new_key, "-subj", f"/CN={name}", "-days", "2", "-addext", "keyUsage=critical,keyCertSign", *files)
+    # Python 3.13 insists on the identifier.
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
     for name in ("server", "client"):
         run("req", *new_key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
         signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "2")
