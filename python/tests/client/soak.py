@@ -25,10 +25,9 @@ from diffusion_probe.progress import Progress
 
 from .hostile_server import HostileServer
 
-CALLERS = 24
-CALLS_PER_WEATHER = 50
+CALLERS = 24  # more than the connections
+CALLS_PER_WEATHER, LAST_CALLS = 50, 100
 FIRST_SHARE = 0.3  # of the calls: what the process needs is there after them
-LAST_CALLS = 100
 PATIENT_MS = 30_000.0  # for the last calls: on a busy machine a good answer may take longer than the short deadline of the others
 MEMORY_BYTES = 24 << 20  # may be added after the first share: allocators keep some
 DEADLINE_MS = 60.0
@@ -85,12 +84,12 @@ class Weather:
 
     def _change(self, replies: list[dict[str, Any]] | None) -> None:
         """None: the server dies."""
-        if self._is_dead and replies is not None:
-            self._server.start()
         if replies is None:
             self._server.stop()
         else:
             self._server.replies = list(replies)
+            if self._is_dead:
+                self._server.start()
         self._is_dead = replies is None
 
 
@@ -163,8 +162,8 @@ def soak(kind: str, calls: int) -> str:
     before = resources()
     server = HostileServer([GOOD], BODIES)
     weather = Weather(server, progress)
-    short, last = (first, calls - first), (1, LAST_CALLS)  # the one closes the circuit
-    parts = [*((part, DEADLINE_MS) for part in short), *((part, PATIENT_MS) for part in last)]
+    # The single call closes the circuit.
+    parts = [(first, DEADLINE_MS), (calls - first, DEADLINE_MS), (1, PATIENT_MS), (LAST_CALLS, PATIENT_MS)]
 
     def between() -> None:
         memory.append(resources()[2])
@@ -194,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Both clients."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000, help="of each client")
-    options = parser.parse_args(arguments)
-    print(soak("sync", options.calls), soak("async", options.calls), sep="\n")
+    calls = parser.parse_args(arguments).calls
+    print(soak("sync", calls), soak("async", calls), sep="\n")
     return 0
 
 
