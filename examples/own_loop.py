@@ -62,7 +62,7 @@ def generate(group: SampleGroup, caption: str, seeds: Sequence[int]) -> dict[int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--service", default="http://127.0.0.1:8080", help="address of the service")
+    parser.add_argument("--service", default="http://127.0.0.1:8080", help="its address; DIFFUSION_PROBE_API_KEY has its key")
     parser.add_argument("--caption", default="a hat left of a cactus on a green background", help="what to draw")
     parser.add_argument("--size", type=int, default=8, help="candidates")
     parser.add_argument("--out", type=Path, default=Path("own-loop.png"), help="the kept images, side by side")

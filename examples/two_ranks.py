@@ -18,7 +18,7 @@ from own_loop import generate
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--service", default="http://127.0.0.1:8080", help="address of the service")
+    parser.add_argument("--service", default="http://127.0.0.1:8080", help="its address; DIFFUSION_PROBE_API_KEY has its key")
     parser.add_argument(
         "--caption", default="a hat left of a cactus on a green background", help="in words of the reference world"
     )

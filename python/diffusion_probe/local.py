@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .client.requests import InvalidInputError, ScoreOptions, score_request
-from .probe.onnx_probe import OnnxProbe
+from .client.errors import InvalidInputError
+from .client.requests import ScoreOptions, score_request
+from .client.tensors import widened
+
+try:
+    from .probe.onnx_probe import OnnxProbe
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error.name} is missing: pip install 'diffusion-probe[local]'", name=error.name) from error
+
+if TYPE_CHECKING:
+    from .client.tensors import Tensor
 
 
 class LocalProbe:
@@ -26,23 +35,24 @@ class LocalProbe:
 
     def score(
         self,
-        attention: np.ndarray,
-        timestep: float | np.ndarray,
+        attention: Tensor,
+        timestep: float | Tensor,
         *,
-        token_mask: np.ndarray | None = None,
-        signals: Mapping[str, np.ndarray] | None = None,
+        token_mask: Tensor | None = None,
+        signals: Mapping[str, Tensor] | None = None,
     ) -> np.ndarray:
         """Scores, float32 [batch]. Arguments are those of the client's `score`.
 
         Raises InvalidInputError for arguments that do not match the probe's inputs.
         """
         options: ScoreOptions = {"token_mask": token_mask, "signals": signals}
-        tensors = score_request(attention, timestep, options).tensors
+        tensors = {name: widened(tensor) for name, tensor in score_request(attention, timestep, options).tensors.items()}
         declared = {entry["name"]: entry["shape"] for entry in self.manifest["inputs"]}
         for name in tensors.keys() ^ declared.keys():
             received = "given" if name in tensors else "missing"
             raise InvalidInputError(name, received, f"the tensors {', '.join(declared)}")
-        sizes = {"batch": attention.shape[0], "tokens": attention.shape[2]}
+        batch, _, tokens = tensors["attention"].shape[:3]
+        sizes = {"batch": batch, "tokens": tokens}
         for name, axes in declared.items():
             expected = [sizes.get(axis, axis) for axis in axes]
             if list(tensors[name].shape) != expected:

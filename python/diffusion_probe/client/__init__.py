@@ -1,8 +1,9 @@
-"""The client of the service: `ProbeClient`, and `AsyncProbeClient` for asyncio. It needs numpy, safetensors and httpx."""
+"""The client of the service: `ProbeClient`, and `AsyncProbeClient` for asyncio. It needs no further package than this one."""
 
 from .clients import AsyncProbeClient, ProbeClient
+from .errors import InvalidInputError, RefusedError
 from .group import Kept, SampleGroup
-from .requests import InvalidInputError, ScoreOptions
+from .requests import ScoreOptions
 from .responses import (
     Decision,
     FeedbackAnswer,
@@ -25,6 +26,7 @@ __all__ = [
     "Model",
     "ProbeClient",
     "Problem",
+    "RefusedError",
     "RefusedReceipt",
     "SampleGroup",
     "SampleResult",

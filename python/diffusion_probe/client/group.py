@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -55,7 +55,7 @@ class SampleGroup:
         same at all steps, so that exploration treats a sample alike at each.
         """
         self._client = client
-        self._name = name or uuid.uuid4().hex
+        self._name = name or os.urandom(16).hex()
         self._options = {"group": self._name, **options}
         self.remaining = tuple(samples)  # the numbers of the remaining samples
         self.outcomes: list[ScoreOutcome | ScoreFailure] = []  # of every decision, in order
@@ -63,7 +63,8 @@ class SampleGroup:
     def decide(self, observed: Observed, *, step: int, timestep: float, **signals: np.ndarray) -> Kept:
         """Ask about the remaining samples. Returns the indices of those that are kept, among those that remained until now.
 
-        `signals`: further inputs of the probe by name, such as `preview`. Raises InvalidInputError for a mistake of the caller.
+        `signals`: further inputs of the probe by name, such as `preview`. Raises InvalidInputError and RefusedError for a mistake
+        of the caller, unless the client keeps those too.
         """
         return self.apply(self.ask(observed, step=step, timestep=timestep, **signals))
 

@@ -1,41 +1,36 @@
-"""Checks the arguments of a call and encodes them as the body of a request."""
+"""Checks the arguments of `score` and encodes them as the body of a request."""
 
 from __future__ import annotations
 
 import json
-import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-from safetensors.numpy import save
+from safetensors import TensorSpec, serialize
 
 from ..fingerprint import canonical_json, digest
+from .arguments import brief, count, finite, text
+from .errors import InvalidInputError
+from .tensors import NUMBER_DTYPES, as_array, dtype_name, is_tensor, widened
 
-ATTENTION_DTYPES = (np.float16, np.float32)
-SIGNAL_DTYPES = (np.float16, np.float32, np.uint8, np.int64)
+if TYPE_CHECKING:
+    from .tensors import Tensor
+
+ATTENTION_DTYPES = ("float16", "bfloat16", "float32")
+SIGNAL_DTYPES = (*ATTENTION_DTYPES, "uint8", "int64")
+MASK_DTYPES = ("bool", "uint8", "int32", "int64")  # tokenizers give the last two
 AXES = ("batch", "layers", "tokens", "height", "width")
-MAX_FEEDBACK = 1000  # receipts per request, the service's limit
-
-
-class InvalidInputError(ValueError):
-    """An argument is wrong. Says which field, what was received and what was expected."""
-
-    def __init__(self, field: str, received: object, expected: str):
-        super().__init__(f"{field} is {received}: expected {expected}")
-        self.field = field
-        self.received = received
-        self.expected = expected
 
 
 class ScoreOptions(TypedDict, total=False):
     """The optional arguments of `score`."""
 
-    token_mask: np.ndarray | None  # [batch, tokens] bool or uint8, 1 or True for a real token; all when omitted
-    signals: Mapping[str, np.ndarray] | None  # further inputs, by the names that the probe declares; [batch, ...]
+    token_mask: Tensor | None  # [batch, tokens] bool or whole numbers, 1 or True for a real token; all when omitted
+    signals: Mapping[str, Tensor] | None  # further inputs, by the names that the probe declares; [batch, ...]
     model: str | None  # `name` or `name@version`; the service's default when omitted
     policy: Mapping[str, Any] | None  # such as {"name": "top_k", "k": 2}; the service's default when omitted
     group: str | None  # a name for the prompt
@@ -59,7 +54,7 @@ class StatedConditions:
 class ScoreRequest:
     """The checked tensors and metadata of a request."""
 
-    tensors: dict[str, np.ndarray]
+    tensors: dict[str, np.ndarray]  # contiguous and little-endian; bfloat16 as BFLOAT16
     metadata: dict[str, str]
     conditions: StatedConditions | None = None
 
@@ -70,16 +65,20 @@ class ScoreRequest:
 
     def encode(self, metadata: Mapping[str, str] = MappingProxyType({})) -> bytes:
         """The body, in safetensors format. `metadata` is added to the request's own."""
-        return save(self.tensors, {**self.metadata, **metadata})
+        tensors = {
+            name: TensorSpec(dtype=dtype_name(array), shape=array.shape, data_ptr=array.ctypes.data, data_len=array.nbytes)
+            for name, array in self.tensors.items()
+        }
+        return serialize(tensors, {**self.metadata, **metadata})
 
 
-def score_request(attention: np.ndarray, timestep: float | np.ndarray, options: ScoreOptions | None = None) -> ScoreRequest:
+def score_request(attention: Tensor, timestep: float | Tensor, options: ScoreOptions | None = None) -> ScoreRequest:
     """Check and convert the arguments of `score`. Raises InvalidInputError, and TypeError for an unknown option."""
     given: Mapping[str, Any] = {**(options or {})}
     unknown = set(given) - set(ScoreOptions.__annotations__)
     if unknown:
         raise TypeError(f"unknown option {', '.join(sorted(unknown))}: expected {', '.join(ScoreOptions.__annotations__)}")
-    attention = _array("attention", attention, ATTENTION_DTYPES)
+    attention = as_array("attention", attention, ATTENTION_DTYPES)
     if attention.ndim != len(AXES) or 0 in attention.shape:
         raise InvalidInputError("attention", _shape(attention), f"[{', '.join(AXES)}], none of them 0")
     batch, _, tokens = attention.shape[:3]
@@ -89,69 +88,50 @@ def score_request(attention: np.ndarray, timestep: float | np.ndarray, options: 
         "token_mask": _token_mask(given.get("token_mask"), (batch, tokens)),
         "timestep": _timestep(timestep, batch),
     }
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    return ScoreRequest(contiguous, _metadata(given, batch), _conditions(given.get("conditions"), given.get("conditions_id")))
+    return ScoreRequest(tensors, _metadata(given, batch), _conditions(given.get("conditions"), given.get("conditions_id")))
 
 
-def feedback_body(receipts: Sequence[str], quality: float | Sequence[float]) -> bytes:
-    """The JSON body of /feedback. Raises InvalidInputError."""
-    if isinstance(receipts, str):
-        receipts = [receipts]
-    if not receipts or len(receipts) > MAX_FEEDBACK or not all(isinstance(receipt, str) for receipt in receipts):
-        raise InvalidInputError("receipts", _brief(receipts), f"1 to {MAX_FEEDBACK} receipts from /score")
-    qualities = list(quality) if isinstance(quality, Sequence | np.ndarray) else [quality] * len(receipts)
-    if len(qualities) != len(receipts):
-        raise InvalidInputError("quality", f"{len(qualities)} values", f"one number, or one per receipt: {len(receipts)}")
-    items = [
-        {"receipt": receipt, "quality": _finite("quality", value)} for receipt, value in zip(receipts, qualities, strict=True)
-    ]
-    return json.dumps({"feedback": items}).encode()
-
-
-def deadline_seconds(deadline_ms: float) -> float:
-    """A deadline in seconds. Raises InvalidInputError."""
-    if not isinstance(deadline_ms, numbers.Real) or not math.isfinite(deadline_ms) or deadline_ms <= 0:
-        raise InvalidInputError("deadline_ms", repr(deadline_ms), "a number of milliseconds above 0")
-    return float(deadline_ms) / 1000
-
-
-def _signals(signals: Mapping[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
+def _signals(signals: Mapping[str, Tensor], batch: int) -> dict[str, np.ndarray]:
     checked = {}
     for name, signal in signals.items():
         if name in ("attention", "token_mask", "timestep"):
             raise InvalidInputError("signals", name, "names other than attention, token_mask and timestep")
-        checked[name] = _array(name, signal, SIGNAL_DTYPES)
-        if signal.ndim < 1 or len(signal) != batch:
-            raise InvalidInputError(name, _shape(signal), f"[{batch}, ...], one row per sample")
+        checked[name] = array = as_array(name, signal, SIGNAL_DTYPES)
+        if array.ndim < 1 or len(array) != batch:
+            raise InvalidInputError(name, _shape(array), f"[{batch}, ...], one row per sample")
     return checked
 
 
-def _token_mask(mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+def _token_mask(mask: Tensor | None, shape: tuple[int, int]) -> np.ndarray:
     if mask is None:
         return np.ones(shape, np.uint8)
-    mask = _array("token_mask", mask, (np.bool_, np.uint8))
-    if mask.shape != shape:
-        raise InvalidInputError("token_mask", _shape(mask), f"{list(shape)}, batch and tokens of attention")
-    return mask.astype(np.uint8)
+    array = as_array("token_mask", mask, MASK_DTYPES)
+    if array.shape != shape:
+        raise InvalidInputError("token_mask", _shape(array), f"{list(shape)}, batch and tokens of attention")
+    if array.dtype.itemsize > 1 and not np.isin(array, (0, 1)).all():
+        raise InvalidInputError("token_mask", f"from {array.min()} to {array.max()}", "0 and 1")
+    return array.astype(np.uint8)
 
 
-def _timestep(timestep: float | np.ndarray, batch: int) -> np.ndarray:
+def _timestep(timestep: float | Tensor, batch: int) -> np.ndarray:
     if isinstance(timestep, numbers.Real):
-        return np.full(batch, _finite("timestep", timestep), np.float32)
-    values = _array("timestep", timestep, (np.float32, np.float64))
-    if values.shape != (batch,):
+        return np.full(batch, finite("timestep", timestep), np.float32)
+    if not is_tensor(timestep):
+        raise InvalidInputError("timestep", f"a {type(timestep).__name__}", f"a number, or [{batch}], one per sample")
+    values = widened(as_array("timestep", timestep, NUMBER_DTYPES)).astype(np.float32)
+    if values.ndim and values.shape != (batch,):
         raise InvalidInputError("timestep", _shape(values), f"a number, or [{batch}], one per sample")
-    return values.astype(np.float32)
+    return np.full(batch, values) if values.ndim == 0 else values
 
 
 def _metadata(options: Mapping[str, Any], batch: int) -> dict[str, str]:
-    texts = {name: _text(name, options[name]) for name in ("model", "group", "capture_id") if options.get(name) is not None}
-    counts = {name: str(_count(name, options[name])) for name in ("step", "total_steps") if options.get(name) is not None}
+    texts = {name: text(name, options[name]) for name in ("model", "group", "capture_id") if options.get(name) is not None}
+    counts = {name: str(count(name, options[name])) for name in ("step", "total_steps") if options.get(name) is not None}
     return {**texts, **counts, **_policy(options.get("policy")), **_sample_ids(options.get("sample_ids"), batch)}
 
 
 def _conditions(conditions: Mapping[str, Any] | None, given_id: str | None) -> StatedConditions | None:
-    given_id = None if given_id is None else _text("conditions_id", given_id)
+    given_id = None if given_id is None else text("conditions_id", given_id)
     if conditions is None:
         return None if given_id is None else StatedConditions(given_id, None)
     if not isinstance(conditions, Mapping):
@@ -160,59 +140,27 @@ def _conditions(conditions: Mapping[str, Any] | None, given_id: str | None) -> S
         document = canonical_json(conditions)
         return StatedConditions(given_id or digest(document.encode()), document)
     except (TypeError, ValueError, AttributeError) as error:
-        raise InvalidInputError("conditions", _brief(conditions), f"a JSON object ({error})") from error
+        raise InvalidInputError("conditions", brief(conditions), f"a JSON object ({error})") from error
 
 
 def _policy(policy: Mapping[str, Any] | None) -> dict[str, str]:
     if policy is None:
         return {}
     if not isinstance(policy, Mapping) or not isinstance(policy.get("name"), str):
-        raise InvalidInputError("policy", _brief(policy), "an object with a name, such as {'name': 'top_k', 'k': 2}")
+        raise InvalidInputError("policy", brief(policy), "an object with a name, such as {'name': 'top_k', 'k': 2}")
     try:
         return {"policy": json.dumps(dict(policy), allow_nan=False)}
     except (TypeError, ValueError) as error:
-        raise InvalidInputError("policy", _brief(policy), f"a JSON object ({error})") from error
+        raise InvalidInputError("policy", brief(policy), f"a JSON object ({error})") from error
 
 
 def _sample_ids(sample_ids: Sequence[str] | None, batch: int) -> dict[str, str]:
     if sample_ids is None:
         return {}
     if isinstance(sample_ids, str) or len(sample_ids) != batch or not all(isinstance(name, str) for name in sample_ids):
-        raise InvalidInputError("sample_ids", _brief(sample_ids), f"{batch} texts, one per sample")
+        raise InvalidInputError("sample_ids", brief(sample_ids), f"{batch} texts, one per sample")
     return {"sample_ids": json.dumps(list(sample_ids))}
-
-
-def _array(field: str, value: Any, dtypes: Sequence[type]) -> np.ndarray:
-    expected = f"a numpy array of {' or '.join(np.dtype(dtype).name for dtype in dtypes)}"
-    if not isinstance(value, np.ndarray):
-        raise InvalidInputError(field, f"a {type(value).__name__}", expected)
-    if value.dtype not in [np.dtype(dtype) for dtype in dtypes]:
-        raise InvalidInputError(field, value.dtype.name, expected)
-    return value
-
-
-def _text(field: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise InvalidInputError(field, f"a {type(value).__name__}", "a text")
-    return value
-
-
-def _count(field: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise InvalidInputError(field, repr(value), "a whole number from 1")
-    return int(value)
-
-
-def _finite(field: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise InvalidInputError(field, repr(value), "a finite number")
-    return float(value)
 
 
 def _shape(array: np.ndarray) -> str:
     return str(list(array.shape))
-
-
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -102,13 +102,16 @@ def _sample_result(entry: Mapping[str, Any]) -> SampleResult:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise MalformedResponseError(f"the body is not JSON: {error}") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:

@@ -45,13 +45,14 @@ class ScoreFailure:
     """Why a call has no result.
 
     The service's reasons are `deadline`, `overloaded`, `tenant_limit` (this caller's share of the queue is used up while others
-    wait), `unready` and `internal`. The client adds `timeout`, `network`, `refused` (see `problem`), `malformed_answer`,
-    `circuit_open` (the last calls failed, so this one was not sent) and `closed`.
+    wait), `unready` and `internal`. The client adds `timeout`, `network`, `refused` (another status than 200, see `problem`),
+    `malformed_answer`, `invalid_input` (nothing was sent, see `error`), `circuit_open` (the last calls had faults, so this one
+    was not sent), `closed` and `client_failed` (an exception in this process, see `error`).
     """
 
     reason: str
     problem: Problem | None = None  # the service's description, if it refused the request
-    error: Exception | None = None
+    error: Exception | None = None  # an InvalidInputError, a RefusedError, or what the network raised
 
 
 @dataclass(frozen=True)

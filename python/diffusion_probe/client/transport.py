@@ -1,146 +1,98 @@
-"""Sends HTTP requests to the service with a deadline, retries and a circuit breaker."""
+"""Sends calls with a deadline, retries and a circuit breaker. A failure is a return value, not an exception."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import TypeVar
 
-import httpx
-
+from .call import Call
 from .circuit_breaker import CircuitBreaker
+from .connection import NoResponseError, Response
+from .errors import SERVER_ERROR, RefusedError
+from .pool import ConnectionPool, NoConnectionError
 from .response_parser import parse_problem
 from .responses import ScoreFailure
 
 Answer = TypeVar("Answer")
+Outcome = tuple[Answer | ScoreFailure, Callable[[], None]]  # the second: what the circuit breaker records
 
-RETURN_SHARE = 0.05  # of the deadline, reserved for the response's way back; the service gets the rest
+RETURN_SHARE = 0.05  # of the time left, reserved for the response's way back; the service gets the rest
 FIRST_BACKOFF_SECONDS = 0.01
-RETRY_STATUSES = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
-MAX_RESPONSE_BYTES = 16 << 20
-
-
-@dataclass(frozen=True)
-class Request:
-    """`idempotent`: it may be sent again if it is unknown whether the service received it."""
-
-    method: str
-    path: str
-    idempotent: bool
-    body: bytes | None = None
-    content_type: str | None = None
-
-
-class _NoResponseError(Exception):
-    """The connection failed before a response began. `sent`: the service may have received the request."""
-
-    def __init__(self, cause: Exception, sent: bool):
-        super().__init__(str(cause))
-        self.cause = cause
-        self.sent = sent
-
-
-@dataclass(frozen=True)
-class _Response:
-    status: int
-    retry_after: str | None
-    body: bytes
+RETRY_STATUSES = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class Transport:
-    """Sends requests over a pool of connections, in one event loop."""
+    """Sends calls over a pool of connections. Thread-safe."""
 
-    def __init__(self, http: httpx.AsyncClient, breaker: CircuitBreaker, retries: int):
-        """`retries`: how often a request is sent again at most."""
-        self._http = http
+    def __init__(self, pool: ConnectionPool, headers: Mapping[str, str], breaker: CircuitBreaker, retries: int):
+        """`headers`: of every request. `retries`: how often a request is sent again at most."""
+        self._pool = pool
+        self._headers = headers
         self._breaker = breaker
         self._retries = retries
 
-    async def send(self, request: Request, seconds: float, parse: Callable[[bytes], Answer]) -> Answer | ScoreFailure:
-        """The parsed body of a 200, or why there is none, within `seconds`. Raises nothing but a cancellation."""
+    def send(self, call: Call[Answer]) -> Answer | ScoreFailure:
+        """The parsed body of a 200, or why there is none, within the deadline. Raises only what interrupts the thread."""
         if not self._breaker.allow_request():
             return ScoreFailure("circuit_open")
+        record = self._breaker.record_cancellation
         try:
-            answer, service_works = await self._answer(request, seconds, parse)
-        except BaseException:
-            self._breaker.record_cancellation()
-            raise
-        self._breaker.record_success() if service_works else self._breaker.record_failure()
-        return answer
+            answer, record = self._answer(call)
+            return answer
+        finally:
+            record()
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def _answer(
-        self, request: Request, seconds: float, parse: Callable[[bytes], Answer]
-    ) -> tuple[Answer | ScoreFailure, bool]:
-        """The answer or failure, and whether the service works."""
-        deadline = time.monotonic() + seconds
+    def _answer(self, call: Call[Answer]) -> Outcome[Answer]:
+        breaker = self._breaker
         try:
-            async with asyncio.timeout(seconds):
-                response = await self._send_with_retries(request, deadline)
-        except TimeoutError as error:
-            return ScoreFailure("timeout", error=error), False
-        except _NoResponseError as error:
-            return ScoreFailure("network", error=error.cause), False
+            response = self._send_with_retries(call)
+        except NoConnectionError as error:
+            return ScoreFailure("timeout", error=error), breaker.record_cancellation
         except Exception as error:
-            return ScoreFailure("network", error=error), False
-        if response.status != httpx.codes.OK:
-            return _refused(response), response.status < httpx.codes.INTERNAL_SERVER_ERROR
+            cause = error.cause if isinstance(error, NoResponseError) else error
+            cause = cause.with_traceback(None)  # its frames hold the body: a caller may keep the failure for long
+            if self._pool.is_closed or call.is_cancelled:
+                return ScoreFailure("closed", error=cause), breaker.record_cancellation
+            return ScoreFailure("network" if call.left() else "timeout", error=cause), breaker.record_fault
+        if response.status != HTTPStatus.OK:
+            refusal = RefusedError(response.status, parse_problem(response.body), response.location)
+            # A 503 is an overload.
+            is_fault = response.status >= SERVER_ERROR and response.status != HTTPStatus.SERVICE_UNAVAILABLE
+            failure = ScoreFailure("refused", refusal.problem, refusal)
+            return failure, breaker.record_fault if is_fault else breaker.record_answer
         try:
-            return parse(response.body), True
+            return call.parse(response.body), breaker.record_answer
         except Exception as error:  # a malformed body can raise more than the parser's own error, such as OverflowError
-            return ScoreFailure("malformed_answer", error=error), False
+            return ScoreFailure("malformed_answer", error=error), breaker.record_fault
 
-    async def _send_with_retries(self, request: Request, deadline: float) -> _Response:
-        """Send a request, and again where that is safe and the deadline allows it. `deadline`: by the monotonic clock."""
+    def _send_with_retries(self, call: Call) -> Response:
+        """Send a request, and again where that is safe and the deadline allows it."""
         for attempt in range(self._retries):
             pause = FIRST_BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5)
             try:
-                response = await self._send(request, deadline)
-            except _NoResponseError as error:
-                if (error.sent and not request.idempotent) or pause >= deadline - time.monotonic():
+                response = self._send(call)
+            except NoResponseError as error:
+                if (error.sent and not call.request.idempotent) or pause >= call.left():
                     raise
             else:
                 retry_after = _retry_after_seconds(response)
-                if retry_after is None or retry_after >= deadline - time.monotonic():
+                if retry_after is None or retry_after >= call.left():
                     return response
                 pause = max(pause, retry_after)
-            await asyncio.sleep(pause)
-        return await self._send(request, deadline)
+            call.pause(pause)
+        return self._send(call)
 
-    async def _send(self, request: Request, deadline: float) -> _Response:
-        left_ms = max(0.0, deadline - time.monotonic()) * 1000
-        headers = {"x-deadline-ms": f"{left_ms * (1 - RETURN_SHARE):.3f}"}
-        if request.content_type is not None:
-            headers["content-type"] = request.content_type
-        http_request = self._http.build_request(request.method, request.path, headers=headers, content=request.body)
-        try:
-            response = await self._http.send(http_request, stream=True)
-        except httpx.ConnectError as error:
-            raise _NoResponseError(error, sent=False) from error
-        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-            raise _NoResponseError(error, sent=True) from error
-        try:
-            return _Response(response.status_code, response.headers.get("retry-after"), await _body(response))
-        finally:
-            await response.aclose()
+    def _send(self, call: Call) -> Response:
+        with self._pool.connection(call) as connection:
+            headers = {**self._headers, "x-deadline-ms": f"{call.left() * 1000 * (1 - RETURN_SHARE):.3f}"}
+            if call.request.content_type is not None:
+                headers["content-type"] = call.request.content_type
+            return connection.exchange(call.request, headers, call.ends)
 
 
-async def _body(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_RESPONSE_BYTES:
-            raise ValueError(f"the response has more than {MAX_RESPONSE_BYTES} bytes")
-    return bytes(body)
-
-
-def _retry_after_seconds(response: _Response) -> float | None:
+def _retry_after_seconds(response: Response) -> float | None:
     """The `Retry-After` of a 429 or 503 in seconds. None without one, or if it is a date: the service sends seconds."""
     if response.status not in RETRY_STATUSES or response.retry_after is None:
         return None
@@ -148,9 +100,3 @@ def _retry_after_seconds(response: _Response) -> float | None:
         return max(0.0, float(int(response.retry_after)))
     except ValueError:
         return None
-
-
-def _refused(response: _Response) -> ScoreFailure:
-    problem = parse_problem(response.body)
-    detail = f"the service answered with status {response.status}" if problem is None else problem.detail
-    return ScoreFailure("refused", problem, RuntimeError(detail))

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 from ..client import ScoreFailure
-from ..client.group import CLIENT_FAILED
+from ..client.errors import failure_of
 
 EXTRA_SECONDS = 0.25  # after the deadline, for a client that keeps it to report its failure
 TIMEOUT = "timeout"
@@ -30,13 +30,13 @@ class Answer:
         return self._future.result(max(0.0, self._ends - time.monotonic()))
 
     def outcome(self) -> Any:
-        """Wait for the outcome of a score; what would be raised is a failure."""
+        """Wait for the outcome of a score. What would be raised is a failure too, so that no mistake costs an image."""
         try:
             return self.result()
         except FutureTimeoutError as error:
             return ScoreFailure(TIMEOUT, error=error)
-        except Exception as error:  # another client may raise, and ProbeClient raises for a wrong argument
-            return ScoreFailure(CLIENT_FAILED, error=error)
+        except Exception as error:
+            return failure_of(error)
 
     def _run(self) -> None:
         try:

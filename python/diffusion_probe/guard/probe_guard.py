@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..capture import AttentionCapture
-from ..client import InvalidInputError, Model
+from ..client import InvalidInputError, Model, RefusedError
+from ..client.arguments import deadline_seconds
+from ..client.errors import failure_of
 from ..client.group import NOT_CAPTURED
-from ..client.requests import deadline_seconds, score_request
+from ..client.requests import score_request
 from ..families import family_of
 from ..planning.run_plan import RunPlan
 from ..probe.manifest import read_manifest
@@ -24,7 +26,6 @@ from .probe_info import NoProbeError, ProbeInfo, served_probe
 from .result import GuardFailure, GuardResult, guard_result
 
 DEADLINE_MS = 1000.0
-NO_PROBE = "no_probe"
 NO_STEP = 0
 # With these problems the service may have another probe now than the one whose capture settings are known here.
 STALE_PROBE_CODES = frozenset({"foreign_capture", "model_not_found", "wrong_shape", "not_a_decision_point", "step_mismatch"})
@@ -97,7 +98,7 @@ class ProbeGuard:
                 options=lambda run: {**options, **info.fingerprints(run)},
             )
         except Exception as error:
-            reason = NO_PROBE if isinstance(error, NoProbeError) else NOT_CAPTURED
+            reason = error.reason if isinstance(error, NoProbeError) else NOT_CAPTURED
             log.warning("not guarded, all samples are kept: %s", error)
             failure = GuardFailure(NO_STEP, reason, str(error))
             return guard_result(self._pipe(*args, **kwargs), [failure], {}, {}, uuid.uuid4().hex)
@@ -124,6 +125,8 @@ class ProbeGuard:
     def _models(self) -> tuple[Model, ...] | None:
         try:
             return Answer(lambda: self._client.models(deadline_ms=self._deadline_ms), self._deadline_ms).result()
+        except RefusedError as error:  # such as a wrong API key
+            raise NoProbeError(f"the service does not list its probes: {error}", failure_of(error).reason) from error
         except Exception as error:
             raise NoProbeError(f"the client could not list the service's probes: {error!r}") from error
 

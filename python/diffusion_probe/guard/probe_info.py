@@ -14,11 +14,16 @@ from ..planning.run_plan import RunPlan, run_plan
 from ..probe.manifest import Capture, total_steps_of
 
 DEFAULT_SHARE = 0.2  # of the run, as in the paper: early enough to save most steps, late enough for maps to show the objects
+NO_PROBE = "no_probe"
 SERVING, AVAILABLE = "serving", "available"
 
 
 class NoProbeError(ValueError):
-    """There is no probe to guard with, or none that this package can capture for."""
+    """There is no probe to guard with, or none that this package can capture for. `reason`: of the failure."""
+
+    def __init__(self, text: str, reason: str = NO_PROBE):
+        super().__init__(text)
+        self.reason = reason
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[3]
+PROGRAM = Path("dist", "src", "main.js")
 START_MESSAGE = "listening"  # `msg` of the line that the service logs when it accepts connections
 
 
@@ -20,12 +20,16 @@ class NoServiceError(Exception):
 
 
 @contextmanager
-def running_service(models: Path, checkout: Path = CHECKOUT) -> Iterator[str]:
+def running_service(models: Path, checkout: Path | None = None) -> Iterator[str]:
     """Run the service on a free port, and yield its origin.
 
-    Raises NoServiceError without Node or a built service, and ValueError where the service refuses a probe or ends.
+    `checkout`: by default the one that this package lies in, else the current folder. Raises NoServiceError without Node or a
+    built service, and ValueError where the service refuses a probe or ends.
     """
-    program = checkout / "dist" / "src" / "main.js"
+    if checkout is None:
+        around = Path(__file__).parents[3]
+        checkout = around if (around / PROGRAM).exists() else Path.cwd()
+    program = checkout / PROGRAM
     node = shutil.which("node")
     if node is None:
         raise NoServiceError("Node is not installed")

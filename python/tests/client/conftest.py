@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,24 @@ HEAD_END = b"\r\n\r\n"
 
 
 class Client:
-    """One of the two clients, with a synchronous interface."""
+    """One of the two clients, with a synchronous interface that threads may share."""
 
     def __init__(self, kind: str, origin: str, settings: dict[str, Any]):
         self.problems: list[ScoreFailure] = []
-        self.runner = asyncio.Runner() if kind == "async" else None
-        self.inner = (AsyncProbeClient if self.runner else ProbeClient)(
+        self.loop = asyncio.new_event_loop() if kind == "async" else None
+        if self.loop:
+            threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.inner = (AsyncProbeClient if self.loop else ProbeClient)(
             origin, **{"on_problem": self.problems.append, "deadline_ms": 30_000.0, **settings}
         )
+
+    @property
+    def failures(self) -> Any:
+        return self.inner.failures
+
+    @property
+    def mistakes(self) -> int:
+        return self.inner.mistakes
 
     def score(self, *args: Any, **kwargs: Any) -> Any:
         return self._run(self.inner.score, args, kwargs)
@@ -40,11 +51,16 @@ class Client:
 
     def close(self) -> None:
         self._run(self.inner.close, (), {})
-        if self.runner:
-            self.runner.close()
+
+    def stop(self) -> None:
+        self.close()
+        if self.loop:
+            self.loop.call_soon_threadsafe(self.loop.stop)
 
     def _run(self, call: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
-        return self.runner.run(call(*args, **kwargs)) if self.runner else call(*args, **kwargs)
+        if self.loop is None:
+            return call(*args, **kwargs)
+        return asyncio.run_coroutine_threadsafe(call(*args, **kwargs), self.loop).result()
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -58,7 +74,7 @@ def client_of(request: pytest.FixtureRequest):
 
     yield make
     for client in clients:
-        client.close()
+        client.stop()
 
 
 @pytest.fixture(scope="session")

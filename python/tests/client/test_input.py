@@ -14,16 +14,32 @@ from diffusion_probe.client import InvalidInputError, ProbeClient
 UNUSED_ORIGIN = "http://127.0.0.1:1"
 ATTENTION = np.full((3, 2, 4, 5, 5), 0.25, np.float16)
 
+NO_ORIGINS = ["127.0.0.1:8080", "ftp://host", "http://", "http://host:x", "http://host?a=b", "http://host#a", "http://user@host"]
+NO_SOCKETS = ["unix://host", "unix:///"]
+TENSOR = "expected a NumPy array or a torch tensor of "
+NOT_A_VALUE = "is not a valid value: expected a text without line breaks, in Latin-1"
+FLOATS = "float16 or bfloat16 or float32"
+
 MISTAKES = [
-    ({"attention": ATTENTION.tolist()}, "attention is a list: expected a numpy array of float16 or float32"),
-    ({"attention": ATTENTION.astype(np.float64)}, "attention is float64: expected a numpy array of float16 or float32"),
+    (
+        {"attention": ATTENTION.tolist()},
+        f"attention is a list: {TENSOR}{FLOATS}",
+    ),
+    (
+        {"attention": ATTENTION.astype(np.float64)},
+        f"attention is float64: {TENSOR}{FLOATS}",
+    ),
     ({"attention": ATTENTION[0]}, "attention is [2, 4, 5, 5]: expected [batch, layers, tokens, height, width], none of them 0"),
     ({"attention": ATTENTION[:0]}, "attention is [0, 2, 4, 5, 5]: expected"),
-    ({"timestep": "778"}, "timestep is a str: expected a numpy array of float32 or float64"),
+    ({"timestep": "778"}, "timestep is a str: expected a number, or [3], one per sample"),
     ({"timestep": float("nan")}, "timestep is nan: expected a finite number"),
     ({"timestep": np.zeros(2, np.float32)}, "timestep is [2]: expected a number, or [3], one per sample"),
     ({"token_mask": np.ones((3, 5), np.uint8)}, "token_mask is [3, 5]: expected [3, 4], batch and tokens of attention"),
-    ({"token_mask": np.ones((3, 4))}, "token_mask is float64: expected a numpy array of bool or uint8"),
+    (
+        {"token_mask": np.ones((3, 4))},
+        f"token_mask is float64: {TENSOR}bool or uint8",
+    ),
+    ({"token_mask": np.full((3, 4), 256)}, "token_mask is from 256 to 256: expected 0 and 1"),
     ({"signals": {"hint": np.zeros((2, 1), np.float32)}}, "hint is [2, 1]: expected [3, ...], one row per sample"),
     ({"signals": {"timestep": np.zeros(3, np.float32)}}, "signals is timestep: expected names other than"),
     ({"sample_ids": ["a", "b"]}, "sample_ids is ['a', 'b']: expected 3 texts, one per sample"),
@@ -33,7 +49,7 @@ MISTAKES = [
     ({"step": 0}, "step is 0: expected a whole number from 1"),
     ({"total_steps": 2.5}, "total_steps is 2.5: expected a whole number from 1"),
     ({"model": 1}, "model is a int: expected a text"),
-    ({"deadline_ms": 0}, "deadline_ms is 0: expected a number of milliseconds above 0"),
+    ({"deadline_ms": 0}, "deadline_ms is 0: expected a number of milliseconds above 0, at most 2147483647"),
 ]
 
 
@@ -42,12 +58,13 @@ MISTAKES = [
 )
 def test_mistakes_in_score(client_of, given: dict[str, Any], message: str) -> None:
     client = client_of(UNUSED_ORIGIN)
+    assert client.mistakes == 0
     with pytest.raises(InvalidInputError) as mistake:
         client.score(**{"attention": ATTENTION, "timestep": 1.0, **given})
     assert isinstance(mistake.value, ValueError)
     assert str(mistake.value).startswith(message)
     assert mistake.value.field in message
-    assert client.problems == []
+    assert (client.mistakes, client.problems) == (1, [])
 
 
 def test_an_unknown_option(client_of) -> None:
@@ -73,7 +90,18 @@ def test_mistakes_in_feedback(client_of, receipts: Any, quality: Any, message: s
 
 
 @pytest.mark.parametrize(
-    "origin", ["127.0.0.1:8080", "ftp://host", "http://", "http://host/path", "unix://host", "unix:///", 8080]
+    "origin",
+    [
+        "127.0.0.1:8080",
+        "ftp://host",
+        "http://",
+        "http://host?a=b",
+        "http://user@host",
+        "http://host:x",
+        "unix://host",
+        "unix:///",
+        8080,
+    ],
 )
 def test_mistakes_in_the_origin(origin: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"origin is .*: expected http://host:port"):
@@ -83,9 +111,24 @@ def test_mistakes_in_the_origin(origin: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"deadline_ms": -1}, "deadline_ms is -1: expected a number of milliseconds above 0"),
-        ({"connections": 0}, "connections is 0: expected a number from 1"),
-        ({"retries": None}, "retries is None: expected a number from 0"),
+        ({"deadline_ms": -1}, "deadline_ms is -1: expected a number of milliseconds above 0, at most 2147483647"),
+        ({"connections": 0}, "connections is 0: expected a whole number from 1"),
+        ({"retries": None}, "retries is None: expected a whole number from 0"),
+        ({"on_mistake": "ignore"}, "on_mistake is 'ignore': expected 'raise' or 'keep'"),
+        (
+            {"headers": {"a b": "c"}},
+            "headers is 'a b': expected names of HTTP headers other than connection, content-length, "
+            "content-type, transfer-encoding, x-deadline-ms",
+        ),
+        (
+            {"headers": {"a": "secret\r\nb: c"}},
+            "headers['a'] is not a valid value: expected a text without line breaks, in Latin-1",
+        ),
+        ({"api_key": "secret\n"}, f"api_key {NOT_A_VALUE}"),
+        (
+            {"ca_file": "ca.pem"},
+            f"origin is {UNUSED_ORIGIN!r}: expected https://, as there is a ca_file or a client_certificate",
+        ),
         ({"breaker_seconds": float("nan")}, "breaker_seconds is nan: expected a number from 0"),
     ],
 )

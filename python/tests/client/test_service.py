@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -88,15 +85,6 @@ def test_feedback_counts_each_receipt_once(client_of, service, group) -> None:
     assert client.problems == []
 
 
-def test_a_refused_request_keeps_all_samples_and_reports_the_problem(client_of, service, group) -> None:
-    tensors, _ = group
-    client = client_of(service.origin)
-    outcome = client.score(tensors["attention"], tensors["timestep"], capture_id="foreign")
-    assert (outcome.outcome, outcome.reason, outcome.decisions) == ("failed_open", "refused", ("keep",) * 8)
-    assert (outcome.problem.code, outcome.problem.field) == ("foreign_capture", "capture_id")
-    assert client.problems == [outcome]
-
-
 def test_the_probes_of_the_service_are_listed(client_of, service, group) -> None:
     _, metadata = group
     models = client_of(service.origin).models()
@@ -125,24 +113,3 @@ def _forward(source: socket.socket, target: socket.socket) -> None:
     while chunk := source.recv(65536):
         target.sendall(chunk)
     target.shutdown(socket.SHUT_WR)
-
-
-def test_a_client_made_before_a_fork_works_after_it(service) -> None:
-    """As in servers that fork workers after loading."""
-    script = """
-import json, os, sys
-from diffusion_probe.client import ProbeClient
-client = ProbeClient(sys.argv[1], deadline_ms=30_000)
-client.models()
-child = os.fork()
-if child == 0:
-    os._exit(0 if client.models() else 1)
-print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.models() is not None]))
-"""
-    result = subprocess.run([sys.executable, "-c", script, service.origin], capture_output=True, text=True, check=True)
-    assert json.loads(result.stdout) == [0, True]
-
-
-def test_client_and_local_probe_do_not_import_pytorch() -> None:
-    script = "import sys, diffusion_probe.client, diffusion_probe.local; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -29,6 +29,17 @@ def expect_all_kept(result, unguarded: np.ndarray, reason: str) -> None:
     assert {(sample.decision, sample.reason, sample.score) for sample in result.samples} == {("keep", reason, None)}
 
 
+def receive_request(connection) -> None:
+    """A whole request, of which the answer says nothing."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head, body = data.split(b"\r\n\r\n", 1)
+    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    while len(body) < length:
+        body += connection.recv(65536)
+
+
 class ListingCounter:
     """A client that counts calls of `models`, of which the first ones fail."""
 
@@ -85,11 +96,7 @@ def test_a_service_that_is_slow(make_backbone, folder, fake_server) -> None:
 @pytest.mark.parametrize("body", MALFORMED, ids=repr)
 def test_a_service_that_sends_malformed_responses(make_backbone, folder, fake_server, body: bytes) -> None:
     def handle(connection) -> None:
-        head = connection.recv(65536)
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        received = len(head.split(b"\r\n\r\n", 1)[1])
-        while received < length:
-            received += len(connection.recv(65536))
+        receive_request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
 
     backbone = make_backbone("flux")
@@ -106,6 +113,29 @@ def test_a_service_that_refuses_the_request(make_backbone, client, folder, tmp_p
     result = guard(**backbone.arguments())
     expect_all_kept(result, unguarded, "refused")
     assert "captured with other layers or settings" in result.failures[0].detail
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["the probe is known", "the service is asked for it"])
+@pytest.mark.parametrize("on_mistake", ["raise", "keep"])
+def test_a_wrong_api_key_is_visible_and_costs_no_image(make_backbone, folder, fake_server, caplog, on_mistake, known) -> None:
+    """As everywhere, an exception of the client must not cost an image; but nobody should look for it for long."""
+    problem = {"title": "An API key is required", "status": 401, "code": "unauthorized", "detail": "The key is not known."}
+    body = json.dumps(problem).encode()
+
+    def handle(connection) -> None:
+        receive_request(connection)
+        connection.sendall(b"HTTP/1.1 401 No\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+
+    backbone = make_backbone("sd15")
+    unguarded = backbone()
+    client = ProbeClient(fake_server(handle).origin, api_key="wrong", on_mistake=on_mistake)
+    options = {"probe": folder(backbone)} if known else {}
+    with caplog.at_level(logging.WARNING, "diffusion_probe"):
+        result = ProbeGuard(backbone.pipe, client, deadline_ms=PATIENT_MS, **options)(**backbone.arguments())
+    # Asked for its probes, a client that keeps mistakes tells no reason.
+    expect_all_kept(result, unguarded, "refused" if known or on_mistake == "raise" else "no_probe")
+    assert "The key is not known." in caplog.text
+    assert (client.mistakes, client.failures) == (1, {"refused": 1})
 
 
 def test_after_a_refusal_the_probe_is_looked_up_again(make_backbone, client) -> None:
