@@ -71,7 +71,7 @@ test('every panel and every rule shows what was sent', async (t) => {
 
 /** The query of prometheus-adapter, for a replica instead of a pod. */
 function autoscalerQuery(): string {
-  const values = parse(readFileSync('docker/kubernetes/prometheus-adapter.yml', 'utf8')) as {
+  const values = parse(readFileSync('docker/kubernetes/components/horizontal-pod-autoscaler/prometheus-adapter.yml', 'utf8')) as {
     rules: { custom: [{ metricsQuery: string }] };
   };
   return values.rules.custom[0].metricsQuery
