@@ -128,7 +128,7 @@ async function drawDashboards(prometheus: Prometheus): Promise<void> {
           from,
         });
         shown += found.flatMap(({ points }) => points).filter(([, value]) => Number.isFinite(value)).length;
-        const series = found.map((one) => ({ ...one, name: fillInLegend(target, one) }));
+        const series = found.map((one) => ({ ...one, name: fillInLegend(target.legendFormat, one) }));
         Object.assign(target, { series });
       }
       assert.ok(type === 'row' || shown > 0, `${name}: ${title} shows nothing`);
