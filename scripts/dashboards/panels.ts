@@ -34,12 +34,20 @@ const panelSchema = z.strictObject({
   size: z.tuple([z.int(), z.int()]),
   /** PromQL by legend: the name of a series, with labels in double braces, or of a column. */
   queries: z.record(z.string(), z.string()),
-  /** The units and thresholds of a table's columns by legend, when they differ from the panel's. */
+  /** The columns of a table by legend, where they differ from the panel. */
   columns: z
-    .record(z.string(), z.strictObject({ unit: z.string().optional(), threshold: thresholdSchema.optional() }))
+    .record(
+      z.string(),
+      z.strictObject({
+        unit: z.string().optional(),
+        threshold: thresholdSchema.optional(),
+        /** Shown instead of the values 0, 1, 2 and so on. */
+        texts: z.array(z.string()).default([]),
+      }),
+    )
     .default({}),
-  /** The column by which a table is sorted, largest first. */
-  sortBy: z.string().optional(),
+  /** The columns by which a table is sorted, largest first. */
+  sortBy: z.array(z.string()).default([]),
   /** Fixed colours of series by name. */
   colours: z.record(z.string(), z.string()).default({}),
   threshold: thresholdSchema.optional(),
@@ -197,7 +205,7 @@ function optionsOf({ kind, unit, threshold, sortBy }: Panel): object {
     case 'heatmap':
       return { calculate: false, yAxis: { unit }, cellGap: 0, color: { mode: 'scheme', scheme: 'Viridis' } };
     case 'table':
-      return { showHeader: true, ...(sortBy !== undefined && { sortBy: [{ displayName: sortBy, desc: true }] }) };
+      return { showHeader: true, sortBy: sortBy.map((displayName) => ({ displayName, desc: true })) };
   }
 }
 
@@ -238,12 +246,13 @@ function fixedColours({ colours }: Panel): object[] {
 function columnNames({ queries, unit, columns }: Panel): object[] {
   const legends = Object.keys(queries);
   return legends.map((legend, index) => {
-    const { unit: own = unit, threshold } = columns[legend] ?? {};
+    const { unit: own = unit, threshold, texts = [] } = columns[legend] ?? {};
     return {
       matcher: { id: 'byName', options: legends.length === 1 ? 'Value' : `Value #${refId(index)}` },
       properties: [
         { id: 'displayName', value: legend },
         { id: 'unit', value: own },
+        ...(texts.length > 0 ? [{ id: 'mappings', value: [valueTexts(texts)] }] : []),
         ...(threshold
           ? [
               { id: 'thresholds', value: stepsOf(threshold) },
@@ -253,6 +262,11 @@ function columnNames({ queries, unit, columns }: Panel): object[] {
       ],
     };
   });
+}
+
+function valueTexts(texts: readonly string[]): object {
+  const options = Object.fromEntries(texts.map((text, index) => [String(index), { text, index }]));
+  return { type: 'value', options };
 }
 
 function refId(index: number): string {

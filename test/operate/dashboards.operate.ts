@@ -102,7 +102,9 @@ async function checkEvents(prometheus: Prometheus, at: number): Promise<void> {
 
 /** The query of prometheus-adapter, for a replica instead of a pod. */
 function autoscalerQuery(): string {
-  const values = parse(readFileSync('docker/kubernetes/components/horizontal-pod-autoscaler/prometheus-adapter.yml', 'utf8')) as {
+  const values = parse(
+    readFileSync('docker/kubernetes/components/horizontal-pod-autoscaler/prometheus-adapter.yml', 'utf8'),
+  ) as {
     rules: { custom: [{ metricsQuery: string }] };
   };
   return values.rules.custom[0].metricsQuery

@@ -108,7 +108,10 @@ function decisionsPanels(figures: ExpectedFigures): Record<string, SeriesValues>
   const dropped = decided.filter(isDropped);
   const saved = sum(dropped.map(({ step }) => totalSteps - step));
   const lost = sum(dropped.map(({ step }) => step));
-  const falseDropRows = (column: string, value: (samples: readonly DecidedSample[]) => number): SeriesValues =>
+  const falseDropRows = (
+    column: string,
+    value: (samples: readonly DecidedSample[]) => number,
+  ): SeriesValues =>
     Object.fromEntries(
       [...figures.points().values()].map((samples) => [
         `${column}, alpha=${ALPHA}, model=${figures.model}, policy=max_false_drop, step=${samples[0]?.step}, version=${samples[0]?.version}`,
@@ -132,6 +135,10 @@ function decisionsPanels(figures: ExpectedFigures): Record<string, SeriesValues>
     'Decisions by reason': figures.byReason(),
     'Drop rate by decision point': figures.perPoint('', dropRate),
     'False drops by policy': {
+      ...falseDropRows('Promise', (samples) => {
+        const evidence = effectiveSamples(samples.filter(isGoodDrop(figures.service)));
+        return falseDrop(samples) <= ALPHA ? 0 : evidence >= 5 ? 2 : 1;
+      }),
       ...falseDropRows('Estimate', falseDrop),
       ...falseDropRows('Estimate above alpha by', (samples) => falseDrop(samples) - ALPHA),
       ...falseDropRows('Good samples dropped', (samples) =>
