@@ -76,4 +76,4 @@ for file in sys.argv[1:]:
     given = json.loads(Path(file).read_text())
     dashboard = Dashboard.from_json(given)
     problems += members(dashboard, file) + unknown_members(given, as_json(dashboard), file)
-sys.exit("\n".join(problems))
+sys.exit("\n".join(problems) or 0)
