@@ -56,7 +56,8 @@ def draw_lines(axes: plt.Axes, panel: dict, series: list[dict], unit: str) -> No
             axes.axvline(minute, color=COLOURS[event["iconColor"]], linewidth=1, linestyle=":")
     low, high = axes.get_ylim()
     axes.set_ylim(min(0, low) if axes.dataLim.y0 < 0 else 0, high if axes.dataLim.y1 > 0 or axes.dataLim.y0 < 0 else 1)
-    axes.set_xlim(0, (dashboard["to"] - dashboard["from"]) / 60)
+    minutes = (dashboard["to"] - dashboard["from"]) / 60
+    axes.set_xlim(-0.03 * minutes, 1.01 * minutes)
     axes.xaxis.set_major_formatter("{x:g} min")
     axes.locator_params(nbins=5)
     axes.yaxis.set_major_formatter(lambda value, _: format_value(value, unit))
