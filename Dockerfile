@@ -2,7 +2,8 @@
 # `--target traffic` builds the image that sends the demo's traffic instead.
 ARG NODE_IMAGE=node:22-bookworm-slim
 
-FROM ${NODE_IMAGE} AS build
+# The stages that run commands use the platform of the builder, so that an image for another one needs no emulation.
+FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY clients/typescript/package.json clients/typescript/
@@ -14,14 +15,16 @@ COPY clients clients
 COPY demo demo
 RUN npm run build
 
-FROM ${NODE_IMAGE} AS dependencies
+FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS dependencies
+ARG TARGETARCH
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY clients/typescript/package.json clients/typescript/
 # Removed: ONNX Runtime's libraries for other platforms, and the link to the client, which the service does not use.
 RUN npm ci --omit=dev \
-  && rm -rf node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32 \
-    node_modules/@diffusion-probe
+  && case "$TARGETARCH" in amd64) arch=x64 ;; *) arch=$TARGETARCH ;; esac \
+  && find node_modules/onnxruntime-node/bin/napi-v* -mindepth 2 -maxdepth 2 -not -path "*/linux/$arch" -exec rm -r {} + \
+  && rm -r node_modules/@diffusion-probe
 
 FROM ${NODE_IMAGE} AS base
 WORKDIR /app

@@ -33,7 +33,7 @@ export async function generatedFiles(): Promise<Readonly<Record<string, string>>
     'docs/scaling.md': await page('docs/scaling.md', await scalingParts()),
     'openapi/openapi.json': await openApiText(),
     'models/probe.schema.json': `${JSON.stringify(manifestJsonSchema(), null, 2)}\n`,
-    'docker/kubernetes/base/prometheus-rule.yml': await prometheusRule(),
+    'docker/kubernetes/components/prometheus-operator/prometheus-rule.yml': await prometheusRule(),
     [`${KERNEL}.ts`]: await attentionKernel(),
     ...Object.fromEntries(dashboards.map(([name, text]) => [`${DASHBOARDS}/${name}`, text])),
   };

@@ -10,6 +10,31 @@ import { DATASOURCE, layOut, sectionSchema } from './panels.js';
 const FOLDER = 'scripts/dashboards';
 const NAMES = ['service', 'decisions', 'models'];
 const SCHEMA_VERSION = 39;
+/** Where compose has Grafana serve the runbooks. */
+const RUNBOOKS = { name: 'runbooks', label: 'Address of the runbooks', value: '/public/runbooks' };
+
+/** Changes that are marked in all time series: what a replica reads while it runs. Grafana asks for them once a minute. */
+const EVENTS = [
+  {
+    name: 'Files reloaded',
+    iconColor: 'blue',
+    titleFormat: '{{file}} reloaded',
+    expr: 'sum by (file) (increase(diffusion_probe_file_reloads_total{outcome="loaded",$(BY_REPLICA)}[1m])) > 0',
+  },
+  {
+    name: 'Files refused',
+    iconColor: 'red',
+    titleFormat: '{{file}} refused',
+    expr: 'sum by (file) (increase(diffusion_probe_file_reloads_total{outcome="refused",$(BY_REPLICA)}[1m])) > 0',
+  },
+  {
+    name: 'Probes loaded',
+    iconColor: 'purple',
+    titleFormat: '{{model}}@{{version}} loaded',
+    // A counter that appears with its first load has no increase.
+    expr: 'count by (model, version) (diffusion_probe_model_info{$(BY_PROBE)}) unless count by (model, version) (diffusion_probe_model_info{$(BY_PROBE)} offset 1m)',
+  },
+];
 
 /** Expressions that all dashboards can use. */
 const SHARED_EXPRESSIONS = {
@@ -50,14 +75,34 @@ function dashboardText({ title, inputs, expressions, sections }: z.output<typeof
     refresh: '30s',
     schemaVersion: SCHEMA_VERSION,
     time: { from: 'now-1h', to: 'now' },
-    links: [{ type: 'dashboards', title: 'Diffusion Probe', tags: ['diffusion-probe'], keepTime: true }],
+    links: [
+      {
+        type: 'dashboards',
+        title: 'Diffusion Probe',
+        icon: 'dashboard',
+        tooltip: '',
+        tags: ['diffusion-probe'],
+        asDropdown: false,
+        targetBlank: false,
+        includeVars: false,
+        keepTime: true,
+      },
+    ],
+    annotations: {
+      list: EVENTS.map(({ expr, ...event }) => ({
+        ...event,
+        datasource: DATASOURCE,
+        enable: true,
+        expr: expand(expr, all),
+      })),
+    },
     templating: {
       list: [
         { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus' },
         filter('model', 'Probe', 'label_values(diffusion_probe_model_info, model)'),
         filter('version', 'Version', 'label_values(diffusion_probe_model_info{model=~"$model"}, version)'),
         filter('instance', 'Replica', 'label_values(diffusion_probe_build_info, instance)'),
-        ...inputs.map(({ value, ...named }) => ({
+        ...[...inputs, RUNBOOKS].map(({ value, ...named }) => ({
           ...named,
           type: 'textbox',
           query: value,
@@ -87,7 +132,6 @@ function filter(name: string, label: string, query: string): object {
     type: 'query',
     datasource: DATASOURCE,
     query: { query, refId: name },
-    definition: query,
     refresh: 2,
     sort: 1,
     multi: true,

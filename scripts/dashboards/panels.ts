@@ -1,11 +1,23 @@
 /** Makes Grafana's JSON of panels, and lays them out on Grafana's grid of 24 columns. */
+import { crc32 } from 'node:zlib';
 
 import * as z from 'zod';
 
 const GRID_COLUMNS = 24;
+/** More lines in one panel cannot be told apart. */
+const MAX_SERIES = 8;
+/** Labels with so few values that a query by one of them stays within MAX_SERIES. */
+const SMALL_LABELS = new Set(['outcome', 'decision', 'reason', 'value']);
+const PANEL_IDS = 1_000_000;
 
 /** The data source that the viewer has chosen. */
 export const DATASOURCE = { type: 'prometheus', uid: '${datasource}' };
+
+/** Values from `above` on, or below `below`, are bad; those from `warn` to there need attention. */
+const thresholdSchema = z.union([
+  z.strictObject({ above: z.number(), warn: z.number().optional() }),
+  z.strictObject({ below: z.number(), warn: z.number().optional() }),
+]);
 
 const panelSchema = z.strictObject({
   title: z.string(),
@@ -22,14 +34,27 @@ const panelSchema = z.strictObject({
   size: z.tuple([z.int(), z.int()]),
   /** PromQL by legend: the name of a series, with labels in double braces, or of a column. */
   queries: z.record(z.string(), z.string()),
-  /** The units of a table's columns by legend, when they differ from the panel's. */
-  columnUnits: z.record(z.string(), z.string()).default({}),
+  /** The columns of a table by legend, where they differ from the panel. */
+  columns: z
+    .record(
+      z.string(),
+      z.strictObject({
+        unit: z.string().optional(),
+        threshold: thresholdSchema.optional(),
+        /** Shown instead of the values 0, 1, 2 and so on. */
+        texts: z.array(z.string()).default([]),
+      }),
+    )
+    .default({}),
+  /** The columns by which a table is sorted, largest first. */
+  sortBy: z.array(z.string()).default([]),
   /** Fixed colours of series by name. */
   colours: z.record(z.string(), z.string()).default({}),
-  /** A dashed line; values above it, or below it, are bad. */
-  threshold: z
-    .union([z.strictObject({ above: z.number() }), z.strictObject({ below: z.number() })])
-    .optional(),
+  threshold: thresholdSchema.optional(),
+  /** Which lines are shown where there are more than MAX_SERIES: those with the highest or with the lowest values. */
+  show: z.enum(['highest', 'lowest']).default('highest'),
+  /** The alerts about these numbers. The panel links to their runbooks. */
+  alerts: z.array(z.string()).default([]),
   /** The text instead of "No data". */
   empty: z.string().optional(),
 });
@@ -51,7 +76,7 @@ export function layOut(
   let y = 0;
   for (const section of sections) {
     panels.push({
-      id: panels.length + 1,
+      id: idOf(`row ${section.title}`),
       type: 'row',
       title: section.title,
       collapsed: false,
@@ -68,7 +93,7 @@ export function layOut(
         x = 0;
         tallest = 0;
       }
-      panels.push({ id: panels.length + 1, ...toGrafana(panel, expand), gridPos: { x, y, w, h } });
+      panels.push({ id: idOf(panel.title), ...toGrafana(panel, expand), gridPos: { x, y, w, h } });
       x += w;
       tallest = Math.max(tallest, h);
     }
@@ -77,27 +102,36 @@ export function layOut(
   return panels;
 }
 
+/** Depends on the title alone, so that links to a panel stay valid when others are added. */
+function idOf(title: string): number {
+  return 1 + (crc32(title) % PANEL_IDS);
+}
+
 function toGrafana(panel: Panel, expand: (query: string) => string): object {
-  const { title, description, unit, kind, queries, threshold, empty } = panel;
+  const { title, description, unit, kind, queries, threshold, empty, alerts } = panel;
   return {
     type: { stat: 'stat', bars: 'bargauge', lines: 'timeseries', heatmap: 'heatmap', table: 'table' }[kind],
     title,
     description,
     datasource: DATASOURCE,
+    ...(alerts.length > 0 && { links: alerts.map(runbookLink) }),
     targets: Object.entries(queries).map(([legend, query], index) =>
-      targetOf(legend, expand(query), kind, index),
+      targetOf(legend, limited(panel, legend, expand(query)), kind, index),
     ),
     fieldConfig: {
       // The cells of a heat map are counts; the unit of its buckets is that of its axis.
       defaults: {
         unit: kind === 'heatmap' ? 'short' : unit,
         ...(empty !== undefined && { noValue: empty }),
-        ...(threshold && { thresholds: stepsOf(threshold) }),
-        custom: { ...customOf(kind), ...(threshold && { thresholdsStyle: { mode: 'dashed' } }) },
+        ...(threshold && { thresholds: stepsOf(threshold), color: { mode: colourMode(kind) } }),
+        custom: {
+          ...customOf(kind),
+          ...(threshold && kind === 'lines' && { thresholdsStyle: { mode: 'dashed' } }),
+        },
       },
       overrides: kind === 'table' ? columnNames(panel) : fixedColours(panel),
     },
-    options: optionsOf(kind, unit),
+    options: optionsOf(panel),
     ...(kind === 'table' && { transformations: tableTransformations() }),
   };
 }
@@ -115,14 +149,47 @@ function targetOf(legend: string, expr: string, kind: Panel['kind'], index: numb
   };
 }
 
+/** Keeps a query of a line panel to the series with the highest or lowest values in the time range. */
+function limited({ kind, queries, show }: Panel, legend: string, query: string): string {
+  const labels = [...legend.matchAll(/\{\{(\w+)\}\}/g)].map(([, label = '']) => label);
+  const isSmall = labels.length < 2 && labels.every((label) => SMALL_LABELS.has(label));
+  if (kind !== 'lines' || isSmall) return query;
+  const share = Math.floor(MAX_SERIES / Object.keys(queries).length);
+  const [choose, extreme] = show === 'highest' ? ['topk', 'max'] : ['bottomk', 'min'];
+  return `(${query}) and ${choose}(${share}, ${extreme}_over_time((${query})[$__range:$__interval] @ end()))`;
+}
+
+function runbookLink(alert: string): object {
+  return {
+    title: `Runbook: ${alert}`,
+    type: 'link',
+    url: `\${runbooks}/${alert}.md`,
+    icon: 'doc',
+    tooltip: 'What the alert about this panel means, and what to do',
+    tags: [],
+    asDropdown: false,
+    targetBlank: true,
+    includeVars: false,
+    keepTime: false,
+  };
+}
+
+function colourMode(kind: Panel['kind']): string {
+  return kind === 'lines' ? 'palette-classic' : 'thresholds';
+}
+
 function customOf(kind: Panel['kind']): object {
   return kind === 'lines' ? { fillOpacity: 8, lineWidth: 1, showPoints: 'never' } : {};
 }
 
-function optionsOf(kind: Panel['kind'], unit: string): object {
+function optionsOf({ kind, unit, threshold, sortBy }: Panel): object {
   switch (kind) {
     case 'stat':
-      return { reduceOptions: { calcs: ['lastNotNull'] }, colorMode: 'none', graphMode: 'none' };
+      return {
+        reduceOptions: { calcs: ['lastNotNull'] },
+        colorMode: threshold ? 'value' : 'none',
+        graphMode: 'none',
+      };
     case 'bars':
       return {
         reduceOptions: { calcs: ['lastNotNull'] },
@@ -132,13 +199,13 @@ function optionsOf(kind: Panel['kind'], unit: string): object {
       };
     case 'lines':
       return {
-        legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
+        legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
         tooltip: { mode: 'multi', sort: 'desc' },
       };
     case 'heatmap':
       return { calculate: false, yAxis: { unit }, cellGap: 0, color: { mode: 'scheme', scheme: 'Viridis' } };
     case 'table':
-      return { showHeader: true };
+      return { showHeader: true, sortBy: sortBy.map((displayName) => ({ displayName, desc: true })) };
   }
 }
 
@@ -150,17 +217,22 @@ function tableTransformations(): object[] {
   ];
 }
 
-/** Green on the good side of the threshold, red on the other. */
+/** Green on the good side of the threshold, red on the other, yellow between them. */
 function stepsOf(threshold: NonNullable<Panel['threshold']>): object {
-  const [below, above, value] =
-    'above' in threshold ? ['green', 'red', threshold.above] : ['red', 'green', threshold.below];
-  return {
-    mode: 'absolute',
-    steps: [
-      { color: below, value: null },
-      { color: above, value },
-    ],
-  };
+  const { warn } = threshold;
+  const upwards =
+    'above' in threshold
+      ? [
+          { color: 'green', value: null },
+          ...(warn === undefined ? [] : [{ color: 'yellow', value: warn }]),
+          { color: 'red', value: threshold.above },
+        ]
+      : [
+          { color: 'red', value: null },
+          ...(warn === undefined ? [] : [{ color: 'yellow', value: threshold.below }]),
+          { color: 'green', value: warn ?? threshold.below },
+        ];
+  return { mode: 'absolute', steps: upwards };
 }
 
 function fixedColours({ colours }: Panel): object[] {
@@ -171,15 +243,30 @@ function fixedColours({ colours }: Panel): object[] {
 }
 
 /** Names the columns by legend: Grafana's own names are the queries' ids. */
-function columnNames({ queries, unit, columnUnits }: Panel): object[] {
+function columnNames({ queries, unit, columns }: Panel): object[] {
   const legends = Object.keys(queries);
-  return legends.map((legend, index) => ({
-    matcher: { id: 'byName', options: legends.length === 1 ? 'Value' : `Value #${refId(index)}` },
-    properties: [
-      { id: 'displayName', value: legend },
-      { id: 'unit', value: columnUnits[legend] ?? unit },
-    ],
-  }));
+  return legends.map((legend, index) => {
+    const { unit: own = unit, threshold, texts = [] } = columns[legend] ?? {};
+    return {
+      matcher: { id: 'byName', options: legends.length === 1 ? 'Value' : `Value #${refId(index)}` },
+      properties: [
+        { id: 'displayName', value: legend },
+        { id: 'unit', value: own },
+        ...(texts.length > 0 ? [{ id: 'mappings', value: [valueTexts(texts)] }] : []),
+        ...(threshold
+          ? [
+              { id: 'thresholds', value: stepsOf(threshold) },
+              { id: 'custom.cellOptions', value: { type: 'color-text' } },
+            ]
+          : []),
+      ],
+    };
+  });
+}
+
+function valueTexts(texts: readonly string[]): object {
+  const options = Object.fromEntries(texts.map((text, index) => [String(index), { text, index }]));
+  return { type: 'value', options };
 }
 
 function refId(index: number): string {

@@ -40,6 +40,45 @@ test('compose and Kubernetes set only known settings', () => {
   }
 });
 
+test('a probe in ./models reaches the service of compose, as in the image', () => {
+  const volumes = compose.services['probe']?.volumes ?? [];
+  assert.ok(volumes.includes('../models:/app/models:ro'), volumes.join(', '));
+  assert.match(readFileSync('Dockerfile', 'utf8'), /^WORKDIR \/app$[\s\S]*^COPY models models$/m);
+});
+
+test('an image has labels, a user that is not root, and a check of its health', () => {
+  for (const file of ['Dockerfile', 'docker/Dockerfile.cuda']) {
+    const [, final = ''] =
+      /(?:AS base|^FROM \$\{CUDA_IMAGE\})([\s\S]*)$/m.exec(readFileSync(file, 'utf8')) ?? [];
+    for (const label of ['title', 'description', 'version', 'revision', 'licenses'])
+      assert.match(final, new RegExp(`org\\.opencontainers\\.image\\.${label}="`), `${file}: ${label}`);
+    assert.match(final, /^USER [1-9]\d*:[1-9]\d*$/m, file);
+    assert.match(final, /^HEALTHCHECK /m, file);
+  }
+});
+
+test('the workflow publishes for amd64 and arm64, with a list of the contents and the provenance', () => {
+  const { jobs } = parse(readFileSync('.github/workflows/images.yml', 'utf8')) as {
+    jobs: {
+      try: { steps: { run?: string }[] };
+      publish: {
+        needs: string;
+        strategy: { matrix: { include: { file: string; platforms: string }[] } };
+        steps: { uses?: string; with?: Record<string, unknown> }[];
+      };
+    };
+  };
+  const { needs, strategy, steps } = jobs.publish;
+  const platforms = strategy.matrix.include.find(({ file }) => file === 'Dockerfile')?.platforms;
+  assert.equal(platforms, 'linux/amd64,linux/arm64');
+  const build = steps.find(({ uses = '' }) => uses.startsWith('docker/build-push-action@'))?.with;
+  assert.deepEqual([build?.['sbom'], build?.['provenance']], [true, 'mode=max']);
+  // An image is tried before it is published.
+  assert.equal(needs, 'try');
+  assert.ok(jobs.try.steps.some(({ run = '' }) => run.startsWith('bash docker/try-image.sh ')));
+  assert.match(readFileSync('docker/try-image.sh', 'utf8'), /docker run .*--read-only --cap-drop ALL/);
+});
+
 test('the mounted policies are valid', () => {
   for (const file of ['docker/compose/policies.json', 'docker/kubernetes/base/policies.json'])
     assert.equal(parsePolicies(readFileSync(file, 'utf8')).default?.policy.name, 'max_false_drop');

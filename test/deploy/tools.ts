@@ -1,15 +1,15 @@
 /**
- * Checks the Dockerfiles, compose.yml and the Kubernetes files with hadolint, compose-spec, kustomize and kubernetes-validate.
- * `npm run test:deploy`
+ * Checks the Dockerfiles, compose.yml, the Kubernetes files, the dashboards and the workflows with hadolint, compose-spec, kustomize,
+ * kubernetes-validate, Grafana's Foundation SDK and check-jsonschema. `npm run test:deploy`
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 
 /** Runs a tool and returns its output. */
 function runTool(command: string, parameters: readonly string[]): string {
@@ -22,8 +22,11 @@ function runTool(command: string, parameters: readonly string[]): string {
 type Labels = Record<string, string>;
 
 interface Resource {
+  readonly apiVersion: string;
   readonly kind: string;
   readonly spec: {
+    readonly replicas?: number;
+    readonly scaleTargetRef?: { readonly name: string };
     readonly selector?: { matchLabels: Labels } | Labels;
     readonly podSelector?: { matchLabels: Labels };
     readonly ingress?: readonly { from: readonly { podSelector: { matchLabels: Labels } }[] }[];
@@ -54,15 +57,99 @@ test('compose.yml follows the Compose specification', () => {
   runTool('python3', ['-c', script, 'docker/compose.yml']);
 });
 
-for (const overlay of ['cpu', 'gpu']) {
-  const render = (): string => runTool('kubectl', ['kustomize', `docker/kubernetes/overlays/${overlay}`]);
-  const renderResources = () => parseAllDocuments(render()).map((document) => document.toJS() as Resource);
+test('the workflows follow the schema of GitHub', () => {
+  const files = readdirSync('.github/workflows').map((file) => `.github/workflows/${file}`);
+  runTool('check-jsonschema', ['--builtin-schema', 'vendor.github-workflows', ...files]);
+});
 
+test('the dashboards follow the schema of Grafana', () => {
+  const files = readdirSync('docker/grafana/dashboards').map((file) => `docker/grafana/dashboards/${file}`);
+  runTool('python3', ['test/deploy/check_dashboards.py', ...files]);
+});
+
+test('a dashboard with mistakes does not', (t) => {
+  const text = readFileSync('docker/grafana/dashboards/service.json', 'utf8');
+  const folder = mkdtempSync(path.join(tmpdir(), 'dashboard-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = path.join(folder, 'service.json');
+  for (const [right, wrong, message] of [
+    ['"fillOpacity"', '"fillOpactiy"', /fillOpactiy: the schema has no such member/],
+    ['"placement": "bottom"', '"placement": "left"', /'left' is none of/],
+    ['"w": 4', '"w": "4"', /'4' is not of the type int/],
+  ] as const) {
+    assert.ok(text.includes(right));
+    writeFileSync(file, text.replace(right, wrong));
+    const { status, stderr } = spawnSync('python3', ['test/deploy/check_dashboards.py', file], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 1);
+    assert.match(stderr, message);
+  }
+});
+
+/** The resources of an overlay with components, as a cluster's own kustomization combines them. */
+function render(t: TestContext, overlay: string, components: readonly string[] = []): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'kustomize-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const from = (part: string): string => path.relative(folder, path.resolve('docker/kubernetes', part));
+  const kustomization = {
+    resources: [from(`overlays/${overlay}`)],
+    components: components.map((name) => from(`components/${name}`)),
+  };
+  // JSON is valid YAML.
+  writeFileSync(path.join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+  return runTool('kubectl', ['kustomize', folder]);
+}
+
+function resourcesOf(...from: Parameters<typeof render>): readonly Resource[] {
+  return parseAllDocuments(render(...from)).map((document) => document.toJS() as Resource);
+}
+
+test('without components there are only kinds that every cluster has, and a fixed number of pods', (t) => {
+  const resources = resourcesOf(t, 'cpu');
+  for (const { apiVersion } of resources)
+    assert.match(apiVersion, /^(?:v1|apps\/v1|policy\/v1|networking\.k8s\.io\/v1)$/);
+  assert.equal(find(resources, 'Deployment').spec.replicas, 2);
+});
+
+test('the component prometheus-operator scrapes the pods of the service and brings the rules', (t) => {
+  const resources = resourcesOf(t, 'cpu', ['prometheus-operator']);
+  const labels = find(resources, 'Deployment').spec.template?.metadata.labels;
+  assert.deepEqual(find(resources, 'ServiceMonitor').spec.selector, { matchLabels: labels });
+  find(resources, 'PrometheusRule');
+});
+
+for (const [component, kind] of [
+  ['horizontal-pod-autoscaler', 'HorizontalPodAutoscaler'],
+  ['keda', 'ScaledObject'],
+] as const)
+  test(`the component ${component} scales the pods, whose number nothing else sets`, (t) => {
+    const resources = resourcesOf(t, 'gpu', [component]);
+    assert.equal(find(resources, kind).spec.scaleTargetRef?.name, 'diffusion-probe');
+    assert.equal(find(resources, 'Deployment').spec.replicas, undefined);
+  });
+
+test('the component keda asks for the mean time in the queue, as prometheus-adapter does', (t) => {
+  const [trigger] = (
+    find(resourcesOf(t, 'cpu', ['keda']), 'ScaledObject').spec as unknown as {
+      triggers: [{ metadata: { query: string; threshold: string } }];
+    }
+  ).triggers;
+  const adapter = parse(
+    readFileSync('docker/kubernetes/components/horizontal-pod-autoscaler/prometheus-adapter.yml', 'utf8'),
+  ) as { rules: { custom: [{ metricsQuery: string }] } };
+  const overAllPods = adapter.rules.custom[0].metricsQuery
+    .replaceAll(' by (<<.GroupBy>>) ', '')
+    .replaceAll(',<<.LabelMatchers>>', '');
+  assert.equal(trigger.metadata.query, overAllPods);
+});
+
+for (const overlay of ['cpu', 'gpu']) {
   test(`overlay ${overlay}: is valid by the schemas of Kubernetes`, (t) => {
     const folder = mkdtempSync(path.join(tmpdir(), 'kubernetes-'));
     t.after(() => rmSync(folder, { recursive: true }));
     const file = path.join(folder, 'rendered.yml');
-    writeFileSync(file, render());
+    writeFileSync(file, render(t, overlay, ['horizontal-pod-autoscaler']));
     const text = runTool('kubernetes-validate', ['--strict', '--no-warn', file]);
     const kinds = [
       'deployment',
@@ -74,12 +161,12 @@ for (const overlay of ['cpu', 'gpu']) {
     for (const kind of kinds) assert.match(text, new RegExp(`passed for resource ${kind}/diffusion-probe`));
   });
 
-  test(`overlay ${overlay}: everything selects the pods of the service, and traffic may come only from other pods`, () => {
-    const resources = renderResources();
+  test(`overlay ${overlay}: everything selects the pods of the service, and traffic may come only from other pods`, (t) => {
+    const resources = resourcesOf(t, overlay);
     const labels = find(resources, 'Deployment').spec.template?.metadata.labels ?? {};
     const [name = ''] = Object.values(labels);
     assert.deepEqual(labels, { 'app.kubernetes.io/name': name });
-    for (const kind of ['Deployment', 'PodDisruptionBudget', 'ServiceMonitor'])
+    for (const kind of ['Deployment', 'PodDisruptionBudget'])
       assert.deepEqual(find(resources, kind).spec.selector, { matchLabels: labels }, kind);
     assert.deepEqual(find(resources, 'Service').spec.selector, labels);
     const policy = find(resources, 'NetworkPolicy').spec;
@@ -88,8 +175,8 @@ for (const overlay of ['cpu', 'gpu']) {
       assert.notEqual(source.podSelector.matchLabels['app.kubernetes.io/name'], name);
   });
 
-  test(`overlay ${overlay}: the probes, the time to drain and the security context`, () => {
-    const resources = renderResources();
+  test(`overlay ${overlay}: the probes, the time to drain and the security context`, (t) => {
+    const resources = resourcesOf(t, overlay);
     const pod = find(resources, 'Deployment').spec.template?.spec ?? assert.fail();
     const [container] = pod.containers;
     assert.ok(container);

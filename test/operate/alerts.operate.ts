@@ -7,6 +7,8 @@ import { test } from 'node:test';
 
 import { parse } from 'yaml';
 
+import { readDashboards } from './panels.js';
+
 const RULES = path.join('docker', 'prometheus', 'rules');
 const TESTS = ['alerts.test.yml', 'alerts-by-day.test.yml'].map((file) => path.join('test', 'operate', file));
 
@@ -35,21 +37,33 @@ test('promtool check config, rules included', () => {
 
 for (const file of TESTS) test(`promtool test rules ${file}`, () => promtool('test', 'rules', file));
 
-test('every alert has a description and a runbook, and is tested both firing and not firing', () => {
+test('every alert has a description, a runbook and a panel that links to the runbook, and is tested both firing and not firing', () => {
   interface Case {
     readonly alertname: string;
     readonly exp_alerts: readonly object[];
   }
   const cases = TESTS.flatMap((file) => {
-    const content = parse(readFileSync(file, 'utf8')) as { tests: { alert_rule_test: Case[] }[] };
-    return content.tests.flatMap(({ alert_rule_test: ownCases }) => ownCases);
+    const content = parse(readFileSync(file, 'utf8')) as { tests: { alert_rule_test?: Case[] }[] };
+    return content.tests.flatMap(({ alert_rule_test: ownCases = [] }) => ownCases);
   });
+  /** `dashboard_url alert` of every panel that links to an alert's runbook. */
+  const panelLinks = new Set(
+    [...readDashboards().values()].flatMap(({ uid, panels }) =>
+      panels.flatMap(({ id, links = [] }) =>
+        links.map(({ url }) => `/d/${uid}?viewPanel=${id} ${path.basename(url, '.md')}`),
+      ),
+    ),
+  );
   const operations = readFileSync('docs/operations.md', 'utf8');
   for (const { alert, labels, annotations } of alerts()) {
     assert.match(labels['severity'] ?? '', /^(?:critical|warning)$/, alert);
     assert.ok(annotations['summary'] && annotations['description'], alert);
     assert.equal(annotations['runbook_url'], `docs/runbooks/${alert}.md`);
     assert.ok(existsSync(annotations['runbook_url']), alert);
+    assert.ok(
+      panelLinks.has(`${annotations['dashboard_url']} ${alert}`),
+      `${alert}: dashboard_url is none of ${[...panelLinks].join(', ')}`,
+    );
     assert.ok(operations.includes(`(runbooks/${alert}.md)`), `docs/operations.md does not list ${alert}`);
     const own = cases.filter(({ alertname }) => alertname === alert);
     assert.ok(

@@ -16,8 +16,13 @@ import { type Prometheus, startScrapingPrometheus } from './prometheus.js';
 import { CANARY, type Replicas, STABLE, startReplicas } from './service.js';
 
 const SECONDS = Number(process.env['SCENE_SECONDS'] ?? 420);
-const POLICY = { name: 'max_false_drop', alpha: 0.05, explore: { rate: 0.1 } } as const;
+const POLICY = { name: 'max_false_drop', alpha: 0.05, explore: { rate: 0.25 } } as const;
 const RUSH_CALLERS = 32;
+/** Half of the requests bring policies of their own. */
+const ALPHAS = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25];
+const MAX_SERIES = 8;
+/** A mark lasts as long as the window of its query. */
+const MARK_SECONDS = 60;
 const random = seededRandom(2);
 
 test('draw the dashboards', async (t) => {
@@ -54,6 +59,7 @@ async function playScene({ origins, manifest, ...policies }: Replicas): Promise<
     const { step, timestep } = pick(points);
     const options = {
       model: `${manifest.name}@${version}`,
+      policy: { ...POLICY, alpha: random() < 0.5 ? POLICY.alpha : pick(ALPHAS) },
       sampleIds: Array.from({ length: input.attention.shape[0] ?? 0 }, (_, index) => `${sent} ${index}`),
       step,
       totalSteps: manifest.total_steps,
@@ -121,7 +127,10 @@ function pick<Value>(values: readonly Value[]): Value {
   return values[Math.floor(random() * values.length)] ?? assert.fail('nothing to pick from');
 }
 
-/** Gives draw_dashboard.py each dashboard with the results of its queries as `series` in every target. */
+/**
+ * Gives draw_dashboard.py each dashboard with the results of its queries as `series` in every target, and the times at which each
+ * mark begins as `starts`.
+ */
 async function drawDashboards(prometheus: Prometheus): Promise<void> {
   const to = Math.floor(Date.now() / 1000);
   const range = { from: to - SECONDS, to, step: Math.ceil(SECONDS / 210) };
@@ -129,16 +138,25 @@ async function drawDashboards(prometheus: Prometheus): Promise<void> {
     for (const { title, type, targets = [] } of dashboard.panels) {
       const from = type === 'timeseries' || type === 'heatmap' ? range.from : to;
       let shown = 0;
+      let lines = 0;
       for (const target of targets) {
         const found = await prometheus.queryRange(fillIn(target.expr, '20s', `${SECONDS}s`), {
           ...range,
           from,
         });
+        lines += found.length;
         shown += found.flatMap(({ points }) => points).filter(([, value]) => Number.isFinite(value)).length;
-        const series = found.map((one) => ({ ...one, name: fillInLegend(target, one) }));
+        const series = found.map((one) => ({ ...one, name: fillInLegend(target.legendFormat, one) }));
         Object.assign(target, { series });
       }
       assert.ok(type === 'row' || shown > 0, `${name}: ${title} shows nothing`);
+      assert.ok(type !== 'timeseries' || lines <= MAX_SERIES, `${name}: ${title} has ${lines} lines`);
+    }
+    for (const event of dashboard.annotations.list) {
+      const found = await prometheus.queryRange(fillIn(event.expr), range);
+      const starts = found.map(({ points: [[start] = [range.from]] }) => start);
+      // What was loaded before the first scrape is no change.
+      Object.assign(event, { starts: starts.filter((start) => start > range.from + MARK_SECONDS) });
     }
     const command = ['test/operate/draw_dashboard.py', `docs/dashboards/${name}.png`];
     const input = JSON.stringify({ ...dashboard, ...range });

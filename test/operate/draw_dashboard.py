@@ -1,5 +1,6 @@
 """Draws a Grafana dashboard: draw_dashboard.py <picture.png>. Stdin holds its JSON with the results of all queries."""
 
+import itertools
 import json
 import math
 import sys
@@ -17,15 +18,26 @@ SCALES = {
     "s": [(3600, " h"), (60, " min"), (1, " s"), (1e-3, " ms"), (1e-6, " µs")],
     "bytes": [(2**30, " GiB"), (2**20, " MiB"), (1, " B")],
     "percentunit": [(0.01, "%")],
+    "h": [(1, " h"), (1 / 60, " min"), (1 / 3600, " s")],
 }
 
 
 def format_value(value: float, unit: str) -> str:
     """Formats a value in one of Grafana's units, with three digits."""
+    if unit == "bool_yes_no":
+        return "Yes" if value else "No"
     scales = SCALES.get(unit, [(1e6, " M"), (1e3, " K"), (1, "")])
     size, suffix = next((scale for scale in scales if abs(value) >= scale[0]), scales[-1])
     number = f"{'$' if unit == 'currencyUSD' else ''}{float(f'{value / size:.3g}'):.6g}{suffix}"
     return number + (" req/s" if unit == "reqps" else unit.partition("suffix:")[2])
+
+
+def colour_of(value: float, thresholds: dict | None) -> str:
+    """The colour of the highest step that the value reaches."""
+    reached = [TEXT] + [
+        COLOURS[one["color"]] for one in (thresholds or {"steps": []})["steps"] if value >= (one["value"] or -math.inf)
+    ]
+    return reached[-1]
 
 
 def draw_lines(axes: plt.Axes, panel: dict, series: list[dict], unit: str) -> None:
@@ -35,10 +47,17 @@ def draw_lines(axes: plt.Axes, panel: dict, series: list[dict], unit: str) -> No
         style = {"color": fixed.get(one["name"], LINES[index % len(LINES)]), "linestyle": "-" if index < len(LINES) else "--"}
         axes.plot(one["minutes"], one["values"], linewidth=1.3, label=one["name"], **style)
         axes.fill_between(one["minutes"], one["values"], color=style["color"], alpha=0.08, linewidth=0)
-    for step in defaults.get("thresholds", {"steps": []})["steps"]:
-        if step["value"] is not None:
-            axes.axhline(step["value"], color=COLOURS["red"], linewidth=1, linestyle="--")
-    axes.set_ylim(min(0, axes.get_ylim()[0]), axes.get_ylim()[1] if axes.dataLim.y1 > 0 else 1)
+    steps = defaults.get("thresholds", {"steps": []})["steps"]
+    for below, step in itertools.pairwise(steps):
+        colour = below["color"] if step["color"] == "green" else step["color"]
+        axes.axhline(step["value"], color=COLOURS[colour], linewidth=1, linestyle="--")
+    for event in dashboard["annotations"]["list"]:
+        for minute in event["minutes"]:
+            axes.axvline(minute, color=COLOURS[event["iconColor"]], linewidth=1, linestyle=":")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(0, low) if axes.dataLim.y0 < 0 else 0, high if axes.dataLim.y1 > 0 or axes.dataLim.y0 < 0 else 1)
+    minutes = (dashboard["to"] - dashboard["from"]) / 60
+    axes.set_xlim(-0.03 * minutes, 1.01 * minutes)
     axes.xaxis.set_major_formatter("{x:g} min")
     axes.locator_params(nbins=5)
     axes.yaxis.set_major_formatter(lambda value, _: format_value(value, unit))
@@ -74,20 +93,41 @@ def draw_bars(axes: plt.Axes, _panel: dict, series: list[dict], unit: str) -> No
 
 def draw_table(axes: plt.Axes, panel: dict, _series: list[dict], _unit: str) -> None:
     """Joins the rows of all targets by their labels."""
-    rows: dict[tuple, dict[str, str]] = {}
-    for target, override in zip(panel["targets"], panel["fieldConfig"]["overrides"], strict=True):
+    rows: dict[tuple, dict[str, str | float]] = {}
+    for target in panel["targets"]:
         for one in target["series"]:
-            value = format_value(one["values"][-1], override["properties"][1]["value"])
-            rows.setdefault(tuple(sorted(one["labels"].items())), dict(one["labels"]))[target["legendFormat"]] = value
-    heads = sorted(target["series"][0]["labels"]) + [target["legendFormat"] for target in panel["targets"]]
-    cells = [[row.get(head, "-") for head in heads] for row in rows.values()]
+            row = rows.setdefault(tuple(sorted(one["labels"].items())), dict(one["labels"]))
+            row[target["legendFormat"]] = one["values"][-1]
+    legends = [target["legendFormat"] for target in panel["targets"]]
+    overrides = panel["fieldConfig"]["overrides"]
+    properties = {
+        legend: {one["id"]: one["value"] for one in override["properties"]}
+        for legend, override in zip(legends, overrides, strict=True)
+    }
+    labels = sorted({name for target in panel["targets"] for one in target["series"] for name in one["labels"]})
+    heads = labels + legends
+    ordered = list(rows.values())
+    for order in reversed(panel["options"]["sortBy"]):
+        ordered.sort(key=lambda row: row.get(order["displayName"], -math.inf), reverse=order["desc"])
+    ordered = ordered[: int((axes.figure.bbox.height - 60) // 28)]
+
+    def text_of(row: dict, head: str) -> str:
+        value = row.get(head, "-")
+        if isinstance(value, str):
+            return value
+        texts = {key: one["text"] for mapping in properties[head].get("mappings", []) for key, one in mapping["options"].items()}
+        return texts.get(f"{value:g}", format_value(value, properties[head]["unit"]))
+
+    cells = [[text_of(row, head) for head in heads] for row in ordered]
     widths = np.array([max(map(len, column)) + 3 for column in zip(heads, *cells, strict=True)])
     style = {"cellLoc": "left", "colLoc": "left", "loc": "upper left", "edges": "horizontal"}
     table = axes.table(cells, colLabels=heads, colWidths=widths / widths.sum(), **style)
     table.auto_set_font_size(False)
-    for (row, _), cell in table.get_celld().items():
+    for (row, column), cell in table.get_celld().items():
         cell.set(edgecolor=GRID, height=28 / axes.figure.bbox.height)
-        cell.set_text_props(color=TEXT if row > 0 else HEAD, fontsize=8)
+        value = ordered[row - 1].get(heads[column]) if row > 0 else None
+        colour = colour_of(value, properties[heads[column]].get("thresholds")) if isinstance(value, float) else TEXT
+        cell.set_text_props(color=colour if row > 0 else HEAD, fontsize=8)
     axes.set_axis_off()
 
 
@@ -105,8 +145,10 @@ def draw_panel(panel: dict, start: float) -> Image.Image:
     if kind != "row":
         unit = panel["options"].get("yAxis", panel["fieldConfig"]["defaults"])["unit"]
         if kind == "stat":
-            value = format_value(series[0]["values"][-1], unit)
-            figure.text(0.5, 0.4, value, fontsize=24, weight="bold", ha="center", va="center")
+            value = series[0]["values"][-1]
+            colour = colour_of(value, panel["fieldConfig"]["defaults"].get("thresholds"))
+            style = {"fontsize": 24, "weight": "bold", "ha": "center", "va": "center", "color": colour}
+            figure.text(0.5, 0.4, format_value(value, unit), **style)
         else:
             DRAW[kind](figure.add_subplot(), panel, series, unit)
     figure.canvas.draw()
@@ -120,6 +162,8 @@ plt.rc(("xtick", "ytick"), color=TEXT)
 plt.rc(("xtick.major", "ytick.major"), size=0)
 plt.rcParams.update({"font.size": 8.5, "text.color": TEXT, "grid.color": GRID, "figure.dpi": DPI})
 dashboard = json.load(sys.stdin)
+for event in dashboard["annotations"]["list"]:
+    event["minutes"] = [(start - dashboard["from"]) / 60 for start in event["starts"]]
 rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
 page = Image.new("RGB", (24 * COLUMN_PX + GAP_PX, rows * ROW_PX + GAP_PX), PAGE)
 for panel in dashboard["panels"]:

@@ -13,6 +13,7 @@ const MIN_SHARE = 0.0001;
 
 export class ExpectedFigures {
   readonly sent: SentTraffic;
+  readonly service: Replicas;
   readonly instance: string;
   readonly model: string;
   readonly sha256: string;
@@ -22,8 +23,13 @@ export class ExpectedFigures {
   readonly requests: number;
   readonly #range: readonly [number, number];
 
-  constructor(sent: SentTraffic, { origins: [origin = ''], manifest }: Replicas) {
+  constructor(sent: SentTraffic, service: Replicas) {
+    const {
+      origins: [origin = ''],
+      manifest,
+    } = service;
     this.sent = sent;
+    this.service = service;
     this.instance = new URL(origin).host;
     this.model = manifest.name;
     this.sha256 = manifest.files['model.onnx'] ?? '';
@@ -52,7 +58,7 @@ export class ExpectedFigures {
   byReason(): Record<string, number> {
     const kinds = grouped(
       this.sent.decided,
-      ({ result }) => `${result.reason}, override ${result.override ?? 'none'}`,
+      ({ result }) => `${result.reason} (${result.override ?? 'none'})`,
     );
     return Object.fromEntries([...kinds].map(([kind, samples]) => [kind, perSecond(samples.length)]));
   }

@@ -9,16 +9,28 @@ const FOLDER = path.join('docker', 'grafana', 'dashboards');
 /** Values of the dashboards' text boxes. */
 export const TEXT_BOXES = { step_seconds: 0.05, price_per_hour: 2.5 };
 
+/** The distance of two points of a drawn series. */
+const SUBQUERY_STEP = '5s';
+
 /** The members of Grafana's JSON that matter here. */
 export interface Target {
   readonly expr: string;
   readonly legendFormat: string;
 }
 
+/** Marks moments in all time series. */
+export interface Event {
+  readonly name: string;
+  readonly titleFormat: string;
+  readonly expr: string;
+}
+
 export interface Panel {
+  readonly id: number;
   readonly type: 'row' | 'stat' | 'bargauge' | 'timeseries' | 'heatmap' | 'table';
   readonly title: string;
   readonly description?: string;
+  readonly links?: readonly { readonly title: string; readonly url: string }[];
   /** Missing in rows, which are headings. */
   readonly targets?: readonly Target[];
   readonly fieldConfig?: { readonly defaults: { readonly unit?: string } };
@@ -26,7 +38,9 @@ export interface Panel {
 }
 
 export interface Dashboard {
+  readonly uid: string;
   readonly title: string;
+  readonly annotations: { readonly list: readonly Event[] };
   readonly panels: readonly Panel[];
 }
 
@@ -57,18 +71,19 @@ export function fillIn(expr: string, rateInterval = WINDOW, range = WINDOW): str
   return Object.entries(TEXT_BOXES)
     .reduce((text, [name, value]) => text.replaceAll(`$${name}`, String(value)), expr)
     .replaceAll('$__rate_interval', rateInterval)
+    .replaceAll('$__interval', SUBQUERY_STEP)
     .replaceAll('$__range', range)
     .replaceAll(/\$(?:model|version|instance)/g, '.*');
 }
 
 /** Replaces the labels in a legend. */
-export function fillInLegend({ legendFormat }: Target, { labels }: Pick<Sample, 'labels'>): string {
-  return legendFormat.replaceAll(/\{\{(\w+)\}\}/g, (_, label: string) => labels[label] ?? '');
+export function fillInLegend(legend: string, { labels }: Pick<Sample, 'labels'>): string {
+  return legend.replaceAll(/\{\{(\w+)\}\}/g, (_, label: string) => labels[label] ?? '');
 }
 
 /** The legend of a series; in a table, the title of its column and the labels of its row. */
 export function seriesName({ type }: Pick<Panel, 'type'>, target: Target, sample: Sample): string {
-  if (type !== 'table') return fillInLegend(target, sample);
+  if (type !== 'table') return fillInLegend(target.legendFormat, sample);
   const row = Object.entries(sample.labels)
     .toSorted(([left], [right]) => (left < right ? -1 : 1))
     .map(([label, value]) => `${label}=${value}`);

@@ -10,6 +10,8 @@ for (const [file, pattern] of [
   ['python/diffusion_probe/__init__.py', /__version__ = "([^"]+)"/],
   ['Dockerfile', /ARG VERSION=(\S+)/],
   ['docker/Dockerfile.cuda', /ARG VERSION=(\S+)/],
+  ['docker/kubernetes/overlays/cpu/kustomization.yml', /newTag: (\S+)/],
+  ['docker/kubernetes/overlays/gpu/kustomization.yml', /newTag: (\S+)-cuda/],
 ] as const)
   test(`${file} has the version of package.json`, () => {
     assert.equal(pattern.exec(readFileSync(file, 'utf8'))?.[1], VERSION);
