@@ -2,8 +2,11 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { parseArguments, runCommand, UsageError } from '../../demo/command.js';
+import * as z from 'zod';
+
+import { runCommand } from '../../demo/command.js';
 import { markdownTable } from '../../scripts/docs/markdown.js';
+import { checkOptions, parseArguments, wholeOption } from '../../src/terminal/command-line.js';
 import { measureUntilSignal } from '../command.js';
 import { ROOT, startService } from '../processes/server.js';
 import { median } from '../statistics.js';
@@ -20,32 +23,32 @@ Usage: npm run bench:clients [-- options]
   --help            this text
 
 The callers take turns, because the speed of a machine changes. A ratio is the median of those of the rounds.
+
+Example: npm run bench:clients -- --connections 16
 `;
 
-interface Options {
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly connections: number;
-}
+const optionsSchema = z.object({
+  rounds: wholeOption(1, 1000).prefault('9'),
+  seconds: wholeOption(1, 600).prefault('2'),
+  connections: wholeOption(1, 1000).prefault('1'),
+});
+
+type Options = z.output<typeof optionsSchema>;
 
 await runCommand<Options>({
+  name: 'npm run bench:clients',
   usage: USAGE,
   readOptions: (argv) => {
     const { values } = parseArguments({
       args: [...argv],
       options: {
-        rounds: { type: 'string', default: '9' },
-        seconds: { type: 'string', default: '2' },
-        connections: { type: 'string', default: '1' },
+        rounds: { type: 'string' },
+        seconds: { type: 'string' },
+        connections: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
-    if (values.help) return undefined;
-    return {
-      rounds: positive('--rounds', values.rounds),
-      seconds: positive('--seconds', values.seconds),
-      connections: positive('--connections', values.connections),
-    };
+    return values.help ? undefined : checkOptions(optionsSchema, values);
   },
   execute: (options, tools) =>
     measureUntilSignal(tools, async ({ environment, onProgress, cleanup }) => {
@@ -88,10 +91,4 @@ function report(rates: readonly (readonly [string, readonly number[]])[]): strin
   const cells = rows.map((row) => [row.name, row.callsPerSecond.toFixed(0), row.ratio.toFixed(3)]);
   const table = markdownTable(['caller', 'calls/s', 'to raw fetch'], cells);
   return `${table}\n${JSON.stringify(rows)}\n`;
-}
-
-function positive(flag: string, text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new UsageError(`${flag}: got ${text}, expected a number above 0`);
 }
