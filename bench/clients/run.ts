@@ -22,15 +22,15 @@ Usage: npm run bench:clients [-- options]
   --connections N   calls at the same time (default 1)
   --help            this text
 
-Example: npm run bench:clients -- --connections 4
-
 The callers take turns, because the speed of a machine changes. A ratio is the median of those of the rounds.
+
+Example: npm run bench:clients -- --connections 16
 `;
 
 const optionsSchema = z.object({
-  rounds: wholeOption(1, 100).prefault('9'),
-  seconds: wholeOption(1, 60).prefault('2'),
-  connections: wholeOption(1, 256).prefault('1'),
+  rounds: wholeOption(1, 1000).prefault('9'),
+  seconds: wholeOption(1, 600).prefault('2'),
+  connections: wholeOption(1, 1000).prefault('1'),
 });
 
 type Options = z.output<typeof optionsSchema>;
