@@ -143,6 +143,10 @@ async function within<Result>(
   cancel?.addEventListener('abort', onCancel, { once: true });
   try {
     return await Promise.race([work(limit), ended]);
+  } catch (error) {
+    // fetch of Node 20 keeps a response that broke off until its signal aborts.
+    controller.abort(error);
+    throw error;
   } finally {
     clearTimeout(timer);
     cancel?.removeEventListener('abort', onCancel);
