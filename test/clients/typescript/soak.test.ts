@@ -31,6 +31,7 @@ const TROUBLES: readonly (readonly Reply[] | 'stop')[] = [
   [{ body: 'scored', cut_after: 9 }],
   [{ status: 502, body: 'page' }, OK],
   [{ drip_ms: 5, body: 'scored' }],
+  // oxlint-disable-next-line unicorn/no-thenable -- it is awaited by nobody
   [{ body: 'scored', then: 'close' }],
 ];
 const input = {
