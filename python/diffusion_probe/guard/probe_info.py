@@ -70,7 +70,7 @@ class ProbeInfo:
     def plan(self, policy: Mapping[str, Any] | None) -> RunPlan | None:
         """The plan of the policy `plan`; None for any other. Raises NoProbeError for a budget without a plan."""
         try:
-            return run_plan(policy, self.manifest, total_steps_of(self.manifest))
+            return run_plan(policy, self.manifest)
         except ValueError as error:
             raise NoProbeError(f"{self.model}: {error}") from error
 

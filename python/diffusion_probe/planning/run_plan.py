@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..probe.manifest import total_steps_of
 from .plan import Plan
 
 
@@ -19,8 +20,11 @@ class RunPlan:
     expected: Mapping[str, Any] | None  # `expected` of the probe's plan; None for a plan that the policy writes out
 
 
-def run_plan(policy: Mapping[str, Any] | None, manifest: Mapping[str, Any], total_steps: int) -> RunPlan | None:
-    """The plan of the policy `plan`; None for any other. Raises ValueError for a budget without a plan."""
+def run_plan(policy: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> RunPlan | None:
+    """The plan of the policy `plan`; None for any other.
+
+    Raises ValueError for a budget without a plan, and where the manifest does not state the steps of a run.
+    """
     if policy is None or policy.get("name") != "plan":
         return None
     plan: Mapping[str, Any] = policy
@@ -31,5 +35,5 @@ def run_plan(policy: Mapping[str, Any] | None, manifest: Mapping[str, Any], tota
             raise ValueError(f"the probe has no plan for the budget {policy.get('budget')}: {known}")
         plan = plans[policy["budget"]]
     keep = dict(sorted((int(step), count) for step, count in plan["keep"].items()))
-    calls = Plan(plan["seeds"], tuple(keep.items())).calls(total_steps)
+    calls = Plan(plan["seeds"], tuple(keep.items())).calls(total_steps_of(manifest))
     return RunPlan(plan["seeds"], keep, calls, plan.get("expected"))

@@ -17,6 +17,7 @@ from diffusers import (
 from diffusion_probe.capture import CaptureError
 from diffusion_probe.client import InvalidInputError
 from diffusion_probe.guard import ProbeGuard
+from diffusion_probe.probe.manifest import read_manifest
 
 PATIENT_MS = 60_000.0
 CLOSE = 1e-3
@@ -109,6 +110,16 @@ def test_remaining_samples_are_scored_at_later_steps(make_backbone, client, scor
             assert sample.score == pytest.approx(later[sample.index], abs=CLOSE)
     assert len(result.kept) == 2
     expect_kept_as_without_guard(result, unguarded)
+
+
+def test_a_manifest_need_not_say_how_long_a_run_is_where_the_steps_are_named(make_backbone, client, models) -> None:
+    backbone = make_backbone("flux")
+    manifest = {key: value for key, value in read_manifest(models / "flux" / "1").items() if key != "total_steps"}
+    guard = guard_of(backbone, client, BETTER_HALF, steps=[1], probe=manifest)
+    result = guard(**backbone.arguments(images=4))
+    assert (result.outcome, len(result.kept)) == ("scored", 2)
+    with pytest.raises(ValueError, match="does not state total_steps"):
+        guard_of(backbone, client, {"name": "plan", "budget": 2.5}, steps=None, probe=manifest)
 
 
 @pytest.mark.parametrize("policy", [{"budget": 2.5}, {"seeds": 4, "keep": {1: 3, 3: 1}}])
