@@ -8,6 +8,7 @@ import { parse, stringify } from 'yaml';
 import { manifestJsonSchema } from '../src/probe/manifest.js';
 import { dashboardFiles } from './dashboards/dashboards.js';
 import { answerTexts } from './docs/answers.js';
+import { clientCasesPage } from './docs/client-cases.js';
 import { evaluationTables } from './docs/evaluation.js';
 import { falseDropTables } from './docs/false-drop.js';
 import { replaceParts } from './docs/markdown.js';
@@ -30,6 +31,7 @@ export async function generatedFiles(): Promise<Readonly<Record<string, string>>
     'README.md': await page('README.md', { decisions, answer, evaluation: short }),
     'docs/reference.md': await referencePage(policies, full),
     'docs/decisions.md': await page('docs/decisions.md', { 'false-drop': await falseDropTables() }),
+    'docs/client-cases.md': await clientCasesPage(),
     'docs/scaling.md': await page('docs/scaling.md', await scalingParts()),
     'openapi/openapi.json': await openApiText(),
     'models/probe.schema.json': `${JSON.stringify(manifestJsonSchema(), null, 2)}\n`,
