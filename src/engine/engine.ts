@@ -85,7 +85,7 @@ export async function createEngine(
     reload: async () => {
       if (closing) throw unready('it is shutting down');
       return repository.reload().catch((cause: unknown) => {
-        throw problem('unready', `The model repository cannot be read: ${messageOf(cause)}.`, { cause });
+        throw problem('unready', `${messageOf(cause)}.`, { cause });
       });
     },
     close: () => (closing ??= drain()),

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { messageOf } from '../errors.js';
+import { messageOf, StartError } from '../errors.js';
 import { PROBE_NAME } from './manifest.js';
 
 const VERSION = /^[1-9][0-9]*$/;
@@ -32,14 +32,17 @@ export function compareProbes(left: ProbeVersion, right: ProbeVersion): number {
 /**
  * Every folder whose path is that of a probe, in the order of compareProbes, and the folders that cannot be read, which hide
  * no other. Other files and folders are ignored.
- * @throws when the models' folder itself cannot be read.
+ * @throws {StartError} when the models' folder itself cannot be read.
  */
 export async function findProbeLocations(
   modelsDir: string,
 ): Promise<{ locations: ProbeLocation[]; unreadable: UnreadableFolder[] }> {
   const locations: ProbeLocation[] = [];
   const unreadable: UnreadableFolder[] = [];
-  for (const name of await foldersIn(modelsDir, PROBE_NAME)) {
+  const names = await foldersIn(modelsDir, PROBE_NAME).catch((cause: unknown) => {
+    throw unreadableRepository(modelsDir, cause);
+  });
+  for (const name of names) {
     const parent = path.join(modelsDir, name);
     try {
       for (const version of await versionsIn(parent))
@@ -49,6 +52,15 @@ export async function findProbeLocations(
     }
   }
   return { locations: locations.toSorted(compareProbes), unreadable };
+}
+
+function unreadableRepository(modelsDir: string, cause: unknown): StartError {
+  const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+  const reason = isMissing ? 'there is no such folder' : messageOf(cause);
+  return new StartError(
+    `the model repository ${path.resolve(modelsDir)} cannot be read: ${reason}; choose another with --models-dir`,
+    { cause },
+  );
 }
 
 /** A text that differs once any file of the folder has changed. Cheap: no file is read. */

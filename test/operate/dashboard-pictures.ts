@@ -42,7 +42,7 @@ test('draw the dashboards', async (t) => {
  * policies file is broken. Qualities are made up: the score plus noise.
  */
 async function playScene({ origins, manifest, ...policies }: Replicas): Promise<void> {
-  // Mistakes and failures are part of the scene, and no call may be left out after them.
+  // Mistakes and failures are part of the scene, and no call may be skipped after them.
   const scene = {
     connections: RUSH_CALLERS,
     breakerFailures: 0,

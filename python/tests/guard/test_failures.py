@@ -132,7 +132,7 @@ def test_a_wrong_api_key_is_visible_and_costs_no_image(make_backbone, folder, fa
     options = {"probe": folder(backbone)} if known else {}
     with caplog.at_level(logging.WARNING, "diffusion_probe"):
         result = ProbeGuard(backbone.pipe, client, deadline_ms=PATIENT_MS, **options)(**backbone.arguments())
-    # Asked for its probes, a client that keeps mistakes tells no reason.
+    # Asked for its probes, a client that keeps mistakes gives no reason.
     expect_all_kept(result, unguarded, "refused" if known or on_mistake == "raise" else "no_probe")
     assert "The key is not known." in caplog.text
     assert (client.mistakes, client.failures) == (1, {"refused": 1})

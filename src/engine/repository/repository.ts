@@ -9,7 +9,7 @@
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { messageOf, StartError } from '../../errors.js';
+import { messageOf } from '../../errors.js';
 import { readProbeFolder } from '../../probe/folder.js';
 import { findProbeLocations, folderFingerprint, type ProbeLocation } from '../../probe/locations.js';
 import { ProbePostponedError, ProbeRefusedError } from '../../probe/refused.js';
@@ -19,10 +19,9 @@ import type { Prover } from '../proof/prover.js';
 import type { EngineOptions, ProbeChange, ServedProbe } from '../types.js';
 import type { ProbeRegistry, Version } from './registry.js';
 
-export interface RepositoryOptions extends Pick<
-  EngineOptions,
-  'modelsDir' | 'log' | 'observer' | 'onStartProgress'
-> {
+type OwnOptions = Pick<EngineOptions, 'modelsDir' | 'log' | 'observer' | 'onStartProgress'>;
+
+export interface RepositoryOptions extends OwnOptions {
   readonly pool: WorkerPool;
   readonly prover: ProbeTest;
   readonly registry: ProbeRegistry;
@@ -81,36 +80,28 @@ export class Repository {
 
   /**
    * Finds and applies changes, after the scans that have begun before. A broken probe is refused, and the others are loaded.
-   * @throws when the folder cannot be read, at the start a StartError; at the start also when the device cannot be used.
+   * @throws {StartError} when the folder cannot be read; at the start also when the device cannot be used.
    */
   scan(occasion: Occasion): Promise<ProbeChange[]> {
-    const turn = this.#scanning.then(() => this.#applyChanges(occasion));
+    const turn = this.#scanning.then(async () => {
+      if (occasion === 'reload') this.#nextReload = undefined;
+      const locations = await this.#find();
+      const onProgress = occasion === 'start' ? this.#options.onStartProgress : undefined;
+      let done = 0;
+      onProgress?.(done, locations.length);
+      // A probe is loaded into the workers while the next one is tested.
+      const updates = locations.map(async (location) => {
+        const changes = await this.#update(location, occasion);
+        done += 1;
+        onProgress?.(done, locations.length);
+        return changes;
+      });
+      const changes = await Promise.all(updates);
+      this.#options.prover.release();
+      return [...changes.flat(), ...this.#removeMissing(locations, occasion)];
+    });
     this.#scanning = turn.catch(() => {});
     return turn;
-  }
-
-  async #applyChanges(occasion: Occasion): Promise<ProbeChange[]> {
-    if (occasion === 'reload') this.#nextReload = undefined;
-    const { modelsDir, prover, onStartProgress } = this.#options;
-    const isStart = occasion === 'start';
-    const locations = await this.#find().catch((cause: unknown) => {
-      throw isStart ? missingFolder(modelsDir, cause) : cause;
-    });
-    let done = 0;
-    const report = (): void => {
-      if (isStart) onStartProgress?.(done, locations.length);
-    };
-    report();
-    // A probe is loaded into the workers while the next one is tested.
-    const update = async (location: ProbeLocation): Promise<ProbeChange[]> => {
-      const changes = await this.#update(location, occasion);
-      done += 1;
-      report();
-      return changes;
-    };
-    const changes = await Promise.all(locations.map(update));
-    prover.release();
-    return [...changes.flat(), ...this.#removeMissing(locations, occasion)];
   }
 
   /** Logs each folder that cannot be read, once per reason. */
@@ -198,13 +189,4 @@ export class Repository {
     pool.uninstall(key);
     log.info({ name, version, sha256 }, 'a probe was unloaded');
   }
-}
-
-function missingFolder(modelsDir: string, cause: unknown): StartError {
-  const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-  const reason = isMissing ? 'there is no such folder' : messageOf(cause);
-  return new StartError(
-    `the model repository ${path.resolve(modelsDir)} cannot be read: ${reason}; choose another with --models-dir`,
-    { cause },
-  );
 }
