@@ -86,14 +86,14 @@ export class Repository {
     const turn = this.#scanning.then(async () => {
       if (occasion === 'reload') this.#nextReload = undefined;
       const locations = await this.#find();
-      const onProgress = occasion === 'start' ? this.#options.onStartProgress : undefined;
+      const report = occasion === 'start' ? this.#options.onStartProgress : undefined;
       let done = 0;
-      onProgress?.(done, locations.length);
+      report?.(done, locations.length);
       // A probe is loaded into the workers while the next one is tested.
       const updates = locations.map(async (location) => {
         const changes = await this.#update(location, occasion);
         done += 1;
-        onProgress?.(done, locations.length);
+        report?.(done, locations.length);
         return changes;
       });
       const changes = await Promise.all(updates);
