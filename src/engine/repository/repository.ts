@@ -86,14 +86,14 @@ export class Repository {
     const turn = this.#scanning.then(async () => {
       if (occasion === 'reload') this.#nextReload = undefined;
       const locations = await this.#find();
-      const report = occasion === 'start' ? this.#options.onStartProgress : undefined;
-      let done = 0;
-      report?.(done, locations.length);
+      const onProgress = occasion === 'start' ? this.#options.onStartProgress : undefined;
+      let loaded = 0;
+      onProgress?.(loaded, locations.length);
       // A probe is loaded into the workers while the next one is tested.
       const updates = locations.map(async (location) => {
         const changes = await this.#update(location, occasion);
-        done += 1;
-        report?.(done, locations.length);
+        loaded += 1;
+        onProgress?.(loaded, locations.length);
         return changes;
       });
       const changes = await Promise.all(updates);
