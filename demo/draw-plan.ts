@@ -12,7 +12,7 @@ const DEADLINE_MS = 5000;
 
 export interface DrawPlanOptions extends Pick<DrawOptions, 'signal' | 'onStep'> {
   readonly plan: DrawingPlan;
-  /** When undefined, nobody is asked and every image is kept. */
+  /** When undefined, no probe is asked and every image is kept. */
   readonly probe: ServedProbe | undefined;
   /** Called with the reason when nothing could be scored at a step. */
   readonly onFailedOpen: (reason: string) => void;

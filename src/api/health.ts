@@ -32,15 +32,20 @@ export async function registerHealth(app: FastifyInstance, { engine, isDraining 
   app.get('/livez', { schema: liveRouteSchema() }, async () => ({ status: 'live' as const }));
 
   app.get('/readyz', { schema: readyRouteSchema() }, async () => {
-    if (isDraining()) throw problem('unready', 'The service is shutting down.');
-    const { ready, reason } = engine.readiness();
-    if (!ready) throw problem('unready', reason ?? 'The engine is not ready.');
+    checkReady(engine, isDraining);
     const models = engine
       .probes()
       .filter(({ state }) => state === 'serving')
       .map(({ name, version, probe }) => ({ name, version, provider: probe?.provider ?? 'cpu' }));
     return { status: 'ready' as const, models };
   });
+}
+
+/** @throws {ProblemError} `unready` */
+export function checkReady(engine: Pick<Engine, 'readiness'>, isDraining: () => boolean): void {
+  if (isDraining()) throw problem('unready', 'The service is shutting down.');
+  const { ready, reason } = engine.readiness();
+  if (!ready) throw problem('unready', reason ?? 'The engine is not ready.');
 }
 
 function liveRouteSchema(): FastifyZodOpenApiSchema {

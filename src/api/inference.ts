@@ -9,6 +9,7 @@ import { problem } from '../errors.js';
 import { encodeInference, type InferenceBody, type OutputTensor } from '../wire/inference-protocol.js';
 import type { JsonThread } from '../wire/json-thread.js';
 import { CODINGS, inferenceFormat } from './body-format.js';
+import { checkReady } from './health.js';
 import { describeConfig, describeModel, describeStatistics, OUTPUTS } from './inference-models.js';
 import { sendProblem } from './problems.js';
 import { ClientGoneError } from './request-deadline.js';
@@ -52,7 +53,6 @@ export async function registerInference(app: FastifyInstance, options: Inference
   });
   const schema = { hide: true };
   const probeOf = ({ params }: FastifyRequest) => engine.resolve(referenceOf(params as ModelParams));
-  const isReady = () => !isDraining() && engine.readiness().ready;
   const statisticsOf = async (probes: readonly ServedProbe[]) => ({
     model_stats: await Promise.all(
       probes.map(async (probe) => describeStatistics(probe, await metrics.statistics(probe))),
@@ -66,7 +66,7 @@ export async function registerInference(app: FastifyInstance, options: Inference
   }));
   app.get('/v2/health/live', { schema }, async () => ({ live: true }));
   app.get('/v2/health/ready', { schema }, async () => {
-    if (!isReady()) throw problem('unready', engine.readiness().reason ?? 'The service is shutting down.');
+    checkReady(engine, isDraining);
     return { ready: true };
   });
   app.get('/v2/models/stats', { schema }, async () =>

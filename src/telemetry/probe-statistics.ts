@@ -25,29 +25,34 @@ export async function readStatistics(
   { scoreRequests, samples, batchSize, stageDuration }: Instruments,
   { name, version }: ProbeVersion,
 ): Promise<ProbeStatistics> {
-  const sumOf = async (
-    metric: { get(): Promise<{ values: readonly Value[] }> },
-    isMeant: (value: Value) => boolean,
-  ) => {
+  /** The values of a metric that are of the probe. */
+  const valuesOf = async (metric: { get(): Promise<{ values: readonly Value[] }> }): Promise<Value[]> => {
     const { values } = await metric.get();
-    return values
-      .filter(
-        (entry) =>
-          entry.labels['model'] === name && entry.labels['version'] === String(version) && isMeant(entry),
-      )
-      .reduce((sum, { value }) => sum + value, 0);
+    return values.filter(({ labels }) => labels['model'] === name && labels['version'] === String(version));
   };
-  const isScored = ({ labels }: Value): boolean => labels['outcome'] === 'scored';
-  const seconds = STAGES.map(async (stage): Promise<[Stage, number]> => {
-    const isStage = ({ labels, metricName = '' }: Value) =>
-      labels['stage'] === stage && metricName.endsWith('_sum');
-    return [stage, await sumOf(stageDuration, isStage)];
-  });
+  const requests = await valuesOf(scoreRequests);
+  const runs = await valuesOf(batchSize);
+  const durations = await valuesOf(stageDuration);
+  const seconds = STAGES.map((stage): [Stage, number] => [
+    stage,
+    sumOf(
+      durations,
+      ({ labels, metricName = '' }) => labels['stage'] === stage && metricName.endsWith('_sum'),
+    ),
+  ]);
   return {
-    scored: await sumOf(scoreRequests, isScored),
-    unscored: await sumOf(scoreRequests, (value) => !isScored(value)),
-    samples: await sumOf(samples, isScored),
-    runs: await sumOf(batchSize, ({ metricName = '' }) => metricName.endsWith('_count')),
-    seconds: Object.fromEntries(await Promise.all(seconds)) as Record<Stage, number>,
+    scored: sumOf(requests, isScored),
+    unscored: sumOf(requests, (value) => !isScored(value)),
+    samples: sumOf(await valuesOf(samples), isScored),
+    runs: sumOf(runs, ({ metricName = '' }) => metricName.endsWith('_count')),
+    seconds: Object.fromEntries(seconds) as Record<Stage, number>,
   };
+}
+
+function sumOf(values: readonly Value[], isMeant: (value: Value) => boolean): number {
+  return values.filter(isMeant).reduce((sum, { value }) => sum + value, 0);
+}
+
+function isScored({ labels }: Value): boolean {
+  return labels['outcome'] === 'scored';
 }

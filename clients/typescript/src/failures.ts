@@ -47,7 +47,7 @@ export class Failures {
     if (this.#reported.has(kind) || this.#reported.size >= MAX_KINDS) return;
     this.#reported.add(kind);
     const detail = error ? ` (${error.message})` : '';
-    // A failure that nobody hears of would keep every image for ever.
+    // Without a message, a lasting failure would keep every image unnoticed.
     // eslint-disable-next-line no-console
     console.warn(
       `Diffusion Probe: a call has no answer and keeps every sample: ${kind}${detail}. Logged once.`,

@@ -25,7 +25,7 @@ def add_select_command(commands: argparse._SubParsersAction) -> None:
     plan.add_argument("--budget", type=positive, help="whole images' worth of denoiser calls, by the probe's plan for it")
     plan.add_argument("--seeds", type=positive_count, help="how many seeds to start")
     plan.add_argument("--keep", type=_keep, help="how many to keep after which steps, such as 1=7,3=6,5=2")
-    plan.add_argument("--best-of", type=positive_count, metavar="K", help="finish K seeds and ask nobody")
+    plan.add_argument("--best-of", type=positive_count, metavar="K", help="finish K seeds without a question")
     plan.add_argument("--first-seed", type=int, default=0, help="seeds count from it")
     probe = one.add_argument_group("who is asked")
     probe.add_argument("--service", help="address of the service, such as http://127.0.0.1:8080")
@@ -46,7 +46,7 @@ def _select(options: argparse.Namespace) -> None:
     plan = _plan(options)
     asks = options.best_of is None
     if asks and options.service is None and options.probe is None:
-        raise ValueError("--service or --probe is needed, to ask about the seeds; or --best-of, to ask nobody")
+        raise ValueError("--service or --probe is needed, to ask about the seeds; or --best-of, which asks no probe")
     from ..data.prompts import prompt_lines
     from ..selection import Selector
     from ..selection.run import folders_of, select_prompts, summary

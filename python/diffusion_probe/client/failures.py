@@ -55,6 +55,6 @@ class Failures:
             if kind in self._logged or len(self._logged) >= MAX_KINDS:
                 return
             self._logged.add(kind)
-        # A failure that nobody hears of would keep every image for ever.
+        # Without a message, a lasting failure would keep every image unnoticed.
         detail = "" if error is None else f" ({error})"
         log.warning("a call has no answer and keeps every sample: %s%s. Logged once.", kind, detail)

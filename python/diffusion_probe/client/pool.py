@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from .call import Call
 from .connection import Connection
 
-IDLE_SECONDS = 50.0  # gateways drop a connection that nobody uses, some without a word, after 60 seconds or more
+IDLE_SECONDS = 50.0  # gateways drop an unused connection, some without closing it, after 60 seconds or more
 
 
 class PoolClosedError(Exception):

@@ -17,6 +17,11 @@ PROBE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 REPORTS = re.compile(r"report\.(md|json)|test-scores\.json|[a-z-]+\.png")
 
 
+def reason_of(error: Exception) -> str:
+    """The first line of an error of the hub: the others repeat the request."""
+    return str(error).strip().split("\n")[0]
+
+
 def is_report(name: str) -> bool:
     """Whether a file belongs to the evaluation of a probe."""
     return REPORTS.fullmatch(name) is not None

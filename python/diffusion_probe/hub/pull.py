@@ -11,7 +11,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from ..probe.manifest import read_manifest
 from .address import HubAddress
-from .files import MANIFEST, checked_manifest, files_of
+from .files import MANIFEST, checked_manifest, files_of, reason_of
 
 
 def pull(address: HubAddress, models: Path, api: HfApi | None = None) -> Path:
@@ -56,13 +56,9 @@ def _download(address: HubAddress, folder: Path, api: HfApi) -> None:
                 raise ValueError(f"{address} lacks the file {name} that its manifest lists")
             api.hf_hub_download(filename=name, **source)
     except HfHubHTTPError as error:
-        raise ValueError(f"{address} cannot be read: {_reason(error)}") from error
+        raise ValueError(f"{address} cannot be read: {reason_of(error)}") from error
     except ValueError:
         raise
     except Exception as error:  # of the HTTP library, which differs between versions of huggingface_hub
-        raise ConnectionError(f"the hub cannot be asked for {address}: {_reason(error)}") from error
+        raise ConnectionError(f"the hub cannot be asked for {address}: {reason_of(error)}") from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

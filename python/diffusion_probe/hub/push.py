@@ -9,7 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from .address import HubAddress
 from .card import CARD, model_card
-from .files import checked_manifest, files_of
+from .files import checked_manifest, files_of, reason_of
 
 
 def push(folder: Path, address: HubAddress, private: bool = False, api: HfApi | None = None) -> str:
@@ -30,5 +30,5 @@ def push(folder: Path, address: HubAddress, private: bool = False, api: HfApi | 
             address.repository, operations, commit_message=message, revision=address.revision, num_threads=2
         )
     except HfHubHTTPError as error:
-        raise ValueError(f"{address} cannot be written: {str(error).strip().splitlines()[0]}") from error
+        raise ValueError(f"{address} cannot be written: {reason_of(error)}") from error
     return commit.oid

@@ -48,9 +48,7 @@ class PipelineSource:
         self._call = dict(call or {})
         self._batch = batch
         self._inference_steps = total_steps
-        taken = sorted(set(self._call) & set(OWN_ARGUMENTS))
-        if taken:
-            raise ValueError(f"the argument {taken[0]} of the pipeline is set by the collection")
+        require_free(self._call, "the collection")
         if not steps or not 1 <= min(steps) <= max(steps) <= total_steps:
             raise ValueError(f"steps to capture {list(steps)}: expected steps from 1 to {total_steps}")
         self._capture = AttentionCapture(pipe, layers, steps)
@@ -93,6 +91,13 @@ class PipelineSource:
             step, reason = next(iter(run.missing.items()))
             raise ValueError(f"step {step} of {self.name} was not captured: {reason}")
         return run
+
+
+def require_free(call: Mapping[str, Any], setter: str) -> None:
+    """Raises ValueError where `call` has one of `OWN_ARGUMENTS`. `setter`: who sets these, for the message."""
+    taken = sorted(set(call) & set(OWN_ARGUMENTS))
+    if taken:
+        raise ValueError(f"the argument {taken[0]} of the pipeline is set by {setter}")
 
 
 def noise_generator(prompt: str, seed: int) -> torch.Generator:

@@ -128,12 +128,13 @@ class ReferenceSource:
         }
         if not finished:
             return Samples(**captured, quality=np.full(len(prompts), np.nan, np.float32))
-        previews = torch.stack([self.quality(to_bytes(step.preview), prompts) for step in outputs], dim=1)
+        plain = plain_ids(prompts)
+        previews = torch.stack([self._rewarded(to_bytes(step.preview), plain) for step in outputs], dim=1)
         return Samples(
             **captured,
             preview_quality=previews.numpy(),
             image=to_bytes(images).numpy(),
-            quality=self.quality(to_bytes(images), prompts).numpy(),
+            quality=self._rewarded(to_bytes(images), plain).numpy(),
         )
 
     def token_ids(self, prompts: Sequence[str]) -> Tensor:
@@ -150,9 +151,16 @@ class ReferenceSource:
     @torch.no_grad()
     def quality(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """The quality, float32 [n], of images in 8-bit colours, uint8 [n, 3, height, width]."""
-        plain = pad_ids([tokenize(parse(prompt).text()) for prompt in prompts])  # the reward reads plain wordings alone
+        return self._rewarded(images, plain_ids(prompts))
+
+    def _rewarded(self, images: Tensor, plain: Tensor) -> Tensor:
         with mixed_precision():
             return self.reward(images.float() / 127.5 - 1, plain).float()
+
+
+def plain_ids(prompts: Sequence[str]) -> Tensor:
+    """Padded token ids of the plain wordings, which alone the reward reads."""
+    return pad_ids([tokenize(parse(prompt).text()) for prompt in prompts])
 
 
 def grid_maps(maps: list[Tensor], grid: int) -> Tensor:

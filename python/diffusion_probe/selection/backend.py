@@ -73,5 +73,5 @@ class Backend(Protocol):
         ...
 
     def draw(self, prompt: str, seeds: Sequence[int], questions: Questions | None) -> Drawn:
-        """Draw a sample per seed, and drop those that the answers drop. None: finish all of them, asking nobody."""
+        """Draw a sample per seed, and drop those that the answers drop. None: finish all of them without a question."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..families import family_of
 from ..guard import ProbeGuard
-from ..pipelines.source import OWN_ARGUMENTS, noise_generator
+from ..pipelines.source import noise_generator, require_free
 from .backend import Drawn, DrawnSample, Questions
 from .timed_client import TimedClient
 
@@ -22,9 +22,7 @@ class PipelineBackend:
 
     def __init__(self, pipe: Any, name: str | None = None, steps: int = STEPS, call: Mapping[str, Any] | None = None):
         """`steps`: denoising steps. `call`: further arguments of the pipeline. Raises ValueError for those that are set here."""
-        taken = sorted(set(call or {}) & set(OWN_ARGUMENTS))
-        if taken:
-            raise ValueError(f"the argument {taken[0]} of the pipeline is set by the selection")
+        require_free(call or {}, "the selection")
         self.name = name or type(pipe).__name__
         self._pipe = pipe
         self._steps = steps

@@ -55,7 +55,7 @@ class Selection:
     plan: Plan
     budget: float | None  # of the plan, in whole images; None for a plan that was written out
     expected: Mapping[str, Any] | None  # what the probe's plan for the budget may expect; None for other plans
-    model: str | None  # the probe, `name@version`; None if nobody was asked
+    model: str | None  # the probe, `name@version`; None if no probe was asked
     samples: tuple[SelectedSample, ...]  # in the order of the seeds
     ranked_by: Literal["metric", "score", "seed"]
     failures: tuple[GuardFailure, ...]

@@ -30,9 +30,9 @@ class Planned:
     """What the next run does."""
 
     plan: Plan
-    questions: Questions | None = None  # None: nobody is asked
+    questions: Questions | None = None  # None: no probe is asked
     expected: Mapping[str, Any] | None = None  # of the probe's plan for the budget
-    failures: tuple[GuardFailure, ...] = ()  # why nobody is asked, although the plan has questions
+    failures: tuple[GuardFailure, ...] = ()  # why no probe is asked, although the plan has questions
 
 
 class Selector:
