@@ -12,7 +12,7 @@ import { CODINGS, inferenceFormat } from './body-format.js';
 import { checkReady } from './health.js';
 import { describeConfig, describeModel, describeStatistics, OUTPUTS } from './inference-models.js';
 import { sendProblem } from './problems.js';
-import { ClientGoneError } from './request-deadline.js';
+import { ClientGoneError, MAX_DEADLINE_MS } from './request-deadline.js';
 import { answerScore, type ScoreRouteOptions } from './score-exchange.js';
 import type { ScoreLimits } from './score-pipeline.js';
 import type { ScoreAnswer } from './score-schemas.js';
@@ -122,7 +122,7 @@ async function infer(
       json,
       limits,
       onBody: (body) => {
-        if (body.timeoutMs !== undefined) deadline.limit(body.timeoutMs);
+        if (body.timeoutMs !== undefined) deadline.limit(checkedTimeout(body.timeoutMs));
         checkOutputs(body);
         received = { ...body, metadata: new Map(body.metadata).set('model', reference) };
         return received;
@@ -171,6 +171,15 @@ function tensorsOf({ outcome, results }: ScoreAnswer, samples: number): OutputTe
       ? results.map((result) => valueOf(result))
       : Array<number | null>(samples).fill(unscored),
   }));
+}
+
+/** As long as the header `x-deadline-ms` may be. */
+function checkedTimeout(timeoutMs: number): number {
+  if (timeoutMs <= MAX_DEADLINE_MS) return timeoutMs;
+  throw problem('malformed_body', 'The timeout is too long.', {
+    field: 'parameters.timeout',
+    expected: `a number of microseconds up to ${MAX_DEADLINE_MS * 1000}`,
+  });
 }
 
 function checkOutputs({ outputs }: InferenceBody): void {

@@ -146,6 +146,13 @@ test('a timeout that is too short is a deadline', async (t) => {
   assert.deepEqual(response.json<Answer>().parameters, { outcome: 'failed_open', reason: 'deadline' });
 });
 
+test('a timeout that is too long is refused, because no timer could hold it', async (t) => {
+  const { app } = await startApp(t, fakeEngine());
+  const response = await infer(app, { parameters: { timeout: 1e13 } });
+  assert.equal(response.statusCode, 400);
+  assert.match(response.json<{ error: string }>().error, /timeout is too long/);
+});
+
 test('without a timeout it is an error', async (t) => {
   const response = await infer(await overloadedApp(t));
   assert.equal(response.statusCode, 503);
