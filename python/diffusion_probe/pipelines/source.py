@@ -76,17 +76,7 @@ class PipelineSource:
 
     def _generate(self, prompts: list[str], seeds: Sequence[int]) -> CaptureRun:
         """One image per prompt and seed."""
-        call = dict(self._call)
-        if isinstance(call.get("negative_prompt"), str):  # some pipelines need one per prompt
-            call["negative_prompt"] = [call["negative_prompt"]] * len(prompts)
-        run = self._capture(
-            prompt=prompts,
-            num_images_per_prompt=1,
-            num_inference_steps=self._inference_steps,
-            generator=[noise_generator(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)],
-            output_type="pil",
-            **call,
-        )
+        run = self._capture(**image_per_prompt(self._call, prompts, seeds, self._inference_steps))
         if run.missing:
             step, reason = next(iter(run.missing.items()))
             raise ValueError(f"step {step} of {self.name} was not captured: {reason}")
@@ -98,6 +88,20 @@ def require_free(call: Mapping[str, Any], setter: str) -> None:
     taken = sorted(set(call) & set(OWN_ARGUMENTS))
     if taken:
         raise ValueError(f"the argument {taken[0]} of the pipeline is set by {setter}")
+
+
+def image_per_prompt(call: Mapping[str, Any], prompts: Sequence[str], seeds: Sequence[int], steps: int) -> dict[str, Any]:
+    """The arguments of a pipeline for one image per pair of prompt and seed. `call`: further ones; `steps`: denoising steps."""
+    negative = call.get("negative_prompt")
+    return {
+        **call,
+        **({"negative_prompt": [negative] * len(prompts)} if isinstance(negative, str) else {}),  # some need one per prompt
+        "prompt": list(prompts),
+        "num_images_per_prompt": 1,
+        "num_inference_steps": steps,
+        "generator": [noise_generator(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)],
+        "output_type": "pil",
+    }
 
 
 def noise_generator(prompt: str, seed: int) -> torch.Generator:
