@@ -51,8 +51,8 @@ class Optimization:
 
     prompt: str  # as given
     decision: Decision
-    """`good_enough`: the score is at least tau. `rewritten`: rewrites were drawn. `not_rewritten`: the rewriter failed. `never`: by
-    tau rewriting never pays. `unscored`: the probe did not answer. Except for `rewritten` the prompt as given was drawn."""
+    """`good_enough`: the score is at least tau. `rewritten`: rewrites were drawn. `not_rewritten`: the rewriter failed. `never`:
+    rewriting never pays. `unscored`: the probe did not answer. Except for `rewritten` the prompt as given was drawn."""
     look: Look | None  # None: there was no need to look, or no probe
     rewrites: Rewrites | None  # None: the rewriter was not asked
     draws: tuple[Draw, ...]

@@ -26,8 +26,8 @@ REWRITER_SECONDS = 60.0
 class PromptOptimizer:
     """`PromptOptimizer(backend, rewriter, Wish(budget=2), probe=folder)(prompt)`.
 
-    First a few steps of the prompt as given: the look. If its score is at least tau, the prompt stays. Else the rewriter is asked.
-    Without a budget the sample of the look goes on where the prompt stays. Else a few steps of each rewrite are drawn, and the
+    First a few steps of the prompt as given: the look. If its score is at least tau, the prompt stays; else the rewriter is
+    asked. Without a budget the look goes on where the prompt stays; else a few steps of each rewrite are drawn, and the
     best is finished, or the prompt as given where no rewrite has a higher score. With a budget the rest is spent by a plan of the
     probe, whose samples are dealt in turn to the prompt as given and its rewrites.
 
