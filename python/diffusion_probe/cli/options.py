@@ -52,11 +52,11 @@ def add_command(commands, name: str, run: Callable[[argparse.Namespace], int | N
     return parser
 
 
-def reference_source(options: argparse.Namespace, compiled: bool = False, paraphrased: bool = False):
-    """The reference world that `--reference`, `--backbone` and `--reward` name."""
+def reference_source(options: argparse.Namespace, compiled: bool = False, paraphrased: bool = False, grid: int | None = None):
+    """The reference world that `--reference`, `--backbone` and `--reward` name. `grid`: as in ReferenceSource.load."""
     from ..reference.source import ReferenceSource
 
-    return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled, paraphrased=paraphrased)
+    return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled, grid, paraphrased)
 
 
 def positive(text: str) -> float:

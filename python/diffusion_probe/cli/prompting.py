@@ -23,6 +23,10 @@ from .drawing import (
 from .options import RUNS, add_command, not_negative, positive, positive_count
 
 TAU_WORDS = ("calibration", "always", "never")
+TAU_HELP = (
+    "rewrite below this score; or calibration (where it pays, by the trajectories in --probe), 40%% (the lowest 40%% of them), "
+    "always, or never (default: calibration)"
+)
 GRAMMAR, OPENAI, COMMAND = "grammar", "openai", "command"
 
 
@@ -31,8 +35,7 @@ def add_prompt_command(commands: argparse._SubParsersAction) -> None:
     one = add_command(commands, "prompt", _prompt, text, "--reference", "--backbone", "--reward")
     add_prompt_options(one, RUNS / "prompt")
     when = one.add_argument_group("when to rewrite, and what to draw for")
-    tau = "rewrite below this score; or calibration (where it pays, from the trajectories in --probe), always, or never"
-    when.add_argument("--tau", type=_tau, default="calibration", help=f"{tau} (default: calibration)")
+    when.add_argument("--tau", type=tau_option, default="calibration", help=TAU_HELP)
     when.add_argument("--candidates", type=positive_count, default=6, help="rewrites at most")
     budget = "whole images' worth of denoiser calls, look and rewrites included (default: finish one image)"
     when.add_argument("--budget", type=positive, help=budget)
@@ -66,8 +69,9 @@ def _prompt(options: argparse.Namespace) -> None:
     prompts, is_file = prompts_of(options)
     if options.service is None and options.probe is None:
         raise ValueError("--service or --probe is needed, to ask about the prompt")
-    if options.tau == "calibration" and options.probe is None:
-        raise ValueError("--tau calibration needs --probe, the folder with the trajectories; or name a score with --tau")
+    needs_trajectories = options.tau == "calibration" or str(options.tau).endswith("%")
+    if needs_trajectories and options.probe is None:
+        raise ValueError(f"--tau {options.tau} needs --probe, the folder with the trajectories; or name a score with --tau")
     rewriter = rewriter_of(options)
     from ..prompting import PromptOptimizer, Wish
     from ..prompting.run import optimize_prompts, prompt_summary
@@ -76,12 +80,12 @@ def _prompt(options: argparse.Namespace) -> None:
     folders = folders_of(options.out, prompts, is_file)
     backend, metric = backend_of(options, is_file)
     wish = Wish(
-        tau_of(options.tau),
-        whole_budget(options.budget),
-        options.candidates,
-        options.look_step,
-        options.look_seeds,
-        options.rewriter_calls,
+        **tau_of(options.tau),
+        budget=whole_budget(options.budget),
+        candidates=options.candidates,
+        look_step=options.look_step,
+        look_seeds=options.look_seeds,
+        rewriter_calls=options.rewriter_calls,
     )
     client = client_of(options)
     optimizer = PromptOptimizer(
@@ -148,12 +152,14 @@ def _openai(options: argparse.Namespace) -> Any:
     )
 
 
-def tau_of(value: str | float) -> float | None:
-    """As in Wish."""
+def tau_of(value: str | float) -> dict[str, float | None]:
+    """The members `tau` and `lowest` of Wish."""
     from ..prompting import ALWAYS, NEVER
 
+    if isinstance(value, str) and value.endswith("%"):
+        return {"tau": None, "lowest": float(value[:-1]) / 100}
     words = {"calibration": None, "always": ALWAYS, "never": NEVER}
-    return words[value] if isinstance(value, str) else value
+    return {"tau": words[value] if isinstance(value, str) else value, "lowest": None}
 
 
 def _meaning_check(options: argparse.Namespace) -> Any:
@@ -165,13 +171,15 @@ def _meaning_check(options: argparse.Namespace) -> Any:
     return require_same_meaning
 
 
-def _tau(text: str) -> str | float:
+def tau_option(text: str) -> str | float:
+    """Parse a score, a share of the calibration such as 40%, or one of `TAU_WORDS`."""
     if text in TAU_WORDS:
         return text
     try:
-        value = float(text)
+        value = float(text.removesuffix("%"))
     except ValueError:
         value = float("nan")
-    if not abs(value) < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a score, or one of {', '.join(TAU_WORDS)}, not {text!r}")
-    return value
+    if not (0 < value < 100 if text.endswith("%") else abs(value) < float("inf")):
+        expected = f"a score, a share such as 40%, or one of {', '.join(TAU_WORDS)}"
+        raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}")
+    return text if text.endswith("%") else value

@@ -11,7 +11,7 @@ from ..planning.plan import Plan
 from ..planning.runs import runs_of
 from ..planning.within import plan_within
 from ..probe.manifest import total_steps_of
-from .threshold import ALWAYS, NEVER, Threshold, calibrated_threshold
+from .threshold import ALWAYS, NEVER, Threshold, calibrated_threshold, lowest_share
 
 CANDIDATES = 6
 
@@ -21,6 +21,7 @@ class Wish:
     """What the caller asks for."""
 
     tau: float | None = None  # None: that of the calibration; ALWAYS and NEVER need no look
+    lowest: float | None = None  # in place of tau: rewrite so large a share, 0 to 1, of the calibration's images
     budget: float | None = None  # whole images' worth of denoiser calls, look and rewrites included; None: one finished image
     candidates: int = CANDIDATES  # rewrites at most
     look_step: int | None = None  # None: the decision point nearest to a fifth of the run
@@ -52,12 +53,14 @@ class Course:
         manifest = info.manifest
         (step,) = info.choose_steps(None if wish.look_step is None else [wish.look_step])
         threshold = None
-        if wish.tau is None:
+        tau = wish.tau
+        if tau is None:
             if folder is None:
                 raise ValueError("tau is computed from the trajectories in the folder of the probe: name that folder, or a tau")
             runs = runs_of(read_trajectories(folder, manifest), total_steps_of(manifest))
-            threshold = calibrated_threshold(runs, step, wish.candidates, wish.rewriter_calls)
-        tau = wish.tau if threshold is None else threshold.tau
+            if wish.lowest is None:
+                threshold = calibrated_threshold(runs, step, wish.candidates, wish.rewriter_calls)
+            tau = threshold.tau if threshold else lowest_share(runs, step, wish.lowest or 0.0)
         if wish.budget is None:
             return cls(step, tau, threshold, None, wish.candidates)
         spent = 0 if tau in (ALWAYS, NEVER) else wish.look_seeds * step

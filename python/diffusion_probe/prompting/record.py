@@ -95,7 +95,7 @@ def tau_entry(course: Course) -> dict[str, Any]:
         "from": "calibration",
         "share_below": rounded(threshold.share),
         "gain_per_rewriting": rounded(threshold.gain),
-        "calls_per_rewriting": threshold.calls,
+        "calls_per_rewriting": rounded(threshold.calls),
         "value_of_a_call": rounded(threshold.value_of_call),
     }
 

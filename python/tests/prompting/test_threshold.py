@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from diffusion_probe.planning.runs import Runs
 from diffusion_probe.prompting import ALWAYS, NEVER, calibrated_threshold
-from diffusion_probe.prompting.threshold import rewriting_gains
+from diffusion_probe.prompting.threshold import lowest_share, rewriting_gains
 
 from ..planning.synthetic import STEPS, random_runs
 
 
-def gain(scores: np.ndarray, quality: np.ndarray, own: int, candidates: int) -> float:
-    """By walking through every choice of other seeds."""
+def gain(scores: np.ndarray, quality: np.ndarray, own: int, candidates: int) -> tuple[float, float]:
+    """The gain, and how often the image itself is the best, by walking through every choice of other seeds."""
     others = [seed for seed in range(len(scores)) if seed != own]
     choices = list(combinations(others, min(candidates, len(others))))
     taken = [max([own, *choice], key=lambda seed: (scores[seed], seed == own)) for choice in choices]
-    return float(np.mean([quality[seed] for seed in taken]) - quality[own])
+    return float(np.mean([quality[seed] for seed in taken]) - quality[own]), float(np.mean([seed == own for seed in taken]))
 
 
 @settings(deadline=None, max_examples=40)
@@ -30,8 +30,10 @@ def gain(scores: np.ndarray, quality: np.ndarray, own: int, candidates: int) -> 
 def test_gains_are_those_of_every_choice(seeds: int, candidates: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scores, quality = rng.normal(size=(3, seeds)), rng.normal(size=(3, seeds))
-    expected = [[gain(scores[p], quality[p], own, candidates) for own in range(seeds)] for p in range(3)]
-    assert rewriting_gains(scores, quality, candidates) == pytest.approx(np.array(expected))
+    expected = np.array([[gain(scores[p], quality[p], own, candidates) for own in range(seeds)] for p in range(3)])
+    gains, kept = rewriting_gains(scores, quality, candidates)
+    assert gains == pytest.approx(expected[..., 0])
+    assert kept == pytest.approx(expected[..., 1])
 
 
 @settings(deadline=None, max_examples=40)
@@ -41,17 +43,20 @@ def test_tau_has_the_highest_net_gain_of_all_thresholds(candidates: int, price: 
     runs = Runs(runs.points, STEPS, np.round(runs.scores, 1), runs.quality)  # with equal scores
     found = calibrated_threshold(runs, 3, candidates, price)
     scores = runs.scores[:, :, 1]
-    net = rewriting_gains(scores, runs.quality, candidates) - found.value_of_call * found.calls
+    gains, kept = rewriting_gains(scores, runs.quality, candidates)
+    costs = candidates * 3 + price + 3 * kept
+    net = gains - found.value_of_call * costs
     best = max(net[scores < tau].sum() for tau in [*np.unique(scores), math.inf])
     assert net[scores < found.tau].sum() == pytest.approx(best)
     assert found.share == pytest.approx((scores < found.tau).mean())
-    assert found.calls == candidates * 3 + price
+    if found.share:
+        assert found.calls == pytest.approx(costs[scores < found.tau].mean())
 
 
 def test_a_price_above_every_gain_says_never_and_a_price_below_zero_says_always() -> None:
     runs = random_runs(200, 6, 0.0)
     assert calibrated_threshold(runs, 1, 3, rewriter_calls=1e6).tau == NEVER
-    assert calibrated_threshold(runs, 1, 3, rewriter_calls=-4.0).tau == ALWAYS
+    assert calibrated_threshold(runs, 1, 3, rewriter_calls=-5.0).tau == ALWAYS
 
 
 def test_a_dearer_rewriter_is_asked_less_often() -> None:
@@ -65,9 +70,14 @@ def test_rewriting_pays_below_tau_more_than_above() -> None:
     runs = random_runs(300, 6, 0.5)
     found = calibrated_threshold(runs, 3, 4)
     scores = runs.scores[:, :, 1]
-    gains = rewriting_gains(scores, runs.quality, 4)
+    gains, _ = rewriting_gains(scores, runs.quality, 4)
     assert found.gain == pytest.approx(gains[scores < found.tau].mean())
     assert found.gain > found.value_of_call * found.calls > gains[scores >= found.tau].mean()
+
+
+def test_a_share_of_the_calibration_gives_a_score() -> None:
+    runs = random_runs(300, 6, 0.5)
+    assert (runs.scores[:, :, 1] < lowest_share(runs, 3, 0.4)).mean() == pytest.approx(0.4, abs=1e-3)
 
 
 def test_what_cannot_be_computed_is_refused() -> None:
