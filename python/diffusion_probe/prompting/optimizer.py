@@ -52,12 +52,12 @@ class PromptOptimizer:
     ):
         """`client`, `probe`, `model`, `metric`, `first_seed`, `deadline_ms`: as those of Selector.
 
-        `check(prompt, rewrite)`: raises ValueError for a rewrite that is not to be drawn; by default one that the backend cannot
+        `check(prompt, rewrite)`: raises ValueError for a rewrite that is not to be drawn, besides one that the backend cannot
         draw. `rewriter_seconds`: the longest wait for the rewriter. Raises ValueError for a wish that the probe cannot meet.
         """
         self._backend, self._rewriter, self._wish = backend, rewriter, wish or Wish()
         self._evaluate = evaluator_of(backend, metric)
-        self._check = check or (lambda prompt, rewrite: backend.check(rewrite))
+        self._own_check = check
         self._rewriter_seconds, self._first_seed = rewriter_seconds, first_seed
         self._asking = Asking(backend.family, client, probe, model, deadline_ms)
         self._course: tuple[ProbeInfo, Course] | None = None
@@ -86,6 +86,11 @@ class PromptOptimizer:
         if answer.failures:
             self._asking.forget()
         return answer
+
+    def _check(self, prompt: str, rewrite: str) -> None:
+        self._backend.check(rewrite)
+        if self._own_check is not None:
+            self._own_check(prompt, rewrite)
 
     def _alike(self, prompt: str, plan: Plan) -> list[tuple[str, int]]:
         return [(prompt, self._first_seed + index) for index in range(plan.seeds)]
