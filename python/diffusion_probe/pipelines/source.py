@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..capture import AttentionCapture, CaptureRun
+from ..capture.attention_capture import GRID
 from ..data.shards import join
 from ..data.source import Samples
 from ..metrics.quality import QualityEvaluator
@@ -34,8 +35,10 @@ class PipelineSource:
         layers: Sequence[str] | None = None,
         call: Mapping[str, Any] | None = None,
         batch: int = 8,
+        grid: tuple[int, int] = GRID,
     ):
-        """`steps`: the steps to capture, from 1. `call`: further arguments of the pipeline. `batch`: images at a time.
+        """`steps`: the steps to capture, from 1. `call`: further arguments of the pipeline. `batch`: images at a time. `grid`: as
+        that of AttentionCapture.
 
         Generates one image to learn the capture settings. Raises CaptureError for a pipeline or layer that is not supported, and
         ValueError for steps outside the run and for arguments that the source sets.
@@ -51,7 +54,7 @@ class PipelineSource:
         require_free(self._call, "the collection")
         if not steps or not 1 <= min(steps) <= max(steps) <= total_steps:
             raise ValueError(f"steps to capture {list(steps)}: expected steps from 1 to {total_steps}")
-        self._capture = AttentionCapture(pipe, layers, steps)
+        self._capture = AttentionCapture(pipe, layers, steps, grid)
         first = self._generate([splits["train"][0]], [0])
         self.capture = first.settings
         self.conditions = first.conditions or {}

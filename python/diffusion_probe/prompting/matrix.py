@@ -96,7 +96,8 @@ class Matrix:
 def score_wordings(data: Path, split: str, folder: Path, wordings: Sequence[Sequence[str]]) -> Matrix:
     """The matrix of collected samples, whose prompts are the wordings in order, by the probe in `folder`.
 
-    Raises ValueError for samples of other prompts, of another capture than the probe's, or of unknown quality.
+    A caption with an image of unknown quality is left out. Raises ValueError for samples of other prompts or another capture than
+    the probe's, and where no caption remains.
     """
     probe = OnnxProbe(folder)
     manifest = probe.manifest
@@ -106,13 +107,16 @@ def score_wordings(data: Path, split: str, folder: Path, wordings: Sequence[Sequ
     grid, own = collection.description.capture.height, manifest["capture"]["height"]
     if grid != own:
         raise ValueError(f"{data} holds maps of {grid} x {grid}, the probe reads {own} x {own}: use another folder")
-    if not np.isfinite(collection.quality).all():
-        raise ValueError(f"{data} holds samples of unknown quality")
     points = tuple(point["step"] for point in manifest["decision_points"])
-    scores = np.stack([score_collection(probe, collection, step) for step in points], axis=-1)
-    name = f"{manifest['name']}@{manifest['version']}"
-    total_steps = collection.description.total_steps
-    return Matrix(name, total_steps, points, [list(own) for own in wordings], scores.astype(np.float64), collection.quality)
+    scores = np.stack([score_collection(probe, collection, step) for step in points], axis=-1).astype(np.float64)
+    caption = np.repeat(np.arange(len(wordings)), [len(own) for own in wordings])
+    unknown = np.unique(caption[~np.isfinite(collection.quality).all(axis=1)])
+    known = ~np.isin(caption, unknown)
+    if not known.any():
+        raise ValueError(f"every prompt in {data} has an image of unknown quality")
+    name, total_steps = f"{manifest['name']}@{manifest['version']}", collection.description.total_steps
+    texts = [list(own) for index, own in enumerate(wordings) if index not in unknown]
+    return Matrix(name, total_steps, points, texts, scores[known], collection.quality[known].astype(np.float64))
 
 
 def ranks(values: np.ndarray) -> list[int]:
