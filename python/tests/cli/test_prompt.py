@@ -74,9 +74,9 @@ def test_a_prompt_that_promises_enough_is_drawn_as_given(prompt, tmp_path: Path)
 
 
 def test_a_budget_is_spent_by_a_plan_over_the_wordings(prompt, tmp_path: Path) -> None:
-    assert prompt(CAPTION, *REWRITE, "--budget", 2, "--look-step", 1, "--out", tmp_path) == 0
+    assert prompt(CAPTION, *REWRITE, "--budget", 3, "--look-step", 1, "--out", tmp_path) == 0
     record = record_of(tmp_path)
-    assert record["calls"] <= 2 * STEPS
+    assert record["calls"] <= 3 * STEPS
     look, final = record["draws"]
     assert (look["calls"], final["samples"]) == (1, record["samples"])
     drawn = [sample.get("prompt", CAPTION) for sample in final["samples"]]
