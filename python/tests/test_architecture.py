@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "probe": {"fingerprint"},
     "progress": set(),
     "prompting": {
-        *("__init__", "client", "data", "evaluation", "guard", "metrics", "planning", "probe", "selection"),
+        *("__init__", "client", "data", "evaluation", "guard", "metrics", "planning", "probe", "progress", "selection"),
     },
     "reference": {
         *("capture", "client", "conditions", "data", "devices", "fingerprint", "guard", "probe", "selection", "training"),

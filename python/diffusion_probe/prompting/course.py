@@ -39,6 +39,11 @@ class Course:
     plan: Plan | None  # after the look; None without a budget
     candidates: int
 
+    def require_room(self) -> None:
+        """Raises ValueError where the budget leaves no sample for a rewrite."""
+        if self.plan is not None and self.plan.seeds < 2 and self.tau != NEVER:
+            raise ValueError("with what the look leaves the plan draws one sample: a rewrite needs a higher --budget")
+
     @property
     def looks(self) -> bool:
         """Whether the score of the prompt as given decides."""
@@ -70,6 +75,4 @@ class Course:
             least = (total_steps + spent) / total_steps
             raise ValueError(f"a budget of {wish.budget:g} whole images: expected at least {least:g}, an image and the look")
         plan = plan_within(rest, manifest, folder, final)
-        if plan.seeds < 2 and tau != NEVER:
-            raise ValueError(f"the plan for the {rest:g} calls after the look draws one sample: a rewrite needs a higher budget")
         return cls(step, tau, threshold, plan, min(wish.candidates, plan.seeds - 1))

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..guard import GuardFailure
 from ..selection import SelectedSample, Selection
+from .course import Course
 from .rewriter import Rewrites
 
 Decision = Literal["good_enough", "rewritten", "not_rewritten", "never", "unscored"]
@@ -57,6 +58,7 @@ class Optimization:
     rewrites: Rewrites | None  # None: the rewriter was not asked
     draws: tuple[Draw, ...]
     failures: tuple[GuardFailure, ...]  # why samples have no score
+    course: Course | None  # None: no probe was known
 
     @property
     def final(self) -> Selection:

@@ -71,7 +71,9 @@ class PromptOptimizer:
             return None
         if self._course is None or self._course[0] is not info:
             final = "score" if self._evaluate is None else "metric"
-            self._course = info, Course.of(self._wish, info, self._asking.folder, final)
+            course = Course.of(self._wish, info, self._asking.folder, final)
+            course.require_room()
+            self._course = info, course
         return self._course[1]
 
     def __call__(self, prompt: str) -> Optimization:
@@ -80,7 +82,7 @@ class PromptOptimizer:
         if course is None or self._course is None:
             plan = Plan(max(1, int(self._wish.budget or 1)))
             draw = self._draw("final", prompt, self._alike(prompt, plan), Planned(plan, failures=(NOT_LISTED,)))
-            return Optimization(prompt, "unscored", None, None, (draw,), draw.selection.failures)
+            return Optimization(prompt, "unscored", None, None, (draw,), draw.selection.failures, None)
         run = _Run(self, prompt, self._course[0], course)
         answer = run.optimize()
         if answer.failures:
@@ -125,7 +127,7 @@ class _Run:
                 self._finish_by_plan(self._course.plan, texts)
         self._draws[-1] = Draw("final", self._draws[-1].selection)
         failures = tuple(self._failures)
-        return Optimization(self._prompt, decision, self._look, self._rewrites, tuple(self._draws), failures)
+        return Optimization(self._prompt, decision, self._look, self._rewrites, tuple(self._draws), failures, self._course)
 
     def _decide(self) -> Decision:
         """Whether to rewrite, after the look where one is needed."""

@@ -26,13 +26,8 @@ RECORD = "prompt.json"
 NAMES = {ALWAYS: "always", NEVER: "never"}
 
 
-def write_optimization(
-    answer: Optimization, course: Course | None, rewriter: str, folder: Path, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write the folder, in place of what was there before, and return the content of `prompt.json`.
-
-    `course`: None if no probe was known. `rewriter`: its name.
-    """
+def write_optimization(answer: Optimization, rewriter: str, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the folder, in place of what was there before, and return the content of `prompt.json`. `rewriter`: its name."""
     started = time.monotonic()
     tiles = [
         sample_tile(sample, draw.selection)
@@ -42,12 +37,10 @@ def write_optimization(
     ]
     write_images(answer.final, tiles, folder, RECORD)
     seconds = _seconds(answer) | {"write": time.monotonic() - started}
-    return write_record(_record(answer, course, rewriter, seconds, settings), folder, RECORD)
+    return write_record(_record(answer, rewriter, seconds, settings), folder, RECORD)
 
 
-def _record(
-    answer: Optimization, course: Course | None, rewriter: str, seconds: Mapping[str, float], settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def _record(answer: Optimization, rewriter: str, seconds: Mapping[str, float], settings: Mapping[str, Any]) -> dict[str, Any]:
     final = answer.final
     draws = [{"purpose": draw.purpose, **draw_entry(draw.selection)} for draw in answer.draws]
     differences = {path: pair for draw in answer.draws for path, pair in draw.selection.differences.items()}
@@ -58,7 +51,7 @@ def _record(
         "decision": answer.decision,
         "pipeline": settings["pipeline"],
         "budget": final.budget,
-        "tau": None if course is None else tau_entry(course),
+        "tau": None if answer.course is None else tau_entry(answer.course),
         "look": None if answer.look is None else _look(answer),
         "rewriter": _rewriter(answer, rewriter),
         "wordings": [

@@ -30,8 +30,7 @@ def optimize_prompts(
     """
 
     def optimize(prompt: str, folder: Path, own: Mapping[str, Any]) -> dict[str, Any]:
-        answer = optimizer(prompt)
-        return write_optimization(answer, optimizer.course(), rewriter, folder, own)
+        return write_optimization(optimizer(prompt), rewriter, folder, own)
 
     return run_prompts("prompt", RECORD, optimize, backend, prompts, folders, settings, fresh)
 

@@ -185,7 +185,7 @@ def test_a_service_that_does_not_list_its_probes_costs_no_image() -> None:
     ("wish", "message"),
     [
         ({"budget": 1.2}, "a budget of 1.2 whole images: expected at least 1.3"),
-        ({"budget": 1.3}, "draws one sample: a rewrite needs a higher budget"),
+        ({"budget": 1.3}, "draws one sample: a rewrite needs a higher --budget"),
         ({"look_step": 4}, r"cannot score at step 4: expected some of \[1, 3, 5\]"),
     ],
 )
