@@ -18,6 +18,8 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--network", choices=["full", "lean"], default="full", help=f"{network} (default: full)")
     look = "channels of a closer look at the preview, which each token takes; 0: none"
     one.add_argument("--preview-width", type=int, default=0, help=look)
+    judge = "weight of a second task: what the metric says of the preview, which the network then learns to judge"
+    one.add_argument("--preview-weight", type=float, default=0.0, help=judge)
     one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
     mirror = "probability to mirror the maps of a prompt that names no side (default: 0.5; of the preset paper: 0)"
     one.add_argument("--mirror", type=float, help=mirror)
@@ -51,6 +53,7 @@ def _train(options: argparse.Namespace) -> None:
         **fit_settings(options),
         signals=options.signals,
         preview_width=options.preview_width,
+        preview_weight=options.preview_weight,
         **preset,
     )
     device = device_named(options.device)

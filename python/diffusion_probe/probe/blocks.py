@@ -31,6 +31,10 @@ class Network(nn.Module):
             raise ValueError(f"unknown signals {unknown}: expected some of {list(EXTRA_SIGNALS)}")
         self.config = config
 
+    def outputs(self, *inputs: Tensor) -> Tensor:
+        """What is trained: the scores, and with `config.preview_head` the metric of the preview; float32 [batch, outputs]."""
+        return self(*inputs)[:, None]
+
     @torch.no_grad()
     def score(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Scores, float32 [batch], for arrays with the names, dtypes and shapes of `config.inputs()`."""
@@ -39,7 +43,7 @@ class Network(nn.Module):
         return self(*tensors).cpu().numpy()
 
     def in_range(self, logits: Tensor) -> Tensor:
-        """Logits [batch] as scores within the metric's range."""
+        """Logits as scores within the metric's range."""
         low, high = self.config.metric_range
         return low + (high - low) * logits.sigmoid()
 

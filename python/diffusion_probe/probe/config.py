@@ -34,6 +34,7 @@ class ProbeConfig:
     vocabulary: int = 0  # number of token ids; used by the signal `token_ids` alone
     preview_size: int = 64  # pixels per side; used by the signal `preview` alone
     preview_width: int = 0  # channels of the closer look at the preview that each token takes; 0: none
+    preview_head: bool = False  # a second output for training, the metric of the preview
     network: str = "full"  # or "lean": attention and timestep alone, in a fraction of the time
 
     @classmethod

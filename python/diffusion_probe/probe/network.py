@@ -41,13 +41,13 @@ class Probe(Network):
         self.coarse = Residual(2 * width)
         self.fold = nn.Linear(2 * width * side * side, token_width)
         self.mixers = nn.ModuleList(TransformerBlock(token_width, config.heads) for _ in range(config.mixers))
-        self.head = nn.Sequential(
-            nn.LayerNorm(2 * token_width), nn.Linear(2 * token_width, token_width), nn.SiLU(), nn.Linear(token_width, 1)
-        )
+        self.head = _head(token_width)
         if PREVIEW in config.signals:
             self.preview = preview_stem(config)
             if config.preview_width:
                 self.look = PreviewLook(config.preview_width, token_width, config.heads)
+            if config.preview_head:
+                self.preview_head = _head(token_width)
         if TOKEN_IDS in config.signals:
             self.words = nn.Embedding(config.vocabulary, token_width)
         if GUIDANCE_DIFFERENCE in config.signals:
@@ -59,6 +59,15 @@ class Probe(Network):
         The signals are `preview` [batch, 3, preview_size, preview_size] in [-1, 1], `token_ids` [batch, tokens] int64 and
         `guidance_difference` [batch] float32, above 0.
         """
+        return self.in_range(self.head(self._pooled(attention, token_mask, timestep, *signals))[:, 0])
+
+    def outputs(self, *inputs: Tensor) -> Tensor:
+        pooled = self._pooled(*inputs)
+        heads = [self.head, self.preview_head] if self.config.preview_head else [self.head]
+        return self.in_range(torch.cat([head(pooled) for head in heads], dim=1))
+
+    def _pooled(self, attention: Tensor, token_mask: Tensor, timestep: Tensor, *signals: Tensor) -> Tensor:
+        """Features of the samples, float32 [batch, 2 * token_width]."""
         extra = dict(zip(self.config.signals, signals, strict=True))
         batch, tokens = attention.shape[0], attention.shape[2]
         mask = token_mask.float()
@@ -87,7 +96,7 @@ class Probe(Network):
         bias = mask_bias(mask)
         for mixer in self.mixers:
             vectors = mixer(vectors, bias)
-        return self.in_range(self.head(pooled_tokens(vectors, mask))[:, 0])
+        return pooled_tokens(vectors, mask)
 
     def apply_stem(self, maps: Tensor) -> Tensor:
         """Convolve raw maps [n, layers, grid, grid] and their logarithms: float32 [n, width, grid / 2, grid / 2].
@@ -104,6 +113,12 @@ class Probe(Network):
         slices = zip(channels, weight.split(sizes, dim=1), biases, strict=True)
         sums = [F.conv2d(x, slice_weight, bias, **steps) for x, slice_weight, bias in slices]
         return sum(sums[1:], sums[0])
+
+
+def _head(token_width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(2 * token_width), nn.Linear(2 * token_width, token_width), nn.SiLU(), nn.Linear(token_width, 1)
+    )
 
 
 def fast_channels(channels: int) -> list[int]:

@@ -94,7 +94,8 @@ def distill(
 def _task(collection: Collection, config: ProbeConfig, settings: DistillSettings) -> Task:
     taught = collection.arrays[TEACHER]
 
-    def loss(scores: Tensor, batch: Batch) -> Tensor:
+    def loss(outputs: Tensor, batch: Batch) -> Tensor:
+        scores = outputs[:, 0]
         target = torch.from_numpy(taught[batch.rows, batch.points]).to(scores.device).view_as(batch.quality)
         against_teachers = settings.teacher_weight * probe_loss(scores, target, config, settings)
         if not batch.quality.isfinite().any():

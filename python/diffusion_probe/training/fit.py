@@ -29,7 +29,7 @@ SAVE_EVERY = 500  # steps
 
 @dataclass(frozen=True)
 class Task:
-    """Samples to train on, how the batch of a step is drawn from them, and the loss of its scores."""
+    """Samples to train on, how the batch of a step is drawn from them, and the loss of the network's outputs."""
 
     collection: Collection
     draw: Callable[[int], Batch]
@@ -90,12 +90,12 @@ def fit(
             losses = []
             for task, batch in zip(tasks, batches_of(step), strict=True):
                 with mixed_precision(device):
-                    scores = model(*batch.inputs).float()
-                bad = batch.rows[~scores.detach().isfinite().cpu().numpy()]
+                    outputs = model.outputs(*batch.inputs).float()
+                bad = batch.rows[~outputs[:, 0].detach().isfinite().cpu().numpy()]
                 if len(bad):
                     sample = task.collection.sample_name(int(bad[0]))
                     raise ValueError(f"the score of {sample} is not finite in step {step} (from 0)")
-                losses.append(task.loss(scores, batch))
+                losses.append(task.loss(outputs, batch))
             return sum(losses[1:], losses[0])
 
         loop.run("probe", loss_of, on_save=judge, log=log)

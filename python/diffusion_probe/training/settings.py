@@ -20,6 +20,7 @@ class TrainSettings:
     network: str = "full"  # or "lean"
     width: int = 32
     preview_width: int = 0  # channels of the closer look at the preview; 0: none
+    preview_weight: float = 0.0  # of the loss against the metric of the preview, which a second output learns
     seed: int = 0
     low_share: float = 0.0  # of a batch, drawn from samples of low quality; at 0 a batch holds whole prompts
     mirror_share: float = 0.5  # of the prompts without "left" or "right" that are mirrored

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.dataset import Collection, with_fixed_range, with_layers
 from ..data.shards import read_split
 from ..probe.blocks import Network
-from ..probe.config import ProbeConfig
+from ..probe.config import PREVIEW, ProbeConfig
 from .batches import Batch, prompt_batch, sample_batch
 from .fit import Task, fit
 from .loop import CPU
@@ -19,6 +19,7 @@ from .losses import probe_loss
 from .settings import TrainSettings
 
 VALIDATION_SHARE = 0.1
+PREVIEW_QUALITY = "preview_quality"  # the field of the metric of the preview, float32 [samples, points]
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,14 @@ def train_probe(
     config = probe_config(labelled.everything, settings, vocabulary)
     draw = sample_batch if settings.low_share else prompt_batch
 
-    def loss(scores: Tensor, batch: Batch) -> Tensor:
-        return probe_loss(scores, batch.quality, config, settings)
+    seen = labelled.training.arrays.get(PREVIEW_QUALITY)
+
+    def loss(outputs: Tensor, batch: Batch) -> Tensor:
+        against_truth = probe_loss(outputs[:, 0], batch.quality, config, settings)
+        if seen is None:
+            return against_truth
+        target = torch.from_numpy(seen[batch.rows, batch.points]).to(outputs.device).view_as(batch.quality)
+        return against_truth + settings.preview_weight * probe_loss(outputs[:, 1], target, config, settings)
 
     task = Task(labelled.training, lambda step: draw(labelled.training, config, settings, step), loss)
     asked = {**asked_settings(labelled, settings), "vocabulary": vocabulary}
@@ -59,15 +66,18 @@ def train_probe(
 
 def read_labelled(data: Path, settings: TrainSettings) -> LabelledData:
     """Read the train split, with the fields and layers that the settings need. Raises ValueError where it lacks one."""
-    fields = ["attention", "token_mask", "token_ids", "quality", *settings.signals]
+    needed = [*settings.signals, *([PREVIEW_QUALITY] if settings.preview_weight else [])]
+    fields = ["attention", "token_mask", "token_ids", "quality", *needed]
     everything = read_split(data, "train", list(dict.fromkeys(fields)))
     everything = with_fixed_range(with_layers(everything, settings.layers).with_quality(min_samples=1))
     layers = everything.description.capture.layers
     if settings.exact_layers not in (None, len(layers)):
         raise ValueError(f"this preset reads {settings.exact_layers} layers, not {len(layers)}: choose so many with --layers")
-    missing = [name for name in settings.signals if name not in everything.arrays]
+    missing = [name for name in needed if name not in everything.arrays]
     if missing:
         raise ValueError(f"the data set holds no {missing[0]}: this backbone does not give it")
+    if settings.preview_weight and PREVIEW not in settings.signals:
+        raise ValueError("--preview-weight needs --signals with preview: the network must see what it is to judge")
     prompts = len(everything.prompts)
     first_held_back = prompts - max(1, round(prompts * VALIDATION_SHARE))
     return LabelledData(
@@ -97,6 +107,7 @@ def probe_config(collection: Collection, settings: TrainSettings, vocabulary: in
         signals=settings.signals,
         vocabulary=vocabulary,
         preview_width=settings.preview_width,
+        preview_head=settings.preview_weight > 0,
         network=settings.network,
         **({} if preview is None else {"preview_size": preview.shape[-1]}),
     )

@@ -26,6 +26,7 @@ CONFIGS = {
         signals=("token_ids", "preview", "guidance_difference"),
         vocabulary=70,
         preview_width=8,
+        preview_head=True,
     ),
     "wide range": ProbeConfig(layers=2, width=8, mixers=1, metric_range=(-2.5, 2.0)),
 }
