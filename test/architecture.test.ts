@@ -128,7 +128,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/main.ts': ['src/commands', 'src/service.ts'],
   'clients/typescript/src': [],
   'demo/world': ['src/wire', 'src/probe', 'clients/typescript/src'],
-  demo: ['src/terminal', 'src/probe', 'clients/typescript/src', 'demo/world'],
+  'demo/world/node': ['demo/world'],
+  'demo/drawing': ['src/probe', 'clients/typescript/src', 'demo/world'],
+  demo: [
+    'src/terminal',
+    'src/probe',
+    'clients/typescript/src',
+    'demo/world',
+    'demo/world/node',
+    'demo/drawing',
+  ],
 };
 
 const PLACES = Object.keys(MAY_IMPORT);

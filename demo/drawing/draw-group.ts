@@ -1,9 +1,8 @@
 /** Denoises the samples of a group together, asks about them at some steps, and goes on with those that are kept. */
-import type { SampleResult, ScoreOutcome } from '../clients/typescript/src/index.js';
+import type { SampleResult, ScoreOutcome } from '../../clients/typescript/src/index.js';
 import { type Group, startSampler } from './group.js';
-import type { OnStep } from './show-steps.js';
-import { rowsOf } from './world/images.js';
-import type { Step } from './world/sampler.js';
+import { rowsOf } from '../world/images.js';
+import type { Step } from '../world/sampler.js';
 
 /** What was answered about a sample at a step. */
 export interface SampleAnswer {
@@ -61,7 +60,8 @@ export interface DrawOptions {
   readonly ask?: (alive: Group, step: Step) => Promise<ScoreOutcome | undefined>;
   /** Ends the drawing between two steps. */
   readonly signal: AbortSignal;
-  readonly onStep?: OnStep | undefined;
+  /** Called after each step, with the samples that it denoised: the rows of the step. */
+  readonly onStep?: ((alive: Group, step: Step) => void) | undefined;
 }
 
 /** @throws the signal's reason when it aborts. */
@@ -79,8 +79,9 @@ export async function drawGroup(group: Group, options: DrawOptions): Promise<Dra
     const step = await sampler.next();
     signal.throwIfAborted();
     calls += alive.length;
-    onStep?.(step.step, world.description.steps, alive.length);
-    const answer = await ask?.({ ...group, seeds: alive.map(({ seed }) => seed) }, step);
+    const denoised = { ...group, seeds: alive.map(({ seed }) => seed) };
+    onStep?.(denoised, step);
+    const answer = await ask?.(denoised, step);
     if (!answer) continue;
     for (const [row, sample] of alive.entries()) {
       const preview = rowsOf(step.preview, [row], world.imageSize);

@@ -1,7 +1,7 @@
 /** Finds the probe that the demo asks among those of a service. */
 import * as z from 'zod';
 
-import { planSchema } from '../src/probe/plan.js';
+import { planSchema } from '../../src/probe/plan.js';
 
 /** The demo's backbone, as manifests name it. */
 export const BACKBONE = 'pictogram';
