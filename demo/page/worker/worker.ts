@@ -1,0 +1,65 @@
+/** The worker of the page: everything that computes, so that the page stays smooth. A new order ends the drawing before it. */
+import { CaptionError } from '../../world/caption.js';
+import type { World } from '../../world/world.js';
+import type { Facts, FromWorker, ToWorker } from '../messages.js';
+import { draw } from './draw.js';
+import { openWorld } from './open-world.js';
+
+/** The globals of a worker, which the types of a page do not have. */
+interface WorkerScope {
+  readonly location: Location;
+  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
+  postMessage(message: FromWorker, transfer?: Transferable[]): void;
+}
+
+const scope = globalThis as unknown as WorkerScope;
+/** The worker's file lies in a folder below the page. */
+const base = new URL('..', scope.location.href).href;
+const opening = openWorld(base);
+let current = new AbortController();
+
+opening.then(
+  (world) => scope.postMessage({ type: 'opened', facts: factsOf(world) }),
+  (error: unknown) => scope.postMessage({ type: 'broken', message: messageOf(error) }),
+);
+
+scope.onmessage = ({ data: order }) => {
+  current.abort();
+  current = new AbortController();
+  const { signal } = current;
+  const { drawing } = order;
+  void opening
+    .then((world) =>
+      draw(order, {
+        world,
+        service: base,
+        signal,
+        tell: (news, transfer = []) => {
+          if (!signal.aborted) scope.postMessage({ ...news, drawing }, transfer);
+        },
+        onProbe: (probe, choices) => scope.postMessage({ type: 'probe', reference: probe?.reference, choices }),
+      }),
+    )
+    .catch((error: unknown) => {
+      if (signal.aborted) return;
+      const type = error instanceof CaptionError ? 'refused' : 'failed';
+      scope.postMessage({ type, message: messageOf(error), drawing });
+    });
+};
+
+function factsOf({ description }: World): Facts {
+  const { vocabulary, max_tokens: maxTokens, steps, image, capture, good_at: goodAt } = description;
+  return {
+    vocabulary: vocabulary.filter((word) => !word.startsWith('<')),
+    maxWords: maxTokens - 1,
+    totalSteps: steps,
+    side: image[2],
+    mapWidth: capture.width,
+    mapHeight: capture.height,
+    goodAt,
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
