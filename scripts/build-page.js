@@ -27,8 +27,9 @@ const style = await bundle('style.css', {});
 const icon = write('icon.svg', readFileSync(path.join(ROOT, 'openapi', 'logo.svg')));
 const html = readFileSync(path.join(SOURCE, 'index.html'), 'utf8');
 const files = { app, style, icon };
-writeFileSync(path.join(OUT, 'index.html'), html.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => files[name]));
 compress();
+// Written last: without it a build is not finished.
+writeFileSync(path.join(OUT, 'index.html'), html.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => files[name]));
 
 /** One file without further chunks. @returns its path in OUT. */
 async function bundle(entry, define) {

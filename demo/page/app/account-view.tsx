@@ -15,8 +15,10 @@ export function AccountView({ drawing, totalSteps }: AccountViewProps) {
   const saved = allCalls - calls;
   return (
     <section class="account" aria-labelledby="account">
-      <h2 id="account">The account</h2>
-      <p class="sum">
+      <h2 id="account" class="hidden">
+        The account
+      </h2>
+      <p>
         <strong>{calls}</strong> of {allCalls} denoiser calls spent
         {isOver && (
           <>
@@ -28,7 +30,7 @@ export function AccountView({ drawing, totalSteps }: AccountViewProps) {
       {others ? (
         <ul class="bars">
           <Bar name="the plan: best of the kept" value={best} cost={calls} isOurs />
-          <Bar name={`best of ${short(others.k)} at the same cost`} value={others.bestOfK} cost={calls} />
+          <Bar name={`best-of-k at the same cost, k = ${short(others.k)}`} value={others.bestOfK} cost={calls} />
           <Bar name="a random seed" value={others.random} cost={totalSteps} />
           <Bar name={`best of all ${candidates.length}`} value={others.bestOfAll} cost={allCalls} />
         </ul>

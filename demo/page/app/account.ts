@@ -36,7 +36,11 @@ export function accountOf({ candidates, alive }: Drawing, totalSteps: number): A
   };
 }
 
-function compare(qualities: readonly number[], images: number): Comparison {
+/**
+ * @param qualities of all candidates, finished.
+ * @param images what was spent, in whole images.
+ */
+export function compare(qualities: readonly number[], images: number): Comparison {
   const k = Math.min(Math.max(1, images), qualities.length);
   const [low, high] = [Math.floor(k), Math.ceil(k)];
   const share = k - low;

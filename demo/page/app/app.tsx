@@ -48,8 +48,8 @@ export function App() {
       </header>
       <main>
         <p class="lead">
-          Eight images of one caption are drawn here, in your browser. After a few steps the service reads their
-          attention and predicts which will turn out well. The others stop.
+          Images of one caption are drawn here, in your browser. After a few steps the service reads their attention
+          and predicts which will turn out well. The others stop.
         </p>
         <div class="layout">
           <div class="controls">
@@ -88,6 +88,7 @@ export function App() {
             <Budget
               choices={choices}
               selected={nearestChoice(choices, wish.budget)}
+              probe={state.probe}
               onSelect={({ budget }) => change({ budget })}
             />
             <details class="rule">
@@ -99,6 +100,7 @@ export function App() {
             {drawing && facts && (
               <>
                 <Words words={drawing.words} chosen={word} onChoose={setWord} />
+                <Funnel drawing={drawing} totalSteps={facts.totalSteps} />
                 <ul class="cards">
                   {drawing.candidates.map((one) => (
                     <Card
@@ -121,7 +123,6 @@ export function App() {
                   />
                   Show what the dropped ones would have become
                 </label>
-                <Funnel drawing={drawing} totalSteps={facts.totalSteps} />
                 <AccountView drawing={drawing} totalSteps={facts.totalSteps} />
               </>
             )}

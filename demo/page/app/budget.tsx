@@ -6,16 +6,22 @@ import { decimals, short } from './format.js';
 interface BudgetProps {
   readonly choices: readonly PlanChoice[];
   readonly selected: PlanChoice | undefined;
+  /** `name@version`; undefined without one. */
+  readonly probe: string | undefined;
   readonly onSelect: (choice: PlanChoice) => void;
 }
 
-export function Budget({ choices, selected, onSelect }: BudgetProps) {
+export function Budget({ choices, selected, probe, onSelect }: BudgetProps) {
   const index = selected ? choices.indexOf(selected) : 0;
   const text = selected ? `${short(selected.budget)} images' worth, ${selected.calls} denoiser calls` : 'none';
   return (
     <fieldset class="budget">
       <legend>Budget</legend>
-      <Curve choices={choices} selected={selected} />
+      {hasCurve(choices) ? (
+        <Curve choices={choices} selected={selected} />
+      ) : (
+        choices.length > 0 && <p class="note">{whyNoCurve(probe)}</p>
+      )}
       <input
         type="range"
         aria-label="Budget"
@@ -50,7 +56,6 @@ type Point = readonly [calls: number, quality: number];
 function Curve({ choices, selected }: Pick<BudgetProps, 'choices' | 'selected'>) {
   const plans = pointsOf(choices, 'quality');
   const bestOfK = pointsOf(choices, 'best_of_k');
-  if (plans.length < 2) return <p class="note">{choices.length > 0 && NO_CURVE}</p>;
   const qualities = [...plans, ...bestOfK].map(([, quality]) => quality);
   const [low, high] = [Math.min(...qualities), Math.max(...qualities)];
   const [first, last] = [plans[0]![0], plans.at(-1)![0]];
@@ -85,8 +90,14 @@ function Curve({ choices, selected }: Pick<BudgetProps, 'choices' | 'selected'>)
   );
 }
 
-const NO_CURVE =
-  'This probe has no plans with an expected quality; `diffusion-probe plan --write` computes them. These are written out.';
+function hasCurve(choices: readonly PlanChoice[]): boolean {
+  return pointsOf(choices, 'quality').length > 1;
+}
+
+function whyNoCurve(probe: string | undefined): string {
+  if (probe === undefined) return 'Without a probe, a budget is spent on whole images.';
+  return `${probe} has no plans with an expected quality, so these plans are written out; diffusion-probe plan --write computes better ones.`;
+}
 
 function pointsOf(choices: readonly PlanChoice[], figure: 'quality' | 'best_of_k'): Point[] {
   return choices.flatMap(({ calls, plan }): Point[] => {

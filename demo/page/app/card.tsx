@@ -35,21 +35,28 @@ export function Card({ candidate, facts, word, isBest, showsCompleted, onOpen }:
           {droppedAt === undefined ? '' : `, dropped at step ${droppedAt}`}: details
         </span>
       </button>
-      <ScoreChart candidate={candidate} totalSteps={facts.totalSteps} width={160} height={30} />
-      <dl>
-        <div>
-          <dt>score</dt>
-          <dd>{decimals(score)}</dd>
-        </div>
-        <div class={quality !== undefined && quality >= facts.goodAt ? 'good' : undefined}>
-          <dt>quality</dt>
-          <dd>{decimals(quality)}</dd>
-        </div>
-      </dl>
+      <div class="figures">
+        <Figure name="score" value={decimals(score)} isGood={false} />
+        <ScoreChart candidate={candidate} totalSteps={facts.totalSteps} width={96} height={32} />
+        <Figure
+          name="quality"
+          value={decimals(quality)}
+          isGood={quality !== undefined && quality >= facts.goodAt}
+        />
+      </div>
     </li>
   );
 }
 
+function Figure({ name, value, isGood }: { name: string; value: string; isGood: boolean }) {
+  return (
+    <p class={isGood ? 'figure good' : 'figure'}>
+      <span>{name}</span> <strong>{value}</strong>
+    </p>
+  );
+}
+
+/** What became of a candidate so far. */
 export function fateOf(
   { droppedAt, quality, step }: Candidate,
   isBest: boolean,
