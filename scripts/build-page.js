@@ -29,7 +29,10 @@ const html = readFileSync(path.join(SOURCE, 'index.html'), 'utf8');
 const files = { app, style, icon };
 compress();
 // Written last: without it a build is not finished.
-writeFileSync(path.join(OUT, 'index.html'), html.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => files[name]));
+writeFileSync(
+  path.join(OUT, 'index.html'),
+  html.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => files[name]),
+);
 
 /** One file without further chunks. @returns its path in OUT. */
 async function bundle(entry, define) {

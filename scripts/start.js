@@ -53,7 +53,14 @@ function servesPage(args) {
 
 /** The service starts without the page where that cannot be built. */
 function offerPage() {
-  const sources = ['src/probe', 'src/wire', 'demo', 'clients/typescript/src', 'reference', 'scripts/build-page.js'];
+  const sources = [
+    'src/probe',
+    'src/wire',
+    'demo',
+    'clients/typescript/src',
+    'reference',
+    'scripts/build-page.js',
+  ];
   if (!isFresh(path.join(PAGE, 'index.html'), sources)) {
     process.stderr.write('Building the page ...\n');
     const { status } = spawnSync(process.execPath, [path.join(ROOT, 'scripts', 'build-page.js')], {

@@ -185,7 +185,8 @@ function announce(url: string, engine: Engine): void {
   const state = { url, socket: settings.listen, page, docs, models, ready, reason };
   if (!ready) log.warn(state, 'listening');
   else if (!terminal) log.info(state, 'listening');
-  if (!shutdown.isDraining()) terminal?.print(welcomeText(url, page ?? docs, existsSync(EXAMPLE) ? EXAMPLE : undefined));
+  if (!shutdown.isDraining())
+    terminal?.print(welcomeText(url, page ?? docs, existsSync(EXAMPLE) ? EXAMPLE : undefined));
 }
 
 function packageVersion(): string {

@@ -6,7 +6,7 @@ import { type Group, scoreGroup, type Scorer } from './group.js';
 import { CaptureMismatch } from '../world/capture.js';
 import type { Step } from '../world/sampler.js';
 
-export interface DrawPlanOptions extends Pick<DrawOptions, 'signal' | 'onStep'> {
+export interface DrawPlanOptions extends Omit<DrawOptions, 'ask'> {
   readonly plan: DrawingPlan;
   /** When undefined, no probe is asked and every image is kept. */
   readonly scorer: Scorer | undefined;

@@ -63,6 +63,8 @@ export type DrawingNews =
       readonly plan: DrawingPlan;
       readonly noise: Pictures;
     }
+  /** Some images of a step, before it is over. */
+  | { readonly type: 'previewed'; readonly step: number; readonly pictures: Pictures }
   | { readonly type: 'refused'; readonly message: string }
   | {
       readonly type: 'step';

@@ -30,7 +30,11 @@ export function meanOverLayers(attention: Float32Array, layers: number): Float32
  * The map of one token as RGBA: black, and the less attention the more opaque, so that what was attended to shows through.
  * @param maps [tokens, positions]
  */
-export function toShade(maps: Float32Array, token: number, positions: number): Uint8ClampedArray<ArrayBuffer> {
+export function toShade(
+  maps: Float32Array,
+  token: number,
+  positions: number,
+): Uint8ClampedArray<ArrayBuffer> {
   const map = maps.subarray(token * positions, (token + 1) * positions);
   const most = map.reduce((left, right) => Math.max(left, right), 0) || 1;
   const pixels = new Uint8ClampedArray(positions * CHANNELS);

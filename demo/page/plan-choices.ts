@@ -27,10 +27,7 @@ export function planChoices(probe: ServedProbe | undefined, totalSteps: number):
 export function nearestChoice(choices: readonly PlanChoice[], budget: number): PlanChoice | undefined {
   const [first, ...others] = choices;
   const distance = (choice: PlanChoice): number => Math.abs(choice.budget - budget);
-  return others.reduce(
-    (best, choice) => (best && distance(choice) < distance(best) ? choice : best),
-    first,
-  );
+  return others.reduce((best, choice) => (best && distance(choice) < distance(best) ? choice : best), first);
 }
 
 function plansOf({ contract: { plans, decision_points } }: ServedProbe): DrawingPlan[] {

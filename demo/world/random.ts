@@ -2,13 +2,16 @@
 
 const UINT32 = 2 ** 32;
 
+/** What makes a hash of a text: 32 bytes. */
+export type Sha256 = (text: string) => Uint8Array;
+
 /**
  * The noise that an image starts from: independent standard normal values, by the Box-Muller transform. The reference world
  * in Python draws other noise for the same seed.
- * @param hash the SHA-256 of the caption, a line feed and the seed.
+ * @param length the number of values in an image.
  */
-export function initialNoise(hash: Uint8Array, length: number): Float32Array {
-  const uniform = uniformNumbers(hash);
+export function initialNoise(sha256: Sha256, caption: string, seed: number, length: number): Float32Array {
+  const uniform = uniformNumbers(sha256(`${caption}\n${seed}`));
   const noise = new Float32Array(length);
   for (let index = 0; index < length; index += 2) {
     const radius = Math.sqrt(-2 * Math.log(1 - uniform()));

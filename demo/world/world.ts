@@ -4,7 +4,7 @@ import type { Description } from './description.js';
 import { captionText, parseCaption } from './grammar.js';
 import type { Floats, Graph } from './graph.js';
 import { joinRows, quantizeColour } from './images.js';
-import { initialNoise } from './random.js';
+import { initialNoise, type Sha256 } from './random.js';
 
 /** A caption and the empty caption, as inputs of the denoiser. */
 export interface EncodedCaption {
@@ -31,7 +31,7 @@ export interface Denoised {
 export interface Platform {
   /** Opens a graph by the name of its file. */
   readonly openGraph: (name: string) => Promise<Graph>;
-  readonly sha256: (text: string) => Uint8Array;
+  readonly sha256: Sha256;
 }
 
 export class World {
@@ -40,13 +40,13 @@ export class World {
   readonly #denoiser: Graph;
   /** Opened while the first images are drawn, because only finished ones need it. */
   readonly #reward: Promise<Graph>;
-  readonly #sha256: Platform['sha256'];
+  readonly #sha256: Sha256;
 
   private constructor(
     description: Description,
     [textEncoder, denoiser]: readonly [Graph, Graph],
     reward: Promise<Graph>,
-    sha256: Platform['sha256'],
+    sha256: Sha256,
   ) {
     this.description = description;
     this.#textEncoder = textEncoder;
@@ -79,7 +79,7 @@ export class World {
 
   /** The noise of a seed of a caption, an image of standard normal values. */
   initialNoise(caption: string, seed: number): Float32Array {
-    return initialNoise(this.#sha256(`${caption}\n${seed}`), this.imageSize);
+    return initialNoise(this.#sha256, caption, seed, this.imageSize);
   }
 
   /** @throws {CaptionError} */
@@ -128,7 +128,9 @@ export class World {
   /** The true quality, in [0, 1], of images [rows, ...image] in [-1, 1] of one caption. */
   async measureQuality(images: Float32Array, { plainIds }: EncodedCaption): Promise<Float32Array> {
     const rows = images.length / this.imageSize;
-    const { quality } = await (await this.#reward).run({
+    const { quality } = await (
+      await this.#reward
+    ).run({
       image: { data: images.map(quantizeColour), dims: [rows, ...this.description.image] },
       input_ids: {
         data: BigInt64Array.from(Array<readonly number[]>(rows).fill(plainIds).flat(), BigInt),

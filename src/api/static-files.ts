@@ -74,7 +74,9 @@ function checkFolder(root: string): void {
   try {
     if (!statSync(root).isDirectory()) throw new Error(`${root} is no folder`);
   } catch (error) {
-    throw new StartError(`STATIC_DIR: expected a folder with ${INDEX}: ${messageOf(error)}`, { cause: error });
+    throw new StartError(`STATIC_DIR: expected a folder with ${INDEX}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   if (!existsSync(path.join(root, INDEX)))
     throw new StartError(`STATIC_DIR: expected a folder with ${INDEX}: ${root} has none`);

@@ -147,11 +147,14 @@ test('one mistake is a sentence, several are a list, and both name --help', () =
 
 test('the welcome is three lines: the address, the page and a command that asks this service', () => {
   const example = 'examples/group.safetensors';
-  assert.deepEqual(welcomeText('http://127.0.0.1:8080', 'http://127.0.0.1:8080/docs', example).trim().split(/\n +/), [
-    'Address  http://127.0.0.1:8080',
-    'Page     http://127.0.0.1:8080/docs',
-    `Try      npx diffusion-probe-server score ${example}`,
-  ]);
+  assert.deepEqual(
+    welcomeText('http://127.0.0.1:8080', 'http://127.0.0.1:8080/docs', example).trim().split(/\n +/),
+    [
+      'Address  http://127.0.0.1:8080',
+      'Page     http://127.0.0.1:8080/docs',
+      `Try      npx diffusion-probe-server score ${example}`,
+    ],
+  );
   assert.match(
     welcomeText('http://127.0.0.1:9000', 'http://127.0.0.1:9000/docs', example),
     /score \S+ --url http:\/\/127\.0\.0\.1:9000\n$/,

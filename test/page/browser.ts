@@ -96,12 +96,18 @@ export async function openPage(
 
 /** Waits until the plan is finished. */
 export function untilFinished(page: Page): Promise<void> {
-  return page.getByRole('status').filter({ hasText: /^Finished/ }).waitFor();
+  return page
+    .getByRole('status')
+    .filter({ hasText: /^Finished/ })
+    .waitFor();
 }
 
 /** Waits until the dropped images are finished too. */
 export function untilDone(page: Page): Promise<void> {
-  return page.getByRole('status').filter({ hasText: /^Finished$/ }).waitFor();
+  return page
+    .getByRole('status')
+    .filter({ hasText: /^Finished$/ })
+    .waitFor();
 }
 
 /** How many cards are in a state, such as `dropped`. */

@@ -30,7 +30,11 @@ export function AccountView({ drawing, totalSteps }: AccountViewProps) {
       {others ? (
         <ul class="bars">
           <Bar name="the plan: best of the kept" value={best} cost={calls} isOurs />
-          <Bar name={`best-of-k at the same cost, k = ${short(others.k)}`} value={others.bestOfK} cost={calls} />
+          <Bar
+            name={`best-of-k at the same cost, k = ${short(others.k)}`}
+            value={others.bestOfK}
+            cost={calls}
+          />
           <Bar name="a random seed" value={others.random} cost={totalSteps} />
           <Bar name={`best of all ${candidates.length}`} value={others.bestOfAll} cost={allCalls} />
         </ul>

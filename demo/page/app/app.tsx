@@ -48,8 +48,9 @@ export function App() {
       </header>
       <main>
         <p class="lead">
-          Images of one caption are drawn here, in your browser. After a few steps the service reads their attention
-          and predicts which will turn out well. The others stop.
+          Images of one caption are drawn here, in your browser. After a few steps the service reads their
+          attention and predicts which will turn out well; the others stop. Choose a word to see its
+          attention, or an image to see its scores.
         </p>
         <div class="layout">
           <div class="controls">
@@ -167,7 +168,6 @@ function Words({ words, chosen, onChoose }: WordsProps) {
           {word}
         </button>
       ))}
-      <span class="note">{chosen === undefined ? 'choose a word to see its attention' : 'light: attention'}</span>
     </div>
   );
 }

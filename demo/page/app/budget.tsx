@@ -13,7 +13,9 @@ interface BudgetProps {
 
 export function Budget({ choices, selected, probe, onSelect }: BudgetProps) {
   const index = selected ? choices.indexOf(selected) : 0;
-  const text = selected ? `${short(selected.budget)} images' worth, ${selected.calls} denoiser calls` : 'none';
+  const text = selected
+    ? `${short(selected.budget)} images' worth, ${selected.calls} denoiser calls`
+    : 'none';
   return (
     <fieldset class="budget">
       <legend>Budget</legend>
@@ -69,10 +71,16 @@ function Curve({ choices, selected }: Pick<BudgetProps, 'choices' | 'selected'>)
     <figure class="curve">
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={curveText(choices)}>
         <path class="axis" d={`M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}`} />
-        <text x={LEFT - 6} y={y(high) + 4} text-anchor="end">{decimals(high)}</text>
-        <text x={LEFT - 6} y={y(low) + 4} text-anchor="end">{decimals(low)}</text>
+        <text x={LEFT - 6} y={y(high) + 4} text-anchor="end">
+          {decimals(high)}
+        </text>
+        <text x={LEFT - 6} y={y(low) + 4} text-anchor="end">
+          {decimals(low)}
+        </text>
         {choices.map(({ calls }) => (
-          <text key={calls} x={x(calls)} y={HEIGHT - 8} text-anchor="middle">{calls}</text>
+          <text key={calls} x={x(calls)} y={HEIGHT - 8} text-anchor="middle">
+            {calls}
+          </text>
         ))}
         {selected && <path class="guide" d={`M${x(selected.calls)} ${TOP}V${HEIGHT - BOTTOM}`} />}
         <path class="best-of-k" d={line(bestOfK)} />

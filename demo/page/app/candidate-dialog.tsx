@@ -20,7 +20,7 @@ export function CandidateDialog({ candidate, words, facts, isBest, onClose }: Ca
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => dialog.current?.showModal(), []);
   const { seed, answers, maps, quality, completed } = candidate;
-  const true_ = quality ?? completed?.quality;
+  const trueQuality = quality ?? completed?.quality;
   return (
     <dialog ref={dialog} aria-labelledby="candidate" onClose={onClose}>
       <header>
@@ -35,11 +35,17 @@ export function CandidateDialog({ candidate, words, facts, isBest, onClose }: Ca
         <Picture candidate={candidate} facts={facts} word={undefined} />
         <div>
           <h3>Score at each step</h3>
-          <ScoreChart candidate={candidate} totalSteps={facts.totalSteps} width={300} height={90} />
+          <ScoreChart
+            candidate={candidate}
+            quality={trueQuality}
+            totalSteps={facts.totalSteps}
+            width={300}
+            height={90}
+          />
           <p class="note">
             The line is the predicted quality, from 0 to 1.
-            {true_ !== undefined &&
-              ` The ring at step ${facts.totalSteps} is the true quality, ${decimals(true_)}.`}
+            {trueQuality !== undefined &&
+              ` The ring at step ${facts.totalSteps} is the true quality, ${decimals(trueQuality)}.`}
           </p>
           {answers.length > 0 ? <Answers answers={answers} /> : <p class="note">Nothing was scored yet.</p>}
         </div>

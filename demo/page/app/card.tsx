@@ -37,7 +37,13 @@ export function Card({ candidate, facts, word, isBest, showsCompleted, onOpen }:
       </button>
       <div class="figures">
         <Figure name="score" value={decimals(score)} isGood={false} />
-        <ScoreChart candidate={candidate} totalSteps={facts.totalSteps} width={96} height={32} />
+        <ScoreChart
+          candidate={candidate}
+          quality={quality}
+          totalSteps={facts.totalSteps}
+          width={96}
+          height={32}
+        />
         <Figure
           name="quality"
           value={decimals(quality)}

@@ -17,17 +17,14 @@ export function Funnel({ drawing: { alive, plan, candidates }, totalSteps }: Fun
       <div class="columns" role="img" aria-label={label}>
         {steps.map((step) => (
           <span key={step} class="column" data-asks={keep.has(step) ? '' : undefined}>
-            <span
-              class="spent"
-              style={{ blockSize: `${(100 * (alive[step - 1] ?? 0)) / all}%` }}
-            />
+            <span class="spent" style={{ blockSize: `${(100 * (alive[step - 1] ?? 0)) / all}%` }} />
             {keep.has(step) && <span class="asks">keep {keep.get(step)}</span>}
           </span>
         ))}
       </div>
       <figcaption>
         <span>step 1</span>
-        <span>denoiser calls: each column is a step, its height the images that it denoises</span>
+        <span>images that each step denoises</span>
         <span>{totalSteps}</span>
       </figcaption>
     </figure>

@@ -17,8 +17,7 @@ export function RequestView({ exchanges }: RequestViewProps) {
   if (!exchange) return <p class="note">No request was sent yet.</p>;
   const service = new URL('.', document.baseURI).href.replace(/\/$/, '');
   const programs = requestPrograms(service);
-  const code =
-    tab === ANSWER ? prettyJson(exchange.answer) : programs.find(({ name }) => name === tab)?.code;
+  const code = tab === ANSWER ? prettyJson(exchange.answer) : programs.find(({ name }) => name === tab)?.code;
   return (
     <>
       <div class="row">

@@ -2,7 +2,9 @@
 import type { Candidate } from './state.js';
 
 interface ScoreChartProps {
-  readonly candidate: Candidate;
+  readonly candidate: Pick<Candidate, 'answers' | 'droppedAt'>;
+  /** The true quality, when it is to be seen. */
+  readonly quality: number | undefined;
   readonly totalSteps: number;
   readonly width: number;
   readonly height: number;
@@ -10,12 +12,11 @@ interface ScoreChartProps {
 
 const INSET = 5;
 
-export function ScoreChart({ candidate, totalSteps, width, height }: ScoreChartProps) {
-  const { answers, quality, completed, droppedAt } = candidate;
+export function ScoreChart({ candidate, quality, totalSteps, width, height }: ScoreChartProps) {
+  const { answers, droppedAt } = candidate;
   const x = (step: number): number => INSET + (step / totalSteps) * (width - 2 * INSET);
   const y = (value: number): number => height - INSET - value * (height - 2 * INSET);
   const points = answers.map(({ step, result }) => [x(step), y(result.score)] as const);
-  const true_ = quality ?? completed?.quality;
   return (
     <svg class="scores" viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
       <path class="axis" d={`M${INSET} ${y(0)}H${width - INSET}M${INSET} ${y(1)}H${width - INSET}`} />
@@ -29,7 +30,7 @@ export function ScoreChart({ candidate, totalSteps, width, height }: ScoreChartP
           r={2.5}
         />
       ))}
-      {true_ !== undefined && <circle class="true" cx={x(totalSteps)} cy={y(true_)} r={3.5} />}
+      {quality !== undefined && <circle class="true" cx={x(totalSteps)} cy={y(quality)} r={3.5} />}
     </svg>
   );
 }

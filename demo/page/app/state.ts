@@ -98,6 +98,11 @@ function advance(drawing: Drawing, news: Extract<FromWorker, { drawing: number }
       const candidates = news.noise.seeds.map((seed, index) => newCandidate(seed, news.noise.pixels[index]!));
       return { ...drawing, phase: 'drawing', words: news.words, plan: news.plan, candidates };
     }
+    case 'previewed': {
+      const { step, pictures } = news;
+      const candidates = change(drawing, pictures, (index) => ({ pixels: pictures.pixels[index]!, step }));
+      return { ...drawing, candidates };
+    }
     case 'step': {
       const { step, pictures, maps } = news;
       const alive = [...drawing.alive, pictures.seeds.length];

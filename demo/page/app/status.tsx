@@ -22,7 +22,10 @@ export function statusOf({ facts, broken, drawing, probe }: State): StatusText {
   if (drawing?.phase === 'refused') return { kind: 'broken', text: 'This caption cannot be drawn' };
   if (drawing?.failedOpen !== undefined)
     return { kind: 'open', text: `No scores, so every image is kept: ${drawing.failedOpen}` };
-  if (drawing?.phase === 'completing') return { kind: 'good', text: 'Finished; drawing the dropped ones too' };
+  if (drawing?.phase === 'completing')
+    return { kind: 'good', text: 'Finished; drawing the dropped ones too' };
   if (drawing?.phase === 'done') return { kind: 'good', text: 'Finished' };
+  const isWaiting = !drawing?.candidates.some(({ step }) => step > 0);
+  if (isWaiting) return { kind: 'busy', text: 'Loading the model' };
   return { kind: 'busy', text: probe === undefined ? 'Drawing' : `Drawing, scored by ${probe}` };
 }

@@ -15,7 +15,12 @@ export function configureOrt(folder: string): void {
 }
 
 export async function openWebGraph(model: Uint8Array): Promise<Graph> {
-  const session = await InferenceSession.create(model, { executionProviders: ['wasm'], logSeverityLevel: 3 });
+  const session = await InferenceSession.create(model, {
+    executionProviders: ['wasm'],
+    // Opens faster than with all optimisations, and runs as fast: docs/adr/0048-a-page-that-draws.md
+    graphOptimizationLevel: 'basic',
+    logSeverityLevel: 3,
+  });
   return new PatientGraph(session, Tensor);
 }
 

@@ -1,6 +1,6 @@
 /** The worker of the page: everything that computes, so that the page stays smooth. A new order ends the drawing before it. */
 import { CaptionError } from '../../world/caption.js';
-import type { World } from '../../world/world.js';
+import type { Description } from '../../world/description.js';
 import type { Facts, FromWorker, ToWorker } from '../messages.js';
 import { draw } from './draw.js';
 import { openWorld } from './open-world.js';
@@ -18,36 +18,33 @@ const base = new URL('..', scope.location.href).href;
 const opening = openWorld(base);
 let current = new AbortController();
 
-opening.then(
-  (world) => scope.postMessage({ type: 'opened', facts: factsOf(world) }),
-  (error: unknown) => scope.postMessage({ type: 'broken', message: messageOf(error) }),
+opening.description.then(
+  (description) => scope.postMessage({ type: 'opened', facts: factsOf(description) }),
+  () => {},
 );
+opening.world.catch((error: unknown) => scope.postMessage({ type: 'broken', message: messageOf(error) }));
 
 scope.onmessage = ({ data: order }) => {
   current.abort();
   current = new AbortController();
   const { signal } = current;
   const { drawing } = order;
-  void opening
-    .then((world) =>
-      draw(order, {
-        world,
-        service: base,
-        signal,
-        tell: (news, transfer = []) => {
-          if (!signal.aborted) scope.postMessage({ ...news, drawing }, transfer);
-        },
-        onProbe: (probe, choices) => scope.postMessage({ type: 'probe', reference: probe?.reference, choices }),
-      }),
-    )
-    .catch((error: unknown) => {
-      if (signal.aborted) return;
-      const type = error instanceof CaptionError ? 'refused' : 'failed';
-      scope.postMessage({ type, message: messageOf(error), drawing });
-    });
+  draw(order, {
+    opening,
+    service: base,
+    signal,
+    tell: (news, transfer = []) => {
+      if (!signal.aborted) scope.postMessage({ ...news, drawing }, transfer);
+    },
+    onProbe: (probe, choices) => scope.postMessage({ type: 'probe', reference: probe?.reference, choices }),
+  }).catch((error: unknown) => {
+    if (signal.aborted) return;
+    const type = error instanceof CaptionError ? 'refused' : 'failed';
+    scope.postMessage({ type, message: messageOf(error), drawing });
+  });
 };
 
-function factsOf({ description }: World): Facts {
+function factsOf(description: Description): Facts {
   const { vocabulary, max_tokens: maxTokens, steps, image, capture, good_at: goodAt } = description;
   return {
     vocabulary: vocabulary.filter((word) => !word.startsWith('<')),

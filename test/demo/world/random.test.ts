@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { sha256 } from '../../../demo/world/node/random.js';
-import { initialNoise as noiseOfHash } from '../../../demo/world/random.js';
+import { initialNoise as noiseBy } from '../../../demo/world/random.js';
 
 const LENGTH = 12_288;
 
 function initialNoise(prompt: string, seed: number, length: number): Float32Array {
-  return noiseOfHash(sha256(`${prompt}\n${seed}`), length);
+  return noiseBy(sha256, prompt, seed, length);
 }
 
 test('the noise depends on the prompt and on the seed, and on nothing else', () => {

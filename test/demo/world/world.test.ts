@@ -65,10 +65,7 @@ test('the reward gives every image a quality in [0, 1], and noise a low one', as
 test('a missing world, an invalid description and a changed file are different errors', async (t) => {
   const folder = await mkdtemp(path.join(tmpdir(), 'world-'));
   t.after(() => rm(folder, { recursive: true }));
-  await assert.rejects(
-    loadWorld(folder),
-    /the reference world is missing: .*reference\.json cannot be read/,
-  );
+  await assert.rejects(loadWorld(folder), /the reference world is missing: .*reference\.json cannot be read/);
 
   const description = path.join(folder, 'reference.json');
   await writeFile(description, '{');
