@@ -78,9 +78,9 @@ function scorerOf(probe: ServedProbe, { service, signal, tell }: DrawTools): Sco
       tell({ type: 'exchanged', exchange: { ...asked, ...recorded } }, [recorded.body]),
     onProblem: (failure) => tell({ type: 'failed_open', reason: reasonOf(failure) }),
   });
-  const score: Scorer['client']['score'] = async (input, options = {}): Promise<ScoreOutcome> => {
-    const seeds = (options.sampleIds ?? []).map((id) => Number(id.replace('seed-', '')));
-    asked = { step: options.step ?? 0, seeds };
+  const score: Scorer['client']['score'] = async (input, options): Promise<ScoreOutcome> => {
+    const seeds = (options?.sampleIds ?? []).map((id) => Number(id.replace('seed-', '')));
+    asked = { step: options?.step ?? 0, seeds };
     const outcome = await client.score(input, { ...options, signal });
     tell({ type: 'answered', ...asked, results: outcome.results });
     return outcome;

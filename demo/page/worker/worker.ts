@@ -8,23 +8,25 @@ import { openWorld } from './open-world.js';
 /** The globals of a worker, which the types of a page do not have. */
 interface WorkerScope {
   readonly location: Location;
-  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
-  postMessage(message: FromWorker, transfer?: Transferable[]): void;
+  addEventListener(type: 'message', listener: (event: MessageEvent<ToWorker>) => void): void;
+  postMessage(message: FromWorker, transfer: Transferable[]): void;
 }
 
 const scope = globalThis as unknown as WorkerScope;
+const post = (message: FromWorker, transfer: Transferable[] = []): void =>
+  scope.postMessage(message, transfer);
 /** The worker's file lies in a folder below the page. */
 const base = new URL('..', scope.location.href).href;
 const opening = openWorld(base);
 let current = new AbortController();
 
 opening.description.then(
-  (description) => scope.postMessage({ type: 'opened', facts: factsOf(description) }),
+  (description) => post({ type: 'opened', facts: factsOf(description) }),
   () => {},
 );
-opening.world.catch((error: unknown) => scope.postMessage({ type: 'broken', message: messageOf(error) }));
+opening.world.catch((error: unknown) => post({ type: 'broken', message: messageOf(error) }));
 
-scope.onmessage = ({ data: order }) => {
+scope.addEventListener('message', ({ data: order }) => {
   current.abort();
   current = new AbortController();
   const { signal } = current;
@@ -34,15 +36,15 @@ scope.onmessage = ({ data: order }) => {
     service: base,
     signal,
     tell: (news, transfer = []) => {
-      if (!signal.aborted) scope.postMessage({ ...news, drawing }, transfer);
+      if (!signal.aborted) post({ ...news, drawing }, transfer);
     },
-    onProbe: (probe, choices) => scope.postMessage({ type: 'probe', reference: probe?.reference, choices }),
+    onProbe: (probe, choices) => post({ type: 'probe', reference: probe?.reference, choices }),
   }).catch((error: unknown) => {
     if (signal.aborted) return;
     const type = error instanceof CaptionError ? 'refused' : 'failed';
-    scope.postMessage({ type, message: messageOf(error), drawing });
+    post({ type, message: messageOf(error), drawing });
   });
-};
+});
 
 function factsOf(description: Description): Facts {
   const { vocabulary, max_tokens: maxTokens, steps, image, capture, good_at: goodAt } = description;

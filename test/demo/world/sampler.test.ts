@@ -86,9 +86,8 @@ test('the guidance difference is the mean square of conditional minus unconditio
 });
 
 test('a step in parts is the same as at once, and tells the previews of each part', async () => {
-  const noise = Float32Array.from({ length: 3 * IMAGE_SIZE }, (_, index) => Math.sin(index));
-  const [whole, parted] = [noise, noise.slice()].map(
-    (latents) => new Sampler(knowingDenoiser(new Float32Array(IMAGE_SIZE)), CAPTION, latents),
+  const [whole, parted] = [noise(3), noise(3)].map(
+    (latents) => new Sampler(knowingDenoiser(target), CAPTION, latents),
   ) as [Sampler, Sampler];
   const told: [number, number][] = [];
   const onRows = (first: number, previews: Float32Array) => told.push([first, previews.length / IMAGE_SIZE]);
