@@ -1,5 +1,5 @@
 /** The account of a drawing in words and bars. */
-import { accountOf } from './account.js';
+import { accountOf, verdictOf } from './account.js';
 import { decimals, percent, short } from './format.js';
 import type { Drawing } from './state.js';
 
@@ -25,7 +25,7 @@ export function AccountView({ drawing, totalSteps }: AccountViewProps) {
             , <strong class="saved">{percent(saved / (allCalls || 1))} saved</strong>
           </>
         )}
-        .
+        .{others && best !== undefined && ` ${verdictOf(best, others)}`}
       </p>
       {others ? (
         <ul class="bars">

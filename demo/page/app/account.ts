@@ -53,6 +53,15 @@ export function compare(qualities: readonly number[], images: number): Compariso
   };
 }
 
+/** The plan in one sentence, beside best-of-k at the same cost and the best of all. */
+export function verdictOf(best: number, { bestOfK, bestOfAll }: Comparison): string {
+  const gain = best - bestOfK;
+  const distance = Math.abs(gain).toFixed(2);
+  const beside = distance === '0.00' ? 'as good as' : `${distance} ${gain > 0 ? 'above' : 'below'}`;
+  const rest = best === bestOfAll ? 'and the best of all' : 'but the best of all was dropped';
+  return `Quality ${beside} best-of-k at that cost, ${rest}.`;
+}
+
 /** The expected maximum of `k` of these values, drawn without replacement. */
 export function expectedBest(values: readonly number[], k: number): number {
   const descending = values.toSorted((left, right) => right - left);

@@ -48,9 +48,8 @@ export function App() {
       </header>
       <main>
         <p class="lead">
-          Images of one caption are drawn here, in your browser. After a few steps the service reads their
-          attention and predicts which will turn out well; the others stop. Choose a word to see its
-          attention, or an image to see its scores.
+          Images of one caption are drawn here, in your browser. A few steps in, the service predicts from
+          their attention which will turn out well; the others stop.
         </p>
         <div class="layout">
           <div class="controls">
@@ -115,15 +114,18 @@ export function App() {
                     />
                   ))}
                 </ul>
-                <label class="switch">
-                  <input
-                    type="checkbox"
-                    role="switch"
-                    checked={showsCompleted}
-                    onChange={({ currentTarget }) => setShowsCompleted(currentTarget.checked)}
-                  />
-                  Show what the dropped ones would have become
-                </label>
+                <div class="row below">
+                  <label class="switch">
+                    <input
+                      type="checkbox"
+                      role="switch"
+                      checked={showsCompleted}
+                      onChange={({ currentTarget }) => setShowsCompleted(currentTarget.checked)}
+                    />
+                    Show what the dropped ones would have become
+                  </label>
+                  <span class="note">A word shows its attention, an image its scores.</span>
+                </div>
                 <AccountView drawing={drawing} totalSteps={facts.totalSteps} />
               </>
             )}

@@ -46,8 +46,8 @@ export function Budget({ choices, selected, probe, onSelect }: BudgetProps) {
   );
 }
 
-const WIDTH = 300;
-const HEIGHT = 150;
+const WIDTH = 360;
+const HEIGHT = 160;
 const LEFT = 34;
 const RIGHT = 12;
 const TOP = 12;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { accountOf, compare, expectedBest } from '../../../demo/page/app/account.js';
+import { accountOf, compare, expectedBest, verdictOf } from '../../../demo/page/app/account.js';
 import type { Candidate, Drawing } from '../../../demo/page/app/state.js';
 
 const STEPS = 10;
@@ -39,6 +39,14 @@ test('with the dropped ones finished too, the plan is compared with other ways',
   assert.ok(Math.abs(others.random - 0.4) < 1e-9);
   // Of six pairs, three have 0.9, two 0.5 and one 0.2.
   assert.ok(Math.abs(others.bestOfK - (3 * 0.9 + 2 * 0.5 + 0.2) / 6) < 1e-9);
+});
+
+test('the verdict in words: better, worse, and what became of the best of all', () => {
+  const others = { random: 0.3, k: 3, bestOfK: 0.6, bestOfAll: 0.9 };
+  const end = 'best-of-k at that cost,';
+  assert.equal(verdictOf(0.9, others), `Quality 0.30 above ${end} and the best of all.`);
+  assert.equal(verdictOf(0.5, others), `Quality 0.10 below ${end} but the best of all was dropped.`);
+  assert.match(verdictOf(0.601, others), /^Quality as good as best-of-k/);
 });
 
 test('between two numbers of images the expected best lies between theirs', () => {
