@@ -6,6 +6,7 @@ import {
   BACKGROUNDS,
   type Caption,
   captionText,
+  MAX_THINGS,
   parseCaption,
   type Phrase,
   PICTOGRAMS,
@@ -78,7 +79,7 @@ function Pickers({ caption, onChange }: { caption: Caption; onChange: (caption: 
       <PhrasePicker
         name="First thing"
         phrase={first!}
-        taken={second}
+        others={phrases.slice(1)}
         onChange={(phrase) => onChange({ ...caption, phrases: [phrase, ...phrases.slice(1)] })}
       />
       <Select name="Relation" value={joint} options={JOINTS} onChange={(value) => join(value as Joint)} />
@@ -86,7 +87,7 @@ function Pickers({ caption, onChange }: { caption: Caption; onChange: (caption: 
         <PhrasePicker
           name="Second thing"
           phrase={second}
-          taken={first}
+          others={[first!, ...others]}
           onChange={(phrase) => onChange({ ...caption, phrases: [first!, phrase, ...others] })}
         />
       )}
@@ -103,15 +104,17 @@ function Pickers({ caption, onChange }: { caption: Caption; onChange: (caption: 
 interface PhrasePickerProps {
   readonly name: string;
   readonly phrase: Phrase;
-  /** The other phrase, whose pictogram is not offered. */
-  readonly taken: Phrase | undefined;
+  /** The other phrases, whose pictograms are not offered. */
+  readonly others: readonly Phrase[];
   readonly onChange: (phrase: Phrase) => void;
 }
 
-function PhrasePicker({ name, phrase, taken, onChange }: PhrasePickerProps) {
-  const most = 4 - (taken?.count ?? 0);
+function PhrasePicker({ name, phrase, others, onChange }: PhrasePickerProps) {
+  const most = MAX_THINGS - others.reduce((sum, { count }) => sum + count, 0);
   const counts = COUNTS.filter((count) => Number(count) <= most);
-  const pictograms = PICTOGRAMS.filter((pictogram) => pictogram !== taken?.pictogram);
+  const pictograms = PICTOGRAMS.filter((candidate) =>
+    others.every(({ pictogram }) => pictogram !== candidate),
+  );
   return (
     <span class="phrase">
       <Select
