@@ -37,7 +37,7 @@ test('curl and TypeScript send the saved request', async (t) => {
   const body = encodeRequest(
     {
       attention: { dtype: 'F16', shape, data: new Uint16Array(shape.reduce((left, right) => left * right)) },
-      timestep: contract.decision_points[1]!.timestep,
+      timestep: contract.decision_points[1]?.timestep ?? NaN,
     },
     { model: `pictogram@${version}`, policy: { name: 'top_k', k: 1 } },
   );
