@@ -1,7 +1,15 @@
 // `npm run build:page`: builds the page of demo/page into dist/page, which STATIC_DIR serves. Everything but index.html lies in
 // assets/, under a name that changes with the content.
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +35,7 @@ const style = await bundle('style.css', {});
 const icon = write('icon.svg', readFileSync(path.join(ROOT, 'openapi', 'logo.svg')));
 const html = readFileSync(path.join(SOURCE, 'index.html'), 'utf8');
 const files = { app, style, icon };
+writeFileSync(path.join(OUT, 'licenses.txt'), licenses());
 compress();
 // Written last: without it a build is not finished.
 writeFileSync(
@@ -85,6 +94,21 @@ function copyOrt() {
   for (const name of ['ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm'])
     copyFileSync(path.join(from, name), path.join(OUT, folder, name));
   return folder;
+}
+
+/** The licenses of what is built in, which ask to go with it. The package of ONNX Runtime has no text of its own. */
+function licenses() {
+  return ['onnxruntime-web', 'preact', '@noble/hashes', 'zod']
+    .map((name) => {
+      const folder = path.join(ROOT, 'node_modules', name);
+      const { version, license } = JSON.parse(readFileSync(path.join(folder, 'package.json')));
+      const file = path.join(folder, 'LICENSE');
+      const text = existsSync(file)
+        ? readFileSync(file, 'utf8')
+        : 'Copyright (c) Microsoft Corporation. The terms of the MIT License are those below.';
+      return `${name} ${version}: ${license}\n\n${text.trim()}\n`;
+    })
+    .join('\n\n');
 }
 
 function compress() {

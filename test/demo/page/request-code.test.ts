@@ -39,7 +39,7 @@ test('curl and TypeScript send the saved request', async (t) => {
       attention: { dtype: 'F16', shape, data: new Uint16Array(shape.reduce((left, right) => left * right)) },
       timestep: contract.decision_points[1]?.timestep ?? NaN,
     },
-    { model: `pictogram@${version}`, policy: { name: 'top_k', k: 1 } },
+    { model: `pictogram@${version}`, policy: { name: 'top_k', k: 1, explore: { rate: 0 } } },
   );
   const cwd = await mkdtemp(path.join(tmpdir(), 'request-'));
   t.after(() => rm(cwd, { recursive: true }));
