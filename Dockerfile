@@ -1,5 +1,5 @@
 # The CPU image of the service: docker build -t diffusion-probe . && docker run -p 8080:8080 diffusion-probe
-# `--target traffic` builds the image that sends the demo's traffic instead.
+# `--target demo` adds the page at /, `--target traffic` builds the image that sends the demo's traffic instead.
 ARG NODE_IMAGE=node:22-bookworm-slim
 
 # The stages that run commands use the platform of the builder, so that an image for another one needs no emulation.
@@ -14,6 +14,11 @@ COPY src src
 COPY clients clients
 COPY demo demo
 RUN npm run build
+
+FROM build AS page
+COPY openapi/logo.svg openapi/
+COPY reference reference
+RUN npm run build:page
 
 FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS dependencies
 ARG TARGETARCH
@@ -44,7 +49,7 @@ LABEL org.opencontainers.image.title="Diffusion Probe: demo traffic" \
   org.opencontainers.image.licenses="Apache-2.0"
 ENTRYPOINT ["node", "--enable-source-maps", "dist/demo/traffic.js"]
 
-FROM base AS service
+FROM base AS server
 ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Diffusion Probe" \
@@ -61,3 +66,10 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # No init process is needed: Node handles SIGTERM itself, and waits for the process that tests probes.
 ENTRYPOINT ["node", "--enable-source-maps", "dist/src/main.js"]
+
+FROM server AS demo
+COPY --from=page /app/dist/page page
+ENV STATIC_DIR=/app/page
+
+# The last stage is the image of a build without --target.
+FROM server AS service

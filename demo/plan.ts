@@ -1,12 +1,10 @@
 /** Plans of `npm run generate`: how many images are started, at which steps the service is asked, and how many live on there. */
 import * as z from 'zod';
 
-import { keepSchema, type Plan, planContradiction, seedsSchema } from '../src/probe/plan.js';
+import { keepSchema, planContradiction, seedsSchema } from '../src/probe/plan.js';
 import { UsageError } from '../src/terminal/command-line.js';
-import type { ServedProbe } from './find-probe.js';
-
-/** A plan without `expected` was written out by the caller. */
-export type DrawingPlan = Pick<Plan, 'seeds' | 'keep'> & Partial<Pick<Plan, 'expected'>>;
+import { type DrawingPlan, planWords, stagesOf, USUAL_STEP } from './drawing/drawing-plan.js';
+import type { ServedProbe } from './drawing/find-probe.js';
 
 /** A plan, or the probe's own for a budget in whole images. */
 export type PlanChoice = DrawingPlan | { readonly budget: number };
@@ -14,8 +12,6 @@ export type PlanChoice = DrawingPlan | { readonly budget: number };
 export const MAX_SEEDS = 64;
 
 const STAGES = /^[1-9]\d*=\d+(?:,[1-9]\d*=\d+)*$/;
-/** The step of a count without one. */
-const USUAL_STEP = '5';
 
 /** How many images to keep by step, such as `1=7,3=6,5=2`; `2` keeps two after step 5. */
 export const keepTextSchema = z.string().transform((text, context) => {
@@ -41,17 +37,9 @@ export const planSchema = z
     if (contradiction) context.addIssue({ code: 'custom', ...contradiction });
   });
 
-/** The steps of a plan and how many images live on there, in order. */
-export function stagesOf({ keep }: DrawingPlan): (readonly [step: number, kept: number])[] {
-  return Object.entries(keep).map(([step, kept]) => [Number(step), kept] as const);
-}
-
 /** A plan in words, with what the probe expects of it. */
 export function planText(plan: DrawingPlan): string {
-  const stages = stagesOf(plan);
-  const kept = stages.map(([step, count]) => `keep ${count} after step ${step}`);
-  const finished = stages.at(-1)?.[1] ?? plan.seeds;
-  const text = [`start ${plan.seeds}`, ...kept, `finish ${finished}`].join(', ');
+  const text = planWords(plan);
   const quality = plan.expected?.quality.value ?? undefined;
   const bestOfK = plan.expected?.best_of_k.value ?? undefined;
   if (quality === undefined || bestOfK === undefined) return text;

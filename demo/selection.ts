@@ -1,6 +1,6 @@
 /** The document selection.json: what was asked, what became of each image, and what it cost. */
-import type { DrawnGroup, DrawnSample } from './draw-group.js';
-import type { DrawingPlan } from './plan.js';
+import type { DrawnGroup, DrawnSample } from './drawing/draw-group.js';
+import type { DrawingPlan } from './drawing/drawing-plan.js';
 
 export interface SelectedSample {
   readonly seed: number;

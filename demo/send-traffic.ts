@@ -3,9 +3,9 @@
  * samples are finished and their true qualities are reported.
  */
 import { ProbeClient } from '../clients/typescript/src/node.js';
-import { drawGroup } from './draw-group.js';
-import type { ServedProbe } from './find-probe.js';
-import { createGroup, type Group, scoreGroup } from './group.js';
+import { drawGroup } from './drawing/draw-group.js';
+import type { ServedProbe } from './drawing/find-probe.js';
+import { createGroup, type Group, scoreGroup } from './drawing/group.js';
 import type { World } from './world/world.js';
 
 const DEADLINE_MS = 5000;
@@ -61,7 +61,7 @@ async function sendGroup(
   group: Group,
 ): Promise<{ finished: number; reported: number }> {
   const { samples } = await drawGroup(group, {
-    ask: async (alive, at) => (at.step === step ? scoreGroup(client, probe, alive, at) : undefined),
+    ask: async (alive, at) => (at.step === step ? scoreGroup({ client, probe }, alive, at) : undefined),
     signal,
   });
   const finished = samples.filter(({ droppedAt }) => droppedAt === null);

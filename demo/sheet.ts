@@ -4,7 +4,7 @@
  */
 import { Canvas, type Colour, textWidth } from './canvas.js';
 import { GLYPH_HEIGHT } from './font.js';
-import type { DrawnSample, SampleAnswer } from './draw-group.js';
+import type { DrawnSample, SampleAnswer } from './drawing/draw-group.js';
 
 const PICTURE_SCALE = 3;
 const TEXT_SCALE = 2;

@@ -11,9 +11,9 @@ import {
   wholeOption,
 } from '../src/terminal/command-line.js';
 import { type CommandTools, runCommand } from './command.js';
-import { findProbe, type ServedProbe } from './find-probe.js';
+import { findProbe, type ServedProbe } from './drawing/find-probe.js';
 import { sendTraffic } from './send-traffic.js';
-import { World } from './world/world.js';
+import { loadWorld } from './world/node/load-world.js';
 
 const RETRY_MS = 2000;
 const USAGE = `Sends groups of the reference world to a service, finishes what it keeps and reports the qualities, until interrupted.
@@ -58,7 +58,7 @@ async function send(
   { url, step, reference }: NonNullable<ReturnType<typeof readOptions>>,
   { progress, signal }: CommandTools,
 ): Promise<string> {
-  const world = await World.load(reference);
+  const world = await loadWorld(reference);
   try {
     await sendTraffic({
       world,

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { Canvas } from './canvas.js';
-import type { DrawnSample } from './draw-group.js';
+import type { DrawnSample } from './drawing/draw-group.js';
 import type { Selection } from './selection.js';
 import { drawSheet, type SheetTitle } from './sheet.js';
 

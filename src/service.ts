@@ -180,10 +180,13 @@ function announce(url: string, engine: Engine): void {
     provider: probe?.provider ?? 'cpu',
   }));
   terminal?.end();
-  const state = { url, socket: settings.listen, docs: `${url}/docs`, models, ready, reason };
+  const docs = `${url}/docs`;
+  const page = settings.staticDir === undefined ? undefined : `${url}/`;
+  const state = { url, socket: settings.listen, page, docs, models, ready, reason };
   if (!ready) log.warn(state, 'listening');
   else if (!terminal) log.info(state, 'listening');
-  if (!shutdown.isDraining()) terminal?.print(welcomeText(url, existsSync(EXAMPLE) ? EXAMPLE : undefined));
+  if (!shutdown.isDraining())
+    terminal?.print(welcomeText(url, page ?? docs, existsSync(EXAMPLE) ? EXAMPLE : undefined));
 }
 
 function packageVersion(): string {

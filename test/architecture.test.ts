@@ -128,7 +128,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/main.ts': ['src/commands', 'src/service.ts'],
   'clients/typescript/src': [],
   'demo/world': ['src/wire', 'src/probe', 'clients/typescript/src'],
-  demo: ['src/terminal', 'src/probe', 'clients/typescript/src', 'demo/world'],
+  'demo/world/node': ['demo/world'],
+  'demo/drawing': ['src/probe', 'clients/typescript/src', 'demo/world'],
+  'demo/page': ['clients/typescript/src', 'demo/world', 'demo/drawing'],
+  demo: [
+    'src/terminal',
+    'src/probe',
+    'clients/typescript/src',
+    'demo/world',
+    'demo/world/node',
+    'demo/drawing',
+    'demo/page',
+  ],
 };
 
 const PLACES = Object.keys(MAY_IMPORT);
@@ -144,7 +155,7 @@ function placeOf(file: string): string | undefined {
 function arrows(): { from: string; to: string; file: string; target: string }[] {
   const files = ['src', 'clients', 'demo'].flatMap((root) =>
     readdirSync(root, { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.ts') && !file.includes('node_modules') && !file.includes('dist'))
+      .filter((file) => /\.tsx?$/.test(file) && !file.includes('node_modules') && !file.includes('dist'))
       .map((file) => path.posix.join(root, file)),
   );
   return files.flatMap((file) =>
@@ -193,4 +204,15 @@ test('the client imports no package, except undici for its entry point for Node'
 test('few files lie flat in src/engine', () => {
   const files = readdirSync('src/engine', { withFileTypes: true }).filter((entry) => entry.isFile());
   assert.ok(files.length <= 8, files.map(({ name }) => name).join(', '));
+});
+
+test('what the page shares with Node imports no module of Node', () => {
+  const folders = ['demo/world', 'demo/drawing', 'demo/page', 'clients/typescript/src'];
+  const found = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => /\.tsx?$/.test(file) && !file.startsWith('node/'))
+      .filter((file) => /^import [^;]*from 'node:/m.test(readFileSync(path.join(folder, file), 'utf8')))
+      .map((file) => `${folder}/${file}`),
+  );
+  assert.deepEqual(found, []);
 });

@@ -1,5 +1,5 @@
 /** The due times of an open loop: Poisson arrivals, the same for the same seed. */
-import { uniformNumbers } from '../../demo/world/random.js';
+import { uniformNumbers } from '../../demo/world/node/random.js';
 
 /** The times of arrival within a span, ascending, ms from its start. */
 export function poissonArrivals(ratePerSecond: number, seconds: number, seed: number): number[] {

@@ -1,11 +1,7 @@
-/** Reads reference.json, which describes the exported reference world, and verifies the files that it names. */
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
-
+/** The contents of reference.json, which describes the exported reference world. */
 import * as z from 'zod';
 
-const DESCRIPTION_FILE = 'reference.json';
+export const DESCRIPTION_FILE = 'reference.json';
 
 const descriptionSchema = z.object({
   vocabulary: z.array(z.string()).min(1),
@@ -26,33 +22,13 @@ const descriptionSchema = z.object({
 export type Description = z.infer<typeof descriptionSchema>;
 
 /**
- * @throws {Error} when the file is missing or is not valid.
+ * @param file its name, for the error.
+ * @throws {Error} when the text is not valid.
  */
-export async function readDescription(folder: string): Promise<Description> {
-  const file = path.join(folder, DESCRIPTION_FILE);
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new Error(`the reference world is missing: ${file} cannot be read`, { cause });
-  });
+export function parseDescription(text: string, file: string): Description {
   const parsed = descriptionSchema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
   throw new Error(`${file} is not valid: ${z.prettifyError(parsed.error)}`);
-}
-
-/**
- * Reads one of the files that the description names.
- * @throws {Error} when it is missing or has another hash.
- */
-export async function readVerified(
-  folder: string,
-  name: string,
-  { files }: Description,
-): Promise<Uint8Array> {
-  const content = await readFile(path.join(folder, name));
-  const actual = createHash('sha256').update(content).digest('hex');
-  if (actual === files[name]) return content;
-  throw new Error(
-    `${name} in ${folder} has the SHA-256 ${actual}, but ${DESCRIPTION_FILE} says ${files[name]}`,
-  );
 }
 
 function parseJson(text: string): unknown {

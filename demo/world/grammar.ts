@@ -5,7 +5,8 @@
 import { CaptionError } from './caption.js';
 
 const MAX_PHRASES = 3;
-const MAX_THINGS = 4;
+/** In one caption. */
+export const MAX_THINGS = 4;
 /** The number of words of "on a <colour> background". */
 const BACKGROUND_WORDS = 4;
 

@@ -1,14 +1,17 @@
-/** Repeatable random numbers: the same text always gives the same stream, and a prompt and a seed the same noise. */
-import { createHash } from 'node:crypto';
+/** Repeatable random numbers: the same hash always gives the same stream. */
 
 const UINT32 = 2 ** 32;
+
+/** What makes a hash of a text: 32 bytes. */
+export type Sha256 = (text: string) => Uint8Array;
 
 /**
  * The noise that an image starts from: independent standard normal values, by the Box-Muller transform. The reference world
  * in Python draws other noise for the same seed.
+ * @param length the number of values in an image.
  */
-export function initialNoise(prompt: string, seed: number, length: number): Float32Array {
-  const uniform = uniformNumbers(`${prompt}\n${seed}`);
+export function initialNoise(sha256: Sha256, caption: string, seed: number, length: number): Float32Array {
+  const uniform = uniformNumbers(sha256(`${caption}\n${seed}`));
   const noise = new Float32Array(length);
   for (let index = 0; index < length; index += 2) {
     const radius = Math.sqrt(-2 * Math.log(1 - uniform()));
@@ -19,10 +22,10 @@ export function initialNoise(prompt: string, seed: number, length: number): Floa
   return noise;
 }
 
-/** Uniform numbers in [0, 1) by xoshiro128** (Blackman and Vigna, https://prng.di.unimi.it), seeded by SHA-256. */
-export function uniformNumbers(seed: string): () => number {
-  const state = createHash('sha256').update(seed).digest();
-  let [a = 0, b = 0, c = 0, d = 0] = [0, 4, 8, 12].map((offset) => state.readUInt32LE(offset));
+/** Uniform numbers in [0, 1) by xoshiro128** (Blackman and Vigna, https://prng.di.unimi.it), seeded by a hash of 16 bytes or more. */
+export function uniformNumbers(hash: Uint8Array): () => number {
+  const view = new DataView(hash.buffer, hash.byteOffset);
+  let [a = 0, b = 0, c = 0, d = 0] = [0, 4, 8, 12].map((offset) => view.getUint32(offset, true));
   return () => {
     const result = Math.imul(rotateLeft(Math.imul(b, 5), 7), 9) >>> 0;
     const shifted = b << 9;

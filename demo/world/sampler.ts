@@ -2,7 +2,7 @@
  * The sampler: rectified flow from noise to image, in Euler steps with classifier-free guidance. Samples can be removed from
  * the batch between two steps without an effect on the others.
  */
-import { clampColour, rowsOf } from './images.js';
+import { clampColour, joinRows, rowsOf } from './images.js';
 import type { EncodedCaption, World } from './world.js';
 
 /** The timestep at noise level 1. */
@@ -23,6 +23,14 @@ export interface Step {
   /** Mean square of conditional minus unconditional velocity, [rows]. */
   readonly guidanceDifference: Float32Array;
 }
+
+export interface StepOptions {
+  readonly rowsAtOnce?: number | undefined;
+  readonly onRows?: ((firstRow: number, previews: Float32Array) => void) | undefined;
+}
+
+/** The arrays of some rows of a step. */
+type Part = Pick<Step, 'attention' | 'preview' | 'guidanceDifference'> & { readonly velocity: Float32Array };
 
 /** The members of the world that a sampler needs. */
 export type Denoiser = Pick<World, 'denoise' | 'description' | 'imageSize'>;
@@ -65,29 +73,38 @@ export class Sampler {
     return this.#latents.map(clampColour);
   }
 
-  /** Takes one step. */
-  async next(): Promise<Step> {
+  /**
+   * Takes one step.
+   * @param options.rowsAtOnce how many rows the denoiser gets at once; all when omitted.
+   * @param options.onRows called with the number of the first row and the previews of each of these parts.
+   */
+  async next({ rowsAtOnce = this.rows, onRows }: StepOptions = {}): Promise<Step> {
+    const { imageSize, description } = this.#world;
     const sigma = this.#sigmas[this.#step] ?? 0;
     const nextSigma = this.#sigmas[this.#step + 1] ?? 0;
     const timestep = sigma * MAX_TIMESTEP;
-    const { conditional, unconditional } = await this.#world.denoise(this.#latents, timestep, this.#caption);
-    const velocity = guide(conditional.velocity, unconditional.velocity, this.#world.description.guidance);
-    const latents = this.#latents;
-    const preview = latents.map((value, index) => clampColour(value - sigma * velocity[index]!));
-    this.#latents = latents.map((value, index) => value + (nextSigma - sigma) * velocity[index]!);
+    const parts: Part[] = [];
+    for (let row = 0; row < this.rows; row += rowsAtOnce) {
+      const latents = this.#latents.subarray(row * imageSize, (row + rowsAtOnce) * imageSize);
+      const { conditional, unconditional } = await this.#world.denoise(latents, timestep, this.#caption);
+      const velocity = guide(conditional.velocity, unconditional.velocity, description.guidance);
+      const preview = latents.map((value, index) => clampColour(value - sigma * velocity[index]!));
+      onRows?.(row, preview);
+      const guidanceDifference = meanSquares(conditional.velocity, unconditional.velocity, imageSize);
+      parts.push({ attention: conditional.attention, velocity, preview, guidanceDifference });
+    }
+    const joined = (name: keyof Part): Float32Array =>
+      parts.length === 1 ? parts[0]![name] : joinRows(parts.map((part) => part[name]));
+    const velocity = joined('velocity');
+    this.#latents = this.#latents.map((value, index) => value + (nextSigma - sigma) * velocity[index]!);
     this.#step += 1;
-    const guidanceDifference = meanSquares(
-      conditional.velocity,
-      unconditional.velocity,
-      this.#world.imageSize,
-    );
     return {
       step: this.#step,
       sigma,
       timestep,
-      attention: conditional.attention,
-      preview,
-      guidanceDifference,
+      attention: joined('attention'),
+      preview: joined('preview'),
+      guidanceDifference: joined('guidanceDifference'),
     };
   }
 

@@ -1,9 +1,10 @@
 /** The reference world: its text encoder, its denoiser and its reward. */
 import { CaptionError, tokenize } from './caption.js';
-import { type Description, readDescription, readVerified } from './description.js';
+import type { Description } from './description.js';
 import { captionText, parseCaption } from './grammar.js';
-import { type Floats, Graph } from './graph.js';
+import type { Floats, Graph } from './graph.js';
 import { joinRows, quantizeColour } from './images.js';
+import { initialNoise, type Sha256 } from './random.js';
 
 /** A caption and the empty caption, as inputs of the denoiser. */
 export interface EncodedCaption {
@@ -26,36 +27,59 @@ export interface Denoised {
   readonly attention: Float32Array;
 }
 
+/** What differs between Node and a browser. */
+export interface Platform {
+  /** Opens a graph by the name of its file. */
+  readonly openGraph: (name: string) => Promise<Graph>;
+  readonly sha256: Sha256;
+}
+
 export class World {
   readonly description: Description;
   readonly #textEncoder: Graph;
   readonly #denoiser: Graph;
-  readonly #reward: Graph;
+  /** Opened while the first images are drawn, because only finished ones need it. */
+  readonly #reward: Promise<Graph>;
+  readonly #sha256: Sha256;
 
-  private constructor(description: Description, textEncoder: Graph, denoiser: Graph, reward: Graph) {
+  private constructor(
+    description: Description,
+    [textEncoder, denoiser]: readonly [Graph, Graph],
+    reward: Promise<Graph>,
+    sha256: Sha256,
+  ) {
     this.description = description;
     this.#textEncoder = textEncoder;
     this.#denoiser = denoiser;
     this.#reward = reward;
+    this.#sha256 = sha256;
   }
 
-  /** @throws {Error} when a file is missing or has another hash than in reference.json. */
-  static async load(folder: string): Promise<World> {
-    const description = await readDescription(folder);
-    const open = async (name: string): Promise<Graph> =>
-      Graph.open(await readVerified(folder, name, description));
-    return new World(
-      description,
-      await open('text_encoder.onnx'),
-      await open('backbone.onnx'),
-      await open('reward.onnx'),
-    );
+  /** @throws {Error} when a graph cannot be opened; `opened` does for that of the reward. */
+  static async open(description: Description, { openGraph, sha256 }: Platform): Promise<World> {
+    const [textEncoder, denoiser] = [openGraph('text_encoder.onnx'), openGraph('backbone.onnx')];
+    // An error is reported where a graph is awaited.
+    denoiser.catch(() => {});
+    const first = [await textEncoder, await denoiser] as const;
+    const reward = openGraph('reward.onnx');
+    reward.catch(() => {});
+    return new World(description, first, reward, sha256);
+  }
+
+  /** Waits until every graph is open. */
+  async opened(): Promise<void> {
+    await this.#reward;
   }
 
   /** The number of values in an image. */
   get imageSize(): number {
     const [channels, height, width] = this.description.image;
     return channels * height * width;
+  }
+
+  /** The noise of a seed of a caption, an image of standard normal values. */
+  initialNoise(caption: string, seed: number): Float32Array {
+    return initialNoise(this.#sha256, caption, seed, this.imageSize);
   }
 
   /** @throws {CaptionError} */
@@ -104,7 +128,9 @@ export class World {
   /** The true quality, in [0, 1], of images [rows, ...image] in [-1, 1] of one caption. */
   async measureQuality(images: Float32Array, { plainIds }: EncodedCaption): Promise<Float32Array> {
     const rows = images.length / this.imageSize;
-    const { quality } = await this.#reward.run({
+    const { quality } = await (
+      await this.#reward
+    ).run({
       image: { data: images.map(quantizeColour), dims: [rows, ...this.description.image] },
       input_ids: {
         data: BigInt64Array.from(Array<readonly number[]>(rows).fill(plainIds).flat(), BigInt),
@@ -115,7 +141,8 @@ export class World {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#textEncoder, this.#denoiser, this.#reward].map((graph) => graph.release()));
+    const graphs = [this.#textEncoder, this.#denoiser, await this.#reward];
+    await Promise.all(graphs.map((graph) => graph.release()));
   }
 
   /** The begin token alone, padded. */

@@ -22,6 +22,10 @@ export interface Tenant {
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route needs no API key. */
+    readonly isPublic?: boolean;
+  }
   interface FastifyRequest {
     tenant: Tenant;
   }
@@ -41,7 +45,8 @@ export function identifyTenants(app: FastifyInstance, { apiKeys, tenantHeader }:
     const keys = apiKeys();
     const route = request.routeOptions.url;
     // An unknown address is answered with 404.
-    if (!keys || route === undefined || OPEN_ROUTES.test(route)) {
+    const isPublic = request.routeOptions.config.isPublic === true;
+    if (!keys || route === undefined || isPublic || OPEN_ROUTES.test(route)) {
       request.tenant = { name: nameOf(request, tenantHeader), isKey: false };
       return done();
     }

@@ -162,18 +162,18 @@ function openTuples(node: unknown): void {
 }
 
 /**
- * Adds the routes that show the document.
+ * Adds the routes that show the document, and `/` to them unless a page is served there.
  * @param isKeyAsked whether callers must send an API key. Otherwise the pages show no padlocks.
  */
 export async function registerDocs(
   app: FastifyInstance,
-  { isKeyAsked }: { readonly isKeyAsked: () => boolean },
+  { isKeyAsked, hasPage }: { readonly isKeyAsked: () => boolean; readonly hasPage: boolean },
 ): Promise<void> {
   const hidden = { schema: { hide: true } };
   // The first request would wait for it. See docs/adr/0025-json-off-the-event-loop.md.
   app.addHook('onReady', async () => void app.swagger());
   app.get('/openapi.json', hidden, async () => app.swagger());
-  app.get('/', hidden, async (_request, reply) => reply.redirect('/docs'));
+  if (!hasPage) app.get('/', hidden, async (_request, reply) => reply.redirect('/docs'));
   await app.register(registerPages, { isKeyAsked });
 }
 

@@ -48,15 +48,16 @@ export function mistakesText(mistakes: readonly string[]): string {
 
 /**
  * What to try next, once the service listens.
+ * @param page its address.
  * @param example the file of a request; undefined where there is none.
  */
-export function welcomeText(url: string, example: string | undefined): string {
+export function welcomeText(url: string, page: string, example: string | undefined): string {
   const option = new URL(url).port === DEFAULT_PORT ? '' : ` --url ${url}`;
   const command =
     example === undefined ? `curl -s ${url}/models` : `npx diffusion-probe-server score ${example}${option}`;
   const lines = tableLines([
     ['Address', url],
-    ['Page', `${url}/docs`],
+    ['Page', page],
     ['Try', command],
   ]);
   return `\n${lines.map((line) => `${INDENT}${line}`).join('\n')}\n`;

@@ -111,6 +111,9 @@ const GROUPS = {
       .describe(
         'The origins, separated by commas, whose pages may call the service from a browser, such as https://app.example.com; * for all, unset: none',
       ),
+    STATIC_DIR: optionalText.describe(
+      'A folder with index.html that is served at /, such as the built page; unset: / shows /docs',
+    ),
     TENANT_HEADER: z
       .string()
       .regex(/^[A-Za-z0-9-]+$/, 'the name of a header, such as X-Tenant')

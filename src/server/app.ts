@@ -16,6 +16,7 @@ import { CLIENT_CLOSED_REQUEST } from '../api/request-deadline.js';
 import { announceClose, type Closing, checkContentCoding, checkHeaders } from '../api/request-headers.js';
 import { type ScoreLimits, ScorePipeline } from '../api/score-pipeline.js';
 import { registerScore } from '../api/score.js';
+import { registerStaticFiles } from '../api/static-files.js';
 import type { Engine } from '../engine/types.js';
 import { FeedbackIntake } from '../feedback/intake.js';
 import type { OperatorFiles } from '../config/operator-files.js';
@@ -65,6 +66,8 @@ export interface AppOptions extends HttpOptions {
   readonly tenantHeader?: string;
   /** The origins whose pages may call the service from a browser; `*` stands for all, none when omitted. */
   readonly corsOrigins?: readonly string[];
+  /** The folder whose files are served at `/`, which shows the documentation when omitted. */
+  readonly staticDir?: string;
   /** When set, the service has no /metrics: createMetricsApp() serves it on this port. */
   readonly metricsPort?: number;
   /** Maximum time from a decision to its feedback, s. */
@@ -76,7 +79,7 @@ export interface AppOptions extends HttpOptions {
 
 /** Builds the service's app. Closing the app ends its connections and leaves the engine open. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { engine, metrics, examples, isDraining, operatorFiles, corsOrigins = [] } = options;
+  const { engine, metrics, examples, isDraining, operatorFiles, corsOrigins = [], staticDir } = options;
   const { policies, policiesRefusal, keys, apiKeys } = operatorFiles;
   const app = createHttpApp(options);
   app.setValidatorCompiler(validatorCompiler);
@@ -105,7 +108,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(registerModels, { engine, policies, policiesRefusal });
   await app.register(registerHealth, { engine, isDraining });
   if (options.metricsPort === undefined) await app.register(registerMetrics, { metrics, engine, policies });
-  await app.register(registerDocs, { isKeyAsked: () => apiKeys() !== undefined });
+  await app.register(registerDocs, {
+    isKeyAsked: () => apiKeys() !== undefined,
+    hasPage: staticDir !== undefined,
+  });
+  if (staticDir !== undefined) await app.register(registerStaticFiles, { folder: staticDir });
   await app.ready();
   return app;
 }

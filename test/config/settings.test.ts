@@ -147,17 +147,20 @@ test('one mistake is a sentence, several are a list, and both name --help', () =
 
 test('the welcome is three lines: the address, the page and a command that asks this service', () => {
   const example = 'examples/group.safetensors';
-  assert.deepEqual(welcomeText('http://127.0.0.1:8080', example).trim().split(/\n +/), [
-    'Address  http://127.0.0.1:8080',
-    'Page     http://127.0.0.1:8080/docs',
-    `Try      npx diffusion-probe-server score ${example}`,
-  ]);
+  assert.deepEqual(
+    welcomeText('http://127.0.0.1:8080', 'http://127.0.0.1:8080/docs', example).trim().split(/\n +/),
+    [
+      'Address  http://127.0.0.1:8080',
+      'Page     http://127.0.0.1:8080/docs',
+      `Try      npx diffusion-probe-server score ${example}`,
+    ],
+  );
   assert.match(
-    welcomeText('http://127.0.0.1:9000', example),
+    welcomeText('http://127.0.0.1:9000', 'http://127.0.0.1:9000/docs', example),
     /score \S+ --url http:\/\/127\.0\.0\.1:9000\n$/,
   );
   assert.match(
-    welcomeText('http://127.0.0.1:9000', undefined),
+    welcomeText('http://127.0.0.1:9000', 'http://127.0.0.1:9000/docs', undefined),
     /Try +curl -s http:\/\/127\.0\.0\.1:9000\/models\n$/,
   );
 });

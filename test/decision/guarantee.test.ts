@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { alphaAt, type Policy } from '../../src/decision/policy.js';
 import { applyPolicy } from '../../src/decision/apply-policy.js';
 import type { CalibrationPoint } from '../../src/probe/manifest.js';
-import { uniformNumbers } from '../../demo/world/random.js';
+import { uniformNumbers } from '../../demo/world/node/random.js';
 import { type CaptionScores, committedScores, shippedManifest } from '../support/test-scores.js';
 
 type MaxFalseDropPolicy = Extract<Policy, { name: 'max_false_drop' }>;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { UsageError } from '../../src/terminal/command-line.js';
-import type { ServedProbe } from '../../demo/find-probe.js';
+import type { ServedProbe } from '../../demo/drawing/find-probe.js';
 import { choosePlan, planText } from '../../demo/plan.js';
 
 const NONE = { value: null, low: null, high: null };

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { findProbe } from '../../demo/find-probe.js';
+import { findProbe } from '../../demo/drawing/find-probe.js';
 import { sendTraffic } from '../../demo/send-traffic.js';
-import { World } from '../../demo/world/world.js';
+import { loadWorld } from '../../demo/world/node/load-world.js';
 import { startShippedApp } from '../support/app.js';
 
 test('a group is scored, and the qualities of the kept samples are reported', async (t) => {
   const { listen, metrics } = await startShippedApp(t);
   const url = await listen();
-  const world = await World.load('reference');
+  const world = await loadWorld('reference');
   t.after(() => world.close());
   const groups: { finished: number; reported: number }[] = [];
   await sendTraffic({
@@ -40,7 +40,7 @@ test('a group is scored, and the qualities of the kept samples are reported', as
 test('an aborted signal ends it between two steps', async (t) => {
   const { listen } = await startShippedApp(t);
   const url = await listen();
-  const world = await World.load('reference');
+  const world = await loadWorld('reference');
   t.after(() => world.close());
   const signal = AbortSignal.abort(new Error('enough'));
   const options = {

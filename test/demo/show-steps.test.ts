@@ -10,7 +10,13 @@ const STEPS = 25;
 function shown(isTTY: boolean): string {
   let text = '';
   const onStep = showSteps(new Progress({ isTTY, write: (more) => (text += more) }));
-  for (let step = 1; step <= STEPS; step += 1) onStep(step, STEPS, step <= 5 ? 8 : 1);
+  for (let step = 1; step <= STEPS; step += 1) {
+    const group = {
+      world: { description: { steps: STEPS } },
+      seeds: Array<number>(step <= 5 ? 8 : 1).fill(0),
+    };
+    onStep(group as never, { step } as never);
+  }
   return text;
 }
 

@@ -10,7 +10,7 @@ import type { Policy } from '../../src/decision/policy.js';
 import type { ServedProbe } from '../../src/engine/types.js';
 import { FeedbackIntake, type AcceptedFeedback } from '../../src/feedback/intake.js';
 import { KeyRing } from '../../src/feedback/keys.js';
-import { uniformNumbers } from '../../demo/world/random.js';
+import { uniformNumbers } from '../../demo/world/node/random.js';
 import { fakeEngine, testManifest } from '../support/app.js';
 
 const RATE = 0.5;

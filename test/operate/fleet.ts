@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 
 import { encodeRequest } from '../../clients/typescript/src/request.js';
-import { uniformNumbers } from '../../demo/world/random.js';
+import { uniformNumbers } from '../../demo/world/node/random.js';
 import type { Scored } from '../../src/api/score-schemas.js';
 import type { Policy } from '../../src/decision/policy.js';
 import { KeyRing } from '../../src/feedback/keys.js';

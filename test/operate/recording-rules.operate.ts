@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { Policy } from '../../src/decision/policy.js';
-import { uniformNumbers } from '../../demo/world/random.js';
+import { uniformNumbers } from '../../demo/world/node/random.js';
 import { type CaptionScores, committedScores, shippedManifest } from '../support/test-scores.js';
 import { Fleet, type GroundTruth } from './fleet.js';
 import { type Prometheus, type Sample, startFilledPrometheus } from './prometheus.js';

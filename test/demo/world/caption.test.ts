@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { CaptionError, tokenize } from '../../../demo/world/caption.js';
-import { readDescription } from '../../../demo/world/description.js';
+import { readDescription } from '../../../demo/world/node/load-world.js';
 import { anyCaption } from '../../support/captions.js';
 import { DESCRIPTION } from '../../support/world.js';
 

@@ -2,9 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { initialNoise } from '../../../demo/world/random.js';
+import { sha256 } from '../../../demo/world/node/random.js';
+import { initialNoise as noiseBy } from '../../../demo/world/random.js';
 
 const LENGTH = 12_288;
+
+function initialNoise(prompt: string, seed: number, length: number): Float32Array {
+  return noiseBy(sha256, prompt, seed, length);
+}
 
 test('the noise depends on the prompt and on the seed, and on nothing else', () => {
   const noise = initialNoise('a cat', 3, LENGTH);

@@ -84,3 +84,21 @@ test('the guidance difference is the mean square of conditional minus unconditio
   assert.ok(Math.abs((guidanceDifference[0] ?? NaN) - 4) < 1e-5);
   assert.equal(guidanceDifference[1], 0);
 });
+
+test('a step in parts is the same as at once, and tells the previews of each part', async () => {
+  const [whole, parted] = [noise(3), noise(3)].map(
+    (latents) => new Sampler(knowingDenoiser(target), CAPTION, latents),
+  ) as [Sampler, Sampler];
+  const told: [number, number][] = [];
+  const onRows = (first: number, previews: Float32Array) => told.push([first, previews.length / IMAGE_SIZE]);
+  const expected = await whole.next();
+  const step = await parted.next({ rowsAtOnce: 2, onRows });
+  assert.deepEqual(told, [
+    [0, 2],
+    [2, 1],
+  ]);
+  assert.deepEqual(step.preview, expected.preview);
+  assert.deepEqual(step.guidanceDifference, expected.guidanceDifference);
+  assert.equal(step.attention.length, expected.attention.length);
+  assert.deepEqual(parted.images, whole.images);
+});

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { initialNoise } from '../../../demo/world/random.js';
+import { loadWorld } from '../../../demo/world/node/load-world.js';
 import { Sampler } from '../../../demo/world/sampler.js';
-import { World } from '../../../demo/world/world.js';
+import type { World } from '../../../demo/world/world.js';
 
 const FOLDER = 'reference';
 const CAPTION = 'a cat left of two keys on a blue background';
@@ -15,11 +15,11 @@ const CAPTION = 'a cat left of two keys on a blue background';
 const ROUNDING = 1e-3;
 
 function noiseOf(world: World, seeds: readonly number[]): Float32Array {
-  return Float32Array.from(seeds.flatMap((seed) => [...initialNoise(CAPTION, seed, world.imageSize)]));
+  return Float32Array.from(seeds.flatMap((seed) => [...world.initialNoise(CAPTION, seed)]));
 }
 
 test('the attention of a position is probabilities that sum to at most one', async (t) => {
-  const world = await World.load(FOLDER);
+  const world = await loadWorld(FOLDER);
   t.after(() => world.close());
   const { layers, height, width } = world.description.capture;
   const caption = await world.encode(CAPTION);
@@ -35,7 +35,7 @@ test('the attention of a position is probabilities that sum to at most one', asy
 });
 
 test('removing samples does not change the image of another', async (t) => {
-  const world = await World.load(FOLDER);
+  const world = await loadWorld(FOLDER);
   t.after(() => world.close());
   const caption = await world.encode(CAPTION);
   const [thinned, alone] = [noiseOf(world, [0, 1, 2]), noiseOf(world, [1])].map(
@@ -51,7 +51,7 @@ test('removing samples does not change the image of another', async (t) => {
 });
 
 test('the reward gives every image a quality in [0, 1], and noise a low one', async (t) => {
-  const world = await World.load(FOLDER);
+  const world = await loadWorld(FOLDER);
   t.after(() => world.close());
   const qualities = await world.measureQuality(noiseOf(world, [0, 1, 2]), await world.encode(CAPTION));
   assert.equal(qualities.length, 3);
@@ -65,19 +65,16 @@ test('the reward gives every image a quality in [0, 1], and noise a low one', as
 test('a missing world, an invalid description and a changed file are different errors', async (t) => {
   const folder = await mkdtemp(path.join(tmpdir(), 'world-'));
   t.after(() => rm(folder, { recursive: true }));
-  await assert.rejects(
-    World.load(folder),
-    /the reference world is missing: .*reference\.json cannot be read/,
-  );
+  await assert.rejects(loadWorld(folder), /the reference world is missing: .*reference\.json cannot be read/);
 
   const description = path.join(folder, 'reference.json');
   await writeFile(description, '{');
-  await assert.rejects(World.load(folder), /reference\.json is not valid/);
+  await assert.rejects(loadWorld(folder), /reference\.json is not valid/);
   await writeFile(description, '{"vocabulary": []}');
-  await assert.rejects(World.load(folder), /reference\.json is not valid.*vocabulary/s);
+  await assert.rejects(loadWorld(folder), /reference\.json is not valid.*vocabulary/s);
 
   await copyFile(path.join(FOLDER, 'reference.json'), description);
-  await assert.rejects(World.load(folder), /text_encoder\.onnx/);
+  await assert.rejects(loadWorld(folder), /text_encoder\.onnx/);
   await writeFile(path.join(folder, 'text_encoder.onnx'), 'something else');
-  await assert.rejects(World.load(folder), /text_encoder\.onnx in .* has the SHA-256/);
+  await assert.rejects(loadWorld(folder), /text_encoder\.onnx in .* has the SHA-256/);
 });

@@ -1,9 +1,8 @@
 /** Denoises the samples of a group together, asks about them at some steps, and goes on with those that are kept. */
-import type { SampleResult, ScoreOutcome } from '../clients/typescript/src/index.js';
+import type { SampleResult, ScoreOutcome } from '../../clients/typescript/src/index.js';
 import { type Group, startSampler } from './group.js';
-import type { OnStep } from './show-steps.js';
-import { rowsOf } from './world/images.js';
-import type { Step } from './world/sampler.js';
+import { rowsOf } from '../world/images.js';
+import type { Step } from '../world/sampler.js';
 
 /** What was answered about a sample at a step. */
 export interface SampleAnswer {
@@ -61,13 +60,18 @@ export interface DrawOptions {
   readonly ask?: (alive: Group, step: Step) => Promise<ScoreOutcome | undefined>;
   /** Ends the drawing between two steps. */
   readonly signal: AbortSignal;
-  readonly onStep?: OnStep | undefined;
+  /** How many samples are denoised at once; all of them when omitted. */
+  readonly rowsAtOnce?: number | undefined;
+  /** Called with the previews of these, [rows, ...image] in [-1, 1], before the step has denoised the others. */
+  readonly onPreview?: ((seeds: readonly number[], previews: Float32Array, step: number) => void) | undefined;
+  /** Called after each step, with the samples that it denoised: the rows of the step. */
+  readonly onStep?: ((alive: Group, step: Step) => void) | undefined;
 }
 
 /** @throws the signal's reason when it aborts. */
 export async function drawGroup(group: Group, options: DrawOptions): Promise<DrawnGroup> {
   const { world } = group;
-  const { ask, signal, onStep } = options;
+  const { ask, signal, rowsAtOnce, onPreview, onStep } = options;
   const startedAt = performance.now();
   const elapsed = (): number => (performance.now() - startedAt) / 1000;
   const sampler = startSampler(group);
@@ -75,12 +79,20 @@ export async function drawGroup(group: Group, options: DrawOptions): Promise<Dra
   const stages: Stage[] = [];
   let alive = samples;
   let calls = 0;
+  let stepsDone = 0;
   while (!sampler.isFinished && alive.length > 0) {
-    const step = await sampler.next();
+    const seeds = alive.map(({ seed }) => seed);
+    const onRows = (first: number, previews: Float32Array): void => {
+      signal.throwIfAborted();
+      onPreview?.(seeds.slice(first, first + previews.length / world.imageSize), previews, stepsDone + 1);
+    };
+    const step = await sampler.next({ rowsAtOnce, onRows });
+    stepsDone = step.step;
     signal.throwIfAborted();
     calls += alive.length;
-    onStep?.(step.step, world.description.steps, alive.length);
-    const answer = await ask?.({ ...group, seeds: alive.map(({ seed }) => seed) }, step);
+    const denoised = { ...group, seeds };
+    onStep?.(denoised, step);
+    const answer = await ask?.(denoised, step);
     if (!answer) continue;
     for (const [row, sample] of alive.entries()) {
       const preview = rowsOf(step.preview, [row], world.imageSize);
@@ -101,7 +113,7 @@ export async function drawGroup(group: Group, options: DrawOptions): Promise<Dra
 export async function finishDropped(
   group: Group,
   samples: readonly DrawnSample[],
-  options: Pick<DrawOptions, 'signal' | 'onStep'>,
+  options: Omit<DrawOptions, 'ask'>,
 ): Promise<DrawnSample[]> {
   const seeds = samples.flatMap(({ seed, droppedAt }) => (droppedAt === null ? [] : [seed]));
   const { samples: finished } = await drawGroup({ ...group, seeds }, options);

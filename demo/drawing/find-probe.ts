@@ -1,7 +1,7 @@
 /** Finds the probe that the demo asks among those of a service. */
 import * as z from 'zod';
 
-import { planSchema } from '../src/probe/plan.js';
+import { planSchema } from '../../src/probe/plan.js';
 
 /** The demo's backbone, as manifests name it. */
 export const BACKBONE = 'pictogram';
@@ -53,8 +53,12 @@ export class UnknownProbeError extends Error {}
  * @throws {UnknownProbeError} when `model` is given and is not served.
  * @throws {Error} when the service does not list its probes, or has none for the backbone.
  */
-export async function findProbe(url: string, model: string | undefined): Promise<ServedProbe> {
-  const models = (await listModels(url)).filter(({ state }) => state !== 'refused');
+export async function findProbe(
+  url: string,
+  model: string | undefined,
+  timeoutMs = ANSWER_TIMEOUT_MS,
+): Promise<ServedProbe> {
+  const models = (await listModels(url, timeoutMs)).filter(({ state }) => state !== 'refused');
   const found = models.find((candidate) => isMatch(candidate, model));
   if (found?.contract) return { url, reference: `${found.name}@${found.version}`, contract: found.contract };
   const known = models.map(({ name, version }) => `${name}@${version}`).join(', ') || 'none';
@@ -68,9 +72,9 @@ function isMatch({ name, version, state, contract }: Model, model: string | unde
   return model === `${name}@${version}` || (model === name && state === 'serving');
 }
 
-async function listModels(url: string): Promise<Model[]> {
-  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-  const response = await fetch(new URL('/models', url), { signal }).catch((cause: unknown) => {
+async function listModels(url: string, timeoutMs: number): Promise<Model[]> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  const response = await fetch(`${url.replace(/\/+$/, '')}/models`, { signal }).catch((cause: unknown) => {
     throw new Error(`no service answers at ${url}`, { cause });
   });
   if (!response.ok) throw new Error(`GET /models at ${url} was answered with status ${response.status}`);

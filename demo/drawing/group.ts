@@ -1,10 +1,15 @@
 /** A group in the reference world: the samples of one caption, each from the noise of its own seed. */
-import type { Policy, ProbeClient, ScoreOutcome } from '../clients/typescript/src/node.js';
+import type { Policy, ProbeClient, ScoreOutcome } from '../../clients/typescript/src/index.js';
 import type { ServedProbe } from './find-probe.js';
-import { toScoreInput } from './world/capture.js';
-import { initialNoise } from './world/random.js';
-import { Sampler, type Step } from './world/sampler.js';
-import type { EncodedCaption, World } from './world/world.js';
+import { toScoreInput } from '../world/capture.js';
+import { Sampler, type Step } from '../world/sampler.js';
+import type { EncodedCaption, World } from '../world/world.js';
+
+/** A probe and what asks its service. */
+export interface Scorer {
+  readonly probe: ServedProbe;
+  readonly client: Pick<ProbeClient, 'score'>;
+}
 
 export interface Group {
   readonly world: World;
@@ -22,7 +27,7 @@ export async function createGroup(world: World, caption: string, seeds: readonly
 export function startSampler({ world, caption, encoded, seeds }: Group): Sampler {
   const noise = new Float32Array(seeds.length * world.imageSize);
   for (const [index, seed] of seeds.entries())
-    noise.set(initialNoise(caption, seed, world.imageSize), index * world.imageSize);
+    noise.set(world.initialNoise(caption, seed), index * world.imageSize);
   return new Sampler(world, encoded, noise);
 }
 
@@ -32,8 +37,7 @@ export function startSampler({ world, caption, encoded, seeds }: Group): Sampler
  * @throws {CaptureMismatch} when the probe is not one for the reference world.
  */
 export function scoreGroup(
-  client: ProbeClient,
-  { reference, contract }: ServedProbe,
+  { client, probe: { reference, contract } }: Scorer,
   { world, caption, encoded, seeds }: Group,
   step: Step,
   policy?: Policy,

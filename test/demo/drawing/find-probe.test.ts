@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
-import { findProbe, UnknownProbeError } from '../../demo/find-probe.js';
+import { findProbe, UnknownProbeError } from '../../../demo/drawing/find-probe.js';
 
 const MODELS = [
   { ...model('large', 3, 'serving'), contract: contract('sdxl') },
