@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "probe": {"fingerprint"},
     "progress": set(),
     "reference": {
-        *("capture", "client", "conditions", "data", "devices", "fingerprint", "guard", "probe", "selection", "training"),
+        *("capture", "client", "conditions", "data", "devices", "evaluation", "fingerprint", "guard", "pipelines"),
+        *("probe", "progress", "selection", "training"),
     },
     "selection": {
         *("__init__", "client", "conditions", "evaluation", "families", "guard", "local"),

@@ -76,21 +76,24 @@ class PipelineSource:
 
     def _generate(self, prompts: list[str], seeds: Sequence[int]) -> CaptureRun:
         """One image per prompt and seed."""
-        call = dict(self._call)
-        if isinstance(call.get("negative_prompt"), str):  # some pipelines need one per prompt
-            call["negative_prompt"] = [call["negative_prompt"]] * len(prompts)
         run = self._capture(
             prompt=prompts,
             num_images_per_prompt=1,
             num_inference_steps=self._inference_steps,
             generator=[noise_generator(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)],
             output_type="pil",
-            **call,
+            **per_prompt(self._call, len(prompts)),
         )
         if run.missing:
             step, reason = next(iter(run.missing.items()))
             raise ValueError(f"step {step} of {self.name} was not captured: {reason}")
         return run
+
+
+def per_prompt(call: Mapping[str, Any], prompts: int) -> dict[str, Any]:
+    """The arguments with one negative prompt per prompt, which some pipelines need."""
+    negative = call.get("negative_prompt")
+    return {**call, "negative_prompt": [negative] * prompts} if isinstance(negative, str) else dict(call)
 
 
 def require_free(call: Mapping[str, Any], setter: str) -> None:
