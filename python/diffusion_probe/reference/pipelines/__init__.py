@@ -1,6 +1,6 @@
-"""Small pipelines of diffusers that draw the reference world: Stable Diffusion XL, FLUX.1 and Qwen-Image, trained from random weights.
+"""Small pipelines of diffusers that draw the reference world: Stable Diffusion XL, FLUX.1 and Qwen-Image.
 
-Their classes are those of the large ones; `diffusion-probe reference train-pipeline` trains them. See
+They are trained from random weights by `diffusion-probe reference train-pipeline`. Their classes are those of the large ones. See
 docs/adr/0049-small-pipelines-of-three-families.md.
 """
 

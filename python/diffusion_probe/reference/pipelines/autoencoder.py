@@ -17,12 +17,17 @@ from ..scenes import lay_out
 from ..splits import sample_caption
 from ..train_reward import as_images
 
-BATCH = 32
+ENCODED_TOGETHER = 32
 LEARNING_RATE = 1.5e-3
 DIVERGENCE_WEIGHT = 1e-4
 SPOILT_SHARE = 0.25  # of the images: a denoiser's failures have to pass through the decoder too
 MEASURED_SCENES = 256
-ARCHITECTURE = ("block_out_channels", "latent_channels", "base_dim", "z_dim")  # members of the configuration that checkpoints name
+ARCHITECTURE = (
+    "block_out_channels",
+    "latent_channels",
+    "base_dim",
+    "z_dim",
+)  # members of the configuration that checkpoints name
 Autoencoder = AutoencoderKL | AutoencoderKLQwenImage
 
 
@@ -55,7 +60,7 @@ def autoencoder(kind: type[Autoencoder], width: int, channels: int) -> Autoencod
 
 
 def train_autoencoder(
-    model: Autoencoder, checkpoint: Path, steps: int, seed: int = 0, batch: int = BATCH, fresh: bool = False, save_every: int = 250
+    model: Autoencoder, checkpoint: Path, steps: int, seed: int = 0, batch: int = 32, fresh: bool = False
 ) -> None:
     """Train up to `steps`, from the checkpoint unless `fresh`; the model then has the averaged weights and normalised latents.
 
@@ -63,7 +68,7 @@ def train_autoencoder(
     Rombach et al. 2022, without adversarial and perceptual losses).
     """
     schedule = Schedule(
-        steps, LEARNING_RATE, warm_up_steps=100, cool_down_share=0.4, save_every=save_every, ema_decay=0.998, weight_decay=0.0
+        steps, LEARNING_RATE, warm_up_steps=100, cool_down_share=0.4, save_every=250, ema_decay=0.998, weight_decay=0.0
     )
 
     def loss_of(step: int) -> Tensor:
@@ -98,7 +103,7 @@ def normalise_latents(model: Autoencoder, images: Tensor) -> None:
     Per channel where the class has `latents_mean` and `latents_std` and its pipeline reads them; FLUX reads `shift_factor` and
     `scaling_factor`, one number each.
     """
-    latents = torch.cat([_latents(model, part) for part in images.split(BATCH)])
+    latents = torch.cat([_latents(model, part) for part in images.split(ENCODED_TOGETHER)])
     if isinstance(model, AutoencoderKLQwenImage) or latents.shape[1] == 4:
         mean, deviation = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
         model.register_to_config(latents_mean=mean.tolist(), latents_std=deviation.tolist())
@@ -146,4 +151,3 @@ def _framed(model: Autoencoder, images: Tensor) -> Tensor:
 
 def _unframed(model: Autoencoder, images: Tensor) -> Tensor:
     return images[:, :, 0] if isinstance(model, AutoencoderKLQwenImage) else images
-

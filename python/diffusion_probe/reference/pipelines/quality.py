@@ -22,7 +22,7 @@ from ..source import GOOD_AT
 from ..splits import data_captions
 
 BATCH = 32  # images at a time
-SHEET_CAPTIONS, SHEET_COLUMNS = 16, 8
+SHEET_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ def write_sheet(path: Path, pipe: Any, call: Mapping[str, Any], prompts: Sequenc
     write_contact_sheet(path, tiles, SHEET_COLUMNS, title)
 
 
-def measure_quality(
-    pipe: Any, call: Mapping[str, Any], captions: int, seeds: int, sentences: float, reward: Reward
-) -> Quality:
+def measure_quality(pipe: Any, call: Mapping[str, Any], captions: int, seeds: int, sentences: float, reward: Reward) -> Quality:
     """The quality of `seeds` images, at least two, of each of the first `captions` held-out captions."""
     texts = [text for text in held_out_texts(captions, sentences) for _ in range(seeds)]
     images = draw(pipe, call, texts, list(range(seeds)) * captions)

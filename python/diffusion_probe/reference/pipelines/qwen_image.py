@@ -1,4 +1,4 @@
-"""Qwen-Image: a transformer with joint attention at 8x8, a language model that reads captions in a chat template, rectified flow."""
+"""Qwen-Image: a transformer with joint attention at 8x8, a language model and its chat template for the text, rectified flow."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ TEXT_LENGTH = 24  # tokens of CLIP
 CHANNELS = 4  # of latents: diffusers 0.42 decodes latents with a mean and a standard deviation only if there are four
 SIZE_CHANNELS = 16  # of the embedding of each of six image sizes
 GUIDANCE = 3.0
-# Zero signal at the last timestep, velocity prediction and trailing timesteps (Lin et al. 2024, arXiv 2305.08891). Beta ends lower
-# than in the large model, because 16x16 latents need less noise to hide a scene than 128x128 do.
+# Zero signal at the last timestep, velocity prediction and trailing timesteps (Lin et al. 2024, arXiv 2305.08891). Beta ends
+# lower than in the large model, because 16x16 latents need less noise to hide a scene than 128x128 do.
 NOISE = {
     "beta_start": 1e-6,
     "beta_end": 2e-4,

@@ -23,7 +23,7 @@ from ..sentences import caption_texts
 from ..splits import sample_caption
 from ..train_reward import as_images
 from .autoencoder import encode, train_autoencoder
-from .quality import SHEET_CAPTIONS, held_out_texts, write_sheet
+from .quality import held_out_texts, write_sheet
 from .recipe import Batch, Recipe, Sizes
 
 UNCONDITIONAL_CHANCE = 0.1
@@ -40,6 +40,8 @@ class Training:
     autoencoder_steps: int = 1500
     seed: int = 0
     batch: int = 64
+    autoencoder_batch: int = 32
+    sheet_captions: int = 16
     save_every: int = 500
     milestones: tuple[int, ...] = ()  # steps at which a copy of the checkpoint is kept
     fresh: bool = False
@@ -48,14 +50,16 @@ class Training:
 def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Reward, sizes: Sizes | None = None) -> Any:
     """Train up to the last step from the checkpoints in `folder`, or from random weights: the pipeline with averaged weights.
 
-    A sheet of samples is written to `folder/sheets` at every checkpoint. A step's data depends on the seed and the step alone, so a
-    resumed training ends with the same weights as an uninterrupted one. Raises ValueError for checkpoints of other settings.
+    A sheet of samples is written to `folder/sheets` at every checkpoint. A step's data depends on the seed and the step alone, so
+    a resumed training ends with the same weights as an uninterrupted one. Raises ValueError for checkpoints of other settings.
     """
     sizes = sizes or recipe.sizes
     seed, fresh = training.seed, training.fresh
     torch.manual_seed(seed)
     pipe = recipe.build(sizes)
-    train_autoencoder(pipe.vae, folder / "autoencoder.pt", training.autoencoder_steps, seed, fresh=fresh)
+    train_autoencoder(
+        pipe.vae, folder / "autoencoder.pt", training.autoencoder_steps, seed, training.autoencoder_batch, fresh=fresh
+    )
     checkpoint = folder / "checkpoint.pt"
 
     def loss_of(step: int) -> Tensor:
@@ -87,7 +91,7 @@ def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Rew
     averaged.vae = pipe.vae
     averaged.set_progress_bar_config(disable=True)
     averaged_parts = recipe.trained_parts(averaged).eval()
-    texts = held_out_texts(SHEET_CAPTIONS, recipe.sentences)
+    texts = held_out_texts(training.sheet_captions, recipe.sentences)
 
     def draw_sheet(done: int, loss: float, progress: Progress) -> bool:
         averaged_parts.load_state_dict(loop.average.state)
@@ -101,7 +105,7 @@ def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Rew
 
 
 def save_pipeline(pipe: Any, folder: Path) -> None:
-    """Write the pipeline with 16-bit weights, as `DiffusionPipeline.from_pretrained` reads it. The pipeline keeps these weights."""
+    """Write the pipeline with 16-bit weights, as `DiffusionPipeline.from_pretrained` reads it. The pipeline keeps them."""
     pipe.to(torch.float16)
     pipe.save_pretrained(folder)
 

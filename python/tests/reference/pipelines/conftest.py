@@ -16,7 +16,7 @@ from diffusion_probe.reference.reward import Reward
 
 SHIPPED = Path(__file__).parents[4] / "reference"
 TINY = Sizes(denoiser=32, blocks=1, text=32, autoencoder=8)
-TRAINING = Training(steps=4, autoencoder_steps=2, batch=4, save_every=2, milestones=(2,))
+TRAINING = Training(steps=4, autoencoder_steps=2, batch=4, autoencoder_batch=4, sheet_captions=2, save_every=2, milestones=(2,))
 
 
 class Trained(NamedTuple):

@@ -19,6 +19,8 @@ from diffusion_probe.data.dataset import Description
 from diffusion_probe.data.shards import read_split
 from diffusion_probe.families import family_of
 from diffusion_probe.families.tokens import prompt_tokens
+from diffusion_probe.local import LocalProbe
+from diffusion_probe.pipelines.source import noise_generator, per_prompt
 from diffusion_probe.reference.metric import rewards
 from diffusion_probe.reference.pipelines import RECIPES
 from diffusion_probe.reference.pipelines.quality import draw
@@ -27,6 +29,7 @@ from diffusion_probe.reference.scenes import SIZE
 
 from .conftest import SHIPPED, TINY, TRAINING, Trained
 
+TOTAL_STEPS = 3
 METRIC = "diffusion_probe.reference.metric:reward"
 PLAIN = "a cat left of two keys on a blue background"
 TOLD = "the background is blue. there is a cat and two keys. the cat is left of the keys."
@@ -36,15 +39,16 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     return all(torch.equal(one.state_dict()[name], value) for name, value in other.state_dict().items())
 
 
-def collected(trained: Trained, folder: Path) -> list[str]:
-    """The command that collects two captions and two seeds of each."""
+def collect(trained: Trained, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Collect a few captions and two images of each, by the commands."""
     sentences = str(trained.recipe.sentences)
-    captions = folder / "captions.txt"
-    assert main(["reference", "captions", "--count", "30", "--split", "train", "--sentences", sentences]) == 0
-    few = ["--train", "2", "--calibration", "1", "--test", "1", "--seeds", "2", "--test-seeds", "2"]
-    steps = ["--steps", "3", "--at", "1,2", "--batch", "4"]
-    files = ["--pipeline", str(trained.saved), "--prompts", str(captions), "--out", str(folder / "data")]
-    return ["collect", *files, "--metric", METRIC, *few, *steps, "--call", json.dumps(dict(trained.recipe.call))]
+    capsys.readouterr()
+    assert main(["reference", "captions", "--count", "60", "--split", "train", "--sentences", sentences]) == 0
+    (folder / "captions.txt").write_text(capsys.readouterr().out)
+    few = ["--train", "10", "--calibration", "1", "--test", "1", "--seeds", "2", "--test-seeds", "2"]
+    steps = ["--steps", str(TOTAL_STEPS), "--at", "1,2", "--call", json.dumps(dict(trained.recipe.call))]
+    files = ["--pipeline", str(trained.saved), "--prompts", str(folder / "captions.txt"), "--out", str(folder / "data")]
+    assert main(["collect", *files, "--metric", METRIC, *few, *steps]) == 0
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(trained: Trained, reward, tmp_path: Path) -> None:
@@ -74,45 +78,61 @@ def test_captions_are_hidden_from_some_images_and_the_loss_depends_on_them(train
     batch = training_batch(trained.recipe, trained.pipe.vae, 0, 0, 40)
     assert 0 < int(batch.dropped.sum()) < 12
     assert any("." in caption for caption in batch.captions) == (trained.recipe.sentences > 0)
+    pipe = trained.recipe.build(TINY)
+    for parameter in trained.recipe.trained_parts(pipe).parameters():  # text counts for nothing while the gates are zero
+        torch.nn.init.normal_(parameter, std=0.1)
     with torch.no_grad():
-        shown, hidden = (
-            trained.recipe.loss(trained.pipe, replace(batch, dropped=torch.full((40,), none))) for none in (False, True)
-        )
+        shown, hidden = (trained.recipe.loss(pipe, replace(batch, dropped=torch.full((40,), none))) for none in (False, True))
         others = replace(batch, captions=batch.captions[::-1], dropped=torch.full((40,), True))
         assert shown != hidden
-        assert trained.recipe.loss(trained.pipe, others) == hidden
+        assert trained.recipe.loss(pipe, others) == hidden
 
 
 def test_the_saved_pipeline_draws_what_the_trained_one_draws(trained: Trained) -> None:
     loaded = DiffusionPipeline.from_pretrained(trained.saved, dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
     assert type(loaded) is type(trained.pipe)
-    files = [path for path in trained.saved.rglob("*.safetensors")]
-    weights = sum(parameter.numel() for part in loaded.components.values() if isinstance(part, torch.nn.Module)
-                  for parameter in part.parameters())
+    files = list(trained.saved.rglob("*.safetensors"))
+    weights = sum(
+        parameter.numel()
+        for part in loaded.components.values()
+        if isinstance(part, torch.nn.Module)
+        for parameter in part.parameters()
+    )
     assert sum(path.stat().st_size for path in files) < 2 * weights + 100_000
-    one, other = (np.asarray(draw(pipe, trained.recipe.call, [PLAIN], [0], shown=False)[0], int) for pipe in (loaded, trained.pipe))
+    one, other = (
+        np.asarray(draw(pipe, trained.recipe.call, [PLAIN], [0], shown=False)[0], int) for pipe in (loaded, trained.pipe)
+    )
     assert np.abs(one - other).max() <= 4
     assert one.shape == (SIZE, SIZE, 3)
 
 
-def test_collect_stores_attention_and_quality(
+def test_collect_stores_attention_and_rewards_and_a_probe_trains_on_them(
     trained: Trained, reward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(SHIPPED.parent)
-    command = collected(trained, tmp_path)
-    (tmp_path / "captions.txt").write_text(capsys.readouterr().out)
-    assert main(command) == 0
+    collect(trained, tmp_path, capsys)
     collection = read_split(tmp_path / "data", "train")
-    prompts, attention = collection.prompts, np.asarray(collection.arrays["attention"][:])
-    assert len(prompts) == 2
-    assert attention.shape[:3] == (2, 2, 2)
-    assert 0 < attention.astype(np.float32).sum(axis=4).max() <= 1.01
+    attention = np.asarray(collection.arrays["attention"][:], np.float32)
+    assert attention.shape[:2] == (10 * 2, 2)
+    assert attention.min() >= 0
+    assert 0.01 < attention.sum(axis=3).max() <= 1.01
     assert Description.read(tmp_path / "data").metric.name == METRIC
+
     loaded = DiffusionPipeline.from_pretrained(trained.saved, dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
-    assert collection.quality.shape == (2, 2)
-    assert np.all((collection.quality >= 0) & (collection.quality <= 1))
+    prompt = collection.prompts[0]
+    arguments = {"num_inference_steps": TOTAL_STEPS, **per_prompt(trained.recipe.call, 1)}
+    run = AttentionCapture(loaded, None, [2])(prompt=[prompt], generator=[noise_generator(prompt, 1)], **arguments)
+    assert collection.quality[0, 1] == pytest.approx(rewards(reward, run.output.images, [prompt])[0], abs=0.01)
+
+    files = ["--data", str(tmp_path / "data"), "--checkpoint", str(tmp_path / "probe.pt")]
+    assert main(["train", *files, "--training-steps", "2", "--width", "8"]) == 0
+    assert main(["export", *files, "--folder", str(tmp_path / "probe" / "1"), "--name", "probe"]) == 0
+    step = run.steps[2]
+    scores = LocalProbe(tmp_path / "probe" / "1").score(step.attention, step.timestep, token_mask=step.token_mask)
+    assert scores.shape == (1,)
+    assert np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("text", [PLAIN, TOLD])
