@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL.Image import Image
+import torch
+from PIL.Image import Image, fromarray
 
 from ...evaluation.evaluate import quality_spread
 from ...pipelines.source import noise_generator, per_prompt
@@ -17,9 +18,12 @@ from ...selection.contact_sheet import Tile, write_contact_sheet
 from ..metric import rewards
 from ..rectified_flow import STEPS
 from ..reward import Reward
+from ..scenes import lay_out
 from ..sentences import caption_texts
-from ..source import GOOD_AT
+from ..source import GOOD_AT, to_bytes
 from ..splits import data_captions
+from ..train_reward import as_images
+from .autoencoder import decode, encode
 
 BATCH = 32  # images at a time
 SHEET_COLUMNS = 8
@@ -35,12 +39,15 @@ class Quality:
     std: float
     within: float  # share of the variance that lies within captions
     good: float  # share of images of a quality of at least `GOOD_AT`
+    scenes: float  # mean quality of painted scenes of these captions
+    decoded: float  # and after the autoencoder: no image can be expected to be better
 
     def text(self) -> str:
         """The figures as a sentence."""
         return (
             f"{self.captions} held-out captions, {self.seeds} images each: mean quality {self.mean:.3f}, {self.good:.0%} good "
-            f"(from {GOOD_AT}), {self.within:.0%} of the variance within captions"
+            f"(from {GOOD_AT}), {self.within:.0%} of the variance within captions; painted scenes {self.scenes:.3f}, after the "
+            f"autoencoder {self.decoded:.3f}"
         )
 
 
@@ -78,7 +85,21 @@ def measure_quality(pipe: Any, call: Mapping[str, Any], captions: int, seeds: in
     texts = [text for text in held_out_texts(captions, sentences) for _ in range(seeds)]
     images = draw(pipe, call, texts, list(range(seeds)) * captions)
     quality = np.array(rewards_in_batches(reward, images, texts)).reshape(captions, seeds)
-    return Quality(captions, seeds, **quality_spread(quality), good=round(float((quality >= GOOD_AT).mean()), 4))
+    good = round(float((quality >= GOOD_AT).mean()), 4)
+    return Quality(captions, seeds, **quality_spread(quality), good=good, **_decoded(pipe.vae, captions, reward))
+
+
+def _decoded(autoencoder: Any, captions: int, reward: Reward) -> dict[str, float]:
+    """The mean quality of one painted scene of each of the captions, and of what the autoencoder makes of them."""
+    known, rng = data_captions("train", captions), np.random.default_rng(0)
+    painted = as_images([lay_out(caption, rng).image() for caption in known])
+    decoded = torch.cat([decode(autoencoder, encode(autoencoder, part)) for part in painted.split(BATCH)])
+    figures = {}
+    for name, images in (("scenes", painted), ("decoded", decoded)):
+        pictures = [fromarray(pixels) for pixels in to_bytes(images).permute(0, 2, 3, 1).numpy()]
+        scores = rewards_in_batches(reward, pictures, [caption.text() for caption in known])
+        figures[name] = round(float(np.mean(scores)), 4)
+    return figures
 
 
 def rewards_in_batches(reward: Reward, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:

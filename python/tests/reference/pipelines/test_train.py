@@ -191,6 +191,7 @@ def test_the_command_trains_for_some_minutes_and_resumes_with_the_same_steps(
         assert sheet.width > 8 * SIZE
     quality = json.loads((tmp_path / "quality.json").read_text())
     assert (quality["captions"], quality["seeds"]) == (1, 2)
+    assert quality["scenes"] > 0.8 > quality["decoded"]
     assert (tmp_path / "pipeline" / "model_index.json").exists()
     assert main(command) == 0
     assert sheets == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "sheets").iterdir()}
