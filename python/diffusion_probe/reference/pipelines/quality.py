@@ -86,10 +86,10 @@ def measure_quality(pipe: Any, call: Mapping[str, Any], captions: int, seeds: in
     images = draw(pipe, call, texts, list(range(seeds)) * captions)
     quality = np.array(rewards_in_batches(reward, images, texts)).reshape(captions, seeds)
     good = round(float((quality >= GOOD_AT).mean()), 4)
-    return Quality(captions, seeds, **quality_spread(quality), good=good, **_decoded(pipe.vae, captions, reward))
+    return Quality(captions, seeds, **quality_spread(quality), good=good, **decoded_quality(pipe.vae, captions, reward))
 
 
-def _decoded(autoencoder: Any, captions: int, reward: Reward) -> dict[str, float]:
+def decoded_quality(autoencoder: Any, captions: int, reward: Reward) -> dict[str, float]:
     """The mean quality of one painted scene of each of the captions, and of what the autoencoder makes of them."""
     known, rng = data_captions("train", captions), np.random.default_rng(0)
     painted = as_images([lay_out(caption, rng).image() for caption in known])

@@ -23,12 +23,13 @@ from ..sentences import caption_texts
 from ..splits import sample_caption
 from ..train_reward import as_images
 from .autoencoder import encode, train_autoencoder
-from .quality import held_out_texts, write_sheet
+from .quality import decoded_quality, held_out_texts, write_sheet
 from .recipe import Batch, Recipe, Sizes
 
 UNCONDITIONAL_CHANCE = 0.1
 LEARNING_RATE = 8e-4
 TIMED_STEPS = 5
+DECODED_SCENES = 64
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class Training:
 def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Reward, sizes: Sizes | None = None) -> Any:
     """Train up to the last step from the checkpoints in `folder`, or from random weights: the pipeline with averaged weights.
 
-    A sheet of samples is written to `folder/sheets` at every checkpoint. A step's data depends on the seed and the step alone, so
-    a resumed training ends with the same weights as an uninterrupted one. Raises ValueError for checkpoints of other settings.
+    Prints the quality of scenes that went through the autoencoder, which bounds that of the images. A sheet of samples is written
+    to `folder/sheets` at every checkpoint. A step's data depends on the seed and the step alone, so a resumed training ends with
+    the same weights as an uninterrupted one. Raises ValueError for checkpoints of other settings.
     """
     sizes = sizes or recipe.sizes
     seed, fresh = training.seed, training.fresh
@@ -60,6 +62,8 @@ def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Rew
     train_autoencoder(
         pipe.vae, folder / "autoencoder.pt", training.autoencoder_steps, seed, training.autoencoder_batch, fresh=fresh
     )
+    decoded = decoded_quality(pipe.vae, DECODED_SCENES, reward)
+    print(f"mean quality of painted scenes {decoded['scenes']:.3f}, after the autoencoder {decoded['decoded']:.3f}", flush=True)
     checkpoint = folder / "checkpoint.pt"
 
     def loss_of(step: int) -> Tensor:

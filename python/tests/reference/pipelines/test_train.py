@@ -183,7 +183,8 @@ def test_the_command_trains_for_some_minutes_and_resumes_with_the_same_steps(
     command = ["reference", "train-pipeline", "flux", *short, "--reference", str(SHIPPED)]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("1 held-out captions, 2 images each: mean quality 0.")
+    assert printed.startswith("mean quality of painted scenes ")
+    assert "\n1 held-out captions, 2 images each: mean quality 0." in printed
     steps = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["settings"]["steps"]
     sheets = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "sheets").iterdir()}
     assert f"{steps:06d}.png" in sheets
