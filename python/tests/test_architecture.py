@@ -33,6 +33,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planning": {"data", "evaluation", "probe"},
     "probe": {"fingerprint"},
     "progress": set(),
+    "prompting": {
+        *("__init__", "client", "data", "evaluation", "guard", "metrics", "planning", "probe", "progress", "selection"),
+    },
     "reference": {
         *("capture", "client", "conditions", "data", "devices", "evaluation", "fingerprint", "guard", "pipelines"),
         *("probe", "progress", "selection", "training"),

@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import type { Engine } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, SILENT_LOG, startEngine } from '../support/engine.js';
+import { hangOf } from '../support/hang.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
 import { decodedBody, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
 
@@ -159,25 +160,27 @@ test('close also ends during the pause before a restart', async (t) => {
 
 test('a run that takes too long fails and makes the engine unready until another worker takes its place', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 300 });
+  await writeProbe(models, { hang: await hangOf(1000, 779) });
   const hangs: string[] = [];
   const { engine, heard } = await startEngine(t, models, {
-    inferenceTimeoutMs: 10,
+    inferenceTimeoutMs: 100,
     onHang: (reason) => hangs.push(reason),
   });
   const probe = engine.resolve('tiny');
-  const slow = engine.score(probe, bodyOf(8));
+  const slow = engine.score(probe, bodyOf(1, 779.5));
   const waiting = engine.score(probe, bodyOf(1));
   await assert.rejects(slow, { code: 'unready', detail: 'The inference did not end in time.' });
   await assert.rejects(waiting, { code: 'unready' });
   assert.deepEqual(engine.readiness(), { ready: false, reason: 'no worker can take work' });
   await untilReady(engine);
   assert.deepEqual([heard.restarts, hangs], [1, []]);
+  // The process must outlive the run, or it would be aborted.
+  await pause(3000);
 });
 
 test('a second run that hangs while the first does is reported', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { hang: { above: 779, turns: 1_000_000 } });
+  await writeProbe(models, { hang: await hangOf(2000, 779) });
   const hangs: string[] = [];
   const { engine } = await startEngine(t, models, {
     inferenceTimeoutMs: 100,
@@ -195,16 +198,16 @@ test('a second run that hangs while the first does is reported', async (t) => {
 
 test('close does not wait for a run that hangs', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 1000 });
-  const { engine, heard } = await startEngine(t, models, { inferenceTimeoutMs: 5, maxBatchSamples: 2 });
-  const slow = engine.score(engine.resolve('tiny'), bodyOf(2));
+  await writeProbe(models, { hang: await hangOf(1000, 779) });
+  const { engine, heard } = await startEngine(t, models, { inferenceTimeoutMs: 100 });
+  const slow = engine.score(engine.resolve('tiny'), bodyOf(1, 779.5));
   await assert.rejects(slow, { code: 'unready' });
   const start = performance.now();
   await engine.close();
   assert.ok(performance.now() - start < 100);
   assert.deepEqual(heard.batches, []);
   // The process must outlive the run, or it would be aborted.
-  await pause(1000);
+  await pause(3000);
 });
 
 test('many runs on several workers end without a crash', async (t) => {

@@ -14,12 +14,16 @@ from .distill import add_distill_command
 from .evaluation import add_evaluation_commands
 from .hub import add_hub_commands
 from .planning import add_plan_command
+from .prompting import add_prompt_command
 from .reference import add_reference_commands
 from .selection import add_select_command
 from .studies import add_study_commands
 from .training import add_training_commands
 
-EXTRAS = {"huggingface_hub": "hub"}  # that bring a package, unless it is one of those that most commands need
+EXTRAS = {
+    "huggingface_hub": "hub",
+    "openai": "rewrite",
+}  # that bring a package, unless it is one of those that most commands need
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_evaluation_commands,
         add_plan_command,
         add_select_command,
+        add_prompt_command,
         add_study_commands,
         add_check_commands,
         add_capture_commands,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from .options import RUNS, add_command, add_pipeline_options, reference_source, step_list
@@ -46,22 +44,21 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
 
 def _collect(options: argparse.Namespace) -> None:
     if options.pipeline is None:
-        _collect_from_reference(options, os.environ)
+        _collect_from_reference(options)
     else:
         _collect_from_pipeline(options)
 
 
-def _collect_from_reference(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+def _collect_from_reference(options: argparse.Namespace) -> None:
     """Collect from the reference world; of several processes that `torchrun` started, the shards of this one."""
     from ..data.collect import Worker, collect
     from ..data.dataset import CALIBRATION_MORE, UNLABELLED
 
-    worker = Worker(int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1)))
     counts = {split: count if getattr(options, split) is None else getattr(options, split) for split, count in PROMPTS.items()}
     counts |= {CALIBRATION_MORE: options.calibration_more, UNLABELLED: options.unlabelled}
     source = reference_source(options, not options.no_compile, options.paraphrase)
     seeds = {**_seeds(options, TEST_SEEDS), CALIBRATION_MORE: options.seeds, UNLABELLED: options.unlabelled_seeds}
-    collect(source, options.data, counts, seeds, options.at or AT, options.batch or BATCH, worker)
+    collect(source, options.data, counts, seeds, options.at or AT, options.batch or BATCH, Worker.of_environment())
 
 
 def _collect_from_pipeline(options: argparse.Namespace) -> None:

@@ -52,11 +52,11 @@ def add_command(commands, name: str, run: Callable[[argparse.Namespace], int | N
     return parser
 
 
-def reference_source(options: argparse.Namespace, compiled: bool = False, paraphrased: bool = False):
-    """The reference world that `--reference`, `--backbone` and `--reward` name."""
+def reference_source(options: argparse.Namespace, compiled: bool = False, paraphrased: bool = False, grid: int | None = None):
+    """The reference world that `--reference`, `--backbone` and `--reward` name. `grid`: as in ReferenceSource.load."""
     from ..reference.source import ReferenceSource
 
-    return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled, paraphrased=paraphrased)
+    return ReferenceSource.load(options.reference, options.backbone, options.reward, compiled, grid, paraphrased)
 
 
 def positive(text: str) -> float:
@@ -67,6 +67,17 @@ def positive(text: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Parse a number from 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number from 0, not {text!r}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The commands `study false-drop`, `study plans` and `study selection`."""
+"""The commands `study false-drop`, `study plans`, `study selection` and `study prompt`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .options import PROBE_FOLDER, add_command, step_list
+from .prompt_study import add_prompt_study
 
 MODELS = Path("models")
 
@@ -43,6 +44,8 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
     one = add_command(studies, "selection", _selection, text)
     one.add_argument("folders", type=Path, nargs="+", help="the --out of each; times are also given as a multiple of the last's")
     one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
+
+    add_prompt_study(studies)
 
 
 def _false_drop(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,6 +24,11 @@ class Worker:
 
     rank: int = 0
     world_size: int = 1
+
+    @classmethod
+    def of_environment(cls) -> Worker:
+        """Of several processes that `torchrun` started this one, else the only one."""
+        return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
     @property
     def is_main(self) -> bool:

@@ -40,15 +40,20 @@ class GuardedRun(CaptureRun):
         client: Any,
         deadline_ms: float,
         options: Callable[[CaptureRun], Mapping[str, Any]],
+        one_group: bool = False,
     ):
-        """The first four: as those of CaptureRun. `options`: further arguments of `score`, for a run that has begun."""
+        """The first four: as those of CaptureRun. `options`: further arguments of `score`, for a run that has begun.
+
+        `one_group`: one group of all images, in place of one per prompt.
+        """
         super().__init__(capture, args, kwargs, token_mask, fail_open=True)
         self.id = uuid.uuid4().hex
         self.judgements: dict[int, list[Judgement]] = {}  # by image
         self.failures: list[GuardFailure] = []
         self.problem_codes: set[str] = set()  # of the problems that the service reported
         self._client, self._deadline_ms, self._options = client, deadline_ms, options
-        self._groups: list[SampleGroup] = []  # one per prompt, with the images' indices; none until the first captured step
+        self._one_group = one_group
+        self._groups: list[SampleGroup] = []  # with the images' indices; none until the first captured step
         self._answers: list[tuple[SampleGroup, Answer]] = []  # that are awaited
         self._kept: Kept | None = None  # the remaining images; None: all
         self._narrows = True  # whether the denoiser runs for the remaining images only
@@ -67,7 +72,7 @@ class GuardedRun(CaptureRun):
             self._fail_images(step, NOT_CAPTURED, why, self._remaining())
 
     def on_step(self, captured: CapturedStep) -> None:
-        """Ask about the remaining images of each prompt. The denoiser is still running."""
+        """Ask about the remaining images of each group. The denoiser is still running."""
         try:
             self._groups = self._groups or self._new_groups(captured)
             attention = captured.attention
@@ -89,10 +94,11 @@ class GuardedRun(CaptureRun):
 
     def _new_groups(self, captured: CapturedStep) -> list[SampleGroup]:
         shared = {**self._options(self), "deadline_ms": self._deadline_ms, "total_steps": captured.total_steps}
+        owners = [0] * len(captured.images) if self._one_group else captured.prompts
         groups = []
-        for prompt in sorted(set(captured.prompts)):
-            images = (image for image, owner in zip(captured.images, captured.prompts, strict=True) if owner == prompt)
-            groups.append(SampleGroup(self._client, images, {**shared, "group": f"{self.id}/{prompt}"}, self.id))
+        for number in sorted(set(owners)):
+            images = (image for image, owner in zip(captured.images, owners, strict=True) if owner == number)
+            groups.append(SampleGroup(self._client, images, {**shared, "group": f"{self.id}/{number}"}, self.id))
         return groups
 
     def _ask(self, group: SampleGroup, captured: CapturedStep, attention: np.ndarray) -> Answer:

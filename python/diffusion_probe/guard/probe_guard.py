@@ -52,14 +52,16 @@ class ProbeGuard:
         policy: Mapping[str, Any] | None = None,
         deadline_ms: float = DEADLINE_MS,
         probe: str | Path | Mapping[str, Any] | None = None,
+        one_group: bool = False,
     ):
         """`client`: a ProbeClient. `model`: `name` or `name@version`; by default that of `probe`, else the service's default.
 
         `steps`: at which samples are scored, from the probe's decision points; by default those of the policy `plan`, else the
         one nearest to a fifth of the run.
         `policy`: by default the service's. `deadline_ms`: the longest wait for one decision. `probe`: its folder or manifest; by
-        default the service is asked how to capture. Raises CaptureError if the pipeline or a layer of `probe` is not supported,
-        FileNotFoundError if `probe` holds no probe, and ValueError for other mistakes.
+        default the service is asked how to capture. `one_group`: all images of a call are one group, which one decision
+        compares, even if their prompts differ; by default each prompt has a group. Raises CaptureError if the pipeline or a
+        layer of `probe` is not supported, FileNotFoundError if `probe` holds no probe, and ValueError for other mistakes.
         """
         self._family = family_of(pipe).name
         if inspect.iscoroutinefunction(getattr(client, "score", None)) or not hasattr(client, "score"):
@@ -72,6 +74,7 @@ class ProbeGuard:
         self._steps = None if steps is None else tuple(steps)
         self._policy = policy
         self._deadline_ms = deadline_ms
+        self._one_group = one_group
         self._warned: set[str] = set()  # paths of differences
         self._capture: AttentionCapture | None = None
         self._info: ProbeInfo | None = None
@@ -96,6 +99,7 @@ class ProbeGuard:
                 client=self._client,
                 deadline_ms=self._deadline_ms,
                 options=lambda run: {**options, **info.fingerprints(run)},
+                one_group=self._one_group,
             )
         except Exception as error:
             reason = error.reason if isinstance(error, NoProbeError) else NOT_CAPTURED

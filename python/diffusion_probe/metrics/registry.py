@@ -107,7 +107,7 @@ METRICS = {
 def load_metric(name: str, device: str) -> MetricFunction:
     """Load a metric onto a device, such as "cuda". Raises ValueError for one that is unknown or whose packages are missing."""
     if ":" in name:
-        return _user_function(name)
+        return user_function(name, "metric")
     if name not in METRICS:
         raise ValueError(f"there is no metric {name!r}: expected one of {', '.join(METRICS)}, or module:function")
     entry = METRICS[name]
@@ -117,7 +117,8 @@ def load_metric(name: str, device: str) -> MetricFunction:
         raise ValueError(f"the metric {name} needs packages ({error}): pip install {entry.packages}") from error
 
 
-def _user_function(name: str) -> MetricFunction:
+def user_function(name: str, kind: str) -> Callable[..., Any]:
+    """The function `module:function` of the user. `kind`: what it is for, in messages. Raises ValueError where there is none."""
     module_name, _, function_name = name.partition(":")
     here = os.getcwd()
     if here not in sys.path:  # an installed command does not search the working directory for the user's module
@@ -125,8 +126,8 @@ def _user_function(name: str) -> MetricFunction:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise ValueError(f"the metric {name} cannot be loaded: there is no module {error.name}") from error
+        raise ValueError(f"the {kind} {name} cannot be loaded: there is no module {error.name}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise ValueError(f"the metric {name} cannot be loaded: {module_name} has no function {function_name!r}")
+        raise ValueError(f"the {kind} {name} cannot be loaded: {module_name} has no function {function_name!r}")
     return function

@@ -48,21 +48,25 @@ def collect_from_pipeline(
     """
     splits = read_prompts(prompts)
     state = PartialState(cpu=not torch.accelerator.is_available())
-    worker = Worker(state.process_index, state.num_processes)
+    pipe = load_pipeline(pipeline, state.device, dtype, load)
     evaluator = QualityEvaluator(load_metric(metric, str(state.device)))
-    source = PipelineSource(
-        load_pipeline(pipeline, state.device, dtype, load),
-        name or (Path(pipeline).resolve().name if Path(pipeline).exists() else pipeline),
-        splits,
-        evaluator,
-        Metric(metric, metric_range, None),
-        steps,
-        at,
-        layers,
-        call,
-        batch,
-    )
-    counts = {split: min(len(splits[split]), counts[split] or len(splits[split])) for split in SPLITS}
+    own = Metric(metric, metric_range, None)
+    source = PipelineSource(pipe, name or name_of(pipeline), splits, evaluator, own, steps, at, layers, call, batch)
+    known = {split: min(len(splits[split]), counts[split] or len(splits[split])) for split in SPLITS}
+    collect_from_source(source, evaluator, folder, known, seeds, at, batch, Worker(state.process_index, state.num_processes))
+
+
+def collect_from_source(
+    source: PipelineSource,
+    evaluator: QualityEvaluator,
+    folder: Path,
+    counts: dict[str, int],
+    seeds: dict[str, int],
+    at: Sequence[int],
+    batch: int,
+    worker: Worker,
+) -> None:
+    """Say what it will cost, then collect the shards of this process. `evaluator`: that of the source."""
     if worker.is_main:
         pending = pending_shards(source, folder, counts, shard_size=SHARD_PROMPTS)
         samples = sum(len(shard.prompts) * seeds[shard.split] for shard in pending)
@@ -73,6 +77,11 @@ def collect_from_pipeline(
     failed = evaluator.failed - failed_before
     if failed:
         print(f"{failed} images have no quality and will not be used; the first because {evaluator.first_failure}", flush=True)
+
+
+def name_of(pipeline: str) -> str:
+    """The ID of a pipeline, or the name of its folder."""
+    return Path(pipeline).resolve().name if Path(pipeline).exists() else pipeline
 
 
 def load_pipeline(pipeline: str, device: torch.device, dtype: str | None, load: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..capture import AttentionCapture, CaptureRun
+from ..capture.attention_capture import GRID
 from ..data.shards import join
 from ..data.source import Samples
 from ..metrics.quality import QualityEvaluator
@@ -34,8 +35,10 @@ class PipelineSource:
         layers: Sequence[str] | None = None,
         call: Mapping[str, Any] | None = None,
         batch: int = 8,
+        grid: tuple[int, int] = GRID,
     ):
-        """`steps`: the steps to capture, from 1. `call`: further arguments of the pipeline. `batch`: images at a time.
+        """`steps`: the steps to capture, from 1. `call`: further arguments of the pipeline. `batch`: images at a time. `grid`: as
+        that of AttentionCapture.
 
         Generates one image to learn the capture settings. Raises CaptureError for a pipeline or layer that is not supported, and
         ValueError for steps outside the run and for arguments that the source sets.
@@ -51,7 +54,7 @@ class PipelineSource:
         require_free(self._call, "the collection")
         if not steps or not 1 <= min(steps) <= max(steps) <= total_steps:
             raise ValueError(f"steps to capture {list(steps)}: expected steps from 1 to {total_steps}")
-        self._capture = AttentionCapture(pipe, layers, steps)
+        self._capture = AttentionCapture(pipe, layers, steps, grid)
         first = self._generate([splits["train"][0]], [0])
         self.capture = first.settings
         self.conditions = first.conditions or {}
@@ -76,24 +79,11 @@ class PipelineSource:
 
     def _generate(self, prompts: list[str], seeds: Sequence[int]) -> CaptureRun:
         """One image per prompt and seed."""
-        run = self._capture(
-            prompt=prompts,
-            num_images_per_prompt=1,
-            num_inference_steps=self._inference_steps,
-            generator=[noise_generator(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)],
-            output_type="pil",
-            **per_prompt(self._call, len(prompts)),
-        )
+        run = self._capture(**image_per_prompt(self._call, prompts, seeds, self._inference_steps))
         if run.missing:
             step, reason = next(iter(run.missing.items()))
             raise ValueError(f"step {step} of {self.name} was not captured: {reason}")
         return run
-
-
-def per_prompt(call: Mapping[str, Any], prompts: int) -> dict[str, Any]:
-    """The arguments with one negative prompt per prompt, which some pipelines need."""
-    negative = call.get("negative_prompt")
-    return {**call, "negative_prompt": [negative] * prompts} if isinstance(negative, str) else dict(call)
 
 
 def require_free(call: Mapping[str, Any], setter: str) -> None:
@@ -101,6 +91,20 @@ def require_free(call: Mapping[str, Any], setter: str) -> None:
     taken = sorted(set(call) & set(OWN_ARGUMENTS))
     if taken:
         raise ValueError(f"the argument {taken[0]} of the pipeline is set by {setter}")
+
+
+def image_per_prompt(call: Mapping[str, Any], prompts: Sequence[str], seeds: Sequence[int], steps: int) -> dict[str, Any]:
+    """The arguments of a pipeline for one image per pair of prompt and seed. `call`: further ones; `steps`: denoising steps."""
+    negative = call.get("negative_prompt")
+    return {
+        **call,
+        **({"negative_prompt": [negative] * len(prompts)} if isinstance(negative, str) else {}),  # some need one per prompt
+        "prompt": list(prompts),
+        "num_images_per_prompt": 1,
+        "num_inference_steps": steps,
+        "generator": [noise_generator(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)],
+        "output_type": "pil",
+    }
 
 
 def noise_generator(prompt: str, seed: int) -> torch.Generator:

@@ -69,9 +69,9 @@ def sample(
 ) -> Tensor:
     """Denoise `latents` [batch, 3, size, size] for padded `input_ids` [batch, tokens]: images in [-1, 1].
 
-    `on_step` is called at the steps in `capture_steps`, which count from 1. It may return the rows of the batch to go on with, at
-    least one: later steps, and the result, are of these alone. `last`: stop after this step, by default the last one; the images
-    are then not finished.
+    `on_step` is called at the steps in `capture_steps`, which count from 1. It may return the rows of the batch to go on with:
+    later steps, and the result, are of these alone; without any the run ends at once. `last`: stop after this step, by default
+    the last one; the images are then not finished.
     """
     batch, tokens = input_ids.shape
     both = torch.cat([input_ids, unconditional_ids(batch, tokens)])
@@ -91,6 +91,8 @@ def sample(
             preview = (x - sigma * guided).clamp(-1, 1)
             kept = on_step(StepOutput(index, float(sigma), [m[:batch] for m in maps], preview, difference))
         x = x + (following - sigma) * guided
+        if kept is not None and not len(kept):
+            return x[:0]
         if kept is not None and len(kept) < batch:
             guided_rows = [*kept, *(row + batch for row in kept)]
             x, text, mask, batch = x[list(kept)], text[guided_rows], mask[guided_rows], len(kept)

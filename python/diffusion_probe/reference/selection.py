@@ -22,13 +22,14 @@ from ..guard.result import judged
 from ..selection import Drawn, DrawnSample, Questions
 from ..selection.timed_client import TimedClient
 from .backbone import TIMESTEPS
-from .captions import parse, tokenize
+from .captions import parse
 from .rectified_flow import STEPS, StepOutput, sample
 from .source import ReferenceSource, grid_maps, initial_noise, to_bytes
+from .vocabulary import PAD_ID
 
 
 class ReferenceBackend:
-    """Draws the samples of a caption in one batch."""
+    """Draws the samples of a group in one batch. Their captions may differ."""
 
     name = "pictogram"
     family = "pictogram"
@@ -49,12 +50,12 @@ class ReferenceBackend:
         except ValueError as error:
             raise ValueError(f"the reference world cannot draw {prompt!r}: {error}") from error
 
-    def draw(self, prompt: str, seeds: Sequence[int], questions: Questions | None) -> Drawn:
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], questions: Questions | None) -> Drawn:
         source = self._source
         started = time.monotonic()
-        ids = source.token_ids([prompt]).expand(len(seeds), -1)
-        latents = torch.stack([initial_noise(prompt, seed, source.backbone.config.image_size) for seed in seeds])
-        run = _Run(source, tokenize(prompt)[1:], len(seeds), questions)
+        ids, size = source.token_ids(prompts), source.backbone.config.image_size
+        latents = torch.stack([initial_noise(prompt, seed, size) for prompt, seed in zip(prompts, seeds, strict=True)])
+        run = _Run(source, ids[:, 1:].numpy(), questions)
         steps = frozenset(questions.steps if questions else ())
         with mixed_precision():
             images = _pictures(sample(source.backbone, ids, latents, on_step=run.ask, capture_steps=steps))
@@ -69,8 +70,9 @@ class ReferenceBackend:
 class _Run:
     """The questions of one run, and what was decided."""
 
-    def __init__(self, source: ReferenceSource, ids: Sequence[int], samples: int, questions: Questions | None):
-        """`ids`: the tokens of the caption, without the begin token. Raises ValueError for a probe of other layers."""
+    def __init__(self, source: ReferenceSource, ids: np.ndarray, questions: Questions | None):
+        """`ids`: int64 [samples, tokens], without the begin token, padded. Raises ValueError for a probe of other layers."""
+        samples = len(ids)
         self.judgements: list[list[Judgement]] = [[] for _ in range(samples)]
         self.previews: dict[int, Image.Image] = {}  # of the dropped samples
         self.failures: list[GuardFailure] = []
@@ -83,7 +85,7 @@ class _Run:
         absent = [layer for layer in probe.capture.layers if layer not in known.layers]
         if absent:
             raise ValueError(f"the probe reads the layer {absent[0]}: the backbone has {', '.join(known.layers)}")
-        self._ids, self._tokens = np.array(ids, np.int64), len(ids)
+        self._ids = ids
         self._layers = [known.layers.index(layer) for layer in probe.capture.layers]
         self._grid = probe.capture.height
         capture = replace(known, layers=probe.capture.layers, height=self._grid, width=self._grid)
@@ -119,15 +121,19 @@ class _Run:
         return kept
 
     def _observed(self, output: StepOutput) -> ObservedStep:
-        maps = grid_maps([output.maps[index] for index in self._layers], self._grid)[:, :, : self._tokens]
-        mask = np.ones((len(maps), self._tokens), np.uint8)
+        mask = (self._remaining_ids() != PAD_ID).astype(np.uint8)
+        maps = grid_maps([output.maps[index] for index in self._layers], self._grid)[:, :, : mask.shape[1]]
         return ObservedStep(maps.to(torch.float16).numpy(), (), mask, self._capture_id, self._model)
+
+    def _remaining_ids(self) -> np.ndarray:
+        """Of the remaining samples, padded to the longest."""
+        ids = self._ids[list(self.remaining)]
+        return ids[:, : int((ids != PAD_ID).sum(axis=1).max())]
 
     def _signals(self, output: StepOutput) -> dict[str, np.ndarray]:
         """The further inputs that the probe declares, in the form in which it was trained on them."""
-        rows = len(output.preview)
         signals = {
-            "token_ids": lambda: np.tile(self._ids, (rows, 1)),
+            "token_ids": self._remaining_ids,
             "guidance_difference": lambda: output.guidance_difference.numpy(),
             "preview": lambda: (to_bytes(output.preview).float() / 127.5 - 1).to(torch.float16).numpy(),
         }

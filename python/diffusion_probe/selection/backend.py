@@ -15,7 +15,7 @@ from ..metrics.registry import MetricFunction
 
 @dataclass(frozen=True)
 class Questions:
-    """How the samples of a prompt are asked about while they are drawn."""
+    """How the samples of a group are asked about while they are drawn."""
 
     client: Any  # a ProbeClient, or another with its `score`
     probe: ProbeInfo
@@ -36,7 +36,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class DrawnSample:
-    """One sample of a prompt after the run."""
+    """One sample of a group after the run."""
 
     image: Image | None  # the finished image; None if the sample was dropped
     judgements: tuple[Judgement, ...] = ()  # one per question, in order
@@ -45,7 +45,7 @@ class DrawnSample:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A run: its samples in the order of the seeds."""
+    """A run: its samples in the order of prompts and seeds."""
 
     samples: tuple[DrawnSample, ...]
     total_steps: int  # denoiser calls of a finished sample
@@ -58,7 +58,7 @@ class Drawn:
 
 
 class Backend(Protocol):
-    """Draws the samples of one prompt."""
+    """Draws the samples of one group."""
 
     name: str
     metric: MetricFunction | None  # the quality of finished images, where the backend has a metric of its own
@@ -72,6 +72,9 @@ class Backend(Protocol):
         """Raises ValueError for a prompt that cannot be drawn."""
         ...
 
-    def draw(self, prompt: str, seeds: Sequence[int], questions: Questions | None) -> Drawn:
-        """Draw a sample per seed, and drop those that the answers drop. None: finish all of them without a question."""
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], questions: Questions | None) -> Drawn:
+        """Draw a sample per pair of prompt and seed, as one group, and drop those that the answers drop.
+
+        `questions`: None finishes all of them without a question.
+        """
         ...

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..families import family_of
 from ..guard import ProbeGuard
-from ..pipelines.source import noise_generator, require_free
+from ..pipelines.source import image_per_prompt, require_free
 from .backend import Drawn, DrawnSample, Questions
 from .timed_client import TimedClient
 
@@ -16,7 +16,7 @@ STEPS = 25
 
 
 class PipelineBackend:
-    """Draws all samples of a prompt in one call of the pipeline, guarded where there is a question."""
+    """Draws all samples of a group in one call of the pipeline, guarded where there is a question."""
 
     metric = None
 
@@ -36,15 +36,11 @@ class PipelineBackend:
     def check(self, prompt: str) -> None:
         """A pipeline draws every prompt."""
 
-    def draw(self, prompt: str, seeds: Sequence[int], questions: Questions | None) -> Drawn:
-        arguments = {
-            **self._call,
-            "prompt": prompt,
-            "num_images_per_prompt": len(seeds),
-            "num_inference_steps": self._steps,
-            "generator": [noise_generator(prompt, seed) for seed in seeds],
-            "output_type": "pil",
-        }
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], questions: Questions | None) -> Drawn:
+        arguments = image_per_prompt(self._call, prompts, seeds, self._steps)
+        if len(set(prompts)) == 1:  # encoded once
+            repeated = {"prompt": prompts[0], "num_images_per_prompt": len(seeds)}
+            arguments = {**arguments, **self._call, **repeated}
         started = time.monotonic()
         if questions is None:
             samples = tuple(DrawnSample(image) for image in self._pipe(**arguments)[0])
@@ -73,6 +69,7 @@ class PipelineBackend:
                 policy=questions.policy,
                 deadline_ms=questions.deadline_ms,
                 probe=questions.probe.manifest,
+                one_group=True,
             )
             self._guarded = questions, client, guard
         return self._guarded[1:]

@@ -1,8 +1,8 @@
-"""Selections of one prompt or of a file of prompts, resumed where they were stopped."""
+"""Runs over one prompt or a file of prompts, resumed where they were stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..progress import Progress
 from .backend import Backend
-from .record import is_complete, read_record, write_selection
+from .record import RECORD, is_complete, read_record, write_selection
 from .selector import Selector
 
 
@@ -27,28 +27,46 @@ def select_prompts(
     settings: Mapping[str, Any],
     fresh: bool = False,
 ) -> list[dict[str, Any]]:
-    """Select for each prompt that has no complete folder, and return the content of every `selection.json`.
+    """Select for each prompt that has no complete folder, and return the content of every `selection.json`. See run_prompts."""
 
-    `settings`: what decides the images, JSON values; `fresh`: replace what is there. Raises ValueError for a prompt that cannot
-    be drawn and for a folder of other settings, before any image is drawn.
+    def select(prompt: str, folder: Path, own: Mapping[str, Any]) -> dict[str, Any]:
+        return write_selection(selector(prompt), folder, own)
+
+    return run_prompts("select", RECORD, select, backend, prompts, folders, settings, fresh)
+
+
+def run_prompts(
+    label: str,
+    name: str,
+    run: Callable[[str, Path, Mapping[str, Any]], dict[str, Any]],
+    backend: Backend,
+    prompts: Sequence[str],
+    folders: Sequence[Path],
+    settings: Mapping[str, Any],
+    fresh: bool = False,
+) -> list[dict[str, Any]]:
+    """Call `run(prompt, folder, its settings)` for each prompt whose folder has no record `name`, and return every record.
+
+    `label`: of the progress bar. `settings`: what decides the images, JSON values; `fresh`: replace what is there. Raises
+    ValueError for a prompt that cannot be drawn and for a folder of other settings, before any image is drawn.
     """
     for prompt in prompts:
         backend.check(prompt)
     own = [{"prompt": prompt, **settings} for prompt in prompts]
-    pending = [index for index, folder in enumerate(folders) if fresh or not is_complete(folder, own[index])]
-    progress = Progress("select", 0, len(pending), unit="prompt", shown=len(pending) > 0)
+    pending = [index for index, folder in enumerate(folders) if fresh or not is_complete(folder, own[index], name)]
+    progress = Progress(label, 0, len(pending), unit="prompt", shown=len(pending) > 0)
     for position in progress:
         index = pending[position]
-        record = write_selection(selector(prompts[index]), folders[index], own[index])
+        record = run(prompts[index], folders[index], own[index])
         figures = {"calls": record["calls"], "seconds": record["seconds"]}
         best = best_of(record)
         progress.note(**figures, **({} if best["quality"] is None else {"quality": best["quality"]}))
-    records = [read_record(folder) for folder in folders]
+    records = [read_record(folder, name) for folder in folders]
     return [record for record in records if record is not None]
 
 
 def best_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The best sample of a `selection.json`."""
+    """The best sample of a record."""
     return next(sample for sample in record["samples"] if sample["rank"] == 1)
 
 

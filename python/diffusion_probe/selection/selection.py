@@ -16,8 +16,9 @@ from .backend import Drawn, DrawnSample
 
 @dataclass(frozen=True)
 class SelectedSample:
-    """One seed of a prompt."""
+    """One sample of a group."""
 
+    prompt: str  # that it was drawn for
     seed: int
     image: Image | None  # None if it was dropped
     preview: Image | None  # what a dropped sample was to become, where the backend knows
@@ -51,12 +52,12 @@ class Stage:
 class Selection:
     """What became of one prompt."""
 
-    prompt: str
+    prompt: str  # what the finished images are judged by
     plan: Plan
     budget: float | None  # of the plan, in whole images; None for a plan that was written out
     expected: Mapping[str, Any] | None  # what the probe's plan for the budget may expect; None for other plans
     model: str | None  # the probe, `name@version`; None if no probe was asked
-    samples: tuple[SelectedSample, ...]  # in the order of the seeds
+    samples: tuple[SelectedSample, ...]  # in the order in which they were drawn
     ranked_by: Literal["metric", "score", "seed"]
     failures: tuple[GuardFailure, ...]
     differences: Mapping[str, tuple[Any, Any]]  # of the run from the probe's calibration, as in Drawn
@@ -88,7 +89,7 @@ class Selection:
 
 
 def ranked(
-    seeds: Sequence[int], drawn: Sequence[DrawnSample], quality: Sequence[float | None]
+    prompts: Sequence[str], seeds: Sequence[int], drawn: Sequence[DrawnSample], quality: Sequence[float | None]
 ) -> tuple[tuple[SelectedSample, ...], Literal["metric", "score", "seed"]]:
     """The samples with their ranks: by quality where one is known, else by the last score, else in the order of the seeds.
 
@@ -103,8 +104,8 @@ def ranked(
 
     ranks = {index: rank for rank, index in enumerate(sorted(finished, key=order), 1)}
     samples = (
-        SelectedSample(seed, sample.image, sample.preview, sample.judgements, quality[index], ranks.get(index))
-        for index, (seed, sample) in enumerate(zip(seeds, drawn, strict=True))
+        SelectedSample(prompt, seed, sample.image, sample.preview, sample.judgements, quality[index], ranks.get(index))
+        for index, (prompt, seed, sample) in enumerate(zip(prompts, seeds, drawn, strict=True))
     )
     if any(quality[index] is not None for index in finished):
         return tuple(samples), "metric"

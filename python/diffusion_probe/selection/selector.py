@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..guard import GuardFailure
-from ..guard.probe_info import ProbeInfo, served_probe
+from ..guard.probe_info import ProbeInfo
 from ..metrics.quality import QualityEvaluator
 from ..metrics.registry import MetricFunction
 from ..planning.plan import Plan
-from ..probe.manifest import read_manifest
-from .backend import Backend, Questions
-from .local_client import LocalClient
+from .asking import Asking
+from .backend import Backend
+from .draw import NOT_LISTED, Planned, draw_group
 from .pipeline import PipelineBackend
-from .selection import Selection, ranked, stages_of
+from .selection import Selection
 
 DEADLINE_MS = 10_000.0  # a selection would rather wait than finish all seeds
-BEFORE_THE_RUN = 0  # the step of a failure
-NO_PROBE = "no_probe"
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What the next run does."""
-
-    plan: Plan
-    questions: Questions | None = None  # None: no probe is asked
-    expected: Mapping[str, Any] | None = None  # of the probe's plan for the budget
-    failures: tuple[GuardFailure, ...] = ()  # why no probe is asked, although the plan has questions
 
 
 class Selector:
@@ -64,79 +48,47 @@ class Selector:
         self._backend = backend
         self._budget = None if isinstance(plan, Plan) else plan
         self._policy = policy_of(plan)
-        self._client = client
-        self._model = model
         self._first_seed = first_seed
-        self._deadline_ms = deadline_ms
-        metric = metric or backend.metric
-        self._evaluate = None if metric is None else QualityEvaluator(metric)
-        self._info: ProbeInfo | None = None
+        self._evaluate = evaluator_of(backend, metric)
         self._planned: Planned | None = None
-        if not self._asks:
+        self._asking: Asking | None = None
+        if self._budget is None and not self._policy["keep"]:
             self._planned = Planned(plan)
-        elif probe is not None:
-            manifest = read_manifest(Path(probe))
-            self._client = client or LocalClient(Path(probe))
-            self._info = ProbeInfo.read(f"{manifest['name']}@{manifest['version']}", manifest, backend.family)
-            self._planned = self._plan_for(self._info)
-        elif client is None:
-            raise ValueError("a client or the folder of a probe is needed, except for a plan without questions")
+            return
+        self._asking = Asking(backend.family, client, probe, model, deadline_ms)
+        if probe is not None:
+            self._plan(self._asking)
 
     def __call__(self, prompt: str) -> Selection:
         """Raises ValueError for a prompt that the backend cannot draw, and what the backend raises."""
-        planned = self._planned or self._plan_by_service()
+        planned = self._planned or self._plan(self._asking)
         seeds = range(self._first_seed, self._first_seed + planned.plan.seeds)
-        drawn = self._backend.draw(prompt, seeds, planned.questions)
-        if drawn.failures and self._info is None:
-            self._planned = None  # the service may have another probe by now
-        started = time.monotonic()
-        quality: list[float | None] = [None] * len(seeds)
-        finished = [index for index, sample in enumerate(drawn.samples) if sample.image is not None]
-        if self._evaluate is not None:
-            values = self._evaluate([drawn.samples[index].image for index in finished], [prompt] * len(finished))
-            for index, value in zip(finished, values.tolist(), strict=True):
-                quality[index] = value if math.isfinite(value) else None
-        samples, ranked_by = ranked(seeds, drawn.samples, quality)
-        return Selection(
-            prompt,
-            planned.plan,
-            self._budget,
-            planned.expected,
-            planned.questions and planned.questions.model,
-            samples,
-            ranked_by,
-            (*planned.failures, *drawn.failures),
-            drawn.differences,
-            stages_of(drawn),
-            drawn.total_steps,
-            {"draw": drawn.seconds, "ask": drawn.asking_seconds, "measure": time.monotonic() - started},
-        )
+        selection = draw_group(self._backend, self._evaluate, prompt, [prompt] * len(seeds), seeds, planned, self._budget)
+        if selection.failures and self._asking is not None and self._asking.folder is None:
+            self._asking.forget()
+            self._planned = None
+        return selection
 
-    @property
-    def _asks(self) -> bool:
-        return self._budget is not None or bool(self._policy["keep"])
-
-    def _plan_by_service(self) -> Planned:
-        """The service is asked in each run until it answers. Raises ValueError where it has no probe, or none with this plan."""
-        models = self._client.models(deadline_ms=self._deadline_ms)
-        if models is None:
+    def _plan(self, asking: Asking) -> Planned:
+        """Raises ValueError where the service has no probe, or none with this plan."""
+        info = asking.info()
+        if info is None:
             seeds = self._policy["seeds"] if self._budget is None else max(1, int(self._budget))
-            return Planned(Plan(seeds), failures=(GuardFailure(BEFORE_THE_RUN, NO_PROBE, "the service did not list its probes"),))
-        self._planned = self._plan_for(served_probe(models, self._model, self._backend.family))
+            return Planned(Plan(seeds), failures=(NOT_LISTED,))
+        self._planned = self._plan_for(asking, info)
         return self._planned
 
-    def _plan_for(self, info: ProbeInfo) -> Planned:
-        plan = info.plan(self._policy)
-        assert plan is not None
-        if not plan.keep:
-            return Planned(Plan(plan.seeds), expected=plan.expected)
-        info.choose_steps(tuple(plan.keep))
-        keep = {str(step): count for step, count in plan.keep.items()}
-        # Written out, so that all steps follow one plan even if the service loads another version of the probe meanwhile. What
-        # exploration saves would exceed the budget.
-        policy = {"name": "plan", "seeds": plan.seeds, "keep": keep, "explore": {"rate": 0}}
-        questions = Questions(self._client, info, policy, self._deadline_ms)
-        return Planned(Plan(plan.seeds, tuple(plan.keep.items())), questions, plan.expected)
+    def _plan_for(self, asking: Asking, info: ProbeInfo) -> Planned:
+        found = info.plan(self._policy)
+        assert found is not None
+        plan = Plan(found.seeds, tuple(found.keep.items()))
+        return Planned(plan, asking.questions(info, plan) if plan.keep else None, found.expected)
+
+
+def evaluator_of(backend: Backend, metric: MetricFunction | None) -> QualityEvaluator | None:
+    """Of a metric, by default the backend's own; None where there is none."""
+    chosen = metric or backend.metric
+    return None if chosen is None else QualityEvaluator(chosen)
 
 
 def select(

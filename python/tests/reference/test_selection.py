@@ -14,10 +14,12 @@ from diffusion_probe.client import ProbeClient
 from diffusion_probe.local import LocalProbe
 from diffusion_probe.planning.plan import Plan
 from diffusion_probe.probe.manifest import read_manifest
+from diffusion_probe.prompting.gate import Gate
 from diffusion_probe.reference.rectified_flow import STEPS
 from diffusion_probe.reference.selection import ReferenceBackend
 from diffusion_probe.reference.source import ReferenceSource
 from diffusion_probe.selection import Selector
+from diffusion_probe.selection.asking import Asking
 from diffusion_probe.selection.local_client import LocalClient
 
 ROOT = Path(__file__).parents[3]
@@ -88,6 +90,32 @@ def test_every_input_of_a_probe_is_as_it_was_trained_on() -> None:
         signals=signals,
     )
     assert [sample.score for sample in selection.samples] == pytest.approx(scores.tolist(), abs=2e-3)
+
+
+def test_samples_of_different_captions_are_one_group_and_drawn_as_alone(source, world) -> None:
+    captions = [CAPTION, "a dog on a pink background", "two keys right of a cat on a blue background", CAPTION]
+    seeds = [0, 0, 0, 1]
+    asking = Asking("pictogram", None, world.folder, None, PATIENT_MS)
+    drawn = ReferenceBackend(source).draw(captions, seeds, asking.questions(asking.info(), Plan(4, ((1, 3), (5, 2)))))
+    alone = source.generate(captions, seeds, (1,))
+    assert sorted(len(sample.judgements) for sample in drawn.samples) == [1, 2, 2, 2]
+    scores = [sample.judgements[0].score for sample in drawn.samples]
+    assert [len(sample.judgements) for sample in drawn.samples].index(1) == scores.index(min(scores))
+    for index, sample in enumerate(drawn.samples):
+        if sample.image is not None:
+            assert np.abs(np.asarray(sample.image) - alone.image[index].transpose(1, 2, 0).astype(int)).max() <= 2
+
+
+def test_a_group_that_is_dropped_as_a_whole_ends_at_once(source, world) -> None:
+    rows: list[int] = []
+    source.backbone.denoiser.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
+    asking = Asking("pictogram", None, world.folder, None, PATIENT_MS)
+    plan = Plan(3, ((5, 3),))
+    gate = Gate(asking.client, 5)
+    gate.begin(lambda scores: True)
+    drawn = ReferenceBackend(source).draw([CAPTION] * 3, range(3), asking.questions(asking.info(), plan, gate))
+    assert (len(rows), len(gate.scores)) == (5, 3)
+    assert all(sample.image is None and sample.preview is not None for sample in drawn.samples)
 
 
 def test_a_probe_that_was_calibrated_for_another_run_is_reported(source, world) -> None:

@@ -14,6 +14,7 @@ import { sharedCopy } from '../../../src/wire/body-memory.js';
 import type { DecodedBody } from '../../../src/wire/tensor.js';
 import { type ObservedEngine, startEngine } from '../../support/engine.js';
 import { probeWith, requestOf } from '../../support/made-up-probe.js';
+import { hangOf } from '../../support/hang.js';
 import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
 
@@ -142,7 +143,7 @@ test('a request beyond the limits is accepted when nothing waits', async (t) => 
 
 test('a request whose deadline passes in the queue is answered then, and counted as skipped', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { hang: { above: 1000, turns: 1_000_000 } });
+  await writeProbe(models, { hang: await hangOf(500, 1000) });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
   // The cost model does not know that this run takes so long.
@@ -157,7 +158,7 @@ test('a request whose deadline passes in the queue is answered then, and counted
 
 test('a request that misses its deadline makes the predictions for later ones more cautious', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { hang: { above: 1000, turns: 1_000_000 } });
+  await writeProbe(models, { hang: await hangOf(500, 1000) });
   const { engine } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
   const predict = (): number => engine.predictedLatencyMs({ tenant: '', receiving: [], probe });

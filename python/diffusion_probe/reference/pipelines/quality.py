@@ -12,7 +12,7 @@ import torch
 from PIL.Image import Image, fromarray
 
 from ...evaluation.evaluate import quality_spread
-from ...pipelines.source import noise_generator, per_prompt
+from ...pipelines.source import image_per_prompt
 from ...progress import Progress
 from ...selection.contact_sheet import Tile, write_contact_sheet
 from ..metric import rewards
@@ -62,13 +62,7 @@ def draw(pipe: Any, call: Mapping[str, Any], prompts: Sequence[str], seeds: Sequ
     images: list[Image] = []
     for start in Progress("images", 0, -(-len(pairs) // BATCH), unit="batch", shown=shown):
         some = pairs[start * BATCH : (start + 1) * BATCH]
-        images += pipe(
-            prompt=[prompt for prompt, _ in some],
-            num_inference_steps=STEPS,
-            generator=[noise_generator(prompt, seed) for prompt, seed in some],
-            output_type="pil",
-            **per_prompt(call, len(some)),
-        ).images
+        images += pipe(**image_per_prompt(call, *zip(*some, strict=True), STEPS)).images
     return images
 
 

@@ -20,7 +20,7 @@ from diffusion_probe.data.shards import read_split
 from diffusion_probe.families import family_of
 from diffusion_probe.families.tokens import prompt_tokens
 from diffusion_probe.local import LocalProbe
-from diffusion_probe.pipelines.source import noise_generator, per_prompt
+from diffusion_probe.pipelines.source import image_per_prompt
 from diffusion_probe.reference.metric import rewards
 from diffusion_probe.reference.pipelines import RECIPES
 from diffusion_probe.reference.pipelines.quality import draw
@@ -122,8 +122,7 @@ def test_collect_stores_attention_and_rewards_and_a_probe_trains_on_them(
     loaded = DiffusionPipeline.from_pretrained(trained.saved, dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
     prompt = collection.prompts[0]
-    arguments = {"num_inference_steps": TOTAL_STEPS, **per_prompt(trained.recipe.call, 1)}
-    run = AttentionCapture(loaded, None, [2])(prompt=[prompt], generator=[noise_generator(prompt, 1)], **arguments)
+    run = AttentionCapture(loaded, None, [2])(**image_per_prompt(trained.recipe.call, [prompt], [1], TOTAL_STEPS))
     assert collection.quality[0, 1] == pytest.approx(rewards(reward, run.output.images, [prompt])[0], abs=0.01)
 
     files = ["--data", str(tmp_path / "data"), "--checkpoint", str(tmp_path / "probe.pt")]
