@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("__init__", "client", "data", "evaluation", "guard", "metrics", "planning", "probe", "progress", "selection"),
     },
     "reference": {
-        *("capture", "client", "conditions", "data", "devices", "fingerprint", "guard", "probe", "selection", "training"),
+        *("capture", "client", "conditions", "data", "devices", "evaluation", "fingerprint", "guard", "pipelines"),
+        *("probe", "progress", "selection", "training"),
     },
     "selection": {
         *("__init__", "client", "conditions", "evaluation", "families", "guard", "local"),

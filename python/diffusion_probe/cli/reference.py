@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from .options import REFERENCE, RUNS, add_command, reference_source
+from .train_pipeline import add_train_pipeline_command
 
 SHEET_COLUMNS = 10
 
@@ -28,6 +29,8 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--paraphrase", type=_share, default=0.0, metavar="SHARE", help=share)
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint, resumed if it exists")
 
+    add_train_pipeline_command(parts)
+
     one = add_command(parts, "train-reward", _train_reward, "train and validate the reward network", "--seed", "--fresh")
     one.add_argument("--training-steps", type=int, default=2500, help="optimizer steps, one batch of 64 each")
     one.add_argument("--reward", type=Path, default=RUNS / "reward.pt", help="checkpoint, resumed if it exists")
@@ -42,6 +45,8 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one = add_command(parts, "captions", _captions, text)
     one.add_argument("--count", type=int, default=100, help="number of captions")
     one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split of the data set")
+    share = "share of the captions in two or three sentences, from 0 to 1; for pipelines of train-pipeline alone"
+    one.add_argument("--sentences", type=_share, default=0.0, metavar="SHARE", help=share)
 
     one = add_command(parts, "export", _export_reference, "write backbone, text encoder and reward as ONNX")
     one.add_argument("--out", type=Path, default=REFERENCE, help="folder to write")
@@ -107,9 +112,13 @@ def _sample(options: argparse.Namespace) -> None:
 
 
 def _captions(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from ..reference.sentences import caption_texts
     from ..reference.splits import data_captions
 
-    print("\n".join(caption.text() for caption in data_captions(options.split, options.count)))
+    captions = data_captions(options.split, options.count)
+    print("\n".join(caption_texts(captions, options.sentences, np.random.default_rng(0))))
 
 
 def _export_reference(options: argparse.Namespace) -> None:

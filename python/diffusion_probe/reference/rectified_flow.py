@@ -27,14 +27,18 @@ def noise_levels(steps: int = STEPS, shift: float = SHIFT) -> Tensor:
     return noise_level(1 - torch.arange(steps + 1, dtype=torch.float64) / steps, shift).float()
 
 
+def stratified_times(batch: int, generator: torch.Generator) -> Tensor:
+    """Times, float32 [batch], in random order: one in each of `batch` equal parts of [0, 1]."""
+    times = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+    return times[torch.randperm(batch, generator=generator)]
+
+
 def training_pair(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Noisy latents, their timesteps [batch], and the velocity to predict, for images [batch, 3, size, size] in [-1, 1].
 
-    Times are stratified over the batch: one in each of `batch` equal parts of [0, 1].
+    Times are stratified over the batch.
     """
-    batch = images.shape[0]
-    u = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-    sigma = noise_level(u[torch.randperm(batch, generator=generator)])
+    sigma = noise_level(stratified_times(images.shape[0], generator))
     noise = torch.randn(images.shape, generator=generator)
     mix = sigma[:, None, None, None]
     return (1 - mix) * images + mix * noise, sigma * TIMESTEPS, noise - images
