@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"data", "probe", "progress"},
     "families": set(),
     "fingerprint": set(),
+    "grpo": set(),
     "guard": {"capture", "client", "conditions", "families", "fingerprint", "planning", "probe"},
     "hub": {"probe"},
     "local": {"client", "probe"},
