@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"data", "probe", "progress"},
     "families": set(),
     "fingerprint": set(),
-    "grpo": set(),
+    "grpo": {"capture", "client", "families", "guard", "probe"},
     "guard": {"capture", "client", "conditions", "families", "fingerprint", "planning", "probe"},
     "hub": {"probe"},
     "local": {"client", "probe"},
@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "probe": {"fingerprint"},
     "progress": set(),
     "reference": {
-        *("capture", "client", "conditions", "data", "devices", "fingerprint", "guard", "probe", "selection", "training"),
+        *("capture", "client", "conditions", "data", "devices", "evaluation", "fingerprint", "grpo", "guard", "local"),
+        *("probe", "progress", "selection", "training"),
     },
     "selection": {
         *("__init__", "client", "conditions", "evaluation", "families", "guard", "local"),

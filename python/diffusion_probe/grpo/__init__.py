@@ -6,6 +6,7 @@ The adapters for flow_grpo and verl-omni are `grpo.flow_grpo` and `grpo.verl_omn
 from .decision import KeepRule, KeptRows
 from .estimates import advantages, effective_sample_size, group_means, group_variances
 from .keeping import allocate, draw, weights
+from .padding import trained_rows
 
 __all__ = [
     "KeepRule",
@@ -16,5 +17,6 @@ __all__ = [
     "effective_sample_size",
     "group_means",
     "group_variances",
+    "trained_rows",
     "weights",
 ]

@@ -6,8 +6,8 @@ their sum, r are the rewards, and the sums run over the kept samples.
 
 What is exact. If the draws are independent, and the probabilities depend on nothing that is drawn with them:
 
-- `advantages` with a given `std`: sum(w_i A_i g_i) / n has the expectation sum((r_i - mean(r)) g_i) / (n std) over the whole group,
-  its gradient, for any g_i that do not depend on the draws, such as the gradients of log-probabilities. A_i is
+- `advantages` with a given `std`: the expectation of sum(w_i A_i g_i) / n is sum((r_i - mean(r)) g_i) / (n std) over the whole
+  group, its gradient, for any g_i that do not depend on the draws, such as the gradients of log-probabilities. A_i is
   W/n (r_i - sum(w r) / W) / std, thus the sum is one over pairs i != j of w_i w_j (r_i - r_j) g_i / n^2, and the expectation of
   w_i w_j is 1. Without the factor W/n the mean is a ratio of two estimates, and the sum is biased by terms of the order 1/n.
 - `group_variances`: the expectation of sum(w_i w_j (r_i - r_j)^2) / (2 n^2) over pairs is the variance of the whole group.

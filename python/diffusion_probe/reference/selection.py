@@ -23,6 +23,7 @@ from ..selection import Drawn, DrawnSample, Questions
 from ..selection.timed_client import TimedClient
 from .backbone import TIMESTEPS
 from .captions import parse, tokenize
+from .probe_signals import declared_signals
 from .rectified_flow import STEPS, StepOutput, sample
 from .source import ReferenceSource, grid_maps, initial_noise, to_bytes
 
@@ -104,9 +105,8 @@ class _Run:
     def ask(self, output: StepOutput) -> Sequence[int]:
         """Ask about the remaining samples at a step: the rows of those that are kept."""
         asked = self.remaining
-        kept = self._group.decide(
-            self._observed(output), step=output.index, timestep=output.sigma * TIMESTEPS, **self._signals(output)
-        )
+        signals = declared_signals(output, np.tile(self._ids, (len(asked), 1)), self._declared)
+        kept = self._group.decide(self._observed(output), step=output.index, timestep=output.sigma * TIMESTEPS, **signals)
         self.remaining = self._group.remaining
         judgements, failure = judged(output.index, self._group.outcomes[-1], len(asked))
         for index, judgement in zip(asked, judgements, strict=True):
@@ -122,16 +122,6 @@ class _Run:
         maps = grid_maps([output.maps[index] for index in self._layers], self._grid)[:, :, : self._tokens]
         mask = np.ones((len(maps), self._tokens), np.uint8)
         return ObservedStep(maps.to(torch.float16).numpy(), (), mask, self._capture_id, self._model)
-
-    def _signals(self, output: StepOutput) -> dict[str, np.ndarray]:
-        """The further inputs that the probe declares, in the form in which it was trained on them."""
-        rows = len(output.preview)
-        signals = {
-            "token_ids": lambda: np.tile(self._ids, (rows, 1)),
-            "guidance_difference": lambda: output.guidance_difference.numpy(),
-            "preview": lambda: (to_bytes(output.preview).float() / 127.5 - 1).to(torch.float16).numpy(),
-        }
-        return {name: value() for name, value in signals.items() if name in self._declared}
 
 
 def _pictures(images: Tensor) -> list[Image.Image]:
