@@ -1,23 +1,29 @@
 """A group's mean, variance and advantages from the samples that were kept, as estimates of those of the whole group.
 
 All functions take `rewards` [samples], of which those of dropped samples are ignored and may be NaN, `weights` [samples] as
-`keeping.weights` makes them, and `group` [samples], the prompt of each. Below, n is the size of a group, w are the weights, W is
-their sum, r are the rewards, and the sums run over the kept samples.
+`keeping.weights` makes them, and `group` [samples], the prompt of each. Below, n is the size of a group, w are the weights, r are
+the rewards, and g_i is the gradient of the log-probability of sample i.
 
-What is exact. If the draws are independent, and the probabilities depend on nothing that is drawn with them:
+What is exact, given independent draws:
 
-- `advantages` with a given `std`: the expectation of sum(w_i A_i g_i) / n is sum((r_i - mean(r)) g_i) / (n std) over the whole
-  group, its gradient, for any g_i that do not depend on the draws, such as the gradients of log-probabilities. A_i is
-  W/n (r_i - sum(w r) / W) / std, thus the sum is one over pairs i != j of w_i w_j (r_i - r_j) g_i / n^2, and the expectation of
-  w_i w_j is 1. Without the factor W/n the mean is a ratio of two estimates, and the sum is biased by terms of the order 1/n.
-- `group_variances`: the expectation of sum(w_i w_j (r_i - r_j)^2) / (2 n^2) over pairs is the variance of the whole group.
+- `group_variances`: the expectation of sum(w_i w_j (r_i - r_j)^2) / (2 n^2) over pairs is the variance of the whole group, since
+  the expectation of w_i w_j is 1 for a pair.
+- `advantages` with a given `std`, if the probabilities of the other samples of a group do not depend on sample i: then the
+  expectation of sum(w_i A_i g_i) / n over draws and samples is that of sum((r_i - mean(r)) g_i) / (n std) over the whole group.
+  A_i is (n - 1) / n (r_i - b_i) / std, with the weighted mean b_i of the *other* kept samples. The expectation of w_i is 1, b_i
+  does not depend on whether i is kept, and a baseline that does not depend on a sample adds nothing to the expectation of its
+  g_i. For probabilities by rank, as `allocate` gives them, one sample moves those of the others by one rank: exact up to that.
 
 What is consistent only, with a bias that vanishes as the groups grow:
 
-- `group_means`, a ratio of two estimates (Hajek).
-- `advantages` without `std`: they are divided by the square root of the estimated variance, of the same draws. An estimate from
-  earlier steps, which those draws cannot change, keeps the gradient exact up to that common factor.
+- `group_means` and the baselines b_i as estimates of the mean: ratios of two estimates (Hajek).
+- `advantages` without `std`: they are divided by the square root of the variance of the same draws. An estimate from earlier
+  steps, which these draws cannot change, keeps the gradient exact up to that common factor.
+- A sample that is kept alone in its group has no baseline and gets the advantage 0.
 - What a clipped ratio does beyond the first update: as in the whole group, clipping is not linear.
+
+Why not A_i = W/n (r_i - b), with the sum W of the weights and the weighted mean b of all kept samples: it is exact for any
+probabilities, but its variance is larger; docs/adr/0050-flow-grpo-with-an-early-signal.md has the figures.
 """
 
 from __future__ import annotations
@@ -45,20 +51,24 @@ def group_variances(rewards: ArrayLike, weights: ArrayLike, group: ArrayLike) ->
 def advantages(
     rewards: ArrayLike, weights: ArrayLike, group: ArrayLike, std: float | None = None, least_std: float = LEAST_STD
 ) -> np.ndarray:
-    """How much better each kept sample is than its group, in standard deviations: float64 [samples], 0 for dropped samples.
+    """How much better each kept sample is than the others of its group, in standard deviations: float64 [samples], 0 if dropped.
 
     `std`: the standard deviation to divide by; None: the estimated one of each group. Never divided by less than `least_std`, in
     units of the reward: a group without differences is no signal. The loss is sum(weights * advantages * ...) / samples, samples
-    counting the dropped ones too. A group of which fewer than two samples were kept gets 0, which the exactness includes.
-    Raises ValueError for a kept sample whose reward is not finite, and for numbers outside their ranges.
+    counting the dropped ones too. A group of which fewer than two samples were kept gets 0. Raises ValueError for a kept sample
+    whose reward is not finite, and for numbers outside their ranges.
     """
     if not least_std > 0 or not (std is None or std >= 0):
         raise ValueError(f"std is {std} and least_std is {least_std}: expected a number from 0, and one above 0")
     rewards, weights, at, sizes = _checked(rewards, weights, group)
     total, first, _ = _sums(rewards, weights, at, len(sizes))
     spread = np.sqrt(group_variances(rewards, weights, group)) if std is None else std
-    centred = (rewards * total[at] - first[at]) / sizes[at]
-    return np.where(weights > 0, centred / np.maximum(spread, least_std), 0)
+    counts = np.bincount(at, weights > 0, len(sizes))[at]
+    others = (weights > 0) & (counts > 1)
+    rest, weight = (first[at] - weights * rewards)[others], (total[at] - weights)[others]
+    centred = np.zeros(len(rewards))
+    centred[others] = (1 - 1 / sizes[at][others]) * (rewards[others] - rest / weight)
+    return centred / np.maximum(spread, least_std)
 
 
 def effective_sample_size(weights: ArrayLike) -> float:

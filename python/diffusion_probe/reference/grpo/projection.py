@@ -62,9 +62,10 @@ def project(training: GrpoTraining) -> Projection:
 
     def update() -> None:
         before = dict(training.tally)
-        training.update_loss([group], 1.0).backward()
+        training.update.loss([group], 1.0).backward()
         training.loop.optimizer.zero_grad(set_to_none=True)
         training.tally.update(before)
+        training.update.divergences.clear()
 
     call()  # warms up
     iterations = settings.iterations - training.loop.first // settings.updates

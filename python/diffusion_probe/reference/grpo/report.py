@@ -68,8 +68,9 @@ def compare(curves: Sequence[Curve]) -> dict[str, Any]:
     """Each arm against the whole group, paired by seed.
 
     `calls_ratio_at_equal_reward`: the calls of the whole group until it has the reward that it has at its end, over those of the
-    arm until it has as much; null where the arm never does. `reward_difference_at_equal_calls`: arm minus whole group, after as
-    many calls as the shorter of the two spent. Raises ValueError for two trainings of one arm and seed.
+    arm until it has as much; null where the arm never does, and where the whole group gains nothing.
+    `reward_difference_at_equal_calls`: arm minus whole group, after as many calls as the shorter of the two spent. Raises
+    ValueError for two trainings of one arm and seed.
     """
     by_arm: dict[str, dict[int, Curve]] = {}
     for curve in curves:
@@ -85,7 +86,7 @@ def compare(curves: Sequence[Curve]) -> dict[str, Any]:
             "final_reward": {str(seed): _rounded(curve.rising[-1]) for seed, curve in sorted(own.items())},
         }
         if pairs:
-            ratios = {seed: base.calls_to(base.rising[-1]) / arm.calls_to(base.rising[-1]) for seed, (arm, base) in pairs.items()}
+            ratios = {seed: _ratio(arm, base) for seed, (arm, base) in pairs.items()}
             ends = {seed: min(arm.calls[-1], base.calls[-1]) for seed, (arm, base) in pairs.items()}
             differences = {seed: arm.reward_at(ends[seed]) - base.reward_at(ends[seed]) for seed, (arm, base) in pairs.items()}
             report[name]["calls_ratio_at_equal_reward"] = {str(seed): _rounded(value) for seed, value in ratios.items()}
@@ -107,6 +108,12 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100, metadata={"Software": None})
     plt.close(figure)
+
+
+def _ratio(arm: Curve, base: Curve) -> float:
+    """NaN too where the baseline never rises: there is nothing to reach."""
+    needed = base.calls_to(base.rising[-1])
+    return needed / arm.calls_to(base.rising[-1]) if needed else float("nan")
 
 
 def _rounded(value: float) -> float | None:

@@ -91,7 +91,7 @@ class GrpoTraining:
         self._samples = SampleSource(source, settings, score, self._oracle)
         self._groups: list[GroupSamples] = []
         self._figures: dict[str, float] = {}
-        self._update = PolicyUpdate(model, self.start, settings, self.tally)
+        self.update = PolicyUpdate(model, self.start, settings, self.tally)
 
     def run(self) -> Path:
         """Take the remaining iterations, and return the log: one line of JSON per judgement, the first before any update."""
@@ -117,15 +117,11 @@ class GrpoTraining:
             # From the second iteration on, the advantages are divided by an estimate of earlier samples alone.
             self.tally.setdefault("variance", self._figures["variance"])
         std = self.tally["variance"] ** 0.5
-        loss = self.update_loss(self._groups[part :: self.settings.updates], std)
+        loss = self.update.loss(self._groups[part :: self.settings.updates], std)
         if part == self.settings.updates - 1:
             variance = self._figures["variance"]
             self.tally["variance"] += (1 - STD_DECAY) * (variance - self.tally["variance"])
         return loss
-
-    def update_loss(self, groups: Sequence[GroupSamples], std: float) -> Tensor:
-        """As `PolicyUpdate.loss`."""
-        return self._update.loss(groups, std)
 
     def _prepare_log(self) -> None:
         """Lines behind the checkpoint are of a run that was stopped; they are written again."""
@@ -163,9 +159,9 @@ class GrpoTraining:
             **figures,
             **{name: round(value, 5) for name, value in self._figures.items()},
         }
-        if self._update.divergences:
-            entry["divergence"] = float(f"{np.mean(self._update.divergences):.4g}")
-            self._update.divergences.clear()
+        if self.update.divergences:
+            entry["divergence"] = float(f"{np.mean(self.update.divergences):.4g}")
+            self.update.divergences.clear()
         line = json.dumps(entry)
         with self.log_file.open("a") as file:
             file.write(line + "\n")

@@ -101,7 +101,7 @@ def test_the_gradient_is_that_of_the_weighted_log_probabilities(source, tmp_path
     """At the weights that drew the samples the ratio is 1, so its gradient is that of the log-probability."""
     run = training(source, tmp_path / "policy.pt", replace(SETTINGS, arm="tails", beta=0.0))
     groups = run.sample_groups(0)
-    loss = run.update_loss(groups, std=0.1)
+    loss = run.update.loss(groups, std=0.1)
     loss.backward()
     count = sum(counted(group) for group in groups) * SETTINGS.window
     assert count == 2 * 6 * 2, "dropped samples count"
@@ -150,16 +150,16 @@ def test_a_stopped_training_resumes_as_if_it_had_not_been_stopped(source, tmp_pa
 @pytest.mark.parametrize("arm", ["full", "tails"])
 def test_the_reward_rises(source, arm: str, tmp_path: Path) -> None:
     """Of samples with the same noise, before and after."""
-    settings = replace(SETTINGS, arm=arm, iterations=6, learning_rate=3e-3, beta=0.0, clip=0.2)
+    settings = replace(SETTINGS, arm=arm, iterations=8, group=12, learning_rate=3e-3, beta=0.0, clip=0.2)
     run = training(source, tmp_path / "policy.pt", settings)
-    run.judging = replace(run.judging, captions=["a cat on a blue background"], every=6, score=None)
+    run.judging = replace(run.judging, score=None)
     judge = training(source, tmp_path / "judge.pt", replace(settings, arm="full"))
     before = np.concatenate([group.rewards for group in judge.sample_groups(99)])
     run.run()
     judge.loop.model.load_state_dict(run.loop.model.state_dict())
     after = np.concatenate([group.rewards for group in judge.sample_groups(99)])
-    assert (after - before).mean() > 0.02
-    assert np.mean(after > before) > 0.9
+    assert (after - before).mean() > 0.01
+    assert np.mean(after > before) > 0.7
 
 
 def test_scores_that_fail_keep_the_whole_group(source, tmp_path: Path) -> None:
@@ -181,4 +181,5 @@ def test_what_a_training_will_take_is_said_and_changes_nothing(source, tmp_path:
     assert "2 iterations of 12 samples, about 108 denoiser calls" in text
     assert all(torch.equal(value, before[name]) for name, value in run.loop.model.state_dict().items())
     assert run.tally["training_calls"] == 0
+    assert run.update.divergences == []
     assert all(p.grad is None for p in run.loop.model.parameters())
