@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def _member(option: str) -> str:
 
 
 def _grpo(options: argparse.Namespace) -> None:
+    from ..conditions.differences import describe_differences, differences
+    from ..probe.manifest import read_manifest
     from ..reference.grpo.judges import probe_scores
     from ..reference.grpo.projection import project
     from ..reference.grpo.training import GrpoTraining, Judging
@@ -82,6 +85,9 @@ def _grpo(options: argparse.Namespace) -> None:
     settings = GrpoSettings(arm=options.arm, seed=options.seed, **numbers)
     source = reference_source(options)
     score = probe_scores(options.probe, source, settings.steps, settings.decision_step)
+    foreign = differences(source.conditions, read_manifest(options.probe).get("conditions") or source.conditions)
+    if foreign:
+        print(f"the probe is of other conditions, so it may rank worse: {describe_differences(foreign)}", file=sys.stderr)
     judge = "oracle" if options.oracle else hashlib.sha256((options.probe / "probe.json").read_bytes()).hexdigest()[:16]
     name = f"{settings.arm}-oracle" if options.oracle and settings.arm in SCORED else settings.arm
     training = GrpoTraining(
