@@ -123,7 +123,7 @@ def test_advantages_of_a_group_in_one_piece_and_of_a_part() -> None:
     whole = samples(KeptRows.all(4), [0.1, 0.2, 0.3, 0.4])
     assert group_advantages(whole, 0.1) == pytest.approx([-1.5, -0.5, 0.5, 1.5])
     part = samples(KeptRows(np.array([0, 3]), np.full(4, 0.5), np.zeros(4)), [0.1, 0.4])
-    assert group_advantages(part, 0.1) == pytest.approx([-3, 3]), "each stands for two"
+    assert group_advantages(part, 0.1) == pytest.approx([-4.5, 4.5]), "2 for the weight, 3 / 4 for the place of the sample itself"
     unweighted = samples(KeptRows(np.array([0, 3]), np.ones(4), np.zeros(4)), [0.1, 0.4])
     assert group_advantages(unweighted, 0.1) == pytest.approx([-1.5, 1.5])
     assert (counted(whole), counted(part), counted(unweighted)) == (4, 4, 2)
