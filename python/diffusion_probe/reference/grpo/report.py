@@ -67,10 +67,10 @@ class Curve:
 def compare(curves: Sequence[Curve]) -> dict[str, Any]:
     """Each arm against the whole group, paired by seed.
 
-    `calls_ratio_at_equal_reward`: the calls of the whole group until it has the reward that it has at its end, over those of the
-    arm until it has as much; null where the arm never does, and where the whole group gains nothing.
-    `reward_difference_at_equal_calls`: arm minus whole group, after as many calls as the shorter of the two spent. Raises
-    ValueError for two trainings of one arm and seed.
+    `final_reward`: of the last judgement. The other two are read off the rising curves. `calls_ratio_at_equal_reward`: the calls of
+    the whole group until it has the reward of its end, over those of the arm until it has as much; null where the arm never does,
+    and where the whole group gains nothing. `reward_difference_at_equal_calls`: arm minus whole group, after as many calls as the
+    shorter of the two spent. Raises ValueError for two trainings of one arm and seed.
     """
     by_arm: dict[str, dict[int, Curve]] = {}
     for curve in curves:
@@ -83,7 +83,7 @@ def compare(curves: Sequence[Curve]) -> dict[str, Any]:
         pairs = {seed: (curve, whole[seed]) for seed, curve in sorted(own.items()) if seed in whole and name != BASELINE}
         report[name] = {
             "seeds": sorted(own),
-            "final_reward": {str(seed): _rounded(curve.rising[-1]) for seed, curve in sorted(own.items())},
+            "final_reward": {str(seed): _rounded(curve.reward[-1]) for seed, curve in sorted(own.items())},
         }
         if pairs:
             ratios = {seed: _ratio(arm, base) for seed, (arm, base) in pairs.items()}

@@ -32,6 +32,7 @@ def test_an_arm_that_needs_half_of_the_calls_has_the_ratio_two(tmp_path: Path) -
     falls = log(tmp_path, "full", 1, [0, 100, 200], [0.6, 0.5, 0.4])
     report = compare([Curve.read(path) for path in (falls, log(tmp_path, "tails", 1, [0, 50], [0.6, 0.6]))])
     assert report["tails"]["calls_ratio_at_equal_reward"] == {"1": None}, "nothing to reach"
+    assert report["full"]["final_reward"] == {"1": 0.4}, "a fall is not hidden"
 
 
 def test_a_lucky_judgement_does_not_count_as_reached(tmp_path: Path) -> None:
