@@ -67,7 +67,7 @@ class Curve:
 def compare(curves: Sequence[Curve]) -> dict[str, Any]:
     """Each arm against the whole group, paired by seed.
 
-    `final_reward`: of the last judgement. The other two are read off the rising curves. `calls_ratio_at_equal_reward`: the calls of
+    `final_reward`: of the last judgement; the others are read off the rising curves. `calls_ratio_at_equal_reward`: the calls of
     the whole group until it has the reward of its end, over those of the arm until it has as much; null where the arm never does,
     and where the whole group gains nothing. `reward_difference_at_equal_calls`: arm minus whole group, after as many calls as the
     shorter of the two spent. Raises ValueError for two trainings of one arm and seed.
