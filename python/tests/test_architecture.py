@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"data", "probe", "progress"},
     "families": set(),
     "fingerprint": set(),
+    "grpo": {"capture", "client", "families", "guard", "probe"},
     "guard": {"capture", "client", "conditions", "families", "fingerprint", "planning", "probe"},
     "hub": {"probe"},
     "local": {"client", "probe"},
@@ -37,8 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("__init__", "client", "data", "evaluation", "guard", "metrics", "planning", "probe", "progress", "selection"),
     },
     "reference": {
-        *("capture", "client", "conditions", "data", "devices", "evaluation", "fingerprint", "guard", "pipelines"),
-        *("probe", "progress", "selection", "training"),
+        *("capture", "client", "conditions", "data", "devices", "evaluation", "fingerprint", "grpo", "guard", "local"),
+        *("pipelines", "probe", "progress", "selection", "training"),
     },
     "selection": {
         *("__init__", "client", "conditions", "evaluation", "families", "guard", "local"),

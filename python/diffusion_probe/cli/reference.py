@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from .options import REFERENCE, RUNS, add_command, reference_source
+from .reference_grpo import add_grpo_commands
 from .train_pipeline import add_train_pipeline_command
 
 SHEET_COLUMNS = 10
@@ -55,6 +56,8 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--reward", type=Path, help=reward)
     grid = "side of the attention maps (default: that of the folder, else 8)"
     one.add_argument("--grid", type=int, choices=[8, 16], help=grid)
+
+    add_grpo_commands(parts)
 
 
 def _scenes(options: argparse.Namespace) -> None:

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import functools
-import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ..capture import AttentionCapture, CapturedStep, CaptureRun, DenoiserCall, ObservedStep
-from ..capture.patched_attribute import patched_attribute
 from ..client import Kept, SampleGroup, ScoredGroup, ScoreFailure
 from ..client.group import NOT_CAPTURED
 from .background import Answer
-from .batch_rows import BatchLayoutError, narrowed, widened
+from .narrowed_run import NarrowedRun
 from .result import GuardFailure, Judgement, judged
-
-log = logging.getLogger("diffusion_probe.guard")
 
 
 class AllDroppedError(Exception):
     """Leaves the pipeline when every image was dropped, before any further step and the decoder."""
 
 
-class GuardedRun(CaptureRun):
-    """A sampling loop that belongs to the pipeline: it is seen and changed by the calls of its denoiser alone."""
+class GuardedRun(NarrowedRun):
+    """A run that asks the service about its remaining images while the denoiser is running."""
 
     def __init__(
         self,
@@ -46,7 +40,7 @@ class GuardedRun(CaptureRun):
 
         `one_group`: one group of all images, in place of one per prompt.
         """
-        super().__init__(capture, args, kwargs, token_mask, fail_open=True)
+        super().__init__(capture, args, kwargs, token_mask)
         self.id = uuid.uuid4().hex
         self.judgements: dict[int, list[Judgement]] = {}  # by image
         self.failures: list[GuardFailure] = []
@@ -55,14 +49,11 @@ class GuardedRun(CaptureRun):
         self._one_group = one_group
         self._groups: list[SampleGroup] = []  # with the images' indices; none until the first captured step
         self._answers: list[tuple[SampleGroup, Answer]] = []  # that are awaited
-        self._kept: Kept | None = None  # the remaining images; None: all
-        self._narrows = True  # whether the denoiser runs for the remaining images only
 
     def execute(self) -> None:
         """Run the pipeline to its end, or until every image is dropped."""
         try:
-            with self._narrowed_decoder():
-                super().execute()
+            super().execute()
         except AllDroppedError:
             # The pipeline does this at its end: it offloads its models and resets their caches.
             self._pipe.maybe_free_model_hooks()
@@ -133,36 +124,7 @@ class GuardedRun(CaptureRun):
             return
         if not kept:
             raise AllDroppedError
-        self._kept = kept
-        # A block cache holds tensors with the rows of the former batch.
-        getattr(self._denoiser, "_reset_stateful_cache", lambda: None)()
+        self._keep(kept)
 
-    def _evaluate_narrowed(self, call: DenoiserCall) -> Any:
-        if self._kept is None or not self._narrows:
-            return super().evaluate(call)
-        try:
-            rows = len(call.arguments[self._family.sample])
-            return widened(super().evaluate(narrowed(call, self._family.sample, self._kept)), self._kept, rows)
-        except BatchLayoutError as error:
-            # For example, a callback of the user evaluates some of the images.
-            log.warning("a call of the denoiser goes on with its own rows: %s", error)
-        except Exception as error:
-            # For example, an adapter holds one value per row of the whole batch. The whole batch still works.
-            log.warning("the denoiser fails without the rows of dropped samples, so it goes on with all rows: %r", error)
-            self._narrows = False
-            self._answers = []
-        return super().evaluate(call)
-
-    def _narrowed_decoder(self) -> AbstractContextManager[None]:
-        """Inside it the VAE decodes the remaining images only."""
-        vae = getattr(self._pipe, "vae", None)
-        if vae is None:
-            return nullcontext()
-        decode = vae.decode
-
-        def decode_remaining(latents: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if self._kept is None or len(latents) != self.total_images:
-                return decode(latents, *args, **kwargs)
-            return widened(decode(latents[list(self._kept)], *args, **kwargs), self._kept, self.total_images)
-
-        return patched_attribute(vae, "decode", decode_remaining)
+    def _forget_pending(self) -> None:
+        self._answers = []

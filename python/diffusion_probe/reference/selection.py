@@ -23,6 +23,7 @@ from ..selection import Drawn, DrawnSample, Questions
 from ..selection.timed_client import TimedClient
 from .backbone import TIMESTEPS
 from .captions import parse
+from .probe_signals import declared_signals
 from .rectified_flow import STEPS, StepOutput, sample
 from .source import ReferenceSource, grid_maps, initial_noise, to_bytes
 from .vocabulary import PAD_ID
@@ -106,9 +107,8 @@ class _Run:
     def ask(self, output: StepOutput) -> Sequence[int]:
         """Ask about the remaining samples at a step: the rows of those that are kept."""
         asked = self.remaining
-        kept = self._group.decide(
-            self._observed(output), step=output.index, timestep=output.sigma * TIMESTEPS, **self._signals(output)
-        )
+        signals = declared_signals(output, self._remaining_ids(), self._declared)
+        kept = self._group.decide(self._observed(output), step=output.index, timestep=output.sigma * TIMESTEPS, **signals)
         self.remaining = self._group.remaining
         judgements, failure = judged(output.index, self._group.outcomes[-1], len(asked))
         for index, judgement in zip(asked, judgements, strict=True):
@@ -129,15 +129,6 @@ class _Run:
         """Of the remaining samples, padded to the longest."""
         ids = self._ids[list(self.remaining)]
         return ids[:, : int((ids != PAD_ID).sum(axis=1).max())]
-
-    def _signals(self, output: StepOutput) -> dict[str, np.ndarray]:
-        """The further inputs that the probe declares, in the form in which it was trained on them."""
-        signals = {
-            "token_ids": self._remaining_ids,
-            "guidance_difference": lambda: output.guidance_difference.numpy(),
-            "preview": lambda: (to_bytes(output.preview).float() / 127.5 - 1).to(torch.float16).numpy(),
-        }
-        return {name: value() for name, value in signals.items() if name in self._declared}
 
 
 def _pictures(images: Tensor) -> list[Image.Image]:

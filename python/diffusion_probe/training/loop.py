@@ -73,7 +73,7 @@ class TrainingLoop:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.average.state = {name: value.to(device) for name, value in saved["average"].items()}
             self.first = saved["step"]
-            self.metadata.update({name: saved[name] for name in ("kept",) if name in saved})
+            self.metadata.update({name: saved[name] for name in ("kept", "tally") if name in saved})
 
     def _require_same(self, saved: dict[str, Any]) -> None:
         """Other steps are the same training while the learning rates of the steps taken are the same."""
