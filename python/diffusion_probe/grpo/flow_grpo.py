@@ -21,8 +21,8 @@ from ..capture import AttentionCapture, CapturedStep, DenoiserCall
 from ..client import Kept
 from ..families import family_of
 from ..guard.narrowed_run import NarrowedRun
-from ..guard.probe_info import ProbeInfo
 from ..probe.manifest import read_manifest
+from ..probe.probe_info import ProbeInfo
 from .decision import KeepRule, KeptRows
 from .ranks import decide_over_ranks
 

@@ -20,10 +20,11 @@ from ..client.requests import score_request
 from ..families import family_of
 from ..planning.run_plan import RunPlan
 from ..probe.manifest import read_manifest
+from ..probe.probe_info import NoProbeError, ProbeInfo
 from .background import Answer
 from .guarded_run import GuardedRun
-from .probe_info import NoProbeError, ProbeInfo, served_probe
 from .result import GuardFailure, GuardResult, guard_result
+from .served_probe import plan_of, served_probe
 
 DEADLINE_MS = 1000.0
 NO_STEP = 0
@@ -98,7 +99,7 @@ class ProbeGuard:
                 token_mask,
                 client=self._client,
                 deadline_ms=self._deadline_ms,
-                options=lambda run: {**options, **info.fingerprints(run)},
+                options=lambda run: {**options, **info.fingerprints(run.settings, run.conditions)},
                 one_group=self._one_group,
             )
         except Exception as error:
@@ -107,7 +108,7 @@ class ProbeGuard:
             failure = GuardFailure(NO_STEP, reason, str(error))
             return guard_result(self._pipe(*args, **kwargs), [failure], {}, {}, uuid.uuid4().hex)
         run.execute()
-        found = info.differences(run)
+        found = info.differences(run.settings, run.conditions)
         self._log(run, found)
         if run.problem_codes & STALE_PROBE_CODES and not self._info_is_fixed:
             self._info = self._capture = None
@@ -116,11 +117,11 @@ class ProbeGuard:
     @property
     def plan(self) -> RunPlan | None:
         """What the policy `plan` will cost; None for any other, and before the first run without the folder of the probe."""
-        return self._info and self._info.plan(self._policy)
+        return self._info and plan_of(self._info, self._policy)
 
     def _capture_for(self, info: ProbeInfo) -> AttentionCapture:
         """Raises NoProbeError and CaptureError."""
-        plan = info.plan(self._policy)
+        plan = plan_of(info, self._policy)
         steps = tuple(plan.keep) if self._steps is None and plan and plan.keep else self._steps
         if info.conditions is None:
             log.warning("%s does not state how its images were drawn: differences of a run cannot be seen", info.model)

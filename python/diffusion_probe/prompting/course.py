@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..evaluation.trajectories import read_trajectories
-from ..guard.probe_info import ProbeInfo
 from ..planning.plan import Plan
 from ..planning.runs import runs_of
 from ..planning.within import plan_within
 from ..probe.manifest import total_steps_of
+from ..probe.probe_info import ProbeInfo
 from .threshold import ALWAYS, NEVER, Threshold, calibrated_threshold, lowest_share
 
 CANDIDATES = 6

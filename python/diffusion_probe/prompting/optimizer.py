@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..guard import GuardFailure
-from ..guard.probe_info import ProbeInfo
 from ..metrics.registry import MetricFunction
 from ..planning.plan import Plan
+from ..probe.probe_info import ProbeInfo
 from ..selection import Backend, Selection
 from ..selection.asking import Asking
 from ..selection.draw import NOT_LISTED, Planned, draw_group

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..guard.probe_info import ProbeInfo
 from ..planning.choice import best_of_budget
 from ..planning.plan import CALLS
 from ..planning.runs import Runs
 from ..planning.within import plan_within
 from ..probe.manifest import read_manifest
+from ..probe.probe_info import ProbeInfo
 from .course import Course, Wish
 from .matrix import Matrix
 from .policies import Value, as_given, by_plan, one_image, unseen_rewrite

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..guard.probe_info import ProbeInfo, served_probe
+from ..guard.served_probe import served_probe
 from ..planning.plan import Plan
 from ..probe.manifest import read_manifest
+from ..probe.probe_info import ProbeInfo
 from .backend import Questions
 from .local_client import LocalClient
 

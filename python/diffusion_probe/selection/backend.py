@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from PIL.Image import Image
 
 from ..guard import GuardFailure, Judgement
-from ..guard.probe_info import ProbeInfo
 from ..metrics.registry import MetricFunction
+from ..probe.probe_info import ProbeInfo
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..guard.probe_info import ProbeInfo
+from ..guard.served_probe import plan_of
 from ..metrics.quality import QualityEvaluator
 from ..metrics.registry import MetricFunction
 from ..planning.plan import Plan
+from ..probe.probe_info import ProbeInfo
 from .asking import Asking
 from .backend import Backend
 from .draw import NOT_LISTED, Planned, draw_group
@@ -79,7 +80,7 @@ class Selector:
         return self._planned
 
     def _plan_for(self, asking: Asking, info: ProbeInfo) -> Planned:
-        found = info.plan(self._policy)
+        found = plan_of(info, self._policy)
         assert found is not None
         plan = Plan(found.seeds, tuple(found.keep.items()))
         return Planned(plan, asking.questions(info, plan) if plan.keep else None, found.expected)
