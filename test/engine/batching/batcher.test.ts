@@ -174,7 +174,7 @@ test('a request that misses its deadline makes the predictions for later ones mo
 
 test('a request that is predicted to miss its deadline is answered at once, and counted', async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: 5 * SLOW });
+  await writeProbe(models, { hang: await hangOf(30, 0) });
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 1 });
   const probe = engine.resolve('tiny');
   const blocker = block(engine, probe);
@@ -188,7 +188,7 @@ test('a request that is predicted to miss its deadline is answered at once, and 
 
 test('an idle engine refuses no request because of a prediction', { timeout: 60_000 }, async (t) => {
   const models = await temporaryModels(t);
-  await writeProbe(models, { work: SLOW });
+  await writeProbe(models, { hang: await hangOf(30, 0) });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
   for (let request = 0; request < 3; request += 1) {
