@@ -24,7 +24,7 @@ def error_of_second_output(network: Network, data: Path) -> float:
     inputs = probe_inputs(collection, step, slice(None))
     with torch.no_grad():
         outputs = network.outputs(*(torch.from_numpy(inputs[spec.name]) for spec in network.config.inputs()))
-    truth = torch.from_numpy(collection.at_step("preview_quality", step))
+    truth = torch.from_numpy(collection.at_step("preview_quality", step).ravel())
     return (outputs[:, 1] - truth).square().mean().item()
 
 
