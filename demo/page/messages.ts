@@ -1,4 +1,4 @@
-/** What the page and its worker tell each other. Seeds name the samples. */
+/** What the page and its worker send each other. Seeds name the samples. */
 import type { SampleResult } from '../../clients/typescript/src/index.js';
 import type { DrawingPlan } from '../drawing/drawing-plan.js';
 import type { PlanChoice } from './plan-choices.js';

@@ -1,4 +1,4 @@
-/** Draws a group by a plan and tells the page everything that happens. Afterwards it finishes the dropped samples too. */
+/** Draws a group by a plan and reports each event to the page. Then it finishes the dropped samples too. */
 import type { ScoreFailure, ScoreOutcome } from '../../../clients/typescript/src/index.js';
 import { type DrawnSample, type DrawOptions, finishDropped } from '../../drawing/draw-group.js';
 import { drawByPlan, failureText } from '../../drawing/draw-plan.js';
@@ -70,7 +70,7 @@ export async function draw({ caption, firstSeed, budget }: Order, tools: DrawToo
   tell({ type: 'completed', ...finishedOf(all.filter(({ droppedAt }) => droppedAt !== null)) });
 }
 
-/** Asks the service, and tells the page what was answered. */
+/** Asks the service, and reports its answers to the page. */
 function scorerOf(probe: ServedProbe, { service, signal, tell }: DrawTools): Scorer {
   let asked: { step: number; seeds: number[] } = { step: 0, seeds: [] };
   const client = recordingClient(service, {

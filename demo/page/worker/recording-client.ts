@@ -1,4 +1,4 @@
-/** The client of the page: that of clients/typescript, which tells what was sent and answered. */
+/** The client of the page: that of clients/typescript, with a report of each request and its answer. */
 import { ProbeClient, type ScoreFailure } from '../../../clients/typescript/src/index.js';
 
 /** A request and its answer. */

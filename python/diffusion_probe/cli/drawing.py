@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .options import add_loading_options, positive, positive_count, reference_source
 
 REFERENCE_WORLD = "pictogram"
+PIPELINE_HELP = "ID or local folder of a pipeline of diffusers, or pictogram, the reference world"
 OF_A_PIPELINE = ("metric", "steps", "device", "dtype", "call", "load")
 OF_THE_REFERENCE = ("reference", "backbone", "reward")
 
@@ -17,8 +19,7 @@ def add_prompt_options(parser: Any, out: Path) -> None:
     """Add what is drawn, by what, and where it is written. `out`: the default folder."""
     parser.add_argument("prompt", nargs="?", help="what to draw")
     parser.add_argument("--prompts", type=Path, help="text file, one prompt per line; what is complete is not drawn again")
-    pipeline = "ID or local folder of a pipeline of diffusers, or pictogram, the reference world"
-    parser.add_argument("--pipeline", default=REFERENCE_WORLD, help=pipeline)
+    parser.add_argument("--pipeline", default=REFERENCE_WORLD, help=PIPELINE_HELP)
     parser.add_argument("--out", type=Path, default=out, help="folder of the images; of a file, a folder per prompt")
     parser.add_argument("--fresh", action="store_true", help="draw again what is there")
     parser.add_argument("--first-seed", type=int, default=0, help="seeds count from it")
@@ -45,24 +46,34 @@ def add_diffusers_options(parser: Any) -> None:
 
 def prompts_of(options: argparse.Namespace) -> tuple[list[str], bool]:
     """The prompts, and whether they are of a file. Raises ValueError for neither, both, and a file without prompts."""
-    from ..data.prompts import prompt_lines
-
     if (options.prompt is None) == (options.prompts is None):
         raise ValueError("a prompt or --prompts is needed, and not both")
     if options.prompts is None:
         return [options.prompt], False
-    prompts = prompt_lines(options.prompts)
+    return prompts_in(options.prompts), True
+
+
+def prompts_in(path: Path) -> list[str]:
+    """The prompts of a file. Raises FileNotFoundError without it, and ValueError for one without prompts."""
+    from ..data.prompts import prompt_lines
+
+    prompts = prompt_lines(path)
     if not prompts:
-        raise ValueError(f"{options.prompts} holds no prompt")
-    return prompts, True
+        raise ValueError(f"{path} holds no prompt")
+    return prompts
+
+
+def refuse_options(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """Raises ValueError where one of the options, which a pipeline of diffusers alone has, is given for the reference world."""
+    for name in names:
+        if getattr(options, name):
+            raise ValueError(f"--{name} is for a pipeline of diffusers: the reference world has its own")
 
 
 def backend_of(options: argparse.Namespace, is_file: bool) -> tuple[Any, Any]:
     """The backend, and the metric that is named."""
     if options.pipeline == REFERENCE_WORLD:
-        for name in OF_A_PIPELINE:
-            if getattr(options, name):
-                raise ValueError(f"--{name} is for a pipeline of diffusers: the reference world has its own")
+        refuse_options(options, OF_A_PIPELINE)
         from ..reference.selection import ReferenceBackend
 
         return ReferenceBackend(reference_source(options)), None

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .drawing import OF_A_PIPELINE, REFERENCE_WORLD, add_diffusers_options, newest_version
+from .drawing import (
+    OF_A_PIPELINE,
+    PIPELINE_HELP,
+    REFERENCE_WORLD,
+    add_diffusers_options,
+    newest_version,
+    prompts_in,
+    refuse_options,
+)
 from .options import PROBE_FOLDER, RUNS, add_command, not_negative, positive, positive_count, reference_source
 from .prompting import TAU_HELP, add_rewriter_options, rewriter_of, tau_of, tau_option
 
@@ -37,8 +45,7 @@ def add_prompt_study(studies: Any) -> None:
     one.add_argument("--write", action="store_true", help="put figures and tables into docs/workflows.json and docs/workflows.md")
     one.add_argument("--docs", type=Path, default=DOCS, help="folder of these two files")
     one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
-    pipeline = "ID or local folder of a pipeline of diffusers, or pictogram, the reference world"
-    one.add_argument("--pipeline", default=REFERENCE_WORLD, help=pipeline)
+    one.add_argument("--pipeline", default=REFERENCE_WORLD, help=PIPELINE_HELP)
     one.add_argument("--prompts", type=Path, help="of a pipeline: text file, one prompt per line, none of the probe's training")
     add_rewriter_options(one)
     add_diffusers_options(one)
@@ -82,9 +89,7 @@ def _from_reference(options: argparse.Namespace, manifest: dict[str, Any], worke
     from ..data.collect import collect
     from ..reference.wordings import WordingsSource, caption_wordings
 
-    for name in (*OF_A_PIPELINE, "prompts", "rewriter"):
-        if getattr(options, name):
-            raise ValueError(f"--{name} is for a pipeline of diffusers: the reference world has its own")
+    refuse_options(options, (*OF_A_PIPELINE, "prompts", "rewriter"))
     wordings = caption_wordings(options.split, options.captions, options.candidates)
     source = WordingsSource(reference_source(options, not options.no_compile, grid=manifest["capture"]["height"]), wordings)
     counts, seeds = {options.split: sum(map(len, wordings))}, {options.split: options.seeds}
@@ -103,7 +108,6 @@ def _from_pipeline(options: argparse.Namespace, manifest: dict[str, Any], worker
     if worker.world_size > 1:
         raise ValueError("the study of a pipeline runs in one process: start it without torchrun")
     rewriter = rewriter_of(options)
-    from ..data.prompts import prompt_lines
     from ..devices import device_named
     from ..metrics.quality import QualityEvaluator
     from ..metrics.registry import load_metric
@@ -113,9 +117,7 @@ def _from_pipeline(options: argparse.Namespace, manifest: dict[str, Any], worker
     from ..prompting.wordings import WORDINGS, judged_as_given, rewrite_prompts
 
     device = device_named(options.device or "auto")
-    prompts = prompt_lines(options.prompts)[: options.captions]
-    if not prompts:
-        raise ValueError(f"{options.prompts} holds no prompt")
+    prompts = prompts_in(options.prompts)[: options.captions]
     path = options.out / WORDINGS
     wordings, failure = rewrite_prompts(path, prompts, rewriter, options.candidates, options.rewriter_seconds)
     if failure:

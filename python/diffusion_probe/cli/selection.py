@@ -33,8 +33,7 @@ def add_select_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _select(options: argparse.Namespace) -> None:
-    if (options.prompt is None) == (options.prompts is None):
-        raise ValueError("a prompt or --prompts is needed, and not both")
+    prompts, is_file = prompts_of(options)
     plan = _plan(options)
     asks = options.best_of is None
     if asks and options.service is None and options.probe is None:
@@ -42,7 +41,6 @@ def _select(options: argparse.Namespace) -> None:
     from ..selection import Selector
     from ..selection.run import folders_of, select_prompts, summary
 
-    prompts, is_file = prompts_of(options)
     folders = folders_of(options.out, prompts, is_file)
     backend, metric = backend_of(options, is_file)
     client = client_of(options) if asks else None

@@ -21,6 +21,7 @@ SPLITS = ("train", "calibration", "test")
 UNLABELLED = "unlabelled"  # prompts for distillation: their images are not finished and have no quality
 UNLABELLED_STEPS = 10  # the denoiser calls of an unlabelled sample
 CALIBRATION_MORE = "calibration_more"  # further seeds of the first prompts of the calibration split
+PREVIEW_QUALITY = "preview_quality"  # the field of the metric of the preview, float32 [samples, points]
 FINGERPRINT_SAMPLES = 32  # whose maps are read for a fingerprint
 OUTLIERS = 0.001  # share of the training samples outside a metric's range, on either side
 

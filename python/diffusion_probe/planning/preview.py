@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.dataset import PREVIEW_QUALITY
 from ..data.shards import read_split
 from .runs import Runs
-
-FIELD = "preview_quality"
 
 
 def preview_runs(data: Path, points: tuple[int, ...]) -> Runs:
@@ -17,8 +16,8 @@ def preview_runs(data: Path, points: tuple[int, ...]) -> Runs:
 
     Raises ValueError for a data set without it, and for a point that was not collected.
     """
-    collection = read_split(data, "calibration", ["quality", FIELD]).with_quality()
-    if FIELD not in collection.arrays:
-        raise ValueError(f"{data} holds no {FIELD}: omit --data, or collect with a metric that measures previews")
-    scores = np.stack([collection.at_step(FIELD, step) for step in points], axis=-1)
+    collection = read_split(data, "calibration", ["quality", PREVIEW_QUALITY]).with_quality()
+    if PREVIEW_QUALITY not in collection.arrays:
+        raise ValueError(f"{data} holds no {PREVIEW_QUALITY}: omit --data, or collect with a metric that measures previews")
+    scores = np.stack([collection.at_step(PREVIEW_QUALITY, step) for step in points], axis=-1)
     return Runs(points, collection.description.total_steps, scores, collection.quality)

@@ -60,6 +60,13 @@ class Residual(nn.Module):
         return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
 
+def output_head(token_width: int) -> nn.Sequential:
+    """From pooled features [batch, 2 * token_width] to a logit [batch, 1]."""
+    return nn.Sequential(
+        nn.LayerNorm(2 * token_width), nn.Linear(2 * token_width, token_width), nn.SiLU(), nn.Linear(token_width, 1)
+    )
+
+
 class TransformerBlock(nn.Module):
     """A pre-norm transformer block over tokens."""
 

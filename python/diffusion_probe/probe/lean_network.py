@@ -16,6 +16,7 @@ from .blocks import (
     Network,
     TransformerBlock,
     mask_bias,
+    output_head,
     pooled_tokens,
     sequence_features,
     timestep_features,
@@ -43,9 +44,7 @@ class LeanProbe(Network):
         self.time = nn.Sequential(nn.Linear(32, 64), nn.SiLU(), nn.Linear(64, 2 * width + token_width))
         self.fold = nn.Linear(2 * width * cells, token_width)
         self.mixers = nn.ModuleList(TransformerBlock(token_width, config.heads) for _ in range(config.mixers))
-        self.head = nn.Sequential(
-            nn.LayerNorm(2 * token_width), nn.Linear(2 * token_width, token_width), nn.SiLU(), nn.Linear(token_width, 1)
-        )
+        self.head = output_head(token_width)
         with torch.no_grad():
             self.stem.weight.div_(MIDDLE)  # its input spans -MIDDLE to MIDDLE
 

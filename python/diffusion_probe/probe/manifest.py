@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,6 +100,14 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def to_json(value: Any, indent: int | None = 2) -> str:
     """JSON; a number that is not finite is null."""
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
+    """Write `to_json` whole or not at all. The folder is made if there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(to_json(value, indent), encoding="utf-8")
+    os.replace(partial, path)
 
 
 def _plain(value: Any) -> Any:

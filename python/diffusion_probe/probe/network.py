@@ -16,6 +16,7 @@ from .blocks import (
     TransformerBlock,
     log_scaled,
     mask_bias,
+    output_head,
     pooled_tokens,
     sequence_features,
     timestep_features,
@@ -41,13 +42,13 @@ class Probe(Network):
         self.coarse = Residual(2 * width)
         self.fold = nn.Linear(2 * width * side * side, token_width)
         self.mixers = nn.ModuleList(TransformerBlock(token_width, config.heads) for _ in range(config.mixers))
-        self.head = _head(token_width)
+        self.head = output_head(token_width)
         if PREVIEW in config.signals:
             self.preview = preview_stem(config)
             if config.preview_width:
                 self.look = PreviewLook(config.preview_width, token_width, config.heads)
             if config.preview_head:
-                self.preview_head = _head(token_width)
+                self.preview_head = output_head(token_width)
         if TOKEN_IDS in config.signals:
             self.words = nn.Embedding(config.vocabulary, token_width)
         if GUIDANCE_DIFFERENCE in config.signals:
@@ -113,12 +114,6 @@ class Probe(Network):
         slices = zip(channels, weight.split(sizes, dim=1), biases, strict=True)
         sums = [F.conv2d(x, slice_weight, bias, **steps) for x, slice_weight, bias in slices]
         return sum(sums[1:], sums[0])
-
-
-def _head(token_width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(2 * token_width), nn.Linear(2 * token_width, token_width), nn.SiLU(), nn.Linear(token_width, 1)
-    )
 
 
 def fast_channels(channels: int) -> list[int]:

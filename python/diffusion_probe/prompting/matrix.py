@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from ..data.dataset import with_layers
 from ..data.shards import read_split
 from ..evaluation.rounding import rounded
 from ..evaluation.scores import score_collection
-from ..probe.manifest import to_json
+from ..probe.manifest import write_json
 from ..probe.onnx_probe import OnnxProbe
 
 MATRIX = "matrix.json"
@@ -62,10 +61,7 @@ class Matrix:
             ranked = zip(own, by_quality, by_score, strict=True)
             captions.append([self._entry(first + index, *of_wording) for index, of_wording in enumerate(ranked)])
         fields = {"probe": self.probe, "total_steps": self.total_steps, "points": list(self.points), "rank_step": step}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(to_json({**fields, "captions": captions}, indent=None), encoding="utf-8")
-        os.replace(partial, path)
+        write_json(path, {**fields, "captions": captions}, indent=None)
 
     def _entry(self, row: int, text: str, rank_by_quality: int, rank_by_score: int) -> dict[str, Any]:
         return {
@@ -96,8 +92,8 @@ class Matrix:
 def score_wordings(data: Path, split: str, folder: Path, wordings: Sequence[Sequence[str]]) -> Matrix:
     """The matrix of collected samples, whose prompts are the wordings in order, by the probe in `folder`.
 
-    A caption with an image of unknown quality is left out. Raises ValueError for samples of other prompts or another capture than
-    the probe's, and where no caption remains.
+    A caption with an image of unknown quality is not in it. Raises ValueError for samples of other prompts or another capture
+    than the probe's, and where no caption remains.
     """
     probe = OnnxProbe(folder)
     manifest = probe.manifest

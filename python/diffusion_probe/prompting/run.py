@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..selection import Backend
-from ..selection.run import best_of, run_prompts
+from ..selection.run import best_of, failed_open, known_qualities, run_prompts
 from .optimizer import PromptOptimizer
 from .record import RECORD, write_optimization
 
@@ -42,12 +42,7 @@ def prompt_summary(records: Sequence[Mapping[str, Any]], out: Path) -> str:
     if failed:
         what = f"the rewriter failed for {len(failed)} of {len(records)}, whose prompts went on as given"
         lines.append(f"{what}; the first: {failed[0]['rewriter']['failure']}")
-    unscored = [record for record in records if record["failures"]]
-    if unscored:
-        first = unscored[0]["failures"][0]
-        what = f"{len(unscored)} of {len(records)} failed open, and kept what could not be scored"
-        lines.append(f"{what}; the first: {first['reason']}: {first['detail']}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *failed_open(records)])
 
 
 def _one(record: Mapping[str, Any], out: Path) -> str:
@@ -68,7 +63,7 @@ def _one(record: Mapping[str, Any], out: Path) -> str:
 
 def _many(records: Sequence[Mapping[str, Any]], out: Path) -> str:
     decisions = Counter(record["decision"] for record in records)
-    qualities = [quality for record in records if (quality := best_of(record)["quality"]) is not None]
+    qualities = known_qualities(records)
     won = sum(not record["original_won"] for record in records)
     parts = [
         f"{out}: {len(records)} prompts",

@@ -43,7 +43,7 @@ def study_prompt(matrix: Matrix, folder: Path, wish: Wish, budget: float) -> dic
     info = ProbeInfo.read(matrix.probe, manifest, manifest.get("backbone", ""))
     single = Course.of(wish, info, folder, "metric")
     course = Course.of(replace(wish, tau=single.tau, budget=budget), info, folder, "metric")
-    policies = _policies(matrix, folder, single, course, wish, budget)
+    policies = _policies(matrix, manifest, folder, single, course, wish, budget)
     of_one, of_budget = policies.one_image, policies.budget
     given, below, always = (of_one[name] for name in ("as given", "rewrite below tau", "always rewrite"))
     ours, plan, best = (of_budget[name] for name in ("prompt optimization + plan", "plan alone", "best-of-k"))
@@ -96,9 +96,11 @@ def _beside_always(given: Value, below: Value, always: Value) -> dict[str, Any]:
     }
 
 
-def _policies(matrix: Matrix, folder: Path, single: Course, course: Course, wish: Wish, budget: float) -> Policies:
+def _policies(
+    matrix: Matrix, manifest: Mapping[str, Any], folder: Path, single: Course, course: Course, wish: Wish, budget: float
+) -> Policies:
     step, tau, total_steps, rewriter_calls = single.step, single.tau, matrix.total_steps, wish.rewriter_calls
-    alone = plan_within(budget * total_steps, read_manifest(folder), folder)
+    alone = plan_within(budget * total_steps, manifest, folder)
     rows = matrix.first
     given = Runs(matrix.points, total_steps, matrix.scores[rows], matrix.quality[rows])
     whole = np.full(len(rows), budget * total_steps)

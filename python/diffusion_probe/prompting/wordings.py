@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL.Image import Image
 
 from ..metrics.registry import MetricFunction
-from ..probe.manifest import to_json
+from ..probe.manifest import write_json
 from ..progress import Progress
 from .rewriter import Rewriter, ask_rewriter
 
@@ -36,7 +35,7 @@ def rewrite_prompts(
         own = [text for text in found.texts if text not in taken]
         taken |= set(own)
         known.append([prompts[index], *own])
-        _write(path, known)
+        write_json(path, known)
     return known[: len(prompts)], failure
 
 
@@ -60,10 +59,3 @@ def _read(path: Path) -> list[list[str]]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is not valid: {error}") from error
     return known
-
-
-def _write(path: Path, wordings: Sequence[Sequence[str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(to_json(wordings), encoding="utf-8")
-    os.replace(partial, path)

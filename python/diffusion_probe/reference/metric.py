@@ -17,6 +17,7 @@ from .onnx_import import load_onnx_reward
 from .reward import Reward
 from .scenes import SIZE
 from .sentences import read_caption
+from .source import from_bytes
 
 FOLDER = Path("reference")
 
@@ -35,7 +36,7 @@ def rewards(model: Reward, images: Sequence[Image.Image], prompts: Sequence[str]
     ids = pad_ids([tokenize(read_caption(prompt).text()) for prompt in prompts])
     pixels = np.stack([np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)) for image in images])
     with mixed_precision():
-        return model(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1, ids).float().tolist()
+        return model(from_bytes(torch.from_numpy(pixels).permute(0, 3, 1, 2)), ids).float().tolist()
 
 
 @cache

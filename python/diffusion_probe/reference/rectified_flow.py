@@ -55,6 +55,44 @@ class StepOutput:
     guidance_difference: Tensor  # [batch]: mean square of conditional minus unconditional velocity
 
 
+@dataclass(frozen=True)
+class Text:
+    """Captions as the denoiser reads them: those of the samples, then as many empty ones."""
+
+    states: Tensor  # [2 * batch, tokens, text_width]
+    mask: Tensor  # uint8 [2 * batch, tokens]
+
+    @classmethod
+    def of(cls, backbone: Backbone, ids: Tensor) -> Text:
+        """`ids`: padded, [batch, tokens]."""
+        both = torch.cat([ids, unconditional_ids(*ids.shape)])
+        mask = text_mask_of(both)
+        return cls(backbone.text_encoder(both, mask), mask)
+
+    def rows(self, rows: Tensor) -> Text:
+        """Those of some samples, given by their indices."""
+        both = torch.cat([rows, rows + len(self.mask) // 2])
+        return Text(self.states[both], self.mask[both])
+
+
+def guided_velocity(
+    backbone: Backbone, latents: Tensor, sigma: float, text: Text, guidance: float
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The velocity with guidance, float32; the difference that guidance makes; and the conditional half's maps."""
+    batch = len(latents)
+    timestep = torch.full((2 * batch,), sigma * TIMESTEPS)
+    velocity, maps = backbone.denoiser(torch.cat([latents, latents]), timestep, text.states, text.mask)
+    conditional, unconditional = velocity.float().chunk(2)
+    difference = conditional - unconditional
+    return unconditional + guidance * difference, difference, [layer[:batch] for layer in maps]
+
+
+def step_output(index: int, sigma: float, latents: Tensor, guided: Tensor, difference: Tensor, maps: list[Tensor]) -> StepOutput:
+    """Of a step whose input was `latents` at the level `sigma`; the others are those of `guided_velocity`."""
+    preview = (latents - sigma * guided).clamp(-1, 1)
+    return StepOutput(index, sigma, maps, preview, difference.square().mean(dim=(1, 2, 3)))
+
+
 @torch.no_grad()
 def sample(
     backbone: Backbone,
@@ -73,27 +111,19 @@ def sample(
     later steps, and the result, are of these alone; without any the run ends at once. `last`: stop after this step, by default
     the last one; the images are then not finished.
     """
-    batch, tokens = input_ids.shape
-    both = torch.cat([input_ids, unconditional_ids(batch, tokens)])
-    mask = text_mask_of(both)
-    text = backbone.text_encoder(both, mask)
+    text = Text.of(backbone, input_ids)
     sigmas = noise_levels(steps, shift)
     x = latents
     for index in range(1, (last or steps) + 1):
         sigma, following = sigmas[index - 1], sigmas[index]
-        timestep = (sigma * TIMESTEPS).expand(2 * batch)
-        velocity, maps = backbone.denoiser(torch.cat([x, x]), timestep, text, mask)
-        conditional, unconditional = velocity.float().chunk(2)
-        guided = unconditional + guidance * (conditional - unconditional)
+        guided, difference, maps = guided_velocity(backbone, x, float(sigma), text, guidance)
         kept = None
         if on_step is not None and index in capture_steps:
-            difference = (conditional - unconditional).square().mean(dim=(1, 2, 3))
-            preview = (x - sigma * guided).clamp(-1, 1)
-            kept = on_step(StepOutput(index, float(sigma), [m[:batch] for m in maps], preview, difference))
+            kept = on_step(step_output(index, float(sigma), x, guided, difference, maps))
         x = x + (following - sigma) * guided
         if kept is not None and not len(kept):
             return x[:0]
-        if kept is not None and len(kept) < batch:
-            guided_rows = [*kept, *(row + batch for row in kept)]
-            x, text, mask, batch = x[list(kept)], text[guided_rows], mask[guided_rows], len(kept)
+        if kept is not None and len(kept) < len(x):
+            rows = torch.as_tensor(list(kept))
+            x, text = x[rows], text.rows(rows)
     return x.clamp(-1, 1)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ..capture import ObservedStep
 from ..client import SampleGroup
@@ -23,10 +22,9 @@ from ..selection import Drawn, DrawnSample, Questions
 from ..selection.timed_client import TimedClient
 from .backbone import TIMESTEPS
 from .captions import parse
-from .probe_signals import declared_signals
 from .rectified_flow import STEPS, StepOutput, sample
-from .source import ReferenceSource, grid_maps, initial_noise, to_bytes
-from .vocabulary import PAD_ID
+from .source import ReferenceSource, initial_noise, pictures, to_bytes
+from .step_reader import StepReader
 
 
 class ReferenceBackend:
@@ -59,7 +57,7 @@ class ReferenceBackend:
         run = _Run(source, ids[:, 1:].numpy(), questions)
         steps = frozenset(questions.steps if questions else ())
         with mixed_precision():
-            images = _pictures(sample(source.backbone, ids, latents, on_step=run.ask, capture_steps=steps))
+            images = pictures(to_bytes(sample(source.backbone, ids, latents, on_step=run.ask, capture_steps=steps)))
         finished = dict(zip(run.remaining, images, strict=True))
         samples = tuple(
             DrawnSample(finished.get(index), tuple(run.judgements[index]), run.previews.get(index)) for index in range(len(seeds))
@@ -83,17 +81,13 @@ class _Run:
         if questions is None:
             return
         probe, known = questions.probe, source.capture
-        absent = [layer for layer in probe.capture.layers if layer not in known.layers]
-        if absent:
-            raise ValueError(f"the probe reads the layer {absent[0]}: the backbone has {', '.join(known.layers)}")
-        self._ids = ids
-        self._layers = [known.layers.index(layer) for layer in probe.capture.layers]
-        self._grid = probe.capture.height
-        capture = replace(known, layers=probe.capture.layers, height=self._grid, width=self._grid)
+        self._ids, grid = ids, probe.capture.height
+        declared = {entry["name"] for entry in probe.manifest["inputs"]}
+        self._read = StepReader(known.layers, probe.capture.layers, grid, declared)
+        capture = replace(known, layers=probe.capture.layers, height=grid, width=grid)
         # A probe of schema_version 1 has another form of the id.
         self._capture_id = probe.capture_id if capture == probe.capture else capture.capture_id
         self._model = questions.model
-        self._declared = {entry["name"] for entry in probe.manifest["inputs"]}
         self.differences = differences(source.conditions, probe.conditions) if probe.conditions else {}
         options = {
             "policy": questions.policy,
@@ -107,8 +101,9 @@ class _Run:
     def ask(self, output: StepOutput) -> Sequence[int]:
         """Ask about the remaining samples at a step: the rows of those that are kept."""
         asked = self.remaining
-        signals = declared_signals(output, self._remaining_ids(), self._declared)
-        kept = self._group.decide(self._observed(output), step=output.index, timestep=output.sigma * TIMESTEPS, **signals)
+        attention, mask, signals = self._read(output, self._ids[list(asked)])
+        observed = ObservedStep(attention, (), mask, self._capture_id, self._model)
+        kept = self._group.decide(observed, step=output.index, timestep=output.sigma * TIMESTEPS, **signals)
         self.remaining = self._group.remaining
         judgements, failure = judged(output.index, self._group.outcomes[-1], len(asked))
         for index, judgement in zip(asked, judgements, strict=True):
@@ -116,21 +111,6 @@ class _Run:
         if failure is not None:
             self.failures.append(failure)
         dropped = [row for row in range(len(asked)) if row not in kept]
-        for row, picture in zip(dropped, _pictures(output.preview[dropped]), strict=True):
+        for row, picture in zip(dropped, pictures(to_bytes(output.preview[dropped])), strict=True):
             self.previews[asked[row]] = picture
         return kept
-
-    def _observed(self, output: StepOutput) -> ObservedStep:
-        mask = (self._remaining_ids() != PAD_ID).astype(np.uint8)
-        maps = grid_maps([output.maps[index] for index in self._layers], self._grid)[:, :, : mask.shape[1]]
-        return ObservedStep(maps.to(torch.float16).numpy(), (), mask, self._capture_id, self._model)
-
-    def _remaining_ids(self) -> np.ndarray:
-        """Of the remaining samples, padded to the longest."""
-        ids = self._ids[list(self.remaining)]
-        return ids[:, : int((ids != PAD_ID).sum(axis=1).max())]
-
-
-def _pictures(images: Tensor) -> list[Image.Image]:
-    """Images [n, 3, height, width] in [-1, 1] as files hold them."""
-    return [Image.fromarray(pixels) for pixels in to_bytes(images).permute(0, 2, 3, 1).numpy()]

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from ..conditions.weights import weights_hash
@@ -155,7 +156,7 @@ class ReferenceSource:
 
     def _rewarded(self, images: Tensor, plain: Tensor) -> Tensor:
         with mixed_precision():
-            return self.reward(images.float() / 127.5 - 1, plain).float()
+            return self.reward(from_bytes(images), plain).float()
 
 
 def plain_ids(prompts: Sequence[str]) -> Tensor:
@@ -182,6 +183,16 @@ def initial_noise(prompt: str, seed: int, size: int) -> Tensor:
     digest = hashlib.sha256(f"{prompt}\n{seed}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
     return torch.randn(3, size, size, generator=generator)
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """Images in 8-bit colours as float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def pictures(images: Tensor) -> list[Image.Image]:
+    """Images in 8-bit colours, uint8 [n, 3, height, width], as files hold them."""
+    return [Image.fromarray(pixels) for pixels in images.permute(0, 2, 3, 1).numpy()]
 
 
 def to_bytes(images: Tensor) -> Tensor:

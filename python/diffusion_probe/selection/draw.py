@@ -11,11 +11,11 @@ from typing import Any
 from ..guard import GuardFailure
 from ..metrics.quality import QualityEvaluator
 from ..planning.plan import Plan
+from ..probe.probe_info import NO_PROBE
 from .backend import Backend, Questions
 from .selection import Selection, ranked, stages_of
 
 BEFORE_THE_RUN = 0  # the step of a failure
-NO_PROBE = "no_probe"
 NOT_LISTED = GuardFailure(BEFORE_THE_RUN, NO_PROBE, "the service did not list its probes")
 
 

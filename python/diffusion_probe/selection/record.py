@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from .. import __version__
 from ..conditions.differences import describe_differences, differences
 from ..guard import GuardFailure
-from ..probe.manifest import to_json
+from ..probe.manifest import write_json
 from .contact_sheet import Tile, write_contact_sheet
 from .selection import SelectedSample, Selection
 
@@ -72,9 +71,7 @@ def write_images(selection: Selection, tiles: Sequence[Tile], folder: Path, name
 
 def write_record(record: dict[str, Any], folder: Path, name: str) -> dict[str, Any]:
     """Write the record whole or not at all, and return it."""
-    partial = folder / f"{name}.partial"
-    partial.write_text(to_json(record), encoding="utf-8")
-    os.replace(partial, folder / name)
+    write_json(folder / name, record)
     return record
 
 

@@ -70,11 +70,16 @@ def best_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return next(sample for sample in record["samples"] if sample["rank"] == 1)
 
 
+def known_qualities(records: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The quality of each record's best sample that has one."""
+    return [quality for record in records if (quality := best_of(record)["quality"]) is not None]
+
+
 def summary(records: Sequence[Mapping[str, Any]], out: Path) -> str:
     """What was selected and what it took, for a terminal."""
     calls = float(np.mean([record["calls"] for record in records]))
     seconds = float(np.mean([record["seconds"] for record in records]))
-    qualities = [quality for record in records if (quality := best_of(record)["quality"]) is not None]
+    qualities = known_qualities(records)
     if len(records) == 1:
         best = best_of(records[0])
         head = f"{out / best['image']}: seed {best['seed']}"
@@ -85,11 +90,14 @@ def summary(records: Sequence[Mapping[str, Any]], out: Path) -> str:
         parts = [f"mean quality of the selected images {np.mean(qualities):.3f}"] if qualities else []
     each = " a prompt" if len(records) > 1 else ""
     lines = [", ".join([head, *parts, f"{calls:.4g} denoiser calls and {seconds:.2f} s{each}"])]
+    return "\n".join([*lines, *failed_open(records)])
+
+
+def failed_open(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line about the records in which a question failed; empty without any."""
     failed = [record for record in records if record["failures"]]
-    if failed:
-        first = failed[0]["failures"][0]
-        lines.append(
-            f"{len(failed)} of {len(records)} failed open, and kept what could not be scored; "
-            f"the first: {first['reason']}: {first['detail']}"
-        )
-    return "\n".join(lines)
+    if not failed:
+        return []
+    first = failed[0]["failures"][0]
+    what = f"{len(failed)} of {len(records)} failed open, and kept what could not be scored"
+    return [f"{what}; the first: {first['reason']}: {first['detail']}"]

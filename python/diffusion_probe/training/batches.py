@@ -31,6 +31,10 @@ class Batch(NamedTuple):
     rows: np.ndarray  # index of each sample in its collection
     points: np.ndarray  # index of each sample's decision point
 
+    def targets(self, values: np.ndarray) -> Tensor:
+        """Of the collection's `values` [samples, points], those of this batch, in the shape and on the device of `quality`."""
+        return torch.from_numpy(values[self.rows, self.points]).to(self.quality.device).view_as(self.quality)
+
 
 def prompt_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> Batch:
     """All samples of some prompts, each prompt at a random decision point; quality is [prompts, seeds]."""

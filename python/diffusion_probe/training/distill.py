@@ -96,8 +96,7 @@ def _task(collection: Collection, config: ProbeConfig, settings: DistillSettings
 
     def loss(outputs: Tensor, batch: Batch) -> Tensor:
         scores = outputs[:, 0]
-        target = torch.from_numpy(taught[batch.rows, batch.points]).to(scores.device).view_as(batch.quality)
-        against_teachers = settings.teacher_weight * probe_loss(scores, target, config, settings)
+        against_teachers = settings.teacher_weight * probe_loss(scores, batch.targets(taught), config, settings)
         if not batch.quality.isfinite().any():
             return against_teachers
         return against_teachers + probe_loss(scores, batch.quality, config, settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..data.dataset import Collection, with_fixed_range, with_layers
+from ..data.dataset import PREVIEW_QUALITY, Collection, with_fixed_range, with_layers
 from ..data.shards import read_split
 from ..probe.blocks import Network
 from ..probe.config import PREVIEW, ProbeConfig
@@ -19,7 +19,6 @@ from .losses import probe_loss
 from .settings import TrainSettings
 
 VALIDATION_SHARE = 0.1
-PREVIEW_QUALITY = "preview_quality"  # the field of the metric of the preview, float32 [samples, points]
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ def train_probe(
         against_truth = probe_loss(outputs[:, 0], batch.quality, config, settings)
         if seen is None:
             return against_truth
-        target = torch.from_numpy(seen[batch.rows, batch.points]).to(outputs.device).view_as(batch.quality)
-        return against_truth + settings.preview_weight * probe_loss(outputs[:, 1], target, config, settings)
+        return against_truth + settings.preview_weight * probe_loss(outputs[:, 1], batch.targets(seen), config, settings)
 
     task = Task(labelled.training, lambda step: draw(labelled.training, config, settings, step), loss)
     asked = {**asked_settings(labelled, settings), "vocabulary": vocabulary}

@@ -85,7 +85,7 @@ test('the guidance difference is the mean square of conditional minus unconditio
   assert.equal(guidanceDifference[1], 0);
 });
 
-test('a step in parts is the same as at once, and tells the previews of each part', async () => {
+test('a step in parts is the same as at once, and reports the previews of each part', async () => {
   const [whole, parted] = [noise(3), noise(3)].map(
     (latents) => new Sampler(knowingDenoiser(target), CAPTION, latents),
   ) as [Sampler, Sampler];

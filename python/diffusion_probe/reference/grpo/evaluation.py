@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ...devices import mixed_precision
@@ -16,7 +15,7 @@ from ...selection.contact_sheet import Tile, write_contact_sheet
 from ..backbone import Backbone
 from ..rectified_flow import GUIDANCE, StepOutput, sample
 from ..reward import Reward
-from ..source import ReferenceSource, initial_noise, plain_ids, to_bytes
+from ..source import ReferenceSource, from_bytes, initial_noise, pictures, plain_ids, to_bytes
 from .judges import Score
 
 BATCH = 32
@@ -70,8 +69,8 @@ def judge_policy(
         if np.isfinite(within).any():
             figures["rho"] = np.nanmean(within)
     if sheet is not None:
-        shown = zip(pixels[:SHEET].permute(0, 2, 3, 1).numpy(), quality, prompts, strict=False)
-        tiles = [Tile(Image.fromarray(picture), [f"{value:.2f} {prompt}"]) for picture, value, prompt in shown]
+        shown = zip(pictures(pixels[:SHEET]), quality, prompts, strict=False)
+        tiles = [Tile(picture, [f"{value:.2f} {prompt}"]) for picture, value, prompt in shown]
         write_contact_sheet(sheet, tiles, seeds * max(1, 8 // seeds))
     return {name: round(float(value), 5) for name, value in figures.items()}
 
@@ -80,6 +79,6 @@ def judge_policy(
 def quality_terms(reward: Reward, pixels: Tensor, plain: Tensor) -> dict[str, np.ndarray]:
     """The quality and its terms, each float64 [n], of images uint8 [n, 3, size, size] for plain captions [n, tokens]."""
     with mixed_precision():
-        terms = reward.quality_terms(reward.reader(pixels.float() / 127.5 - 1), plain)
+        terms = reward.quality_terms(reward.reader(from_bytes(pixels)), plain)
     values = {"quality": terms.quality(), **terms._asdict()}
     return {name: value.double().numpy() for name, value in values.items()}

@@ -11,9 +11,9 @@ from torch import Tensor
 from ...local import LocalProbe
 from ...probe.manifest import read_manifest
 from ..backbone import TIMESTEPS
-from ..probe_signals import declared_signals
 from ..rectified_flow import StepOutput, noise_levels
-from ..source import ReferenceSource, grid_maps
+from ..source import ReferenceSource
+from ..step_reader import StepReader
 
 Score = Callable[[StepOutput, Tensor], np.ndarray]
 THREADS = 1  # of the probe
@@ -26,25 +26,17 @@ def probe_scores(folder: Path, source: ReferenceSource, steps: int, step: int) -
     """
     manifest = read_manifest(folder)
     capture, points = manifest["capture"], manifest["decision_points"]
-    absent = [layer for layer in capture["layers"] if layer not in source.capture.layers]
-    if absent:
-        raise ValueError(f"the probe reads the layer {absent[0]}: the backbone has {', '.join(source.capture.layers)}")
+    declared = {entry["name"] for entry in manifest["inputs"]}
+    read = StepReader(source.capture.layers, capture["layers"], capture["height"], declared)
     levels = noise_levels(steps)
     timestep = float(levels[step - 1]) * TIMESTEPS
     if not any(abs(timestep - point["timestep"]) <= point["tolerance"] for point in points):
         known = ", ".join(f"{point['timestep']:g}" for point in points)
         raise ValueError(f"step {step} of {steps} has the timestep {timestep:.1f}: the probe scores at {known}")
-    layers = [source.capture.layers.index(layer) for layer in capture["layers"]]
-    declared = {entry["name"] for entry in manifest["inputs"]}
     probe = LocalProbe(folder, THREADS)
 
     def score(output: StepOutput, ids: Tensor) -> np.ndarray:
-        tokens = ids[:, 1:]  # without the begin token, like the maps
-        mask = (tokens != 0).numpy().astype(np.uint8)
-        longest = int(mask.sum(axis=1).max())
-        maps = grid_maps([output.maps[layer] for layer in layers], capture["height"])[:, :, :longest]
-        signals = declared_signals(output, tokens[:, :longest].numpy(), declared)
-        attention = maps.half().numpy()
-        return probe.score(attention, timestep, token_mask=mask[:, :longest], signals=signals).astype(np.float64)
+        attention, mask, signals = read(output, ids[:, 1:].numpy())
+        return probe.score(attention, timestep, token_mask=mask, signals=signals).astype(np.float64)
 
     return score

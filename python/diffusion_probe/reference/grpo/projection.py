@@ -11,7 +11,8 @@ import torch
 
 from ...devices import mixed_precision
 from ...grpo import KeptRows
-from .rollout import Rollout, Text, Transition, guided_velocity
+from ..rectified_flow import Text, guided_velocity
+from .rollout import Rollout, Transition
 from .samples import GroupSamples
 from .settings import GrpoSettings
 from .training import GrpoTraining

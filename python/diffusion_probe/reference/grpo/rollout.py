@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...grpo import KeptRows
-from ..backbone import TIMESTEPS, Backbone, text_mask_of, unconditional_ids
-from ..rectified_flow import StepOutput, noise_levels
+from ..backbone import Backbone
+from ..rectified_flow import StepOutput, Text, guided_velocity, noise_levels, step_output
 from .flow_sde import log_probability, normal_step
 
 Decide = Callable[[StepOutput], KeptRows]
@@ -43,38 +43,6 @@ class Rollout:
     transitions: tuple[Transition, ...]
     images: Tensor  # of the kept samples, [kept, 3, size, size] in [-1, 1]
     calls: int  # of the denoiser: one per sample and step, guidance included
-
-
-@dataclass(frozen=True)
-class Text:
-    """Captions as the denoiser reads them: those of the samples, then as many empty ones."""
-
-    states: Tensor  # [2 * batch, tokens, text_width]
-    mask: Tensor  # uint8 [2 * batch, tokens]
-
-    @classmethod
-    def of(cls, backbone: Backbone, ids: Tensor) -> Text:
-        """`ids`: padded, [batch, tokens]."""
-        both = torch.cat([ids, unconditional_ids(*ids.shape)])
-        mask = text_mask_of(both)
-        return cls(backbone.text_encoder(both, mask), mask)
-
-    def rows(self, rows: Tensor) -> Text:
-        """Those of some samples, given by their indices."""
-        both = torch.cat([rows, rows + len(self.mask) // 2])
-        return Text(self.states[both], self.mask[both])
-
-
-def guided_velocity(
-    backbone: Backbone, latents: Tensor, sigma: float, text: Text, guidance: float
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The velocity with guidance, float32; the difference that guidance makes; and the conditional half's maps."""
-    batch = len(latents)
-    timestep = torch.full((2 * batch,), sigma * TIMESTEPS)
-    velocity, maps = backbone.denoiser(torch.cat([latents, latents]), timestep, text.states, text.mask)
-    conditional, unconditional = velocity.float().chunk(2)
-    difference = conditional - unconditional
-    return unconditional + guidance * difference, difference, [layer[:batch] for layer in maps]
 
 
 @torch.no_grad()
@@ -113,8 +81,7 @@ def roll_out(
             after = after + distribution.std * noise(step)[rows]
             transitions.append(Transition(step, x, after, log_probability(after, distribution)))
         if decision is not None and step == decision[0]:
-            preview = (x - sigma * velocity).clamp(-1, 1)
-            kept = decision[1](StepOutput(step, sigma, maps, preview, difference.square().mean(dim=(1, 2, 3))))
+            kept = decision[1](step_output(step, sigma, x, velocity, difference, maps))
             rows = torch.from_numpy(kept.rows)
             after, text = after[rows], text.rows(rows)
             transitions = [Transition(t.step, t.before[rows], t.after[rows], t.log_probability[rows]) for t in transitions]

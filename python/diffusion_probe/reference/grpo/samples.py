@@ -97,17 +97,21 @@ class SampleSource:
 
 def group_advantages(samples: GroupSamples, std: float) -> np.ndarray:
     """Weighted advantages of the kept samples, float64 [kept]: their mean over the samples that count is the objective's."""
-    rows = samples.kept.rows
-    count = counted(samples)
-    weights, rewards = np.zeros(count), np.zeros(count)
-    weights[: len(rows)], rewards[: len(rows)] = samples.weights, samples.rewards
-    return (weights * advantages(rewards, weights, np.zeros(count), std))[: len(rows)]
+    rewards, weights, group = _counted_values(samples)
+    return (weights * advantages(rewards, weights, group, std))[: len(samples.rewards)]
 
 
 def counted(samples: GroupSamples) -> int:
     """How many samples the group counts: the dropped ones too where the kept ones are weighted for them, else the kept ones."""
     kept = samples.kept
     return len(kept.rows) if (kept.probabilities == 1).all() else len(kept.probabilities)
+
+
+def _counted_values(samples: GroupSamples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rewards, weights and group of the samples that count, each [counted]: the kept ones first, then 0 for the dropped ones."""
+    count = counted(samples)
+    padding = np.zeros(count - len(samples.rewards))
+    return np.r_[samples.rewards, padding], np.r_[samples.weights, padding], np.zeros(count)
 
 
 def sample_figures(groups: list[GroupSamples]) -> dict[str, float]:
@@ -118,10 +122,8 @@ def sample_figures(groups: list[GroupSamples]) -> dict[str, float]:
     """
     means, variances = [], []
     for samples in groups:
-        count = counted(samples)
-        padding = np.zeros(count - len(samples.rewards))
-        values = np.r_[samples.rewards, padding], np.r_[samples.weights, padding], np.zeros(count)
-        if count:
+        values = _counted_values(samples)
+        if counted(samples):
             means.append(group_means(*values)[0])
             variances.append(group_variances(*values)[0])
     return {

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ...devices import mixed_precision
 from ..backbone import Backbone
-from ..rectified_flow import noise_levels
+from ..rectified_flow import Text, guided_velocity, noise_levels
 from .flow_sde import NormalStep, clipped_objective, divergence, log_probability, normal_step
-from .rollout import Text, Transition, guided_velocity
+from .rollout import Transition
 from .samples import GroupSamples, counted, group_advantages
 from .settings import GrpoSettings
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..rectified_flow import noise_level
 from ..scenes import SIZE
@@ -53,18 +55,23 @@ def loss(pipe: FluxPipeline, batch: Batch) -> Tensor:
     """The mean square error of the velocity of rectified flow."""
     captions = hidden(batch.captions, batch.dropped, EMPTY)
     text, pooled, text_ids = pipe.encode_prompt(captions, max_sequence_length=TEXT_LENGTH)
-    level = noise_level(batch.times, SHIFT)
-    mix = level[:, None, None, None]
     side = LATENT_SIDE // 2
-    predicted = pipe.transformer(
-        hidden_states=packed((1 - mix) * batch.latents + mix * batch.noise),
-        timestep=level,
+    return flow_loss(
+        pipe.transformer,
+        batch,
         pooled_projections=pooled,
         encoder_hidden_states=text,
         txt_ids=text_ids,
         img_ids=FluxPipeline._prepare_latent_image_ids(len(text), side, side, text.device, text.dtype),
-        return_dict=False,
-    )[0]
+    )
+
+
+def flow_loss(transformer: nn.Module, batch: Batch, **text: Any) -> Tensor:
+    """The loss of a transformer of FLUX or Qwen-Image on the velocity of rectified flow. `text`: its arguments beside latents."""
+    level = noise_level(batch.times, SHIFT)
+    mix = level[:, None, None, None]
+    noisy = packed((1 - mix) * batch.latents + mix * batch.noise)
+    predicted = transformer(hidden_states=noisy, timestep=level, return_dict=False, **text)[0]
     return F.mse_loss(predicted, packed(batch.noise - batch.latents))
 
 

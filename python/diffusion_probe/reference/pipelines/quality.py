@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL.Image import Image, fromarray
+from PIL.Image import Image
 
 from ...evaluation.evaluate import quality_spread
 from ...pipelines.source import image_per_prompt
@@ -20,7 +20,7 @@ from ..rectified_flow import STEPS
 from ..reward import Reward
 from ..scenes import lay_out
 from ..sentences import caption_texts
-from ..source import GOOD_AT, to_bytes
+from ..source import GOOD_AT, pictures, to_bytes
 from ..splits import data_captions
 from ..train_reward import as_images
 from .autoencoder import decode, encode
@@ -90,8 +90,7 @@ def decoded_quality(autoencoder: Any, captions: int, reward: Reward) -> dict[str
     decoded = torch.cat([decode(autoencoder, encode(autoencoder, part)) for part in painted.split(BATCH)])
     figures = {}
     for name, images in (("scenes", painted), ("decoded", decoded)):
-        pictures = [fromarray(pixels) for pixels in to_bytes(images).permute(0, 2, 3, 1).numpy()]
-        scores = rewards_in_batches(reward, pictures, [caption.text() for caption in known])
+        scores = rewards_in_batches(reward, pictures(to_bytes(images)), [caption.text() for caption in known])
         figures[name] = round(float(np.mean(scores)), 4)
     return figures
 

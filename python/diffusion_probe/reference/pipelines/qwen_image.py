@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from diffusers import AutoencoderKLQwenImage, FlowMatchEulerDiscreteScheduler, QwenImagePipeline, QwenImageTransformer2DModel
 from torch import Tensor
 
-from ..rectified_flow import noise_level
 from ..scenes import SIZE
 from .autoencoder import autoencoder
-from .flux import packed
+from .flux import flow_loss
 from .recipe import LATENT_SIDE, SHIFT, Batch, Recipe, Sizes, hidden, zero
 from .text_encoders import HEAD, qwen_encoder
 from .tokenizers import qwen_tokenizer
@@ -48,17 +46,13 @@ def build(sizes: Sizes) -> QwenImagePipeline:
 def loss(pipe: QwenImagePipeline, batch: Batch) -> Tensor:
     """The mean square error of the velocity of rectified flow."""
     text, mask = pipe.encode_prompt(hidden(batch.captions, batch.dropped, EMPTY))
-    level = noise_level(batch.times, SHIFT)
-    mix = level[:, None, None, None]
-    predicted = pipe.transformer(
-        hidden_states=packed((1 - mix) * batch.latents + mix * batch.noise),
-        timestep=level,
+    return flow_loss(
+        pipe.transformer,
+        batch,
         encoder_hidden_states=text,
         encoder_hidden_states_mask=mask,
         img_shapes=[[(1, LATENT_SIDE // 2, LATENT_SIDE // 2)]] * len(text),
-        return_dict=False,
-    )[0]
-    return F.mse_loss(predicted, packed(batch.noise - batch.latents))
+    )
 
 
 QWEN_IMAGE = Recipe(
