@@ -30,6 +30,7 @@ def _distill(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from ..devices import device_named
+    from ..reference.vocabulary import VOCABULARY
     from ..training.distill import DistillSettings, distill, read_distill_data
     from ..training.size_curve import Student, held_back_figures, size_curve, write_curve
 
@@ -43,12 +44,12 @@ def _distill(options: argparse.Namespace) -> None:
     checkpoint = options.checkpoint
     data = read_distill_data(options.data, options.teachers, settings, checkpoint.with_suffix(".teachers"))
     if options.sizes is None:
-        distill(data, checkpoint, settings, device, options.fresh, options.track)
+        distill(data, checkpoint, settings, len(VOCABULARY), device, options.fresh, options.track)
         return
     students = []
     for width in options.sizes:
         own = checkpoint.with_name(f"{checkpoint.stem}-{width}{checkpoint.suffix}")
-        network = distill(data, own, replace(settings, width=width), device, options.fresh, options.track)
+        network = distill(data, own, replace(settings, width=width), len(VOCABULARY), device, options.fresh, options.track)
         students.append(Student(f"width {width}", network.cpu(), held_back_figures(own)))
     print(write_curve(checkpoint.with_suffix(".sizes.json"), size_curve(students)))
 

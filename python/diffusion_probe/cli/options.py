@@ -12,6 +12,12 @@ RUNS = Path("runs")
 REFERENCE = Path("reference")
 PROBE_FOLDER = Path("models/pictogram/1")
 
+
+def name_list(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas."""
+    return tuple(part for part in text.split(",") if part)
+
+
 SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "--data": {"type": Path, "default": RUNS / "data", "help": "folder of the data set"},
     "--checkpoint": {"type": Path, "default": RUNS / "probe.pt", "help": "checkpoint of the probe's training"},
@@ -21,6 +27,21 @@ SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "--width": {"type": int, "default": 32, "help": "channels of the first block"},
     "--learning-rate": {"type": float, "default": 1.5e-3, "help": "peak learning rate"},
     "--weight-decay": {"type": float, "default": 0.05, "help": "weight decay of AdamW"},
+    "--signals": {
+        "type": name_list,
+        "default": (),
+        "help": "inputs beyond attention: preview,token_ids,guidance_difference (default: none)",
+    },
+    "--preview-width": {
+        "type": int,
+        "default": 0,
+        "help": "channels of a closer look at the preview, which each token takes; 0: none",
+    },
+    "--preview-weight": {
+        "type": float,
+        "default": 0.0,
+        "help": "weight of a second task: what the metric says of the preview, which the network then learns to judge",
+    },
     "--track": {"choices": ["tensorboard"], "help": "write figures for a tracker, into a folder beside the checkpoint"},
     "--device": {"default": "auto", "help": "auto, cpu or cuda; auto is cuda where it is available (default: auto)"},
     "--fresh": {"action": "store_true", "help": "begin anew where the checkpoint is of another training, and overwrite it"},
@@ -96,11 +117,6 @@ def step_list(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"expected steps such as 1,3,5, not {text!r}") from None
 
 
-def name_list(text: str) -> tuple[str, ...]:
-    """Parse names separated by commas."""
-    return tuple(part for part in text.split(",") if part)
-
-
 def json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object."""
     try:
@@ -113,7 +129,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 # Options that set the members of the same name of TrainSettings.
-FIT_OPTIONS = ("--width", "--learning-rate", "--weight-decay", "--seed")
+FIT_OPTIONS = ("--width", "--learning-rate", "--weight-decay", "--seed", "--signals", "--preview-width", "--preview-weight")
 
 
 def fit_settings(options: argparse.Namespace) -> dict[str, Any]:

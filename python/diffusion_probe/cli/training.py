@@ -12,14 +12,8 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     one = add_command(commands, "train", _train, "train a probe on collected samples", *shared)
     one.add_argument("--training-steps", type=int, default=6000, help="optimizer steps, one batch each")
     one.add_argument("--layers", type=name_list, help="captured layers that the probe reads (default: all)")
-    signals = "inputs beyond attention: preview,token_ids,guidance_difference (default: none)"
-    one.add_argument("--signals", type=name_list, default=(), help=signals)
     network = "full, or lean: attention and timestep alone, in a fraction of the time"
     one.add_argument("--network", choices=["full", "lean"], default="full", help=f"{network} (default: full)")
-    look = "channels of a closer look at the preview, which each token takes; 0: none"
-    one.add_argument("--preview-width", type=int, default=0, help=look)
-    judge = "weight of a second task: what the metric says of the preview, which the network then learns to judge"
-    one.add_argument("--preview-weight", type=float, default=0.0, help=judge)
     one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
     mirror = "probability to mirror the maps of a prompt that names no side (default: 0.5; of the preset paper: 0)"
     one.add_argument("--mirror", type=float, help=mirror)
@@ -49,13 +43,7 @@ def _train(options: argparse.Namespace) -> None:
         preset = {**preset, "ranking_weight": options.ranking_weight}
     if options.mirror is not None:
         preset = {**preset, "mirror_share": options.mirror}
-    settings = TrainSettings(
-        **fit_settings(options),
-        signals=options.signals,
-        preview_width=options.preview_width,
-        preview_weight=options.preview_weight,
-        **preset,
-    )
+    settings = TrainSettings(**fit_settings(options), **preset)
     device = device_named(options.device)
     train_probe(options.data, options.checkpoint, settings, len(VOCABULARY), device, options.fresh, options.track)
 

@@ -127,16 +127,12 @@ class ReferenceSource:
             "preview": torch.stack([to_bytes(step.preview) for step in outputs], dim=1).numpy(),
             "guidance_difference": torch.stack([step.guidance_difference for step in outputs], dim=1).numpy(),
         }
-        if not finished:
-            return Samples(**captured, quality=np.full(len(prompts), np.nan, np.float32))
         plain = plain_ids(prompts)
         previews = torch.stack([self._rewarded(to_bytes(step.preview), plain) for step in outputs], dim=1)
-        return Samples(
-            **captured,
-            preview_quality=previews.numpy(),
-            image=to_bytes(images).numpy(),
-            quality=self._rewarded(to_bytes(images), plain).numpy(),
-        )
+        captured["preview_quality"] = previews.numpy()
+        if not finished:
+            return Samples(**captured, quality=np.full(len(prompts), np.nan, np.float32))
+        return Samples(**captured, image=to_bytes(images).numpy(), quality=self._rewarded(to_bytes(images), plain).numpy())
 
     def token_ids(self, prompts: Sequence[str]) -> Tensor:
         """Padded token ids. Raises ValueError for a word that the backbone was not trained with."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.dataset import UNLABELLED, Collection, with_layers
+from ..data.dataset import UNLABELLED, Collection
 from ..data.shards import read_split
 from ..probe.blocks import Network
 from ..probe.config import ProbeConfig
@@ -24,7 +24,7 @@ from .loop import CPU
 from .losses import probe_loss
 from .settings import TrainSettings
 from .teachers import Teacher, load_teacher, teacher_scores
-from .train_probe import LabelledData, asked_settings, probe_config, read_labelled
+from .train_probe import LabelledData, asked_settings, preview_loss, probe_config, read_labelled, read_samples
 
 TEACHER = "teacher"  # the field of the teachers' mean score, float32 [samples, points]
 
@@ -68,6 +68,7 @@ def distill(
     data: DistillData,
     checkpoint: Path,
     settings: DistillSettings,
+    vocabulary: int = 0,
     device: torch.device = CPU,
     fresh: bool = False,
     track: str | None = None,
@@ -77,7 +78,7 @@ def distill(
     The same tenth of the training prompts as in `train_probe` is held back. Raises ValueError for a checkpoint of other settings,
     teachers, data or code, and for values that are not finite.
     """
-    config = probe_config(data.labelled.everything, settings, vocabulary=0)
+    config = probe_config(data.labelled.everything, settings, vocabulary)
     tasks = [_task(data.training, config, settings)]
     if data.unlabelled is not None:
         # The seed is another one: the same would draw the same places of both lists in every step.
@@ -85,6 +86,7 @@ def distill(
         tasks.append(_task(data.unlabelled, config, more))
     asked = {
         **asked_settings(data.labelled, settings),
+        "vocabulary": vocabulary,
         "teachers": list(data.teachers),
         "unlabelled": None if data.unlabelled is None else data.unlabelled.fingerprint(),
     }
@@ -96,10 +98,11 @@ def _task(collection: Collection, config: ProbeConfig, settings: DistillSettings
 
     def loss(outputs: Tensor, batch: Batch) -> Tensor:
         scores = outputs[:, 0]
-        against_teachers = settings.teacher_weight * probe_loss(scores, batch.targets(taught), config, settings)
+        total = settings.teacher_weight * probe_loss(scores, batch.targets(taught), config, settings)
+        total = total + preview_loss(outputs, batch, collection, config, settings)
         if not batch.quality.isfinite().any():
-            return against_teachers
-        return against_teachers + probe_loss(scores, batch.quality, config, settings)
+            return total
+        return total + probe_loss(scores, batch.quality, config, settings)
 
     return Task(collection, lambda step: prompt_batch(collection, config, settings, step), loss)
 
@@ -107,8 +110,7 @@ def _task(collection: Collection, config: ProbeConfig, settings: DistillSettings
 def _unlabelled(data: Path, teachers: Sequence[Teacher], settings: DistillSettings, cache: Path) -> Collection | None:
     if not any(data.glob(f"{UNLABELLED}-*.safetensors")):
         return None
-    collection = with_layers(read_split(data, UNLABELLED, ["attention", "token_mask", "quality"]), settings.layers)
-    return _with_teacher(collection, teacher_scores(teachers, data, UNLABELLED, cache))
+    return _with_teacher(read_samples(data, UNLABELLED, settings), teacher_scores(teachers, data, UNLABELLED, cache))
 
 
 def _with_teacher(collection: Collection, scores: np.ndarray) -> Collection:

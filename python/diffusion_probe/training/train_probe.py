@@ -49,13 +49,9 @@ def train_probe(
     config = probe_config(labelled.everything, settings, vocabulary)
     draw = sample_batch if settings.low_share else prompt_batch
 
-    seen = labelled.training.arrays.get(PREVIEW_QUALITY)
-
     def loss(outputs: Tensor, batch: Batch) -> Tensor:
         against_truth = probe_loss(outputs[:, 0], batch.quality, config, settings)
-        if seen is None:
-            return against_truth
-        return against_truth + settings.preview_weight * probe_loss(outputs[:, 1], batch.targets(seen), config, settings)
+        return against_truth + preview_loss(outputs, batch, labelled.training, config, settings)
 
     task = Task(labelled.training, lambda step: draw(labelled.training, config, settings, step), loss)
     asked = {**asked_settings(labelled, settings), "vocabulary": vocabulary}
@@ -64,18 +60,10 @@ def train_probe(
 
 def read_labelled(data: Path, settings: TrainSettings) -> LabelledData:
     """Read the train split, with the fields and layers that the settings need. Raises ValueError where it lacks one."""
-    needed = [*settings.signals, *([PREVIEW_QUALITY] if settings.preview_weight else [])]
-    fields = ["attention", "token_mask", "token_ids", "quality", *needed]
-    everything = read_split(data, "train", list(dict.fromkeys(fields)))
-    everything = with_fixed_range(with_layers(everything, settings.layers).with_quality(min_samples=1))
+    everything = with_fixed_range(read_samples(data, "train", settings).with_quality(min_samples=1))
     layers = everything.description.capture.layers
     if settings.exact_layers not in (None, len(layers)):
         raise ValueError(f"this preset reads {settings.exact_layers} layers, not {len(layers)}: choose so many with --layers")
-    missing = [name for name in needed if name not in everything.arrays]
-    if missing:
-        raise ValueError(f"the data set holds no {missing[0]}: this backbone does not give it")
-    if settings.preview_weight and PREVIEW not in settings.signals:
-        raise ValueError("--preview-weight needs --signals with preview: the network must see what it is to judge")
     prompts = len(everything.prompts)
     first_held_back = prompts - max(1, round(prompts * VALIDATION_SHARE))
     return LabelledData(
@@ -83,6 +71,27 @@ def read_labelled(data: Path, settings: TrainSettings) -> LabelledData:
         everything.take(range(first_held_back)),
         everything.take(range(first_held_back, prompts)).with_quality(),
     )
+
+
+def read_samples(data: Path, split: str, settings: TrainSettings) -> Collection:
+    """Read a split, with the fields and layers that the settings need. Raises ValueError where it lacks one."""
+    if settings.preview_weight and PREVIEW not in settings.signals:
+        raise ValueError("--preview-weight needs --signals with preview: the network must see what it is to judge")
+    needed = [*settings.signals, *([PREVIEW_QUALITY] if settings.preview_weight else [])]
+    fields = ["attention", "token_mask", "token_ids", "quality", *needed]
+    collection = with_layers(read_split(data, split, list(dict.fromkeys(fields))), settings.layers)
+    missing = [name for name in needed if name not in collection.arrays]
+    if missing:
+        raise ValueError(f"the {split} split of the data set holds no {missing[0]}: this backbone does not give it")
+    return collection
+
+
+def preview_loss(outputs: Tensor, batch: Batch, collection: Collection, config: ProbeConfig, settings: TrainSettings) -> Tensor:
+    """The weighted loss of the second output against the metric of the preview; 0 for a network without that output."""
+    if not config.preview_head:
+        return outputs.new_zeros(())
+    seen = batch.targets(collection.arrays[PREVIEW_QUALITY])
+    return settings.preview_weight * probe_loss(outputs[:, 1], seen, config, settings)
 
 
 def asked_settings(labelled: LabelledData, settings: TrainSettings) -> dict[str, object]:

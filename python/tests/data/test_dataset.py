@@ -160,7 +160,7 @@ def test_unlabelled_prompts_are_observed_as_finished_ones_are(world) -> None:
     source = ReferenceSource.load(world.reference)
     prompts = source.prompts("train", 2)
     finished, observed = source.generate(prompts, [0, 0], (1, 5)), source.observe(prompts, [0, 0], (1, 5))
-    for name in ("attention", "token_mask", "token_ids", "preview", "guidance_difference"):
+    for name in ("attention", "token_mask", "token_ids", "preview", "preview_quality", "guidance_difference"):
         assert np.array_equal(getattr(finished, name), getattr(observed, name)), name
     assert np.isnan(observed.quality).all()
 
