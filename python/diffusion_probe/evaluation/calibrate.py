@@ -11,18 +11,18 @@ from sklearn.isotonic import IsotonicRegression
 
 from ..data.dataset import CALIBRATION_MORE, Collection, with_layers
 from ..data.shards import read_split
-from ..probe.manifest import read_manifest, to_json, write_manifest
+from ..probe.manifest import read_manifest, write_manifest
 from ..probe.onnx_probe import OnnxProbe
 from .confidence import false_drop_curve
 from .rounding import rounded
 from .scores import score_collection
-from .trajectories import TRAJECTORIES, trajectories
+from .trajectories import TRAJECTORIES, write_trajectories
 
 QUANTILES = 201
 
 
 def calibrate(data: Path, folder: Path) -> None:
-    """Run the exported probe on the calibration split. Writes `calibration` into its manifest, and trajectories.json."""
+    """Run the exported probe on the calibration split. Writes `calibration` into its manifest, and its trajectories."""
     probe = OnnxProbe(folder)
     manifest = read_manifest(folder)
     parts = [with_layers(part, manifest["capture"]["layers"]) for part in calibration_parts(data)]
@@ -34,7 +34,7 @@ def calibrate(data: Path, folder: Path) -> None:
     manifest["trajectories"] = TRAJECTORIES
     manifest["files"][TRAJECTORIES] = ""
     manifest["plans"] = []  # they were computed from the trajectories before
-    (folder / TRAJECTORIES).write_text(to_json(trajectories(scores, quality), indent=None))
+    write_trajectories(folder, scores, quality)
     write_manifest(folder, manifest)
 
 

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from .rounding import rounded
 from .score_file import KnownSamples
 
-TRAJECTORIES = "trajectories.json"
+TRAJECTORIES = "trajectories.npz"
 
 
-def trajectories(scores: Mapping[int, np.ndarray], quality: np.ndarray) -> dict[str, Any]:
-    """The scores of each sample at all steps, and its quality, from arrays [prompts, seeds].
+def write_trajectories(folder: Path, scores: Mapping[int, np.ndarray], quality: np.ndarray) -> None:
+    """Write the scores of each sample at all steps, and its quality, from arrays [prompts, seeds].
 
-    Prompts and seeds are named by their index. A quality that is not known is null. Scores of nan are of no sample: a prompt may
-    have fewer seeds than others.
+    The file holds `points` int64 [points], and for each sample `prompt` and `seed` int32 [n], their index, `scores` float16
+    [n, points] and `quality` float16 [n], nan where it is not known. Scores of nan are of no sample: a prompt may have fewer
+    seeds than others.
     """
     by_sample = np.stack(list(scores.values()), axis=-1)
-    items = [
-        {
-            "prompt": prompt,
-            "seed": seed,
-            "scores": rounded(by_sample[prompt, seed]),
-            "quality": rounded([quality[prompt, seed]])[0],
-        }
-        for prompt, seed in np.argwhere(np.isfinite(by_sample).all(axis=-1)).tolist()
-    ]
-    return {"points": list(scores), "items": items}
+    prompt, seed = np.nonzero(np.isfinite(by_sample).all(axis=-1))
+    np.savez_compressed(
+        folder / TRAJECTORIES,
+        points=np.array(list(scores)),
+        prompt=prompt.astype(np.int32),
+        seed=seed.astype(np.int32),
+        scores=by_sample[prompt, seed].astype(np.float16),
+        quality=quality[prompt, seed].astype(np.float16),
+    )
 
 
 def read_trajectories(folder: Path, manifest: Mapping[str, Any]) -> KnownSamples:
@@ -44,16 +43,16 @@ def read_trajectories(folder: Path, manifest: Mapping[str, Any]) -> KnownSamples
     if name is None or not (folder / name).exists():
         raise FileNotFoundError(f"{probe} has no trajectories in {folder}: 'diffusion-probe calibrate' writes them")
     try:
-        fields = json.loads((folder / name).read_text())
-        known = [item for item in fields["items"] if item["quality"] is not None]
-        if not known:
+        with np.load(folder / name) as arrays:
+            known = np.isfinite(arrays["quality"])
+            points, prompt = arrays["points"], arrays["prompt"][known]
+            scores, quality = (arrays[field][known].astype(np.float64) for field in ("scores", "quality"))
+        if not known.any():
             raise ValueError("no sample has a known quality")
-        scores = np.array([item["scores"] for item in known], np.float64)
-        quality = np.array([item["quality"] for item in known], np.float64)
-        if scores.shape != (len(known), len(fields["points"])) or not np.isfinite(scores).all() or not np.isfinite(quality).all():
+        if scores.shape != (len(prompt), len(points)) or not np.isfinite(scores).all():
             raise ValueError("expected one finite score per decision point")
-        prompts, caption = np.unique([item["prompt"] for item in known], return_inverse=True)
-        by_step = {int(step): scores[:, index] for index, step in enumerate(fields["points"])}
+        prompts, caption = np.unique(prompt, return_inverse=True)
+        by_step = {int(step): scores[:, index] for index, step in enumerate(points)}
         return KnownSamples(len(prompts), caption, quality, float(manifest["metric"]["good_at"]), by_step)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (BadZipFile, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / name} is not valid: {type(error).__name__}: {error}") from error

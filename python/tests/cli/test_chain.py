@@ -29,11 +29,11 @@ def test_the_manifest_is_complete(world) -> None:
     assert manifest["capture_id"] == fingerprint(manifest["capture"])
     assert manifest["conditions_id"] == fingerprint(manifest["conditions"])
     assert manifest["conditions"]["guidance"] == {"classifier_free": 3, "embedded": None}
-    assert (manifest["total_steps"], manifest["plans"], manifest["trajectories"]) == (25, [], "trajectories.json")
+    assert (manifest["total_steps"], manifest["plans"], manifest["trajectories"]) == (25, [], "trajectories.npz")
     assert [entry["name"] for entry in manifest["inputs"]] == ["attention", "token_mask", "timestep"]
     assert [point["step"] for point in manifest["decision_points"]] == [1, 3, 5, 10, 15]
     assert [entry["step"] for entry in manifest["calibration"]] == [1, 3, 5, 10, 15]
-    files = ("model.onnx", "selftest.safetensors", "trajectories.json")
+    files = ("model.onnx", "selftest.safetensors", "trajectories.npz")
     assert manifest["files"] == {name: sha256_of(world.folder / name) for name in files}
     assert set(manifest["evaluation"]["steps"]) == {str(step) for step in STEPS}
 
@@ -52,13 +52,13 @@ def test_the_selftest_is_a_request_with_the_expected_scores(world) -> None:
 
 
 def test_the_trajectories_are_the_scores_of_each_sample_at_every_point(world) -> None:
-    runs = json.loads((world.folder / "trajectories.json").read_text())
+    runs = np.load(world.folder / "trajectories.npz")
     collection = read_split(world.data, "calibration")
-    assert runs["points"] == [1, 3, 5, 10, 15]
-    assert [(item["prompt"], item["seed"]) for item in runs["items"]] == list(np.ndindex(collection.quality.shape))
-    assert [item["quality"] for item in runs["items"]] == pytest.approx(collection.quality.ravel(), abs=1e-5)
+    assert runs["points"].tolist() == [1, 3, 5, 10, 15]
+    assert list(zip(runs["prompt"], runs["seed"], strict=True)) == list(np.ndindex(collection.quality.shape))
+    assert runs["quality"] == pytest.approx(collection.quality.ravel(), abs=1e-3)
     scores = score_collection(OnnxProbe(world.folder), collection, 10).ravel()
-    assert [item["scores"][3] for item in runs["items"]] == pytest.approx(scores, abs=1e-5)
+    assert runs["scores"][:, 3] == pytest.approx(scores, abs=1e-3)
 
 
 def test_the_calibration_is_sorted_and_holds_at_most_one_good_sample_per_prompt(world) -> None:

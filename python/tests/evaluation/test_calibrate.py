@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -55,12 +54,12 @@ def test_calibrate_uses_every_seed_that_was_collected(world, tmp_path: Path) -> 
     assert main(["collect", "--data", str(data), *counts, "--batch", "8", "--no-compile", *world.source]) == 0
     assert main(["calibrate", "--data", str(data), "--folder", str(folder)]) == 0
     calibration, more = read_split(data, "calibration"), read_split(data, "calibration_more")
-    written = json.loads((folder / "trajectories.json").read_text())
-    items = [(item["prompt"], item["seed"]) for item in written["items"]]
+    written = np.load(folder / "trajectories.npz")
+    items = list(zip(written["prompt"].tolist(), written["seed"].tolist(), strict=True))
     assert items == [(prompt, seed) for prompt in range(6) for seed in range(4 if prompt < 2 else 2)]
     expected = {(prompt, seed): calibration.quality[prompt, seed] for prompt in range(6) for seed in range(2)}
     expected |= {(prompt, 2 + seed): more.quality[prompt, seed] for prompt in range(2) for seed in range(2)}
-    assert [item["quality"] for item in written["items"]] == pytest.approx([expected[item] for item in items], rel=1e-5)
+    assert written["quality"].tolist() == pytest.approx([expected[item] for item in items], abs=1e-3)
     manifest = read_manifest(folder)
     assert [entry["samples"] for entry in manifest["calibration"]] == [16] * len(manifest["decision_points"])
     samples = read_trajectories(folder, manifest)

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from diffusion_probe.evaluation.score_file import write_scores
-from diffusion_probe.evaluation.trajectories import trajectories
+from diffusion_probe.evaluation.trajectories import TRAJECTORIES, write_trajectories
 from diffusion_probe.planning.runs import Runs
-from diffusion_probe.probe.manifest import to_json
 
 POINTS = (1, 3, 5)
 STEPS = 10
@@ -35,16 +34,16 @@ def write_probe(folder: Path, noise: float = 0.5, prompts: int = 120, seeds: int
         "total_steps": STEPS,
         "capture": {},
         "metric": {"name": "made up", "range": [-5, 5], "good_at": 0.5},
-        "trajectories": "trajectories.json" if trajectories_too else None,
+        "trajectories": TRAJECTORIES if trajectories_too else None,
         "plans": [],
         "calibration": [],
-        "files": {"trajectories.json": ""} if trajectories_too else {},
+        "files": {TRAJECTORIES: ""} if trajectories_too else {},
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "probe.json").write_text(json.dumps(manifest))
     own, test = random_runs(prompts, seeds, noise, seed=1), random_runs(prompts, seeds, noise, seed=2)
     if trajectories_too:
-        (folder / "trajectories.json").write_text(to_json(trajectories(by_step(own), own.quality), indent=None))
+        write_trajectories(folder, by_step(own), own.quality)
     write_scores(folder / "test-scores.json", [f"p{row}" for row in range(prompts)], 0.5, test.quality, by_step(test))
     return folder
 

@@ -52,7 +52,7 @@ def test_it_writes_plans_for_the_usual_budgets(tmp_path: Path, capsys) -> None:
         assert list(plan["keep"].values()) == sorted(plan["keep"].values(), reverse=True)
         assert set(plan) == {"budget", "seeds", "keep", "calls", "pick", "final", "expected"}
         assert set(plan["expected"]["quality"]) == {"value", "low", "high"}
-    assert len(json.loads((folder / "probe.json").read_text())["files"]["trajectories.json"]) == 64
+    assert len(json.loads((folder / "probe.json").read_text())["files"]["trajectories.npz"]) == 64
 
 
 def test_a_budget_in_calls_or_seconds_is_one_in_images(tmp_path: Path, capsys) -> None:

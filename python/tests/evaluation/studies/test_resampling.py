@@ -11,8 +11,7 @@ import pytest
 from diffusion_probe.cli import main
 from diffusion_probe.evaluation.confidence import false_drop_curve, upper_bound
 from diffusion_probe.evaluation.studies import resampling
-from diffusion_probe.evaluation.trajectories import trajectories
-from diffusion_probe.probe.manifest import to_json
+from diffusion_probe.evaluation.trajectories import TRAJECTORIES, write_trajectories
 
 CAPTIONS, SEEDS = 150, 6
 
@@ -27,10 +26,10 @@ def write_pool(folder: Path, known: bool = True) -> Path:
         "name": "made-up",
         "version": 4,
         "metric": {"name": "made up", "range": [-5, 5], "good_at": 0.0 if known else 99.0},
-        "trajectories": "trajectories.json",
+        "trajectories": TRAJECTORIES,
     }
     (folder / "probe.json").write_text(json.dumps(manifest))
-    (folder / "trajectories.json").write_text(to_json(trajectories({3: scores, 5: scores + 0.1}, quality), indent=None))
+    write_trajectories(folder, {3: scores, 5: scores + 0.1}, quality)
     return folder
 
 
