@@ -40,7 +40,7 @@ def generate(group: SampleGroup, caption: str, seeds: Sequence[int]) -> dict[int
     """The images that the group keeps, by their seed, each float32 [3, height, width] in [-1, 1]."""
     backbone = load_onnx_backbone(ROOT / "reference")
     ids, side = tokenize(caption), backbone.config.image_size  # the first id is the begin token
-    observer = AttentionObserver(ROOT / "models/pictogram/1", range(1, len(ids)), (side, side), rows="first half", steps=[5])
+    observer = AttentionObserver(ROOT / "models/pictogram/2", range(1, len(ids)), (side, side), rows="first half", steps=[5])
     observe(backbone.denoiser, observer)
     latents = torch.stack([initial_noise(caption, seed, side) for seed in seeds])
     prompts = pad_ids([ids] * len(seeds))

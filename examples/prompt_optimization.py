@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompt", default="a cat left of two keys on a blue background", help="what to draw")
     parser.add_argument("--reference", type=Path, default=ROOT / "reference", help="folder of the reference world")
-    parser.add_argument("--probe", type=Path, default=ROOT / "models/pictogram/1", help="folder of a probe for it")
+    parser.add_argument("--probe", type=Path, default=ROOT / "models/pictogram/2", help="folder of a probe for it")
     parser.add_argument("--tau", type=float, default=0.5, help="rewrite below this score")
     parser.add_argument("--out", type=Path, default=Path("prompt-optimization.png"), help="the best image")
     options = parser.parse_args()

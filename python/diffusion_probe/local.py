@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LocalProbe:
-    """`LocalProbe("models/pictogram/1").score(attention, timestep)` runs the probe of a folder with ONNX Runtime on the CPU."""
+    """`LocalProbe("models/pictogram/2").score(attention, timestep)` runs the probe of a folder with ONNX Runtime on the CPU."""
 
     def __init__(self, folder: str | Path, threads: int = 0):
         """`threads`: 0 means one per core. Raises FileNotFoundError if the folder holds no probe."""

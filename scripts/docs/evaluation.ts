@@ -6,8 +6,8 @@ import * as z from 'zod';
 import { markdownTable } from './markdown.js';
 
 const STEPS = ['5', '10'];
-const REPORT = 'models/pictogram/1/report.json';
-const FULL_REPORT = 'models/pictogram-full/1/report.json';
+const REPORT = 'models/pictogram/2/report.json';
+const FULL_REPORT = 'models/pictogram-full/2/report.json';
 
 const METHODS = {
   probe: '**`pictogram`**: attention',

@@ -51,8 +51,8 @@ ${errorsTable()}
 ## The shipped probes
 
 On test captions that were used neither for training nor for calibration; brackets are 95% bootstrap intervals over captions.
-\`diffusion-probe evaluate\` writes the whole reports: [pictogram](../models/pictogram/1/report.md),
-[pictogram-full](../models/pictogram-full/1/report.md).
+\`diffusion-probe evaluate\` writes the whole reports: [pictogram](../models/pictogram/2/report.md),
+[pictogram-full](../models/pictogram-full/2/report.md).
 
 ${evaluation}
 

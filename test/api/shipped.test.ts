@@ -41,7 +41,7 @@ test('examples/ holds a sample that is kept, one that is dropped, and a group wi
 
 test('a file of the Python library is scored as PyTorch scored it', async (t) => {
   const { listen } = await startShippedApp(t);
-  const folder = 'models/pictogram/1';
+  const folder = 'models/pictogram/2';
   const manifest = JSON.parse(await readFile(`${folder}/probe.json`, 'utf8')) as {
     selftest: { input: string; scores: number[] };
   };

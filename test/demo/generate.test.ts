@@ -213,7 +213,7 @@ test('a service without a probe for the backbone costs no image', async () => {
 
 test('a service that fails after it was found costs no image', async (t) => {
   const { backbone, inputs, decision_points, capture, capture_id } = JSON.parse(
-    await readFile('models/pictogram/1/probe.json', 'utf8'),
+    await readFile('models/pictogram/2/probe.json', 'utf8'),
   ) as Record<string, unknown>;
   const contract = { backbone, inputs, decision_points, capture, capture_id };
   const served = [{ name: 'pictogram', version: 1, state: 'serving', contract }];

@@ -41,7 +41,7 @@ function cheapPlan(budget: number, seeds: number, keep: Plan['keep'], calls: num
 export async function modelsWithPlans(t: TestContext): Promise<string> {
   const models = await temporaryModels(t);
   const folder = path.join(models, 'pictogram', '1');
-  await cp('models/pictogram/1', folder, { recursive: true });
+  await cp('models/pictogram/2', folder, { recursive: true });
   const file = path.join(folder, 'probe.json');
   const manifest = JSON.parse(await readFile(file, 'utf8')) as { plans: Plan[] };
   manifest.plans = [cheapPlan(1.16, 5, { 1: 1 }, 29), cheapPlan(1.44, 8, { 1: 3, 3: 1 }, 36)];

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { parseManifest } from '../../src/probe/folder.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 
-const PROBE = 'models/pictogram/1';
+const PROBE = 'models/pictogram/2';
 
 /** The samples of one caption at one decision point. */
 export interface CaptionScores {

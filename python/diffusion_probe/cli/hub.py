@@ -20,7 +20,7 @@ def add_hub_commands(commands: argparse._SubParsersAction) -> None:
 
     one = add_command(commands, "push", _push, "send a probe and its evaluation to the Hugging Face Hub, with a model card")
     one.epilog = TOKEN
-    one.add_argument("folder", type=Path, help="folder of the probe, such as models/pictogram/1")
+    one.add_argument("folder", type=Path, help="folder of the probe, such as models/pictogram/2")
     one.add_argument("address", help=ADDRESS)
     one.add_argument("--private", action="store_true", help="make the repository private, if there is none yet")
 

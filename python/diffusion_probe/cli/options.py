@@ -10,7 +10,7 @@ from typing import Any
 
 RUNS = Path("runs")
 REFERENCE = Path("reference")
-PROBE_FOLDER = Path("models/pictogram/1")
+PROBE_FOLDER = Path("models/pictogram/2")
 
 
 def name_list(text: str) -> tuple[str, ...]:

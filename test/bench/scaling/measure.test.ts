@@ -10,7 +10,7 @@ import { startShippedApp } from '../../support/app.js';
 
 test('groups of 1, 24 and 77 tokens are scored', async (t) => {
   const { app } = await startShippedApp(t);
-  const contract = JSON.parse(readFileSync('models/pictogram/1/probe.json', 'utf8')) as ExampleContract;
+  const contract = JSON.parse(readFileSync('models/pictogram/2/probe.json', 'utf8')) as ExampleContract;
   for (const tokens of [1, 24, 77]) {
     const body = makeExample(contract, tokens);
     assert.deepEqual(new Set(cutSamples(body).map(usedTokens)), new Set([tokens]));
