@@ -74,7 +74,20 @@ def _collect_from_pipeline(options: argparse.Namespace) -> None:
             raise ValueError(f"--{reserved.replace('_', '-')} is for the reference world, not for --pipeline")
     from ..pipelines.collect import collect_from_pipeline
 
-    same = ("pipeline", "prompts", "metric", "steps", "layers", "layer_prompts", "most_layers", "name", "metric_range", "dtype", "call", "load")
+    same = (
+        "pipeline",
+        "prompts",
+        "metric",
+        "steps",
+        "layers",
+        "layer_prompts",
+        "most_layers",
+        "name",
+        "metric_range",
+        "dtype",
+        "call",
+        "load",
+    )
     collect_from_pipeline(
         folder=options.data,
         counts={split: getattr(options, split) for split in PROMPTS},

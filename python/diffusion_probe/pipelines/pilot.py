@@ -64,7 +64,9 @@ class Pilot:
 
     def announcement(self, source: PipelineSource) -> str:
         """What is about to happen, in a sentence."""
-        return f"Looking at all {len(source.capture.layers)} layers on {self.counts['train']} prompts to choose up to {self.most}."
+        return (
+            f"Looking at all {len(source.capture.layers)} layers on {self.counts['train']} prompts to choose up to {self.most}."
+        )
 
     def chosen(self) -> LayerChoice:
         """The choice that was made. Raises ValueError where it was made with other options."""
@@ -95,7 +97,7 @@ class Pilot:
         return {"prompts": self.prompts, "seeds": self.seeds["train"], "at": list(self.at), "most": self.most}
 
     def _reuse(self, layers: Sequence[str], source: PipelineSource) -> None:
-        """Write the shards of the data set that the pilot's samples fill, with only the chosen layers: they are not drawn again."""
+        """Write the data set's shards that the pilot's samples fill, with the chosen layers: they are not drawn again."""
         description = Description.read(self.folder)
         indices = [description.capture.layers.index(layer) for layer in layers]
         wanted = source.prompts("train", self.train)

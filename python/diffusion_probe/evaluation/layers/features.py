@@ -1,18 +1,20 @@
 """Summaries of a layer's attention maps, cheap enough to compute for every layer of a backbone. Needs NumPy alone.
 
-They are what training-free scores of attention read: how much attention a token gets, how concentrated its map is (Attend-and-Excite,
-arXiv 2301.13826), its entropy (HPM-Predict, arXiv 2606.05478), how far maps of different tokens overlap (A-STAR, arXiv 2306.14544), and
-where the image attends to text.
+They are what training-free scores of attention read: how much attention a token gets, how concentrated its map is
+(Attend-and-Excite, arXiv 2301.13826), its entropy (HPM-Predict, arXiv 2606.05478), how far maps of different tokens overlap
+(A-STAR, arXiv 2306.14544), and where the image attends to text.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
 TOKEN_FEATURES = ("log_mass", "entropy", "log_peak", "spread")
 OVER_TOKENS = ("mean", "lowest", "highest")
 CELLS = 4  # the mass of all tokens is summed in CELLS x CELLS cells of the map
-SMALLEST = 1e-6  # about the smallest number that float16 maps hold
+SMALLEST = 1e-6  # keeps logarithms finite
 FEATURES = (
     *(f"{over}_{name}" for name in TOKEN_FEATURES for over in OVER_TOKENS),
     *("mean_overlap", "highest_overlap"),
@@ -23,10 +25,11 @@ FEATURES = (
 def map_features(attention: np.ndarray, token_mask: np.ndarray) -> np.ndarray:
     """Summaries of maps: float32 [samples, layers, len(FEATURES)].
 
-    `attention`: float16 [samples, layers, tokens, height, width], probabilities. `token_mask`: uint8 [samples, tokens], 1 = real; at
-    least one token of each sample is. Log mass and log peak: of the mean and the maximum over positions. Entropy: of the map
-    normalised to a sum of 1, as a share of that of a uniform map, 0 to 1. Spread: standard deviation of the position, in sides of
-    the map. Overlap: Bhattacharyya coefficient of two normalised maps, 0 to 1, over pairs of tokens; 0 with a single one.
+    `attention`: float16 [samples, layers, tokens, height, width], probabilities. `token_mask`: uint8 [samples, tokens], 1 =
+    real; at least one token of each sample is. Log mass and log peak: of the mean and the maximum over positions. Entropy: of
+    the map normalised to a sum of 1, as a share of that of a uniform map, 0 to 1. Spread: standard deviation of the position,
+    in sides of the map. Overlap: Bhattacharyya coefficient of two normalised maps, 0 to 1, over pairs of tokens; 0 with a
+    single one.
     """
     maps = attention.astype(np.float32)
     real = token_mask.astype(bool)[:, None]  # [samples, 1, tokens]
@@ -75,7 +78,7 @@ def _cells(mass: np.ndarray) -> np.ndarray:
     for axis in (-2, -1):
         side = mass.shape[axis]
         edges = np.linspace(0, side, CELLS + 1)
-        parts = [slice(int(start), max(int(np.ceil(end)), int(start) + 1)) for start, end in zip(edges, edges[1:], strict=False)]
+        parts = [slice(int(start), max(int(np.ceil(end)), int(start) + 1)) for start, end in pairwise(edges)]
         index = (slice(None),) * (mass.ndim + axis)
         mass = np.stack([mass[(*index, part)].mean(axis=axis) for part in parts], axis=axis)
     return mass.reshape(*mass.shape[:-2], CELLS * CELLS)

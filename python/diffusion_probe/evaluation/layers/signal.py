@@ -41,14 +41,15 @@ class LayerSignals:
 def measure_signals(collection: Collection, seed: int = 0, permutations: int = PERMUTATIONS) -> LayerSignals:
     """The signal of every captured layer at every captured step.
 
-    The summaries of a layer's maps (`map_features`) and the qualities are centred within each prompt, so that how hard a prompt is
-    counts for nothing. A ridge regression predicts the centred quality of prompts that it was not fitted on (5 folds of prompts; the
-    penalty is that of the lowest leave-one-out error within the other folds). The signal is the mean over prompts of the Spearman
-    correlation of prediction and quality.
+    The summaries of a layer's maps (`map_features`) and the qualities are centred within each prompt, so that how hard a prompt
+    is counts for nothing. A ridge regression predicts the centred quality of prompts that it was not fitted on (5 folds of
+    prompts; the penalty is that of the lowest leave-one-out error within the other folds). The signal is the mean over prompts
+    of the Spearman correlation of prediction and quality.
 
-    The noise floor is the 95% quantile, over `permutations` shuffles of the qualities within each prompt, of the highest mean signal
-    of all layers: the maximum takes account of how many layers there are (Westfall and Young, Resampling-Based Multiple Testing,
-    1993). Raises ValueError for fewer than MIN_PROMPTS prompts whose qualities are all known, or MIN_SEEDS samples per prompt.
+    The noise floor is the 95% quantile, over `permutations` shuffles of the qualities within each prompt, of the highest mean
+    signal of all layers: the maximum takes account of how many layers there are (Westfall and Young, Resampling-Based Multiple
+    Testing, 1993). Raises ValueError for fewer than MIN_PROMPTS prompts whose qualities are all known, or MIN_SEEDS samples per
+    prompt.
     """
     if collection.seeds < MIN_SEEDS:
         raise ValueError(f"{collection.seeds} images per prompt: layers can be compared within prompts from {MIN_SEEDS}")

@@ -16,7 +16,7 @@ NAMES = ("noise", "within", "difficulty", "other noise")
 
 
 def collection(prompts: int = PROMPTS, seeds: int = SEEDS) -> Collection:
-    """Quality is how hard the prompt is plus a part of each image. Layer `within` shows that part, `difficulty` the prompt alone."""
+    """Quality: how hard the prompt is, plus a part of each image. Layer `within` shows that part, `difficulty` the prompt."""
     rng = np.random.default_rng(3)
     hard, own = rng.normal(size=(prompts, 1)), rng.normal(size=(prompts, seeds))
     shown = {"within": own, "difficulty": np.repeat(hard, seeds, axis=1)}
@@ -57,7 +57,9 @@ def test_without_any_signal_few_choices_are_made() -> None:
     assert above <= 2
 
 
-@pytest.mark.parametrize(("prompts", "seeds", "message"), [(9, 4, "9 prompts with all qualities"), (12, 2, "2 images per prompt")])
+@pytest.mark.parametrize(
+    ("prompts", "seeds", "message"), [(9, 4, "9 prompts with all qualities"), (12, 2, "2 images per prompt")]
+)
 def test_too_few_samples_are_refused(prompts: int, seeds: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measure_signals(collection(prompts, seeds))
