@@ -44,8 +44,12 @@ class FalseDropCurve:
 
 
 def effective_count(weight: np.ndarray) -> float:
-    """How many samples of equal weight those with weights [n] count for, up to n (Kish, Survey Sampling, 1965)."""
-    return float(weight.sum() ** 2 / (weight**2).sum()) if len(weight) else 0.0
+    """How many samples of equal weight those with weights [n] count for where the heaviest are: n times mean over maximum.
+
+    What a threshold loses is what a policy dropped before, and so the heaviest samples. The variance of their share is that of
+    n times mean over maximum independent ones. Kish's count is of all samples, and thresholds by it exceed alpha too often.
+    """
+    return float(weight.sum() / weight.max()) if len(weight) else 0.0
 
 
 def false_drop_curve(good_scores: np.ndarray, caption: np.ndarray, weight: np.ndarray | None = None) -> FalseDropCurve | None:

@@ -99,10 +99,11 @@ def calibration_error(predicted: np.ndarray, good: np.ndarray, weight: np.ndarra
 
     The adaptive calibration error of Nixon et al., Measuring Calibration in Deep Learning (arXiv 1904.01685), for one class.
     """
-    order = np.argsort(predicted, kind="stable")
-    predicted, good, weight = predicted[order], good[order], weight[order]
-    middle = (np.cumsum(weight) - weight / 2) / weight.sum()
-    bins = np.minimum((middle * BINS).astype(int), BINS - 1)
+    _, value = np.unique(predicted, return_inverse=True)
+    of_value = np.bincount(value, weights=weight)
+    # Samples with equal predictions, of which isotonic regression makes many, are in one bin.
+    middle = (np.cumsum(of_value) - of_value / 2) / weight.sum()
+    bins = np.minimum((middle * BINS).astype(int), BINS - 1)[value]
     apart = np.bincount(bins, weights=weight * (predicted - good), minlength=BINS)
     return float(np.abs(apart).sum() / weight.sum())
 

@@ -52,13 +52,13 @@ def test_weighted_feedback_of_dropping_traffic_estimates_what_all_samples_would(
     assert at == pytest.approx(np.interp(0.45, every["p_good"]["score"], every["p_good"]["probability"]), abs=0.05)
     assert some["good_scores"] == sorted(some["good_scores"])
     assert np.median(some["good_scores"]) == pytest.approx(np.median(every["good_scores"]), abs=0.02)
-    assert len(some["good_scores"]) < len(every["good_scores"])
+    assert len(some["good_scores"]) < len(every["good_scores"]) / 5
 
 
 def test_thresholds_from_weighted_feedback_exceed_alpha_rarely() -> None:
     rng = np.random.default_rng(3)
     truth = np.sort((lambda scores, quality: scores[quality >= GOOD_AT])(*traffic(rng, 100_000)))
-    exceeding, with_threshold, trials = 0, 0, 200
+    exceeding, with_threshold, trials = 0, 0, 150
     for _ in range(trials):
         scores, quality = traffic(rng, 400)
         entry = calibration_entry(STEP, flat(scores, quality, *explored(rng, scores, 0.55)), GOOD_AT)
@@ -66,7 +66,7 @@ def test_thresholds_from_weighted_feedback_exceed_alpha_rarely() -> None:
         with_threshold += threshold is not None
         exceeding += threshold is not None and np.searchsorted(truth, threshold) / len(truth) > ALPHA
     assert with_threshold > trials / 2
-    assert exceeding / trials < 0.1
+    assert exceeding / trials < 0.08  # 0.05, and two standard errors
 
 
 def test_equal_weights_change_nothing() -> None:
@@ -78,7 +78,7 @@ def test_equal_weights_change_nothing() -> None:
     assert weighted.captions == plain.captions
     assert weighted.rate == pytest.approx(plain.rate)
     assert weighted.error == pytest.approx(plain.error)
-    assert effective_count(np.array([1.0, 1.0, 0.0])) == pytest.approx(2)
+    assert effective_count(np.array([1.0, 1.0, 8.0, 8.0])) == pytest.approx(18 / 8)
 
 
 def test_the_calibration_error_of_known_probabilities() -> None:
@@ -152,8 +152,8 @@ def test_the_new_calibration_is_judged_on_prompts_that_it_was_not_made_from() ->
     samples = flat(scores, quality, np.ones(scores.shape, bool), np.ones(scores.shape))
     manifest = {"metric": {"good_at": GOOD_AT}, "calibration": [calibration_at(STEP, scores, quality, GOOD_AT)]}
     old, new = judge(STEP, samples, manifest, ALPHA)
-    assert old.calibration_error < 0.02
-    assert new.calibration_error > 0.05
+    assert old.calibration_error < 0.05
+    assert new.calibration_error > 2 * old.calibration_error
 
 
 def test_a_dry_run_writes_nothing(folder: Path, tmp_path: Path, capsys) -> None:
