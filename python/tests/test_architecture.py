@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conditions": {"fingerprint"},
     "data": {"conditions", "fingerprint", "probe", "progress"},
     "devices": set(),
-    "evaluation": {"data", "probe", "progress"},
+    "evaluation": {"conditions", "data", "fingerprint", "probe", "progress"},
     "families": set(),
     "fingerprint": set(),
     "grpo": {"capture", "client", "families", "guard", "probe"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ def judge(step: int, samples: CalibrationSamples, manifest: Mapping[str, Any], a
     good_at = manifest["metric"]["good_at"]
     old = entry_at(manifest, step)
     whole = calibration_entry(step, samples, good_at)
-    before = _applied([(old, samples)], good_at, alpha, None if old is None else threshold_of(old, alpha))
+    before = applied([(old, samples)], good_at, alpha, None if old is None else threshold_of(old, alpha))
     threshold = threshold_of(whole, alpha)
     captions = np.unique(samples.caption)
     if len(captions) < MIN_CAPTIONS:
@@ -48,13 +48,17 @@ def judge(step: int, samples: CalibrationSamples, manifest: Mapping[str, Any], a
     fold_of = dict(zip(captions.tolist(), (np.random.default_rng(0).permutation(len(captions)) % FOLDS).tolist(), strict=True))
     fold = np.array([fold_of[caption] for caption in samples.caption.tolist()])
     held_out = [(calibration_entry(step, samples.take(fold != own), good_at), samples.take(fold == own)) for own in range(FOLDS)]
-    return before, _applied(held_out, good_at, alpha, threshold)
+    return before, applied(held_out, good_at, alpha, threshold)
 
 
-def _applied(
-    parts: list[tuple[Mapping[str, Any] | None, CalibrationSamples]], good_at: float, alpha: float, threshold: float | None
+def applied(
+    parts: Sequence[tuple[Mapping[str, Any] | None, CalibrationSamples]],
+    good_at: float,
+    alpha: float,
+    threshold: float | None,
+    intervals: bool = True,
 ) -> Judged:
-    """Pairs of a calibration and the samples that it is applied to, as one."""
+    """What pairs of a calibration and the samples that it is applied to come to together. `threshold`: the one to state."""
     caption, weight, good = (
         np.concatenate([values(samples) for _, samples in parts])
         for values in (lambda own: own.caption, lambda own: own.weight, lambda own: own.quality >= good_at)
@@ -65,7 +69,7 @@ def _applied(
     def rate(captions: np.ndarray) -> float:
         return lost_of[captions].sum() / good_of[captions].sum() if good_of[captions].any() else float("nan")
 
-    low, high = bootstrap(rate, len(good_of), REPEATS)
+    low, high = bootstrap(rate, len(good_of), REPEATS) if intervals else (np.nan, np.nan)
     error = None
     if all(entry is not None for entry, _ in parts):
         predicted = np.concatenate([p_good(entry, samples.scores) for entry, samples in parts if entry is not None])
