@@ -6,7 +6,7 @@ import { alphaAt, type Policy } from '../decision/policy.js';
 import type { ServedProbe } from '../engine/types.js';
 import type { FailOpenReason } from '../errors.js';
 import type { KeyRing } from '../feedback/keys.js';
-import { drawExploration, experimentOf } from '../feedback/exploration.js';
+import { drawExploration, experimentOf, groupTagger } from '../feedback/exploration.js';
 import { newNonce, signReceipt } from '../feedback/receipt.js';
 import type { ConditionsFindings } from './score-conditions.js';
 import type { FailedOpen, Scored, ScoreResult } from './score-schemas.js';
@@ -70,11 +70,12 @@ export function scoredAnswer(scored: ScoredRequest, keys: KeyRing): Scored {
   };
 }
 
-function receiptWriter({ probe, policy, step }: ScoredRequest, keys: KeyRing) {
+function receiptWriter({ probe, policy, step, group }: ScoredRequest, keys: KeyRing) {
   const { name: model, version, manifest } = probe;
   const { good_at: goodAt, range } = manifest.metric;
   const issuedAt = Date.now();
   const alpha = alphaAt(policy, step) ?? null;
+  const tagged = groupTagger(keys, group);
   // Not spread, because that is slow. See docs/adr/0007-cheap-refusals.md.
   return (decision: SampleDecision, score: number, sample: string | null): string =>
     signReceipt(keys, {
@@ -83,7 +84,7 @@ function receiptWriter({ probe, policy, step }: ScoredRequest, keys: KeyRing) {
       model,
       version,
       step,
-      sample,
+      sample: sample === null ? null : tagged(sample),
       score,
       policy: policy.name,
       alpha,

@@ -97,6 +97,9 @@ const GROUPS = {
     FEEDBACK_KEYS_FILE: optionalText.describe(
       'JSON file of the keys that sign receipts, the same for all replicas, reloaded when edited; unset: a random key',
     ),
+    FEEDBACK_FILE: optionalText.describe(
+      'File to which accepted feedback is appended, one line of JSON per receipt, for diffusion-probe recalibrate; unset: it is only counted',
+    ),
     RECEIPT_LIFETIME_SECONDS: whole(86_400, 1).describe('Maximum time from a decision to its feedback'),
   },
   Operation: {

@@ -53,8 +53,22 @@ export function drawExploration(
   };
 }
 
-/** The parts of a tag. A receipt of an earlier version of the service has no experiment. */
-export function partsOfTag(sampleTag: string): { pseudonym: string; experiment: string } {
-  const [pseudonym = '', experiment = ''] = sampleTag.split(SEPARATOR);
-  return { pseudonym, experiment };
+/**
+ * Adds the pseudonym of a group to the tags of its samples, so that feedback can tell which samples belong together. Replicas of
+ * earlier versions ignore it.
+ */
+export function groupTagger(keys: KeyRing, group: string | undefined): (sampleTag: string) => string {
+  if (group === undefined) return (sampleTag) => sampleTag;
+  const pseudonym = keys.mac(`group ${JSON.stringify(group)}`).toString('base64url', 0, TAG_BYTES);
+  return (sampleTag) => `${sampleTag}${SEPARATOR}${pseudonym}`;
+}
+
+/** The parts of a tag. Those of earlier versions have no experiment or no group. */
+export function partsOfTag(sampleTag: string): {
+  pseudonym: string;
+  experiment: string;
+  group: string | null;
+} {
+  const [pseudonym = '', experiment = '', group = null] = sampleTag.split(SEPARATOR);
+  return { pseudonym, experiment, group };
 }

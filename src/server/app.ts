@@ -18,8 +18,10 @@ import { type ScoreLimits, ScorePipeline } from '../api/score-pipeline.js';
 import { registerScore } from '../api/score.js';
 import { registerStaticFiles } from '../api/static-files.js';
 import type { Engine } from '../engine/types.js';
-import { FeedbackIntake } from '../feedback/intake.js';
+import { FeedbackFile } from '../feedback/file.js';
+import { FeedbackIntake, type FeedbackObserver } from '../feedback/intake.js';
 import type { OperatorFiles } from '../config/operator-files.js';
+import { messageOf, StartError } from '../errors.js';
 import { PredictionMargin } from '../prediction-margin.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
@@ -72,6 +74,8 @@ export interface AppOptions extends HttpOptions {
   readonly metricsPort?: number;
   /** Maximum time from a decision to its feedback, s. */
   readonly receiptLifetimeSeconds: number;
+  /** The file to which accepted feedback is appended; none when omitted. */
+  readonly feedbackFile?: string;
   readonly examples: ScoreExamples;
   /** The service's version, for the OpenAPI document. */
   readonly version: string;
@@ -96,7 +100,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const pipeline = new ScorePipeline({ ...options, policies, keys });
   const intake = new FeedbackIntake({
     keys,
-    observer: metrics.feedbackObserver,
+    observer: await feedbackObserver(app, options),
     lifetimeSeconds: options.receiptLifetimeSeconds,
     remembered: REMEMBERED_RECEIPTS,
   });
@@ -115,6 +119,31 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   if (staticDir !== undefined) await app.register(registerStaticFiles, { folder: staticDir });
   await app.ready();
   return app;
+}
+
+/** Counts feedback, and appends it to a file where one is set. */
+async function feedbackObserver(
+  app: FastifyInstance,
+  { metrics, feedbackFile, log }: AppOptions,
+): Promise<FeedbackObserver> {
+  const counts = metrics.feedbackObserver;
+  if (feedbackFile === undefined) return counts;
+  const file = new FeedbackFile(feedbackFile, (error, lines) =>
+    log.error({ reason: messageOf(error), lines }, 'feedback could not be written to FEEDBACK_FILE'),
+  );
+  try {
+    await file.open();
+  } catch (error) {
+    throw new StartError(`FEEDBACK_FILE cannot be written: ${messageOf(error)}`, { cause: error });
+  }
+  app.addHook('onClose', () => file.flushed());
+  return {
+    ...counts,
+    onAccepted: (feedback) => {
+      counts.onAccepted(feedback);
+      file.add(feedback);
+    },
+  };
 }
 
 export interface MetricsAppOptions extends MetricsRouteOptions, HttpOptions {

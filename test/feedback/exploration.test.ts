@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { KeyRing } from '../../src/feedback/keys.js';
-import { drawExploration, experimentOf, partsOfTag } from '../../src/feedback/exploration.js';
+import { drawExploration, experimentOf, groupTagger, partsOfTag } from '../../src/feedback/exploration.js';
 
 const ringOf = (fill: number) => new KeyRing([{ id: `k${fill}`, secret: Buffer.alloc(32, fill) }]);
 const ring = ringOf(1);
@@ -94,5 +94,19 @@ test('a tag names the sample by the same pseudonym under every policy', () => {
   assert.deepEqual(partsOfTag('of-an-earlier-version'), {
     pseudonym: 'of-an-earlier-version',
     experiment: '',
+    group: null,
   });
+});
+
+test('a tag names the group by a pseudonym that depends on the keys, and the rest of the tag stays the same', () => {
+  const tag = drawExploration(ring, 'e', 'g', 'id').sampleTag ?? assert.fail();
+  const groupOf = (keys: KeyRing, group: string | undefined) =>
+    partsOfTag(groupTagger(keys, group)(tag)).group;
+  assert.equal(groupOf(ring, undefined), null);
+  assert.match(groupOf(ring, 'g') ?? '', /^[A-Za-z0-9_-]{12}$/);
+  assert.equal(groupOf(ringOf(1), 'g'), groupOf(ringOf(1), 'g'));
+  assert.notEqual(groupOf(ringOf(1), 'g'), groupOf(ringOf(2), 'g'));
+  assert.notEqual(groupOf(ring, 'g'), groupOf(ring, 'h'));
+  const { pseudonym, experiment } = partsOfTag(groupTagger(ring, 'g')(tag));
+  assert.deepEqual(partsOfTag(tag), { pseudonym, experiment, group: null });
 });

@@ -15,6 +15,7 @@ from .evaluation import add_evaluation_commands
 from .hub import add_hub_commands
 from .planning import add_plan_command
 from .prompting import add_prompt_command
+from .recalibration import add_recalibrate_command
 from .reference import add_reference_commands
 from .selection import add_select_command
 from .studies import add_study_commands
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_training_commands,
         add_distill_command,
         add_evaluation_commands,
+        add_recalibrate_command,
         add_plan_command,
         add_select_command,
         add_prompt_command,

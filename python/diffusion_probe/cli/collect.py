@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import RUNS, add_command, add_pipeline_options, reference_source, step_list
+from .options import RUNS, add_command, add_pipeline_options, positive_count, reference_source, step_list
 
 # Defaults that differ: of the reference world, and of a pipeline.
 PROMPTS = {"train": 3000, "calibration": 600, "test": 600}
@@ -39,7 +39,9 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
     own.add_argument("--metric-range", type=_range, help="LOW,HIGH of the metric (default: set by train from its split)")
     own.add_argument("--steps", type=int, default=25, help="denoising steps of an image")
     own.add_argument("--name", help="name of the backbone in the probe's manifest (default: the pipeline's)")
-    add_pipeline_options(own)
+    add_pipeline_options(own, "; auto: those that hold signal within prompts, see docs/train-your-own.md")
+    own.add_argument("--layer-prompts", type=positive_count, default=50, help="prompts that --layers auto looks at")
+    own.add_argument("--most-layers", type=positive_count, default=10, help="most layers that --layers auto keeps")
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -51,6 +53,8 @@ def _collect(options: argparse.Namespace) -> None:
 
 def _collect_from_reference(options: argparse.Namespace) -> None:
     """Collect from the reference world; of several processes that `torchrun` started, the shards of this one."""
+    if options.layers is not None:
+        raise ValueError("--layers is for --pipeline: the reference world has layers of its own")
     from ..data.collect import Worker, collect
     from ..data.dataset import CALIBRATION_MORE, UNLABELLED
 
@@ -70,7 +74,20 @@ def _collect_from_pipeline(options: argparse.Namespace) -> None:
             raise ValueError(f"--{reserved.replace('_', '-')} is for the reference world, not for --pipeline")
     from ..pipelines.collect import collect_from_pipeline
 
-    same = ("pipeline", "prompts", "metric", "steps", "layers", "name", "metric_range", "dtype", "call", "load")
+    same = (
+        "pipeline",
+        "prompts",
+        "metric",
+        "steps",
+        "layers",
+        "layer_prompts",
+        "most_layers",
+        "name",
+        "metric_range",
+        "dtype",
+        "call",
+        "load",
+    )
     collect_from_pipeline(
         folder=options.data,
         counts={split: getattr(options, split) for split in PROMPTS},

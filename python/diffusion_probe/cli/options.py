@@ -138,9 +138,10 @@ def fit_settings(options: argparse.Namespace) -> dict[str, Any]:
     return {"steps": options.training_steps, **{name: getattr(options, name) for name in sorted(named)}}
 
 
-def add_pipeline_options(parser: Any) -> None:
-    """Add how a pipeline of diffusers is loaded and called, and which of its layers are read."""
-    parser.add_argument("--layers", type=name_list, help="names or patterns of attention layers (default: ten over the depth)")
+def add_pipeline_options(parser: Any, more_layers: str = "") -> None:
+    """Add how a pipeline of diffusers is loaded and called, and which of its layers are read. `more_layers`: of the help text."""
+    layers = f"names or patterns of attention layers{more_layers} (default: ten over the depth)"
+    parser.add_argument("--layers", type=name_list, help=layers)
     add_loading_options(parser)
 
 

@@ -1,4 +1,4 @@
-"""The commands `study false-drop`, `study plans`, `study selection` and `study prompt`."""
+"""The commands `study false-drop`, `study plans`, `study selection`, `study transfer` and `study prompt`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import PROBE_FOLDER, add_command, step_list
+from .options import PROBE_FOLDER, add_command, positive_count, step_list
 from .prompt_study import add_prompt_study
 
 MODELS = Path("models")
@@ -43,6 +43,17 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
     text = "compare quality, denoiser calls and wall clock of several runs of select on the same prompts"
     one = add_command(studies, "selection", _selection, text)
     one.add_argument("folders", type=Path, nargs="+", help="the --out of each; times are also given as a multiple of the last's")
+    one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
+
+    text = "show what a probe loses under other conditions than its own, and what a new calibration brings back"
+    one = add_command(studies, "transfer", _transfer, text, "--folder")
+    one.add_argument("data", type=Path, nargs="+", help="data sets of other conditions; the first is what losses are against")
+    one.add_argument(
+        "--step", type=positive_count, default=5, help="decision point; each data set's nearest timestep stands for it"
+    )
+    one.add_argument("--alpha", type=float, default=0.05, help="allowed false-drop rate")
+    one.add_argument("--feedbacks", type=step_list, default=(50, 200), help="samples of a new calibration (default: 50,200)")
+    one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split to judge on")
     one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
 
     add_prompt_study(studies)
@@ -83,6 +94,17 @@ def _selection(options: argparse.Namespace) -> None:
     from ..selection.comparison import study_selection
 
     text, rows = study_selection(options.folders)
+    _print(text, {"rows": rows}, options.json)
+
+
+def _transfer(options: argparse.Namespace) -> None:
+    from ..evaluation.transfer import study_transfer
+
+    if not 0 < options.alpha < 1:
+        raise ValueError(f"--alpha {options.alpha:g}: expected a number between 0 and 1")
+    if min(options.feedbacks) < 1:
+        raise ValueError(f"--feedbacks {min(options.feedbacks)}: expected numbers of samples from 1")
+    text, rows = study_transfer(options.folder, options.data, options.step, options.alpha, options.feedbacks, options.split)
     _print(text, {"rows": rows}, options.json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..data.dataset import CALIBRATION_MORE, Collection, with_layers
 from ..data.shards import read_split
 from ..probe.manifest import read_manifest, write_manifest
 from ..probe.onnx_probe import OnnxProbe
-from .confidence import false_drop_curve
+from .confidence import effective_count, false_drop_curve
 from .rounding import rounded
 from .scores import score_collection
 from .trajectories import TRAJECTORIES, write_trajectories
@@ -69,20 +70,60 @@ def calibration_at(step: int, scores: np.ndarray, quality: np.ndarray, good_at: 
     `good_scores` takes one sample per prompt: the marginal guarantee needs exchangeable samples, and those of one prompt
     resemble each other. The other figures use all samples of known quality. Raises ValueError without any.
     """
-    known = np.isfinite(quality)
-    if not known.any():
+    if not np.isfinite(quality).any():
         raise ValueError("no sample of the calibration split has a known quality")
-    one = np.arange(len(scores)), np.arange(len(scores)) % np.isfinite(scores).sum(axis=1)
-    good = np.sort(scores[one][quality[one] >= good_at])
-    is_good = known & (quality >= good_at)
-    false_drop = false_drop_curve(scores[is_good].astype(np.float64), np.nonzero(is_good)[0])
-    curve = IsotonicRegression(y_min=0, y_max=1).fit(scores[known], quality[known] >= good_at)
+    present = np.isfinite(scores)
+    samples = CalibrationSamples(np.nonzero(present)[0], scores[present], quality[present], np.ones(int(present.sum())))
+    return calibration_entry(step, samples, good_at)
+
+
+@dataclass(frozen=True)
+class CalibrationSamples:
+    """n samples in the order of their captions: at one decision point."""
+
+    caption: np.ndarray  # int [n], ascending
+    scores: np.ndarray  # float [n]
+    quality: np.ndarray  # float [n], nan where unknown
+    weight: np.ndarray  # float64 [n], one over the probability that the sample was finished
+
+    def __len__(self) -> int:
+        return len(self.caption)
+
+    def take(self, which: np.ndarray) -> CalibrationSamples:
+        """Some of the samples, in order."""
+        return CalibrationSamples(self.caption[which], self.scores[which], self.quality[which], self.weight[which])
+
+
+def calibration_entry(step: int, samples: CalibrationSamples, good_at: float) -> dict[str, Any]:
+    """The calibration entry of one decision point, from at least one sample of known quality.
+
+    With different weights every figure is that of all samples, finished or not. `good_scores` then holds so many quantiles as the
+    good samples, one per caption, count for by their weights.
+    """
+    known = samples.take(np.isfinite(samples.quality))
+    is_good = known.quality >= good_at
+    good = known.take(is_good)
+    weight = known.weight if np.ptp(known.weight) else None
+    false_drop = false_drop_curve(good.scores.astype(np.float64), good.caption, None if weight is None else good.weight)
+    curve = IsotonicRegression(y_min=0, y_max=1).fit(known.scores, is_good, sample_weight=weight)
+    captions, first, sizes = np.unique(samples.caption, return_index=True, return_counts=True)
+    one = samples.take(first + np.arange(len(captions)) % sizes)
+    good_one = one.take(one.quality >= good_at)
     return {
         "step": step,
-        "captions": len(scores),
-        "samples": int(known.sum()),
-        "scores": rounded(np.quantile(scores[known], np.linspace(0, 1, QUANTILES))),
-        "good_scores": rounded(good),
+        "captions": len(captions),
+        "samples": len(known),
+        "scores": rounded(_quantiles(known.scores, np.linspace(0, 1, QUANTILES), weight)),
+        "good_scores": rounded(np.sort(good_one.scores) if weight is None else _thinned(good_one)),
         "p_good": {"score": rounded(curve.X_thresholds_), "probability": rounded(curve.y_thresholds_)},
         "false_drop": false_drop and false_drop.entry(),
     }
+
+
+def _quantiles(values: np.ndarray, at: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    return np.quantile(values, at) if weight is None else np.quantile(values, at, weights=weight, method="inverted_cdf")
+
+
+def _thinned(good: CalibrationSamples) -> np.ndarray:
+    count = int(effective_count(good.weight))
+    return _quantiles(good.scores, (np.arange(count) + 0.5) / count, good.weight) if count else np.empty(0)

@@ -43,26 +43,40 @@ class FalseDropCurve:
         }
 
 
-def false_drop_curve(good_scores: np.ndarray, caption: np.ndarray) -> FalseDropCurve | None:
-    """The curve of all good samples [n] with the index of each one's caption; None without good samples of two captions."""
+def effective_count(weight: np.ndarray) -> float:
+    """How many samples of equal weight those with weights [n] count for where the heaviest are: n times mean over maximum.
+
+    What a threshold loses is what a policy dropped before, and so the heaviest samples. The variance of their share is that of
+    n times mean over maximum independent ones. Kish's count is of all samples, and thresholds by it exceed alpha too often.
+    """
+    return float(weight.sum() / weight.max()) if len(weight) else 0.0
+
+
+def false_drop_curve(good_scores: np.ndarray, caption: np.ndarray, weight: np.ndarray | None = None) -> FalseDropCurve | None:
+    """The curve of all good samples [n] with the index of each one's caption; None without good samples of two captions.
+
+    `weight` [n]: one over the probability with which each was drawn; None: all alike. `captions` is then what the weights leave.
+    """
     captions, caption = np.unique(caption, return_inverse=True)
     if len(captions) < 2:
         return None
     order = np.argsort(good_scores, kind="stable")
     good_scores, caption = good_scores[order], caption[order]
+    weight = np.ones(len(order)) if weight is None else weight[order]
+    total, counted = weight.sum(), int(len(captions) * effective_count(weight) / len(order) + 1e-9)
     score, below = np.unique(good_scores, return_index=True)  # `below`: how many good samples score below
     kept = dense_first(len(score))
     score, below = score[kept], below[kept]
-    of_caption = np.bincount(caption).astype(np.float64)
+    of_caption = np.bincount(caption, weights=weight)
     lost = np.zeros(len(captions))
-    rate, error = below / len(good_scores), np.zeros(len(score))
+    rate, error = np.concatenate([[0.0], np.cumsum(weight)])[below] / total, np.zeros(len(score))
     start = 0
     for index, end in enumerate(below):
-        np.add.at(lost, caption[start:end], 1)
+        np.add.at(lost, caption[start:end], weight[start:end])
         start = end
         residual = lost - rate[index] * of_caption
-        error[index] = np.sqrt((residual**2).sum() * len(captions) / (len(captions) - 1)) / len(good_scores)
-    return FalseDropCurve(len(captions), score, rate, error)
+        error[index] = np.sqrt((residual**2).sum() * len(captions) / (len(captions) - 1)) / total
+    return FalseDropCurve(max(counted, 1), score, rate, error)
 
 
 def dense_first(count: int) -> np.ndarray:

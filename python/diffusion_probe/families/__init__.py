@@ -2,7 +2,7 @@
 
 from . import requirements as requirements
 from .family import ALL, CALLS, FIRST, LAST, NONE, ROWS_AFTER, ROWS_BEFORE, Family
-from .lookup import DEFAULT_LAYERS, FAMILIES, choose_layers, family_of, text_layers
+from .lookup import DEFAULT_LAYERS, FAMILIES, choose_layers, family_of, spread_over_depth, text_layers
 from .tokens import Segment
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "Segment",
     "choose_layers",
     "family_of",
+    "spread_over_depth",
     "text_layers",
 ]

@@ -84,9 +84,14 @@ def choose_layers(pipe: Any, layers: Sequence[str] | None) -> tuple[str, ...]:
         pattern = family_of(pipe).layers
         raise CaptureError(f"{type(pipe).__name__} has no attention layers: expected modules whose names match {pattern}")
     if layers is None:
-        count = min(DEFAULT_LAYERS, len(present))
-        return tuple(present[(2 * index + 1) * len(present) // (2 * count)] for index in range(count))
+        return spread_over_depth(present)
     for pattern in layers:
         if not any(fnmatchcase(name, pattern) for name in present):
             raise CaptureError(f"there is no layer {pattern!r}: expected some of {', '.join(present)}")
     return tuple(name for name in present if any(fnmatchcase(name, pattern) for pattern in layers))
+
+
+def spread_over_depth(present: Sequence[str], most: int = DEFAULT_LAYERS) -> tuple[str, ...]:
+    """At most `most` of the layers, spread evenly over the depth."""
+    count = min(most, len(present))
+    return tuple(present[(2 * index + 1) * len(present) // (2 * count)] for index in range(count))

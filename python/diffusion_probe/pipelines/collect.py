@@ -14,12 +14,13 @@ from ..data.collect import Worker, collect, pending_shards
 from ..data.cost import cost_text, measure_cost
 from ..data.dataset import SPLITS
 from ..data.prompts import read_prompts
+from ..evaluation.layers.choice import choice_text
 from ..metrics.quality import QualityEvaluator
 from ..metrics.registry import load_metric
 from ..probe.manifest import Metric
+from .pilot import ALL_LAYERS, AUTO, SHARD_PROMPTS, Pilot
 from .source import PipelineSource
 
-SHARD_PROMPTS = 8  # small, since a killed process loses its shard and images of a real backbone are expensive
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
@@ -34,6 +35,8 @@ def collect_from_pipeline(
     steps: int,
     at: Sequence[int],
     layers: Sequence[str] | None,
+    layer_prompts: int,
+    most_layers: int,
     batch: int,
     name: str | None,
     metric_range: tuple[float, float] | None,
@@ -43,7 +46,8 @@ def collect_from_pipeline(
 ) -> None:
     """Collect the shards of this process. The arguments are the options of the command.
 
-    Per split, `counts` are the most prompts, None for all, and `seeds` the images per prompt. Raises ValueError and
+    Per split, `counts` are the most prompts, None for all, and `seeds` the images per prompt. `layers` AUTO chooses at most
+    `most_layers` from what `layer_prompts` prompts say of all layers. Raises ValueError and
     FileNotFoundError for mistakes of the user.
     """
     splits = read_prompts(prompts)
@@ -51,9 +55,24 @@ def collect_from_pipeline(
     pipe = load_pipeline(pipeline, state.device, dtype, load)
     evaluator = QualityEvaluator(load_metric(metric, str(state.device)))
     own = Metric(metric, metric_range, None)
-    source = PipelineSource(pipe, name or name_of(pipeline), splits, evaluator, own, steps, at, layers, call, batch)
     known = {split: min(len(splits[split]), counts[split] or len(splits[split])) for split in SPLITS}
-    collect_from_source(source, evaluator, folder, known, seeds, at, batch, Worker(state.process_index, state.num_processes))
+    worker = Worker(state.process_index, state.num_processes)
+
+    def source_of(some: Sequence[str] | None) -> PipelineSource:
+        return PipelineSource(pipe, name or name_of(pipeline), splits, evaluator, own, steps, at, some, call, batch)
+
+    if layers == AUTO:
+        pilot = Pilot(folder, known["train"], seeds, at, layer_prompts, most_layers, worker)
+        if not pilot.is_chosen:
+            source = source_of(ALL_LAYERS)
+            if worker.is_main:
+                print(pilot.announcement(source), flush=True)
+            collect_from_source(source, evaluator, pilot.folder, pilot.counts, seeds, at, batch, worker)
+            pilot.choose(source)
+        layers = pilot.chosen().kept
+        if worker.is_main:
+            print(choice_text(pilot.chosen()), flush=True)
+    collect_from_source(source_of(layers), evaluator, folder, known, seeds, at, batch, worker)
 
 
 def collect_from_source(

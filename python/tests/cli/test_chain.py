@@ -124,8 +124,8 @@ def test_a_number_that_is_not_finite_becomes_null() -> None:
     "command",
     [
         [],
-        *[[name] for name in ("collect", "train", "distill", "export", "calibrate", "evaluate", "compare", "examples")],
-        *[[name] for name in ("selftest", "reference")],
+        *[[name] for name in ("collect", "train", "distill", "export", "calibrate", "recalibrate", "evaluate", "compare")],
+        *[[name] for name in ("examples", "selftest", "reference")],
         ["overhead"],
         ["study"],
         ["study", "false-drop"],

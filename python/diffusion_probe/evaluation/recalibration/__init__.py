@@ -1,0 +1,1 @@
+"""A new calibration of a probe from the feedback of the service."""
