@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "local": {"client", "probe"},
     "metrics": set(),
     "overhead": {"capture", "client", "families", "progress", "tiny"},
-    "pipelines": {"capture", "data", "metrics", "probe"},
+    "pipelines": {"capture", "data", "families", "metrics", "probe"},
     "planning": {"data", "evaluation", "probe"},
     "probe": {"conditions", "fingerprint"},
     "progress": set(),

@@ -15,7 +15,7 @@ from ..data.cost import cost_text, measure_cost
 from ..data.dataset import SPLITS
 from ..data.prompts import read_prompts
 from ..metrics.quality import QualityEvaluator
-from ..metrics.registry import load_metric
+from ..metrics.registry import load_metric, user_function
 from ..probe.manifest import Metric
 from .source import PipelineSource
 
@@ -40,6 +40,9 @@ def collect_from_pipeline(
     dtype: str | None,
     call: Mapping[str, Any],
     load: Mapping[str, Any],
+    grid: int,
+    baselines: bool,
+    subjects: str | None,
 ) -> None:
     """Collect the shards of this process. The arguments are the options of the command.
 
@@ -51,7 +54,21 @@ def collect_from_pipeline(
     pipe = load_pipeline(pipeline, state.device, dtype, load)
     evaluator = QualityEvaluator(load_metric(metric, str(state.device)))
     own = Metric(metric, metric_range, None)
-    source = PipelineSource(pipe, name or name_of(pipeline), splits, evaluator, own, steps, at, layers, call, batch)
+    source = PipelineSource(
+        pipe,
+        name or name_of(pipeline),
+        splits,
+        evaluator,
+        own,
+        steps,
+        at,
+        layers,
+        call,
+        batch,
+        (grid, grid),
+        baselines,
+        None if subjects is None else user_function(subjects, "function of --subjects"),
+    )
     known = {split: min(len(splits[split]), counts[split] or len(splits[split])) for split in SPLITS}
     collect_from_source(source, evaluator, folder, known, seeds, at, batch, Worker(state.process_index, state.num_processes))
 
