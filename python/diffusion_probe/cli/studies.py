@@ -1,4 +1,4 @@
-"""The commands `study false-drop`, `study plans`, `study selection` and `study prompt`."""
+"""The commands `study false-drop`, `study plans`, `study selection`, `study backbones` and `study prompt`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import PROBE_FOLDER, add_command, step_list
-from .prompt_study import add_prompt_study
+from .options import PROBE_FOLDER, RUNS, add_command, step_list
+from .prompt_study import add_page_options, add_prompt_study
 
 MODELS = Path("models")
+BACKBONES = RUNS / "backbones"
 
 
 def add_study_commands(commands: argparse._SubParsersAction) -> None:
@@ -44,6 +45,15 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
     one = add_command(studies, "selection", _selection, text)
     one.add_argument("folders", type=Path, nargs="+", help="the --out of each; times are also given as a multiple of the last's")
     one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
+
+    text = "join the figures of the probes of the small SDXL, FLUX and Qwen-Image, beside baselines and the paper"
+    one = add_command(studies, "backbones", _backbones, text)
+    probes = "folder of the evaluated probes: sdxl/1, flux/1, qwen/1, and those of variants, such as flux-100/1"
+    one.add_argument("--models", type=Path, default=BACKBONES / "models", help=probes)
+    one.add_argument("--own", type=Path, default=PROBE_FOLDER, help="folder of the probe of our own backbone")
+    selections = "folder with NAME/plan and NAME/best-of-3 of select, for the wall clock"
+    one.add_argument("--selections", type=Path, default=BACKBONES / "select", help=selections)
+    add_page_options(one, "docs/backbones.json and docs/backbones.md")
 
     add_prompt_study(studies)
 
@@ -84,6 +94,16 @@ def _selection(options: argparse.Namespace) -> None:
 
     text, rows = study_selection(options.folders)
     _print(text, {"rows": rows}, options.json)
+
+
+def _backbones(options: argparse.Namespace) -> None:
+    from ..backbones.page import study_text, write_study
+    from ..backbones.study import study_backbones
+
+    study = study_backbones(options.models, options.own, options.selections, _progress("backbones"))
+    if options.write:
+        write_study(options.docs, study)
+    _print(study_text(study), study.backbones, options.json)
 
 
 def probes_with_trajectories() -> list[Path]:
