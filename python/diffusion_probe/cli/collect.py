@@ -39,6 +39,11 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
     own.add_argument("--metric-range", type=_range, help="LOW,HIGH of the metric (default: set by train from its split)")
     own.add_argument("--steps", type=int, default=25, help="denoising steps of an image")
     own.add_argument("--name", help="name of the backbone in the probe's manifest (default: the pipeline's)")
+    own.add_argument("--grid", type=_grid, default=16, help="side of the attention maps; 8 where the denoiser has 8x8 positions")
+    baselines = "also store what evaluate compares the probe with: the metric of the predicted image, and the guidance difference"
+    own.add_argument("--baselines", action="store_true", help=f"{baselines}, at each captured step")
+    subjects = "module:function: takes prompts, returns the words of each that name a thing; for the Attend-and-Excite score"
+    own.add_argument("--subjects", help=subjects)
     add_pipeline_options(own, "; auto: those that hold signal within prompts, see docs/train-your-own.md")
     own.add_argument("--layer-prompts", type=positive_count, default=50, help="prompts that --layers auto looks at")
     own.add_argument("--most-layers", type=positive_count, default=10, help="most layers that --layers auto keeps")
@@ -75,18 +80,8 @@ def _collect_from_pipeline(options: argparse.Namespace) -> None:
     from ..pipelines.collect import collect_from_pipeline
 
     same = (
-        "pipeline",
-        "prompts",
-        "metric",
-        "steps",
-        "layers",
-        "layer_prompts",
-        "most_layers",
-        "name",
-        "metric_range",
-        "dtype",
-        "call",
-        "load",
+        *("pipeline", "prompts", "metric", "steps", "layers", "layer_prompts", "most_layers", "name", "metric_range"),
+        *("dtype", "call", "load", "grid", "baselines", "subjects"),
     )
     collect_from_pipeline(
         folder=options.data,
@@ -102,6 +97,13 @@ def _seeds(options: argparse.Namespace, test_seeds: int) -> dict[str, int]:
     """Images per prompt of each split."""
     test = test_seeds if options.test_seeds is None else options.test_seeds
     return {"train": options.seeds, "calibration": options.seeds, "test": test}
+
+
+def _grid(text: str) -> int:
+    side = positive_count(text)
+    if side % 4:
+        raise argparse.ArgumentTypeError(f"expected a side divisible by 4, as a probe needs it, not {text}")
+    return side
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -42,13 +42,18 @@ def add_prompt_study(studies: Any) -> None:
     one.add_argument("--budget", type=positive, default=2.0, help="whole images' worth of denoiser calls")
     one.add_argument("--batch", type=positive_count, help=f"images at a time (default: {BATCH}; of a pipeline: {PIPELINE_BATCH})")
     one.add_argument("--out", type=Path, default=RUNS / "prompt-study", help="folder of the images and of matrix.json; resumed")
-    one.add_argument("--write", action="store_true", help="put figures and tables into docs/workflows.json and docs/workflows.md")
-    one.add_argument("--docs", type=Path, default=DOCS, help="folder of these two files")
-    one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
+    add_page_options(one, "docs/workflows.json and docs/workflows.md")
     one.add_argument("--pipeline", default=REFERENCE_WORLD, help=PIPELINE_HELP)
     one.add_argument("--prompts", type=Path, help="of a pipeline: text file, one prompt per line, none of the probe's training")
     add_rewriter_options(one)
     add_diffusers_options(one)
+
+
+def add_page_options(parser: Any, files: str) -> None:
+    """Add where a study writes its figures and tables. `files`: both, for the help text."""
+    parser.add_argument("--write", action="store_true", help=f"put figures and tables into {files}")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of these two files")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
 
 
 def _study(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The commands `study false-drop`, `study plans`, `study selection`, `study transfer` and `study prompt`."""
+"""The commands `study false-drop`, `plans`, `selection`, `transfer`, `backbones` and `prompt`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import PROBE_FOLDER, add_command, positive_count, step_list
-from .prompt_study import add_prompt_study
+from .options import PROBE_FOLDER, RUNS, add_command, positive_count, step_list
+from .prompt_study import add_page_options, add_prompt_study
 
 MODELS = Path("models")
+BACKBONES = RUNS / "backbones"
 
 
 def add_study_commands(commands: argparse._SubParsersAction) -> None:
@@ -55,6 +56,15 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--feedbacks", type=step_list, default=(50, 200), help="samples of a new calibration (default: 50,200)")
     one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split to judge on")
     one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
+
+    text = "join the figures of the probes of the small SDXL, FLUX and Qwen-Image, beside baselines and the paper"
+    one = add_command(studies, "backbones", _backbones, text)
+    probes = "folder of the evaluated probes: sdxl/1, flux/1, qwen/1, and those of variants, such as flux-100/1"
+    one.add_argument("--models", type=Path, default=BACKBONES / "models", help=probes)
+    one.add_argument("--own", type=Path, default=PROBE_FOLDER, help="folder of the probe of our own backbone")
+    selections = "folder with NAME/plan and NAME/best-of-3 of select, for the wall clock"
+    one.add_argument("--selections", type=Path, default=BACKBONES / "select", help=selections)
+    add_page_options(one, "docs/backbones.json and docs/backbones.md")
 
     add_prompt_study(studies)
 
@@ -106,6 +116,16 @@ def _transfer(options: argparse.Namespace) -> None:
         raise ValueError(f"--feedbacks {min(options.feedbacks)}: expected numbers of samples from 1")
     text, rows = study_transfer(options.folder, options.data, options.step, options.alpha, options.feedbacks, options.split)
     _print(text, {"rows": rows}, options.json)
+
+
+def _backbones(options: argparse.Namespace) -> None:
+    from ..backbones.page import study_text, write_study
+    from ..backbones.study import study_backbones
+
+    study = study_backbones(options.models, options.own, options.selections, _progress("backbones"))
+    if options.write:
+        write_study(options.docs, study)
+    _print(study_text(study), study.backbones, options.json)
 
 
 def probes_with_trajectories() -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .options import FIT_OPTIONS, add_command, fit_settings, name_list
+from .options import FIT_OPTIONS, add_command, fit_settings, name_list, positive_count
 
 
 def add_training_commands(commands: argparse._SubParsersAction) -> None:
@@ -17,6 +17,8 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
     mirror = "probability to mirror the maps of a prompt that names no side (default: 0.5; of the preset paper: 0)"
     one.add_argument("--mirror", type=float, help=mirror)
+    prompts = "train on the first so many prompts of the train split, the held-back tenth included (default: all)"
+    one.add_argument("--prompts", type=positive_count, help=prompts)
     preset = "ours: ranking within prompts; paper: as published (default: ours)"
     one.add_argument("--preset", choices=["ours", "paper"], default="ours", help=preset)
     patience = (
@@ -45,7 +47,8 @@ def _train(options: argparse.Namespace) -> None:
         preset = {**preset, "mirror_share": options.mirror}
     settings = TrainSettings(**fit_settings(options), **preset)
     device = device_named(options.device)
-    train_probe(options.data, options.checkpoint, settings, len(VOCABULARY), device, options.fresh, options.track)
+    vocabulary = len(VOCABULARY)
+    train_probe(options.data, options.checkpoint, settings, vocabulary, device, options.fresh, options.track, options.prompts)
 
 
 def _export(options: argparse.Namespace) -> None:

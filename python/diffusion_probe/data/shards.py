@@ -57,6 +57,9 @@ def read_split(folder: Path, split: str, fields: Sequence[str] = FIELDS, prompts
                 part: dict[str, np.ndarray | ShardTensor] = {}
                 for name in [name for name in fields if name in file.keys()]:  # noqa: SIM118 (it is no mapping)
                     part[name] = ShardTensor.find(path, name) if name in LAZY_FIELDS else file.get_tensor(name)
+                if parts and part.keys() != parts[0].keys():
+                    other = ", ".join(sorted(part.keys() ^ parts[0].keys()))
+                    raise ValueError(f"{path} was collected with other options than those before it: one of them has no {other}")
                 parts.append(part)
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged, delete it and collect it again: {error}") from error

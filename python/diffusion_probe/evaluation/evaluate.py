@@ -22,6 +22,7 @@ CANDIDATES = (4, 8, 16)
 BAD_SHARES = (0.1, 0.2, 0.5)
 ALPHAS = (0.01, 0.02, 0.05, 0.1)
 HEADLINE = ("srcc", "pcc", "ktc", "auc_20", "pairwise_accuracy", "gap_closed_8", "gap_closed_16")
+TRAINING = ("kept", "training_prompts")  # what `export` says about the training
 REPEATS = 300
 
 
@@ -35,20 +36,23 @@ def evaluate(
     """
     probe = OnnxProbe(folder)
     scored = score_split(probe, data, split, steps, min_seeds=CANDIDATES[0])
-    kept = {"kept": probe.manifest["evaluation"].get("kept")}
-    report = {**kept, **build_report(scored, probe.manifest, repeats)}
+    training = {name: probe.manifest["evaluation"].get(name) for name in TRAINING}
+    report = {**training, **build_report(scored, probe.manifest, repeats)}
     (folder / "report.json").write_text(to_json(report))
     (folder / "report.md").write_text(markdown(probe.manifest, report))
     write_scores(folder / f"{split}-scores.json", scored.prompts, scored.good_at, scored.quality, scored.probe_scores)
     write_plots(folder, scored, report)
     manifest = read_manifest(folder)
-    manifest["evaluation"] = {**kept, **headline(report)}
+    manifest["evaluation"] = {**training, **headline(report)}
     write_manifest(folder, manifest)
     return report
 
 
 def build_report(split: ScoredSplit, manifest: Mapping[str, Any], repeats: int) -> dict[str, Any]:
-    """The figures of every method at every step. The probe's have 95% intervals from `repeats` bootstrap resamples."""
+    """The figures of every method at every step, with 95% intervals from `repeats` bootstrap resamples.
+
+    Every figure of the probe has one; of the other methods those of a choice among candidates, which it is compared by.
+    """
     return {
         "split": split.name,
         "prompts": len(split.prompts),
@@ -60,7 +64,7 @@ def build_report(split: ScoredSplit, manifest: Mapping[str, Any], repeats: int) 
             str(step): {
                 "timestep": split.timesteps[step],
                 "methods": {
-                    name: method_figures(scores, split.quality, split.metric_range, repeats if name == PROBE else 0)
+                    name: method_figures(scores, split.quality, split.metric_range, repeats, every=name == PROBE)
                     for name, scores in methods.items()
                 },
                 "equal_compute": equal_compute(split.quality, step, split.total_steps),
@@ -72,13 +76,13 @@ def build_report(split: ScoredSplit, manifest: Mapping[str, Any], repeats: int) 
 
 
 def method_figures(
-    scores: np.ndarray, quality: np.ndarray, metric_range: tuple[float, float], repeats: int
+    scores: np.ndarray, quality: np.ndarray, metric_range: tuple[float, float], repeats: int, every: bool
 ) -> dict[str, dict[str, float]]:
-    """Every figure of one method, each {value, low, high}, without an interval where `repeats` is 0."""
+    """Every figure of one method, each {value, low, high}; unless `every`, only the gap closed has an interval."""
 
-    def measured(figure: Callable[[np.ndarray], float]) -> dict[str, float]:
+    def measured(figure: Callable[[np.ndarray], float], interval: bool = every) -> dict[str, float]:
         result = {"value": float(figure(np.arange(len(quality))))}
-        if repeats:
+        if interval:
             result["low"], result["high"] = bootstrap(figure, len(quality), repeats)
         return {name: round(value, 4) for name, value in result.items()}
 
@@ -94,7 +98,7 @@ def method_figures(
     for candidates in CANDIDATES:
         if candidates <= scores.shape[1]:
             selected = selection(scores, quality, candidates)
-            report[f"gap_closed_{candidates}"] = measured(lambda prompts, selected=selected: gap_share(selected[prompts]))
+            report[f"gap_closed_{candidates}"] = measured(lambda prompts, selected=selected: gap_share(selected[prompts]), True)
     return report
 
 

@@ -16,7 +16,7 @@ from ..data.dataset import SPLITS
 from ..data.prompts import read_prompts
 from ..evaluation.layers.choice import choice_text
 from ..metrics.quality import QualityEvaluator
-from ..metrics.registry import load_metric
+from ..metrics.registry import load_metric, user_function
 from ..probe.manifest import Metric
 from .pilot import ALL_LAYERS, AUTO, SHARD_PROMPTS, Pilot
 from .source import PipelineSource
@@ -43,6 +43,9 @@ def collect_from_pipeline(
     dtype: str | None,
     call: Mapping[str, Any],
     load: Mapping[str, Any],
+    grid: int,
+    baselines: bool,
+    subjects: str | None,
 ) -> None:
     """Collect the shards of this process. The arguments are the options of the command.
 
@@ -59,7 +62,21 @@ def collect_from_pipeline(
     worker = Worker(state.process_index, state.num_processes)
 
     def source_of(some: Sequence[str] | None) -> PipelineSource:
-        return PipelineSource(pipe, name or name_of(pipeline), splits, evaluator, own, steps, at, some, call, batch)
+        return PipelineSource(
+            pipe,
+            name or name_of(pipeline),
+            splits,
+            evaluator,
+            own,
+            steps,
+            at,
+            some,
+            call,
+            batch,
+            (grid, grid),
+            baselines,
+            None if subjects is None else user_function(subjects, "function of --subjects"),
+        )
 
     if layers == AUTO:
         pilot = Pilot(folder, known["train"], seeds, at, layer_prompts, most_layers, worker)

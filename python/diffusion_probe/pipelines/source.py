@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from ..data.shards import join
 from ..data.source import Samples
 from ..metrics.quality import QualityEvaluator
 from ..probe.manifest import DecisionPoint, Metric
+from .early_signals import EarlySignals
+from .subjects import SubjectWords, require_subjects, subject_mask
 
 # Arguments of a pipeline that the source sets; `call` may hold any other.
 OWN_ARGUMENTS = ("prompt", "num_images_per_prompt", "num_inference_steps", "generator", "output_type", "return_dict")
 
 
 class PipelineSource:
-    """Any pipeline that `AttentionCapture` supports. It provides attention and quality, no previews and no token ids."""
+    """Any pipeline that `AttentionCapture` supports. It provides attention and quality, and what baselines need if asked to."""
 
     def __init__(
         self,
@@ -36,12 +39,15 @@ class PipelineSource:
         call: Mapping[str, Any] | None = None,
         batch: int = 8,
         grid: tuple[int, int] = GRID,
+        baselines: bool = False,
+        subjects: SubjectWords | None = None,
     ):
         """`steps`: the steps to capture, from 1. `call`: further arguments of the pipeline. `batch`: images at a time. `grid`: as
-        that of AttentionCapture.
+        that of AttentionCapture. `baselines`: samples have `preview_quality`, and `guidance_difference` where there is guidance.
+        `subjects`: they have `subject_mask`.
 
         Generates one image to learn the capture settings. Raises CaptureError for a pipeline or layer that is not supported, and
-        ValueError for steps outside the run and for arguments that the source sets.
+        ValueError for steps outside the run, for arguments that the source sets, and for a prompt without a subject.
         """
         self.name = name
         self.metric = metric
@@ -52,8 +58,12 @@ class PipelineSource:
         self._batch = batch
         self._inference_steps = total_steps
         require_free(self._call, "the collection")
+        if subjects is not None:
+            require_subjects([prompt for own in splits.values() for prompt in own], subjects)
         if not steps or not 1 <= min(steps) <= max(steps) <= total_steps:
             raise ValueError(f"steps to capture {list(steps)}: expected steps from 1 to {total_steps}")
+        self._subjects = subjects
+        self._early = EarlySignals(pipe, steps) if baselines else None
         self._capture = AttentionCapture(pipe, layers, steps, grid)
         first = self._generate([splits["train"][0]], [0])
         self.capture = first.settings
@@ -68,22 +78,43 @@ class PipelineSource:
         return list(self._splits[split][:count])
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
-        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        for start in range(0, len(prompts), self._batch):
-            some = list(prompts[start : start + self._batch])
-            run = self._generate(some, seeds[start : start + self._batch])
-            attention = np.stack([run.steps[step].attention for step in steps], axis=1)
-            parts.append((attention, run.steps[steps[0]].token_mask, self._evaluator(run.output.images, some)))
-        attention, token_mask, quality = (list(column) for column in zip(*parts, strict=True))
-        return Samples(join("attention", attention), join("token_mask", token_mask), join("quality", quality))
+        parts = [
+            self._samples(list(prompts[start : start + self._batch]), seeds[start : start + self._batch], steps)
+            for start in range(0, len(prompts), self._batch)
+        ]
+        return Samples(**{name: join(name, [part[name] for part in parts]) for name in parts[0]})
+
+    def _samples(self, prompts: list[str], seeds: Sequence[int], steps: Sequence[int]) -> dict[str, np.ndarray]:
+        """The fields of `Samples` for one call of the pipeline."""
+        run = self._generate(prompts, seeds)
+        token_mask = run.steps[steps[0]].token_mask
+        fields = {
+            "attention": np.stack([run.steps[step].attention for step in steps], axis=1),
+            "token_mask": token_mask,
+            "quality": self._evaluator(run.output.images, prompts),
+        }
+        if self._subjects is not None:
+            arguments, width = self._arguments(prompts, seeds), token_mask.shape[1]
+            fields["subject_mask"] = subject_mask(self._pipe, arguments, self._subjects, width)
+        if self._early is not None:
+            differences = self._early.guidance_difference
+            if len(differences) == len(self._timesteps):
+                fields["guidance_difference"] = np.stack([differences[step] for step in steps], axis=1)
+            previews = [self._early.previews(step, self._arguments(prompts, seeds)) for step in steps]
+            fields["preview_quality"] = np.stack([self._evaluator(images, prompts) for images in previews], axis=1)
+        return fields
 
     def _generate(self, prompts: list[str], seeds: Sequence[int]) -> CaptureRun:
         """One image per prompt and seed."""
-        run = self._capture(**image_per_prompt(self._call, prompts, seeds, self._inference_steps))
+        with nullcontext() if self._early is None else self._early.recording():
+            run = self._capture(**self._arguments(prompts, seeds))
         if run.missing:
             step, reason = next(iter(run.missing.items()))
             raise ValueError(f"step {step} of {self.name} was not captured: {reason}")
         return run
+
+    def _arguments(self, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+        return image_per_prompt(self._call, prompts, seeds, self._inference_steps)
 
 
 def require_free(call: Mapping[str, Any], setter: str) -> None:

@@ -97,7 +97,11 @@ def kept_reason(step: int, kept: Mapping[str, Any] | None) -> str:
     return f"kept the weights of step {kept['step']}: their loss on the held-back prompts is the lowest, {kept['loss']:.5g}{end}"
 
 
-def kept_weights(checkpoint: Path) -> str:
-    """Which weights of a probe's training are kept and why, as one sentence. Raises FileNotFoundError without a checkpoint."""
+def training_of(checkpoint: Path) -> dict[str, Any]:
+    """What a probe's manifest says about its training. Raises FileNotFoundError without a checkpoint.
+
+    `kept`: which weights are kept and why, as one sentence. `training_prompts`: how many prompts of known quality it was trained
+    on, the held-back tenth included; None for a checkpoint of version 0.3 or before.
+    """
     saved = require_checkpoint(checkpoint, "probe", "train")
-    return kept_reason(saved["step"], saved.get("kept"))
+    return {"kept": kept_reason(saved["step"], saved.get("kept")), "training_prompts": saved.get("prompts")}

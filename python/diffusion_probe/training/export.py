@@ -17,7 +17,7 @@ from ..probe.blocks import Network
 from ..probe.manifest import SCHEMA_VERSION, Metric, write_manifest
 from ..probe.onnx_export import export_onnx
 from ..probe.onnx_probe import OnnxProbe
-from .checkpoint import kept_weights, load_probe
+from .checkpoint import load_probe, training_of
 
 SELFTEST_SAMPLES = 4
 SELFTEST_TOLERANCE = 2e-3
@@ -55,7 +55,7 @@ def export_probe(data: Path, checkpoint: Path, folder: Path, name: str, version:
         "calibration": [],
         "trajectories": None,
         "plans": [],
-        "evaluation": {"kept": kept_weights(checkpoint)},
+        "evaluation": training_of(checkpoint),
         "selftest": {},
         "files": {"model.onnx": "", "selftest.safetensors": ""},
     }

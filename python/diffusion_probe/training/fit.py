@@ -64,7 +64,8 @@ def fit(
         ema_decay=0.998,
         weight_decay=settings.weight_decay,
     )
-    metadata = {"config": asdict(config), "layers": list(held_back.description.capture.layers)}
+    prompts = len(tasks[0].collection.prompts) + len(held_back.prompts)
+    metadata = {"config": asdict(config), "layers": list(held_back.description.capture.layers), "prompts": prompts}
     loop = TrainingLoop(model, checkpoint, schedule, asked, metadata, device, fresh)
     log_file = checkpoint.with_suffix(".log.jsonl")
 

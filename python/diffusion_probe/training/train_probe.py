@@ -38,14 +38,16 @@ def train_probe(
     device: torch.device = CPU,
     fresh: bool = False,
     track: str | None = None,
+    prompts: int | None = None,
 ) -> Network:
     """Train a probe, from its checkpoint unless `fresh`; returns the averaged weights that were kept.
 
-    A tenth of the training prompts is held back to judge it. `track`: the tracker that receives all figures, `tensorboard`.
+    A tenth of the training prompts is held back to judge it. `prompts`: train on the first so many of the split alone, the tenth
+    included. `track`: the tracker that receives all figures, `tensorboard`.
     Raises ValueError when the data set lacks a signal or has another number of layers than `settings.exact_layers`, for a
     checkpoint of other settings, data or code, and for values that are not finite.
     """
-    labelled = read_labelled(data, settings)
+    labelled = read_labelled(data, settings, prompts)
     config = probe_config(labelled.everything, settings, vocabulary)
     draw = sample_batch if settings.low_share else prompt_batch
 
@@ -58,28 +60,36 @@ def train_probe(
     return fit(config, [task], labelled.held_back, checkpoint, settings, asked, device, fresh, track)
 
 
-def read_labelled(data: Path, settings: TrainSettings) -> LabelledData:
-    """Read the train split, with the fields and layers that the settings need. Raises ValueError where it lacks one."""
-    everything = with_fixed_range(read_samples(data, "train", settings).with_quality(min_samples=1))
+def read_labelled(data: Path, settings: TrainSettings, prompts: int | None = None) -> LabelledData:
+    """Read the train split, with the fields and layers that the settings need. Raises ValueError where it lacks one.
+
+    `prompts`: only so many of its first prompts.
+    """
+    everything = with_fixed_range(read_samples(data, "train", settings, prompts).with_quality(min_samples=1))
     layers = everything.description.capture.layers
     if settings.exact_layers not in (None, len(layers)):
         raise ValueError(f"this preset reads {settings.exact_layers} layers, not {len(layers)}: choose so many with --layers")
-    prompts = len(everything.prompts)
-    first_held_back = prompts - max(1, round(prompts * VALIDATION_SHARE))
+    count = len(everything.prompts)
+    first_held_back = count - max(1, round(count * VALIDATION_SHARE))
     return LabelledData(
         everything,
         everything.take(range(first_held_back)),
-        everything.take(range(first_held_back, prompts)).with_quality(),
+        everything.take(range(first_held_back, count)).with_quality(),
     )
 
 
-def read_samples(data: Path, split: str, settings: TrainSettings) -> Collection:
-    """Read a split, with the fields and layers that the settings need. Raises ValueError where it lacks one."""
+def read_samples(data: Path, split: str, settings: TrainSettings, prompts: int | None = None) -> Collection:
+    """Read a split, with the fields and layers that the settings need. Raises ValueError where it lacks a field or prompts.
+
+    `prompts`: only so many of its first prompts.
+    """
     if settings.preview_weight and PREVIEW not in settings.signals:
         raise ValueError("--preview-weight needs --signals with preview: the network must see what it is to judge")
     needed = [*settings.signals, *([PREVIEW_QUALITY] if settings.preview_weight else [])]
     fields = ["attention", "token_mask", "token_ids", "quality", *needed]
-    collection = with_layers(read_split(data, split, list(dict.fromkeys(fields))), settings.layers)
+    collection = with_layers(read_split(data, split, list(dict.fromkeys(fields)), prompts), settings.layers)
+    if prompts is not None and len(collection.prompts) < prompts:
+        raise ValueError(f"--prompts {prompts}: the {split} split of {data} has {len(collection.prompts)}")
     missing = [name for name in needed if name not in collection.arrays]
     if missing:
         raise ValueError(f"the {split} split of the data set holds no {missing[0]}: this backbone does not give it")
