@@ -12,6 +12,7 @@ import { countCards, openPage, startBrowser, startPageService, WITHOUT_CHROMIUM 
 
 const FILE = 'docs/page/working.webp';
 const MOST_BYTES = 1_500_000;
+const QUALITIES = [90, 80, 70];
 /** One column, whose first screen ends below the account. */
 const VIEWPORT = { width: 840, height: 1000 };
 const PIXEL_RATIO = 1.5;
@@ -44,16 +45,14 @@ test('take the animation of the page', { skip: WITHOUT_CHROMIUM }, async (t) => 
     deviceScaleFactor: PIXEL_RATIO,
     reducedMotion: 'reduce',
   });
-  await page.locator('.card').nth(7).waitFor();
+  await page.locator('.card').first().waitFor();
   const frames = await framesUntilDone(page);
   assert.ok(frames.length >= 10, `${frames.length} frames: the machine is too slow to see the steps`);
   await page.getByRole('switch').check();
   frames.push({ image: await page.screenshot(), ms: LAST_MS });
   const account = await page.locator('.account').boundingBox();
   const height = Math.round(PIXEL_RATIO * (account!.y + account!.height + MARGIN));
-  const animation = await encode(frames, height);
-  assert.ok(animation.length <= MOST_BYTES, `${animation.length} bytes`);
-  await writeFile(FILE, animation);
+  await writeFile(FILE, await encode(frames, height));
 });
 
 /** A frame whenever a step has ended, something was dropped, or all is finished. */
@@ -81,12 +80,15 @@ async function look(page: Page): Promise<Shown> {
   };
 }
 
+/** In the best quality whose file is small enough. With a lower one, traces of earlier frames remain. */
 async function encode(frames: readonly Frame[], height: number): Promise<Buffer> {
-  const width = VIEWPORT.width * PIXEL_RATIO;
-  const images = frames.map(({ image }) =>
-    sharp(image).extract({ left: 0, top: 0, width, height }).png().toBuffer(),
-  );
-  return sharp(await Promise.all(images), { join: { animated: true } })
-    .webp({ quality: 90, effort: 6, loop: 0, delay: frames.map(({ ms }) => ms) })
-    .toBuffer();
+  const area = { left: 0, top: 0, width: VIEWPORT.width * PIXEL_RATIO, height };
+  const images = await Promise.all(frames.map(({ image }) => sharp(image).extract(area).png().toBuffer()));
+  const delays = frames.map(({ ms }) => ms);
+  for (const quality of QUALITIES) {
+    const animation = sharp(images, { join: { animated: true } });
+    const file = await animation.webp({ quality, effort: 6, loop: 0, delay: delays }).toBuffer();
+    if (file.length <= MOST_BYTES) return file;
+  }
+  return assert.fail(`${frames.length} frames do not fit into ${MOST_BYTES} bytes`);
 }
