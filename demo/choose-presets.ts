@@ -1,10 +1,6 @@
 /** `npm run choose:presets`: chooses the presets of the page among test captions, and writes demo/page/presets.json. */
-import { readFile, writeFile } from 'node:fs/promises';
-import path from 'node:path';
-
 import * as z from 'zod';
 
-import { ProbeClient } from '../clients/typescript/src/node.js';
 import {
   checkOptions,
   DEFAULT_URL,
@@ -13,21 +9,18 @@ import {
   wholeOption,
 } from '../src/terminal/command-line.js';
 import { type CommandTools, runCommand } from './command.js';
-import { finishDropped } from './drawing/draw-group.js';
-import { drawByPlan, failureText } from './drawing/draw-plan.js';
+import { drawWholeGroup } from './draw-whole-group.js';
 import { planWords } from './drawing/drawing-plan.js';
 import { findProbe, type ServedProbe } from './drawing/find-probe.js';
-import { createGroup } from './drawing/group.js';
 import { findOrStartService } from './find-service.js';
 import { compare } from './page/app/account.js';
-import { nearestChoice, type PlanChoice, planChoices } from './page/plan-choices.js';
+import { type PlanChoice, planChoices } from './page/plan-choices.js';
+import { MEDIAN, PRESET_BUDGET, presetPlan, type Presets, PRESETS_FILE, writePresets } from './presets.js';
+import { readTestScores } from './test-scores.js';
 import { loadWorld } from './world/node/load-world.js';
 import type { World } from './world/world.js';
 
-const OUT = 'demo/page/presets.json';
-const BUDGET = 3;
-const DEADLINE_MS = 20_000;
-const USAGE = `Chooses the presets of the page by a rule, which the file states: draws test captions by the plan for ${BUDGET} images, finishes
+const USAGE = `Chooses the presets of the page by a rule, which the file states: draws test captions by the plan for ${PRESET_BUDGET} images, finishes
 what was dropped too, and takes those with the largest, the median and the smallest gain, and the one with the lowest qualities.
 
 Usage: npm run choose:presets [-- options]
@@ -83,25 +76,23 @@ async function choosePresets(options: Options, { progress, signal }: CommandTool
   const tried: Tried[] = [];
   try {
     const probe = await findProbe(service.url, undefined);
-    const choice = nearestChoice(planChoices(probe, world.description.steps), BUDGET)!;
-    for (const caption of await testCaptions(options, probe)) {
+    const choice = presetPlan(planChoices(probe, world.description.steps));
+    const test = await readTestScores(options.models, probe.reference);
+    for (const caption of test.captions.slice(0, options.captions)) {
       tried.push(await tryCaption(world, probe, choice, caption, signal));
       progress.show(`${tried.length} of ${options.captions} captions`);
     }
-    const file = { rule: ruleText(options.captions, probe, choice), presets: chooseAmong(tried) };
-    await writeFile(OUT, `${JSON.stringify(file, null, 2)}\n`);
+    await writePresets({
+      rule: ruleText(options.captions, probe, choice),
+      probe: probe.reference,
+      plan: planWords(choice.plan),
+      presets: chooseAmong(tried),
+    });
   } finally {
     await service.stop();
     await world.close();
   }
-  return `${OUT} is written; \`npm run build:page\` builds it in\n`;
-}
-
-async function testCaptions({ captions, models }: Options, { reference }: ServedProbe): Promise<string[]> {
-  const [name = '', version = ''] = reference.split('@');
-  const file = path.join(models, name, version, 'test-scores.json');
-  const { captions: all } = JSON.parse(await readFile(file, 'utf8')) as { captions: string[] };
-  return all.slice(0, captions);
+  return `${PRESETS_FILE} is written; \`npm run build:page\` builds it in\n`;
 }
 
 /** @throws {Error} when the service does not answer. */
@@ -112,34 +103,14 @@ async function tryCaption(
   caption: string,
   signal: AbortSignal,
 ): Promise<Tried> {
-  const group = await createGroup(
-    world,
-    caption,
-    Array.from({ length: plan.seeds }, (_, seed) => seed),
-  );
-  const fail = (reason: string): never => {
-    throw new Error(`nothing was scored: ${reason}`);
-  };
-  const problems: string[] = [];
-  const client = new ProbeClient(probe.url, {
-    deadlineMs: DEADLINE_MS,
-    onProblem: (failure) => problems.push(failureText(failure)),
-  });
-  try {
-    const scorer = { probe, client };
-    const { samples } = await drawByPlan(group, { plan, scorer, signal, onFailedOpen: fail });
-    if (problems[0] !== undefined) fail(problems[0]);
-    const all = await finishDropped(group, samples, { signal });
-    const qualities = all.map(({ quality }) => quality!);
-    const best = Math.max(...samples.flatMap(({ quality }) => quality ?? []));
-    const { random, bestOfK } = compare(qualities, budget);
-    return { caption, gain: best - bestOfK, mean: random };
-  } finally {
-    await client.close();
-  }
+  const { samples } = await drawWholeGroup(world, probe, { caption, plan, firstSeed: 0 }, { signal });
+  const qualityOf = (some: typeof samples): number[] => some.map(({ quality }) => quality!);
+  const best = Math.max(...qualityOf(samples.filter(({ droppedAt }) => droppedAt === null)));
+  const { random, bestOfK } = compare(qualityOf(samples), budget);
+  return { caption, gain: best - bestOfK, mean: random };
 }
 
-function chooseAmong(tried: readonly Tried[]) {
+function chooseAmong(tried: readonly Tried[]): Presets['presets'] {
   const byGain = tried.toSorted((left, right) => right.gain - left.gain);
   const [win, failure] = [byGain[0]!, byGain.at(-1)!];
   const median = byGain[Math.floor(byGain.length / 2)]!;
@@ -147,7 +118,7 @@ function chooseAmong(tried: readonly Tried[]) {
   const hard = others.reduce((left, right) => (right.mean < left.mean ? right : left));
   return [
     { name: 'A clear win', caption: win.caption, firstSeed: 0 },
-    { name: 'The median', caption: median.caption, firstSeed: 0 },
+    { name: MEDIAN, caption: median.caption, firstSeed: 0 },
     { name: 'A hard one', caption: hard.caption, firstSeed: 0 },
     { name: 'A failure', caption: failure.caption, firstSeed: 0 },
   ];

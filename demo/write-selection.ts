@@ -2,19 +2,18 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { Canvas } from './canvas.js';
 import type { DrawnSample } from './drawing/draw-group.js';
+import type { GridFacts } from './pictures/grid.js';
+import { toPng } from './pictures/image.js';
+import { drawSheet } from './pictures/sheet.js';
 import type { Selection } from './selection.js';
-import { drawSheet, type SheetTitle } from './sheet.js';
-
-const WHITE = [255, 255, 255] as const;
 
 /** @param samples those of the selection, in its order. */
 export async function writeSelection(
   folder: string,
   selection: Selection,
   samples: readonly DrawnSample[],
-  facts: Pick<SheetTitle, 'side' | 'totalSteps'>,
+  facts: Pick<GridFacts, 'side' | 'totalSteps'>,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   const write = (name: string, content: string | Buffer): Promise<void> =>
@@ -23,17 +22,7 @@ export async function writeSelection(
     const image = samples[index]?.image;
     if (name !== null && image) await write(name, toPng(image, facts.side));
   }
-  const columns = samples.map((sample, index) => ({
-    ...sample,
-    rank: selection.samples[index]?.rank ?? null,
-  }));
   const steps = selection.stages.map(({ step }) => step);
-  await write('sheet.png', drawSheet(columns, { caption: selection.prompt, steps, ...facts }));
+  await write('sheet.png', drawSheet(selection.prompt, samples, { steps, ...facts }));
   await write('selection.json', `${JSON.stringify(selection, null, 2)}\n`);
-}
-
-function toPng(image: Float32Array, side: number): Buffer {
-  const canvas = new Canvas(side, side, WHITE);
-  canvas.picture(0, 0, image, side, 1);
-  return canvas.toPng();
 }

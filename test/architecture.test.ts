@@ -131,6 +131,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'demo/world/node': ['demo/world'],
   'demo/drawing': ['src/probe', 'clients/typescript/src', 'demo/world'],
   'demo/page': ['clients/typescript/src', 'demo/world', 'demo/drawing'],
+  'demo/pictures': ['demo/drawing', 'demo/page'],
   demo: [
     'src/terminal',
     'src/probe',
@@ -139,6 +140,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'demo/world/node',
     'demo/drawing',
     'demo/page',
+    'demo/pictures',
   ],
 };
 

@@ -11,10 +11,9 @@ import { before, after, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { PNG } from 'pngjs';
-
 import type { Selection } from '../../demo/selection.js';
 import type { Manifest } from '../../src/probe/manifest.js';
+import { type Png, readPng } from '../support/png.js';
 
 const GENERATE = fileURLToPath(new URL('../../demo/generate.js', import.meta.url));
 /** The port of the discard protocol, where nothing listens. */
@@ -71,8 +70,8 @@ async function selection(): Promise<Selection> {
   return JSON.parse(await readFile(path.join(out, 'selection.json'), 'utf8')) as Selection;
 }
 
-async function picture(name: string): Promise<PNG> {
-  return PNG.sync.read(await readFile(path.join(out, name)));
+async function picture(name: string): Promise<Png> {
+  return readPng(await readFile(path.join(out, name)));
 }
 
 async function assertEverythingKept(stdout: string): Promise<void> {
