@@ -155,8 +155,8 @@ def _text(rows: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any], step: 
             cells += [_cell(own["false_drop"]), _cell(own["drop_rate"]), _cell(own["calibration_error"])]
         lines.append(cells)
     head_text = (
-        f"{manifest['name']}@{manifest['version']} at step {step}, alpha {alpha:g}. Lost: against the first data set. Own: with the "
-        "probe's calibration; a number: with a new one from so many samples, judged on other prompts, mean over draws."
+        f"{manifest['name']}@{manifest['version']} at step {step}, alpha {alpha:g}. Lost: against the first data set. Own: with "
+        "the probe's calibration; a number: with a new one from so many samples, judged on other prompts, mean over draws."
     )
     differs = "\n".join(f"{row['data']} differs in {', '.join(row['differs']) or SAME}" for row in rows)
     return "\n\n".join([head_text, text_table(lines), differs])
