@@ -13,26 +13,26 @@ from ..data.dataset import Collection, with_layers
 from ..data.inputs import probe_inputs, score_body
 from ..data.shards import read_split
 from ..probe.onnx_probe import OnnxProbe
-from .conformal import conformal_threshold, good_scores_at
+from .conformal import entry_at, threshold_of
 from .scores import score_collection
 
 ALPHA = 0.05  # of the service's default policy
 GROUP = 8
 PROMPTS = 64
-JSON_TOKENS = 6  # most tokens of a caption, to keep the JSON examples small
 
 
 def write_examples(data: Path, folder: Path, out: Path, document: Path, step: int, split: str = "test") -> None:
     """Write kept.safetensors, dropped.safetensors and group.safetensors to `out`, and the OpenAPI examples to `document`.
 
     The binary examples take the prompt of which the default policy drops closest to half of the group, and of those the one with
-    the widest range of scores; the JSON examples take the first short prompt. Raises ValueError where there is none.
+    the widest range of scores; the JSON examples take the first of the prompts with the fewest tokens.
+    Raises ValueError where there is none.
     """
     probe = OnnxProbe(folder)
     manifest = probe.manifest
     collection = with_layers(read_split(data, split, prompts=PROMPTS), manifest["capture"]["layers"])
-    good_scores = good_scores_at(manifest, step)
-    threshold = None if good_scores is None else conformal_threshold(good_scores, ALPHA)
+    entry = entry_at(manifest, step)
+    threshold = None if entry is None else threshold_of(entry, ALPHA)
     if threshold is None:
         raise ValueError(f"too few good calibration samples at step {step} for alpha {ALPHA}: nothing would be dropped")
     scores = score_collection(probe, collection, step)[:, :GROUP]
@@ -53,9 +53,7 @@ def write_examples(data: Path, folder: Path, out: Path, document: Path, step: in
 def json_requests(collection: Collection, manifest: dict[str, Any], step: int) -> dict[str, Any]:
     """The JSON examples of the OpenAPI document: one sample under the default policy, and the better of two."""
     tokens = collection.arrays["token_mask"].sum(axis=1)
-    samples = np.flatnonzero(tokens <= JSON_TOKENS)[:2]
-    if len(samples) < 2:
-        raise ValueError(f"no prompt has at most {JSON_TOKENS} tokens")
+    samples = np.flatnonzero(tokens == tokens.min())[:2]
     caption = collection.prompts[samples[0] // collection.seeds]
     common = {
         "model": manifest["name"],

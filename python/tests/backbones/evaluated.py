@@ -11,7 +11,7 @@ import numpy as np
 from diffusion_probe.evaluation.evaluate import build_report
 from diffusion_probe.evaluation.score_file import write_scores
 from diffusion_probe.evaluation.scores import PROBE, ScoredSplit
-from diffusion_probe.evaluation.trajectories import trajectories
+from diffusion_probe.evaluation.trajectories import TRAJECTORIES, write_trajectories
 from diffusion_probe.probe.manifest import to_json
 
 POINTS = (1, 5, 10, 15)
@@ -41,15 +41,14 @@ def write_evaluated(
         "conditions_id": f"{side:016x}",
         "metric": {"name": metric, "range": RANGE, "good_at": GOOD_AT},
         "calibration": [],
-        "trajectories": "trajectories.json",
+        "trajectories": TRAJECTORIES,
         "plans": [],
         "evaluation": {},
         "files": {},
     }
     folder.mkdir(parents=True)
     (folder / "probe.json").write_text(json.dumps(manifest))
-    runs = trajectories(calibration.probe_scores, calibration.quality)
-    (folder / "trajectories.json").write_text(to_json(runs, indent=None))
+    write_trajectories(folder, calibration.probe_scores, calibration.quality)
     write_scores(folder / "test-scores.json", split.prompts, GOOD_AT, split.quality, split.probe_scores)
     report = {"kept": None, "training_prompts": training_prompts, **build_report(split, manifest, repeats=5)}
     (folder / "report.json").write_text(to_json(report))

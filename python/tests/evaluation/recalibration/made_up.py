@@ -45,7 +45,7 @@ def write_probe(folder: Path, scores: np.ndarray, quality: np.ndarray) -> Path:
 
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(b"a network")
-    (folder / "trajectories.json").write_text("{}")
+    (folder / "trajectories.npz").write_text("{}")
     metadata = {"model": "tiny@1", "step": "5", "conditions_id": "old"}
     save_file({"timestep": np.ones(2, np.float32)}, folder / "selftest.safetensors", metadata=metadata)
     manifest = {
@@ -57,11 +57,11 @@ def write_probe(folder: Path, scores: np.ndarray, quality: np.ndarray) -> Path:
         "metric": {"name": "own", "range": [0, 1], "good_at": GOOD_AT},
         "decision_points": [{"step": STEP, "timestep": 700, "tolerance": 2}, {"step": 10, "timestep": 500, "tolerance": 2}],
         "calibration": [calibration_at(STEP, scores, quality, GOOD_AT)],
-        "trajectories": "trajectories.json",
+        "trajectories": "trajectories.npz",
         "plans": [{"budget": 3}],
         "evaluation": {"kept": "the last step"},
         "selftest": {"input": "selftest.safetensors", "scores": [0.5, 0.5], "tolerance": 0.01},
-        "files": {"model.onnx": "", "selftest.safetensors": "", "trajectories.json": ""},
+        "files": {"model.onnx": "", "selftest.safetensors": "", "trajectories.npz": ""},
     }
     write_manifest(folder, manifest)
     return folder
