@@ -46,7 +46,7 @@ test('a file of the Python library is scored as PyTorch scored it', async (t) =>
     selftest: { input: string; scores: number[] };
   };
   const bytes = await readFile(`${folder}/${manifest.selftest.input}`);
-  assert.equal(decodeSafetensors(new Uint8Array(bytes).buffer).metadata.get('model'), 'pictogram@1');
+  assert.equal(decodeSafetensors(new Uint8Array(bytes).buffer).metadata.get('model'), 'pictogram@2');
   const { results } = await post(await listen(), bytes);
   for (const [index, expected] of manifest.selftest.scores.entries()) {
     assert.ok(Math.abs((results[index]?.score ?? NaN) - expected) < 1e-4);

@@ -47,7 +47,7 @@ before(async () => {
   out = path.join(folder, 'new', 'folder');
   models = path.join(folder, 'models');
   await cp('models/pictogram', path.join(models, 'pictogram'), { recursive: true });
-  const manifest = path.join(models, 'pictogram', '1', 'probe.json');
+  const manifest = path.join(models, 'pictogram', '2', 'probe.json');
   const probe = JSON.parse(await readFile(manifest, 'utf8')) as Manifest;
   await writeFile(manifest, JSON.stringify({ ...probe, plans: PLANS }));
 });
@@ -164,7 +164,7 @@ test('a budget without a plan is an error that says which there are', async () =
     assert.equal(code, 2);
     assert.match(
       stderr,
-      /--budget 3: the probe pictogram@1 has plans for the budgets 1\.5, 2 \(npm run generate -- --help/,
+      /--budget 3: the probe pictogram@2 has plans for the budgets 1\.5, 2 \(npm run generate -- --help/,
     );
     return true;
   });
@@ -261,7 +261,7 @@ test('a word outside the vocabulary is an error before a service is started', as
 test('a step at which the probe cannot score is an error', async () => {
   await assert.rejects(generate([CAPTION, '--keep', '7=2']), ({ code, stderr }: Failure) => {
     assert.equal(code, 2);
-    assert.match(stderr, /step 7: the probe pictogram@1 knows steps 1, 3, 5/);
+    assert.match(stderr, /step 7: the probe pictogram@2 knows steps 1, 3, 5/);
     return true;
   });
 });
@@ -269,7 +269,7 @@ test('a step at which the probe cannot score is an error', async () => {
 test('an unknown probe is an error with its name', async () => {
   await assert.rejects(generate([CAPTION, '--model', 'pictogran']), ({ code, stderr }: Failure) => {
     assert.equal(code, 2);
-    assert.match(stderr, /there is no probe pictogran at .*; it serves: pictogram@1/);
+    assert.match(stderr, /there is no probe pictogran at .*; it serves: pictogram@2/);
     return true;
   });
 });

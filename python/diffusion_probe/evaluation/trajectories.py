@@ -18,18 +18,20 @@ def write_trajectories(folder: Path, scores: Mapping[int, np.ndarray], quality: 
     """Write the scores of each sample at all steps, and its quality, from arrays [prompts, seeds].
 
     The file holds `points` int64 [points], and for each sample `prompt` and `seed` int32 [n], their index, `scores` float16
-    [n, points] and `quality` float16 [n], nan where it is not known. Scores of nan are of no sample: a prompt may have fewer
-    seeds than others.
+    [n, points] and `quality` float16 [n], nan where it is not known; both float32 where a value is too large for float16. Scores of
+    nan are of no sample: a prompt may have fewer seeds than others.
     """
     by_sample = np.stack(list(scores.values()), axis=-1)
+    largest = max(np.nanmax(np.abs(by_sample), initial=0), np.nanmax(np.abs(quality), initial=0))
+    dtype = np.float16 if largest <= np.finfo(np.float16).max else np.float32
     prompt, seed = np.nonzero(np.isfinite(by_sample).all(axis=-1))
     np.savez_compressed(
         folder / TRAJECTORIES,
         points=np.array(list(scores)),
         prompt=prompt.astype(np.int32),
         seed=seed.astype(np.int32),
-        scores=by_sample[prompt, seed].astype(np.float16),
-        quality=quality[prompt, seed].astype(np.float16),
+        scores=by_sample[prompt, seed].astype(dtype),
+        quality=quality[prompt, seed].astype(dtype),
     )
 
 
