@@ -18,8 +18,8 @@ def write_trajectories(folder: Path, scores: Mapping[int, np.ndarray], quality: 
     """Write the scores of each sample at all steps, and its quality, from arrays [prompts, seeds].
 
     The file holds `points` int64 [points], and for each sample `prompt` and `seed` int32 [n], their index, `scores` float16
-    [n, points] and `quality` float16 [n], nan where it is not known; both float32 where a value is too large for float16. Scores of
-    nan are of no sample: a prompt may have fewer seeds than others.
+    [n, points] and `quality` float16 [n], nan where it is not known; both float32 where a value is too large for float16.
+    Scores of nan are of no sample: a prompt may have fewer seeds than others.
     """
     by_sample = np.stack(list(scores.values()), axis=-1)
     largest = max(np.nanmax(np.abs(by_sample), initial=0), np.nanmax(np.abs(quality), initial=0))

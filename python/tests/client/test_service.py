@@ -64,7 +64,7 @@ def test_masked_tokens_are_ignored_in_process_too(client_of, service, group) -> 
 
 def test_the_probe_in_process_names_the_wrong_input(group) -> None:
     tensors, _ = group
-    local = LocalProbe(ROOT / "models" / "pictogram" / "1", threads=1)
+    local = LocalProbe(ROOT / "models" / "pictogram" / "2", threads=1)
     layers = tensors["attention"].shape[1]
     with pytest.raises(InvalidInputError, match=rf"attention is \[8, {layers - 1}, .*: expected \[8, {layers}, "):
         local.score(tensors["attention"][:, 1:], 1.0)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from diffusion_probe.local import LocalProbe
 
-SHIPPED = Path(__file__).parents[3] / "models" / "pictogram" / "1"
+SHIPPED = Path(__file__).parents[3] / "models" / "pictogram" / "2"
 
 
 def graph_with_weights_in(location: str, as_constant: bool) -> onnx.ModelProto:

@@ -25,7 +25,7 @@ from diffusion_probe.evaluation.studies.false_drop import (
 )
 
 ROOT = Path(__file__).parents[4]
-SHIPPED = ROOT / "models" / "pictogram" / "1"
+SHIPPED = ROOT / "models" / "pictogram" / "2"
 # With 9 good scores, 0.1 to 0.9, an alpha of 0.2 puts the threshold at 0.2.
 GOOD_SCORES = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 FIELDS = ["alpha", "false_drop", "interval", "drop_rate", "steps_saved", "kept_quality", "random_kept_quality"]
@@ -121,7 +121,7 @@ def test_the_command_prints_a_table_and_json_as_its_last_line(tmp_path: Path, ca
     assert main(["study", "false-drop", "--probe", str(probe), "--alphas", "0.1,0.2", "--json"]) == 0
     text, _, last = capsys.readouterr().out.rstrip().rpartition("\n")
     assert text.startswith(
-        "3 samples of 2 captions that pictogram@1 was neither trained nor calibrated on, at step 5 of 25; 66.7% are good"
+        "3 samples of 2 captions that pictogram@2 was neither trained nor calibrated on, at step 5 of 25; 66.7% are good"
     )
     figures = json.loads(last)
     assert [list(row) for row in figures["rows"]] == [["probe", "step", "confidence", *FIELDS]] * 2
@@ -131,13 +131,13 @@ def test_the_command_prints_a_table_and_json_as_its_last_line(tmp_path: Path, ca
     ]
     assert [row["confidence"] for row in figures["rows"]] == [0.95, 0.95]
     assert (figures["captions"], figures["samples"], figures["good_share"]) == (2, 3, 0.6667)
-    assert (figures["rows"][0]["probe"], figures["rows"][0]["step"]) == ("pictogram@1", 5)
+    assert (figures["rows"][0]["probe"], figures["rows"][0]["step"]) == ("pictogram@2", 5)
 
 
 def test_one_caption_is_singular(tmp_path: Path) -> None:
     one = {"captions": ["a"], "good_at": 1, "steps": {"5": {"scores": [[1, 2]]}}, "quality": [[0.5, 1]]}
     text, _ = study_false_drop(probe_with_scores(tmp_path, json.dumps(one)), [5], [0.2])
-    assert text.startswith("2 samples of 1 caption that pictogram@1 ")
+    assert text.startswith("2 samples of 1 caption that pictogram@2 ")
     assert "step 5 of 25; 50.0%" in text
 
 
