@@ -20,7 +20,7 @@ def subject_mask(pipe: Any, arguments: Mapping[str, Any], words_of: SubjectWords
     """uint8 [prompts, width]: 1 for each captured token of a word that names a thing, at every place of the word.
 
     `arguments`: of the pipeline, with a list of prompts. `width`: tokens of the longest prompt. The tokens of a word are those by
-    which the text up to its end is longer than the text up to its start.
+    which the text up to its end is longer than the text up to its start. Raises ValueError where no such token is captured.
     """
     bound = inspect.signature(type(pipe).__call__).bind(pipe, **arguments)
     bound.apply_defaults()
@@ -32,6 +32,8 @@ def subject_mask(pipe: Any, arguments: Mapping[str, Any], words_of: SubjectWords
         if prompt not in known:
             known[prompt] = np.concatenate(_places(pipe, bound.arguments, prompt, _spans(prompt, words)))
         mask[row, known[prompt][known[prompt] < width]] = 1
+        if not mask[row].any():
+            raise ValueError(f"no word that names a thing in {prompt!r} has a token: the text is cut off before it")
     return mask
 
 
@@ -47,7 +49,8 @@ def require_subjects(prompts: Sequence[str], words_of: SubjectWords) -> None:
 
 def _places(pipe: Any, call: Mapping[str, Any], prompt: str, spans: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     """The captured tokens of parts of a prompt. Those of one tokenizer come after those of another, each with an end of text."""
-    texts = ["", prompt, *(prompt[:end] for span in spans for end in span)]
+    # A space at the end would be a token of its own in some tokenizers, which otherwise belongs to the next word.
+    texts = ["", prompt, *(prompt[:end].rstrip() for span in spans for end in span)]
     places, before = [], 0
     for segment in family_of(pipe).tokens:
         empty, whole, *counted = prompt_tokens(pipe, {**call, "prompt": texts}, (segment,)).sum(axis=1)

@@ -21,7 +21,8 @@ from diffusion_probe.families import family_of
 from diffusion_probe.families.tokens import prompt_tokens
 from diffusion_probe.local import LocalProbe
 from diffusion_probe.pipelines.source import image_per_prompt
-from diffusion_probe.reference.metric import rewards
+from diffusion_probe.pipelines.subjects import subject_mask
+from diffusion_probe.reference.metric import rewards, subjects, things
 from diffusion_probe.reference.pipelines import RECIPES
 from diffusion_probe.reference.pipelines.quality import draw
 from diffusion_probe.reference.pipelines.train import train_pipeline, training_batch
@@ -146,6 +147,14 @@ def test_the_capture_finds_the_words_of_a_caption(trained: Trained, text: str) -
     assert run.settings.height >= 8
 
 
+@pytest.mark.parametrize("text", [PLAIN, TOLD])
+def test_the_subjects_of_a_caption_are_the_tokens_of_its_things(trained: Trained, text: str) -> None:
+    words = text.replace(".", " .").split()
+    arguments = image_per_prompt(trained.recipe.call, [text], [0], TOTAL_STEPS)
+    mask = subject_mask(trained.pipe, arguments, subjects, len(words) + 1)
+    assert [words[index] for index in mask[0].nonzero()[0]] == [word for word in words if word in ("cat", "keys")]
+
+
 def test_an_observer_of_a_loop_reads_the_same_maps(trained: Trained) -> None:
     if trained.recipe.name == "qwen":
         pytest.skip("an observer needs a loop that calls the transformer for the prompt alone: tests/capture/test_observer.py")
@@ -210,8 +219,12 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytes
     assert message in capsys.readouterr().err
 
 
-def test_rewards_of_both_texts_of_a_caption_are_equal(reward) -> None:
+def test_rewards_of_both_texts_of_a_caption_are_equal(reward, monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.new("RGB", (2 * SIZE, 2 * SIZE), (122, 172, 235))
     one, other = rewards(reward, [image, image.resize((SIZE, SIZE))], [PLAIN, TOLD])
     assert one == pytest.approx(other, abs=1e-3)
+    monkeypatch.chdir(SHIPPED.parent)
+    one, other = things([image, image], [PLAIN, TOLD])
+    assert one == pytest.approx(other, abs=1e-3)
+    assert 0 <= one < 0.5  # an empty background has no things
     assert set(RECIPES) == {"sdxl", "flux", "qwen"}
