@@ -40,7 +40,7 @@ function cheapPlan(budget: number, seeds: number, keep: Plan['keep'], calls: num
 /** The shipped probe with two plans, the dearer of which is drawn first: 8 images, 3 after step 1, 1 after step 3. */
 export async function modelsWithPlans(t: TestContext): Promise<string> {
   const models = await temporaryModels(t);
-  const folder = path.join(models, 'pictogram', '1');
+  const folder = path.join(models, 'pictogram', '2');
   await cp('models/pictogram/2', folder, { recursive: true });
   const file = path.join(folder, 'probe.json');
   const manifest = JSON.parse(await readFile(file, 'utf8')) as { plans: Plan[] };
