@@ -139,11 +139,11 @@ async function checkOutOfMemory(
   };
 }
 
-/** Adds a second version under load. Every request must be scored on the device, at last by the second version. */
+/** Adds a newer version under load. Every request must be scored on the device, at last by the new version. */
 async function checkSwap({ device, environment }: CheckContext, body: Uint8Array): Promise<Results> {
   const models = await mkdtemp(path.join(tmpdir(), 'cuda-models-'));
-  const first = path.join(models, 'pictogram', '1');
-  await cp(path.join(ROOT, 'models', 'pictogram', '1'), first, { recursive: true });
+  const first = path.join(models, 'pictogram', '2');
+  await cp(path.join(ROOT, 'models', 'pictogram', '2'), first, { recursive: true });
   const service = await startOn(device, { ...environment, MODELS_DIR: models });
   const sending = new AbortController();
   let failed = 0;
@@ -160,8 +160,8 @@ async function checkSwap({ device, environment }: CheckContext, body: Uint8Array
   const staging = path.join(models, 'staging');
   await cp(first, staging, { recursive: true });
   const manifest = JSON.parse(await readFile(path.join(staging, 'probe.json'), 'utf8')) as object;
-  await writeFile(path.join(staging, 'probe.json'), JSON.stringify({ ...manifest, version: 2 }));
-  await rename(staging, path.join(models, 'pictogram', '2'));
+  await writeFile(path.join(staging, 'probe.json'), JSON.stringify({ ...manifest, version: 3 }));
+  await rename(staging, path.join(models, 'pictogram', '3'));
   await fetch(new URL('/models/reload', service.server.url), { method: 'POST' });
   const last = await service.score(body);
   sending.abort();

@@ -9,7 +9,7 @@ import { parseManifest } from '../../src/probe/folder.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 import { startService } from '../support/process.js';
 
-const SHIPPED = path.join('models', 'pictogram', '1');
+const SHIPPED = path.join('models', 'pictogram', '2');
 
 export const STABLE = 1;
 export const CANARY = 2;
