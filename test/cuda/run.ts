@@ -56,7 +56,7 @@ function isPassed(results: Results, device: string): boolean {
   return (
     Number(results['score_difference_max']) <= MAX_DIFFERENCE &&
     results['swap_failed'] === 0 &&
-    results['swap_version'] === 2 &&
+    results['swap_version'] === 3 &&
     answers.every((answer) => answer.startsWith(device)) &&
     results['out_of_memory_recovered'] !== false
   );
