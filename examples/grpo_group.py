@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
 
     source = ReferenceSource.load(ROOT / "reference")
-    score = probe_scores(ROOT / "models" / "pictogram" / "1", source, STEPS, STEP)
+    score = probe_scores(ROOT / "models" / "pictogram" / "2", source, STEPS, STEP)
     rule = KeepRule(options.floor, "tails", options.share)
     group = np.zeros(options.group)  # one caption
     ids = source.token_ids([options.caption]).expand(options.group, -1)

@@ -66,9 +66,10 @@ export function drawCurve(context: Context, curve: QualityCurve, calls: number, 
 
   const nameOf = (text: string, [x, y]: Point, colour: string, align: 'left' | 'right' | 'center') =>
     write(context, text, x, y, { size: TEXT, isBold: true, colour, align });
-  if (plans[0]) {
-    const [x, y] = at(plans[0]);
-    nameOf('plans', [x - 16, y - 10], COLOURS.kept, 'right');
+  const dearest = plans.at(-1);
+  if (dearest) {
+    const [x, y] = at(dearest);
+    nameOf('plans', [x, y - 26], COLOURS.kept, 'center');
   }
   const [kX, kY] = at(bestOfK.at(-1)!);
   nameOf('best-of-k', [kX, kY + 62], COLOURS.quiet, 'right');

@@ -71,7 +71,7 @@ def test_a_folder_answers_as_the_service_does(source, served, world) -> None:
 
 def test_every_input_of_a_probe_is_as_it_was_trained_on() -> None:
     """`pictogram-full` also reads the caption's words and the preview."""
-    folder = ROOT / "models" / "pictogram-full" / "1"
+    folder = ROOT / "models" / "pictogram-full" / "2"
     source = ReferenceSource.load(ROOT / "reference")
     selection = Selector(ReferenceBackend(source), Plan(2, ((1, 1),)), probe=folder)(CAPTION)
     assert (selection.outcome, selection.differences) == ("scored", {})
