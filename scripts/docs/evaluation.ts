@@ -11,7 +11,7 @@ const FULL_REPORT = 'models/pictogram-full/2/report.json';
 
 const METHODS = {
   probe: '**`pictogram`**: attention',
-  full: '**`pictogram-full`**: attention, words and x0 preview',
+  full: '**`pictogram-full`**: attention, words, x0 preview and guidance difference',
   prompt_only: 'prompt alone (ridge on words)',
   true_prompt_mean: 'true mean of the prompt (the most that a prompt can tell)',
   attend_and_excite: 'Attend-and-Excite score, nothing learned',

@@ -70,7 +70,7 @@ def test_a_folder_answers_as_the_service_does(source, served, world) -> None:
 
 
 def test_every_input_of_a_probe_is_as_it_was_trained_on() -> None:
-    """`pictogram-full` also reads the caption's words and the preview."""
+    """`pictogram-full` also reads the caption's words, the preview and the guidance difference."""
     folder = ROOT / "models" / "pictogram-full" / "2"
     source = ReferenceSource.load(ROOT / "reference")
     selection = Selector(ReferenceBackend(source), Plan(2, ((1, 1),)), probe=folder)(CAPTION)
@@ -82,7 +82,11 @@ def test_every_input_of_a_probe_is_as_it_was_trained_on() -> None:
     assert samples.attention.shape[-1] >= height
     maps = torch.from_numpy(samples.attention[:, 0]).float()
     attention = torch.nn.functional.adaptive_avg_pool2d(maps.flatten(0, 1), height).unflatten(0, maps.shape[:2])
-    signals = {"token_ids": samples.token_ids[:, :tokens], "preview": (samples.preview[:, 0] / 127.5 - 1).astype(np.float16)}
+    signals = {
+        "token_ids": samples.token_ids[:, :tokens],
+        "preview": (samples.preview[:, 0] / 127.5 - 1).astype(np.float16),
+        "guidance_difference": samples.guidance_difference[:, 0],
+    }
     scores = LocalProbe(folder).score(
         attention[:, :, :tokens].to(torch.float16).numpy(),
         manifest["decision_points"][0]["timestep"],
