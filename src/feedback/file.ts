@@ -8,16 +8,28 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { partsOfTag } from './exploration.js';
 import type { AcceptedFeedback } from './intake.js';
 
+/** About 40 MB. */
+const MAX_WAITING_LINES = 100_000;
+
 export class FeedbackFile {
   readonly #path: string;
   readonly #onError: (error: unknown, lines: number) => void;
+  readonly #maxWaiting: number;
   #lines: string[] = [];
   #last: Promise<void> | undefined;
 
-  /** @param onError is told why a write failed, and how many lines were lost: feedback is answered and counted all the same. */
-  constructor(path: string, onError: (error: unknown, lines: number) => void) {
+  /**
+   * @param onError is told why a write failed, and how many lines were lost: feedback is answered and counted all the same.
+   * @param maxWaiting lines that may wait for a write which does not end. With one more, all of them are lost.
+   */
+  constructor(
+    path: string,
+    onError: (error: unknown, lines: number) => void,
+    maxWaiting: number = MAX_WAITING_LINES,
+  ) {
     this.#path = path;
     this.#onError = onError;
+    this.#maxWaiting = maxWaiting;
   }
 
   /** Makes the file if there is none. Rejects when it cannot be written. */
@@ -27,6 +39,10 @@ export class FeedbackFile {
 
   /** Appends a line soon. */
   add(feedback: AcceptedFeedback): void {
+    if (this.#lines.length === this.#maxWaiting) {
+      this.#onError(new Error('the write before has not ended'), this.#lines.length);
+      this.#lines = [];
+    }
     this.#lines.push(`${JSON.stringify(lineOf(feedback))}\n`);
     // One write at a time, which takes what has come during the one before.
     this.#last ??= this.#write();

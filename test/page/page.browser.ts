@@ -68,7 +68,7 @@ test(
 
     await t.test('a switch shows what the dropped ones would have become', async () => {
       await page.getByRole('switch').check();
-      assert.equal(await page.getByText('would have become', { exact: true }).count(), 7);
+      assert.equal(await page.getByText('if kept', { exact: true }).count(), 7);
       const figures = await page.locator('.card .figure:last-child').allInnerTexts();
       assert.ok(
         figures.every((text) => /0\.\d\d/.test(text)),

@@ -29,7 +29,7 @@ export function Card({ candidate, facts, word, isBest, showsCompleted, onOpen }:
           facts={facts}
           word={word}
         />
-        <span class="fate">{shown ? 'would have become' : fate.text}</span>
+        <span class="fate">{shown ? 'if kept' : fate.text}</span>
         <span class="hidden">
           Seed {seed}, step {candidate.step} of {facts.totalSteps}
           {droppedAt === undefined ? '' : `, dropped at step ${droppedAt}`}: details

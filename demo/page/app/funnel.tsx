@@ -18,7 +18,12 @@ export function Funnel({ drawing: { alive, plan, candidates }, totalSteps }: Fun
         {steps.map((step) => (
           <span key={step} class="column" data-asks={keep.has(step) ? '' : undefined}>
             <span class="spent" style={{ blockSize: `${(100 * (alive[step - 1] ?? 0)) / all}%` }} />
-            {keep.has(step) && <span class="asks">keep {keep.get(step)}</span>}
+            {keep.has(step) && (
+              <span class="asks">
+                <span class="verb">keep </span>
+                {keep.get(step)}
+              </span>
+            )}
           </span>
         ))}
       </div>

@@ -38,7 +38,7 @@ def _check(options: argparse.Namespace) -> int:
         pipe = backbone.pipe.to(device)
         call = {**backbone.settings, **call}
     else:
-        from ..pipelines.collect import load_pipeline
+        from ..pipelines.load import load_pipeline
 
         pipe = load_pipeline(options.pipeline, device, options.dtype, options.load)
     report = check_pipeline(pipe, call, options.layers, options.at)

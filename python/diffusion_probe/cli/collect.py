@@ -77,7 +77,7 @@ def _collect_from_pipeline(options: argparse.Namespace) -> None:
     for reserved in ("paraphrase", "calibration_more", "unlabelled"):
         if getattr(options, reserved):
             raise ValueError(f"--{reserved.replace('_', '-')} is for the reference world, not for --pipeline")
-    from ..pipelines.collect import collect_from_pipeline
+    from ..collection.collect import collect_from_pipeline
 
     same = (
         *("pipeline", "prompts", "metric", "steps", "layers", "layer_prompts", "most_layers", "name", "metric_range"),

@@ -79,7 +79,7 @@ def backend_of(options: argparse.Namespace, is_file: bool) -> tuple[Any, Any]:
         return ReferenceBackend(reference_source(options)), None
     from ..devices import device_named
     from ..metrics.registry import load_metric
-    from ..pipelines.collect import load_pipeline
+    from ..pipelines.load import load_pipeline
     from ..selection.pipeline import STEPS, PipelineBackend
 
     device = device_named(options.device or "auto")

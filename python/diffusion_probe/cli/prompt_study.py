@@ -113,11 +113,12 @@ def _from_pipeline(options: argparse.Namespace, manifest: dict[str, Any], worker
     if worker.world_size > 1:
         raise ValueError("the study of a pipeline runs in one process: start it without torchrun")
     rewriter = rewriter_of(options)
+    from ..collection.collect import collect_from_source
+    from ..collection.source import PipelineSource
     from ..devices import device_named
     from ..metrics.quality import QualityEvaluator
     from ..metrics.registry import load_metric
-    from ..pipelines.collect import collect_from_source, load_pipeline, name_of
-    from ..pipelines.source import PipelineSource
+    from ..pipelines.load import load_pipeline, name_of
     from ..probe.manifest import Metric
     from ..prompting.wordings import WORDINGS, judged_as_given, rewrite_prompts
 

@@ -1,1 +1,1 @@
-"""Pipelines of diffusers as sources of training data."""
+"""Pipelines of diffusers: load one, and call it with a seed of its own for each image."""

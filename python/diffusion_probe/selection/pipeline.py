@@ -8,7 +8,7 @@ from typing import Any
 
 from ..families import family_of
 from ..guard import ProbeGuard
-from ..pipelines.source import image_per_prompt, require_free
+from ..pipelines.arguments import image_per_prompt, require_free
 from .backend import Drawn, DrawnSample, Questions
 from .timed_client import TimedClient
 

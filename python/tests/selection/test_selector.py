@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diffusion_probe.client import ProbeClient, ScoreFailure
-from diffusion_probe.pipelines.source import noise_generator
+from diffusion_probe.pipelines.arguments import noise_generator
 from diffusion_probe.planning.plan import Plan
 from diffusion_probe.selection import Selector, select
 from diffusion_probe.selection.local_client import LocalClient

@@ -12,7 +12,7 @@ import torch
 from PIL.Image import Image
 
 from ...evaluation.evaluate import quality_spread
-from ...pipelines.source import image_per_prompt
+from ...pipelines.arguments import image_per_prompt
 from ...progress import Progress
 from ...selection.contact_sheet import Tile, write_contact_sheet
 from ..metric import rewards

@@ -15,13 +15,13 @@ from PIL import Image
 
 from diffusion_probe.capture import AttentionCapture, AttentionObserver
 from diffusion_probe.cli import main
+from diffusion_probe.collection.subjects import subject_mask
 from diffusion_probe.data.dataset import Description
 from diffusion_probe.data.shards import read_split
 from diffusion_probe.families import family_of
 from diffusion_probe.families.tokens import prompt_tokens
 from diffusion_probe.local import LocalProbe
-from diffusion_probe.pipelines.source import image_per_prompt
-from diffusion_probe.pipelines.subjects import subject_mask
+from diffusion_probe.pipelines.arguments import image_per_prompt
 from diffusion_probe.reference.metric import rewards, subjects, things
 from diffusion_probe.reference.pipelines import RECIPES
 from diffusion_probe.reference.pipelines.quality import draw

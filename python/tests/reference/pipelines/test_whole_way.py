@@ -22,7 +22,7 @@ from diffusion_probe.cli import main
 from diffusion_probe.client import ProbeClient
 from diffusion_probe.data.shards import read_split
 from diffusion_probe.guard import ProbeGuard
-from diffusion_probe.pipelines.source import image_per_prompt
+from diffusion_probe.pipelines.arguments import image_per_prompt
 from diffusion_probe.reference.metric import rewards
 from diffusion_probe.reference.pipelines import RECIPES
 from diffusion_probe.reference.pipelines.recipe import Recipe

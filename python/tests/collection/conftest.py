@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL.Image import Image
 
+from diffusion_probe.collection.source import PipelineSource
 from diffusion_probe.metrics.quality import QualityEvaluator
-from diffusion_probe.pipelines.source import PipelineSource
 from diffusion_probe.probe.manifest import Metric
 from diffusion_probe.tiny import TinyBackbone
 

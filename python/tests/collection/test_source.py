@@ -8,7 +8,7 @@ from diffusion_probe.data.collect import collect
 from diffusion_probe.data.cost import cost_text, measure_cost
 from diffusion_probe.data.dataset import Description
 from diffusion_probe.data.shards import read_split
-from diffusion_probe.pipelines.source import noise_generator
+from diffusion_probe.pipelines.arguments import noise_generator
 from diffusion_probe.tiny import TINY, TinyBackbone
 
 STEPS = (1, 2)

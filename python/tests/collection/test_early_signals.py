@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
+from diffusion_probe.collection.early_signals import EarlySignals
 from diffusion_probe.families import family_of
-from diffusion_probe.pipelines.early_signals import EarlySignals
-from diffusion_probe.pipelines.source import image_per_prompt
+from diffusion_probe.pipelines.arguments import image_per_prompt
 from diffusion_probe.tiny import TINY, TinyBackbone
 
 PROMPTS = ["a cat", "a red dog on the banana"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from diffusers import DiffusionPipeline
 
 from ..data.collect import Worker, collect, pending_shards
 from ..data.cost import cost_text, measure_cost
@@ -17,11 +16,10 @@ from ..data.prompts import read_prompts
 from ..evaluation.layers.choice import choice_text
 from ..metrics.quality import QualityEvaluator
 from ..metrics.registry import load_metric, user_function
+from ..pipelines.load import load_pipeline, name_of
 from ..probe.manifest import Metric
 from .pilot import ALL_LAYERS, AUTO, SHARD_PROMPTS, Pilot
 from .source import PipelineSource
-
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 def collect_from_pipeline(
@@ -113,20 +111,3 @@ def collect_from_source(
     failed = evaluator.failed - failed_before
     if failed:
         print(f"{failed} images have no quality and will not be used; the first because {evaluator.first_failure}", flush=True)
-
-
-def name_of(pipeline: str) -> str:
-    """The ID of a pipeline, or the name of its folder."""
-    return Path(pipeline).resolve().name if Path(pipeline).exists() else pipeline
-
-
-def load_pipeline(pipeline: str, device: torch.device, dtype: str | None, load: Mapping[str, Any]) -> Any:
-    """The pipeline, loaded by diffusers, on the device. Raises ValueError where diffusers cannot load it."""
-    dtype = dtype or ("float32" if device.type == "cpu" else "bfloat16")
-    try:
-        pipe = DiffusionPipeline.from_pretrained(pipeline, dtype=DTYPES[dtype], **load)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"the pipeline {pipeline} cannot be loaded: {reason}") from error
-    pipe.set_progress_bar_config(disable=True)
-    return pipe.to(device)

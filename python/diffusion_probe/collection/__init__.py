@@ -1,0 +1,1 @@
+"""Training data from a pipeline of diffusers: the command `collect --pipeline`."""
