@@ -6,7 +6,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import type { Engine, ServedProbe } from '../engine/types.js';
 import { problem } from '../errors.js';
-import { encodeInference, type InferenceBody, type OutputTensor } from '../wire/inference-protocol.js';
+import {
+  encodeInference,
+  type InferenceAnswer,
+  type InferenceBody,
+  type OutputTensor,
+} from '../wire/inference-protocol.js';
 import type { JsonThread } from '../wire/json-thread.js';
 import { CODINGS, inferenceFormat } from './body-format.js';
 import { checkReady } from './health.js';
@@ -112,7 +117,7 @@ async function infer(
   request: FastifyRequest,
   reply: FastifyReply,
   options: InferenceRoutesOptions,
-): Promise<Buffer> {
+): Promise<InferenceAnswer['body']> {
   const { json, limits } = options;
   const params = request.params as ModelParams;
   const reference = referenceOf(params);

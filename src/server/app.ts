@@ -27,6 +27,7 @@ import type { Metrics } from '../telemetry/metrics.js';
 import type { Tracing } from '../telemetry/tracing.js';
 import { JsonThread } from '../wire/json-thread.js';
 import { Connections } from './connections.js';
+import { SocketWait } from './socket-wait.js';
 
 const HEADERS_TIMEOUT_MS = 15_000;
 /** How often Node checks for requests that take too long to arrive, ms. */
@@ -201,13 +202,15 @@ function createHttpApp(options: HttpOptions): FastifyInstance {
 }
 
 function countRequests(app: FastifyInstance, metrics: Metrics): void {
+  const socketWait = new SocketWait();
   app.decorateRequest('arrivedAt', 0);
   app.addHook('onRoute', ({ url, method, schema }) =>
     metrics.expectRoute(url, [method].flat(), Object.keys(schema?.response ?? {})),
   );
   // Hooks with callbacks: each promise would cost every request a turn of the microtask queue.
   app.addHook('onRequest', (request, reply, done) => {
-    request.arrivedAt = performance.now();
+    const now = performance.now();
+    request.arrivedAt = now - socketWait.atMostMs(now);
     // The onResponse hook is not called when the client has left.
     reply.raw.once('close', () => {
       const route = request.routeOptions.url ?? NO_ROUTE;

@@ -60,12 +60,17 @@ export interface OutputTensor {
   readonly values: readonly (number | null)[];
 }
 
-/** Writes an answer. `jsonBytes` is the length of its JSON, where something binary follows. */
+/** An answer: JSON alone, or JSON of so many bytes with something binary behind it. */
+export type InferenceAnswer =
+  | { readonly body: string; readonly jsonBytes?: undefined }
+  | { readonly body: Buffer; readonly jsonBytes: number };
+
+/** Writes an answer. */
 export function encodeInference(
   head: object,
   tensors: readonly OutputTensor[],
   isBinary: (name: string) => boolean,
-): { readonly body: Buffer; readonly jsonBytes: number | undefined } {
+): InferenceAnswer {
   const parts: Buffer[] = [];
   const outputs = tensors.map(({ name, datatype, values }) => {
     const described = { name, datatype, shape: [values.length] };
@@ -74,8 +79,11 @@ export function encodeInference(
     parts.push(part);
     return { ...described, parameters: { binary_data_size: part.length } };
   });
-  const json = Buffer.from(JSON.stringify({ ...head, outputs }));
-  return { body: Buffer.concat([json, ...parts]), jsonBytes: parts.length > 0 ? json.length : undefined };
+  const text = JSON.stringify({ ...head, outputs });
+  // As a text, it goes to the socket in one write with the headers.
+  if (parts.length === 0) return { body: text };
+  const json = Buffer.from(text);
+  return { body: Buffer.concat([json, ...parts]), jsonBytes: json.length };
 }
 
 function elements(datatype: OutputTensor['datatype'], values: OutputTensor['values']): Buffer {

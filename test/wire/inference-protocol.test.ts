@@ -161,14 +161,15 @@ test('an answer holds values as JSON or behind it, and null where there is none'
   ] as const;
   const plain = encodeInference({ id: 'a' }, tensors, () => false);
   assert.equal(plain.jsonBytes, undefined);
-  assert.deepEqual((JSON.parse(plain.body.toString()) as { outputs: object[] }).outputs[0], {
+  assert.deepEqual((JSON.parse(String(plain.body)) as { outputs: object[] }).outputs[0], {
     name: 'score',
     datatype: 'FP32',
     shape: [2],
     data: [0.5, null],
   });
-  const { body, jsonBytes = 0 } = encodeInference({}, tensors, () => true);
-  const binary = body.subarray(jsonBytes);
+  const answer = encodeInference({}, tensors, () => true);
+  assert.ok(answer.jsonBytes !== undefined);
+  const binary = answer.body.subarray(answer.jsonBytes);
   assert.equal(binary.length, 8 + 2 + 8);
   assert.equal(binary.readFloatLE(0), 0.5);
   assert.ok(Number.isNaN(binary.readFloatLE(4)));
