@@ -161,7 +161,7 @@ test('an answer holds values as JSON or behind it, and null where there is none'
   ] as const;
   const plain = encodeInference({ id: 'a' }, tensors, () => false);
   assert.equal(plain.jsonBytes, undefined);
-  assert.deepEqual((JSON.parse(String(plain.body)) as { outputs: object[] }).outputs[0], {
+  assert.deepEqual((JSON.parse(plain.body) as { outputs: object[] }).outputs[0], {
     name: 'score',
     datatype: 'FP32',
     shape: [2],
