@@ -120,6 +120,23 @@ def test_a_number_that_is_not_finite_becomes_null() -> None:
     assert json.loads(to_json({"value": float("nan")})) == {"value": None}
 
 
+def test_examples_are_requests_that_the_probe_scores(world, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = read_split(world.data, "test")
+    scores = score_collection(OnnxProbe(world.folder), collection, 5)
+    median = float(np.median(scores))
+    monkeypatch.setattr("diffusion_probe.evaluation.examples.threshold_of", lambda entry, alpha: median)
+    requests, document = tmp_path / "examples", tmp_path / "examples.json"
+    options = ["--data", world.data, "--folder", world.folder, "--out", requests, "--document", document]
+    assert cli.main(["examples", *map(str, options)]) == 0
+    for name, samples in {"kept": 1, "dropped": 1, "group": collection.seeds}.items():
+        with safe_open(requests / f"{name}.safetensors", framework="np") as file:
+            inputs = {tensor: file.get_tensor(tensor) for tensor in file.keys()}  # noqa: SIM118 (not a mapping)
+        own = OnnxProbe(world.folder).score(inputs)
+        assert own.shape == (samples,)
+        assert (own >= median).all() if name == "kept" else (own < median).any()
+    assert json.loads(document.read_text())["requests"]
+
+
 @pytest.mark.parametrize(
     "command",
     [
