@@ -22,6 +22,7 @@ from .prompting import TAU_HELP, add_rewriter_options, rewriter_of, tau_of, tau_
 
 DOCS = Path("docs")
 BATCH, PIPELINE_BATCH = 16, 8
+SEEDS = 8
 STEPS = 25
 
 
@@ -33,7 +34,8 @@ def add_prompt_study(studies: Any) -> None:
     one.add_argument("--probe", type=Path, default=PROBE_FOLDER, help="folder of the probe, with trajectories")
     one.add_argument("--split", choices=["calibration", "test"], default="test", help="split that the captions are from")
     one.add_argument("--captions", type=positive_count, default=200, help="how many captions, or prompts of a file")
-    one.add_argument("--seeds", type=positive_count, default=8, help="images per wording")
+    text = f"images per wording (default: {SEEDS}, or as many as the plan for --budget starts)"
+    one.add_argument("--seeds", type=positive_count, help=text)
     one.add_argument("--candidates", type=positive_count, default=6, help="rewrites per caption at most")
     one.add_argument("--look-step", type=positive_count, help="step of the look (default: the one nearest to a fifth of the run)")
     one.add_argument("--tau", type=tau_option, default="calibration", help=TAU_HELP)
@@ -67,6 +69,7 @@ def _study(options: argparse.Namespace) -> None:
 
     probe = newest_version(options.probe)
     manifest = read_manifest(probe)
+    options.seeds = _seeds(options.seeds, options.budget, manifest, probe)
     worker = Worker.of_environment()
     is_reference = options.pipeline == REFERENCE_WORLD
     collected = _from_reference(options, manifest, worker) if is_reference else _from_pipeline(options, manifest, worker)
@@ -87,6 +90,17 @@ def _study(options: argparse.Namespace) -> None:
     print(text)
     if options.json:
         print(json.dumps(figures))
+
+
+def _seeds(asked: int | None, budget: float, manifest: dict[str, Any], probe: Path) -> int:
+    """Images per wording. Raises ValueError for fewer than the plan for the budget starts, before anything is drawn."""
+    from ..planning.within import plan_within
+    from ..probe.manifest import total_steps_of
+
+    needed = plan_within(budget * total_steps_of(manifest), manifest, probe).seeds
+    if asked is not None and asked < needed:
+        raise ValueError(f"--seeds {asked}: the plan for --budget {budget:g} starts {needed}")
+    return asked or max(SEEDS, needed)
 
 
 def _from_reference(options: argparse.Namespace, manifest: dict[str, Any], worker: Any) -> Sequence[Sequence[str]]:

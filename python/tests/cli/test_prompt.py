@@ -202,3 +202,11 @@ def test_the_study_draws_every_wording_once_and_writes_figures_and_tables(world,
     (docs / "workflows.md").write_text("no marks\n")
     assert main([*command, "--write"]) == 2
     assert "has no lines <!-- prompt -->" in errors(capsys)
+
+
+def test_the_study_refuses_fewer_seeds_than_its_plan_starts_before_it_draws(world, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    command = ["study", "prompt", "--probe", str(world.folder), "--out", str(out), "--no-compile", *world.source]
+    assert main([*command, "--seeds", "1"]) == 2
+    assert "--seeds 1: the plan for --budget 2 starts" in errors(capsys)
+    assert not out.exists()
