@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import RUNS, add_command, add_pipeline_options, positive_count, reference_source, step_list
+from .options import RUNS, add_command, add_pipeline_options, positive_count, reference_source, share_of, step_list
 
 # Defaults that differ: of the reference world, and of a pipeline.
 PROMPTS = {"train": 3000, "calibration": 600, "test": 600}
@@ -22,7 +22,8 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
         limit = f"most prompts of the {split} split (default: {count}; of a pipeline: all of the file)"
         parser.add_argument(f"--{split}", type=int, help=limit)
     parser.add_argument("--seeds", type=int, default=8, help="images per prompt")
-    parser.add_argument("--paraphrase", action="store_true", help="one paraphrase of each caption (default: its plain wording)")
+    share = "share of the captions that are put into other words (default: none; without a number: all)"
+    parser.add_argument("--paraphrase", type=share_of, nargs="?", const=1.0, default=0.0, metavar="SHARE", help=share)
     more = "prompts of the calibration split that get as many seeds again, from the first (default: 0)"
     parser.add_argument("--calibration-more", type=int, default=0, help=more)
     unlabelled = "further prompts for distill, without images and qualities (default: 0)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def add_command(commands, name: str, run: Callable[[argparse.Namespace], int | N
     return parser
 
 
-def reference_source(options: argparse.Namespace, compiled: bool = False, paraphrased: bool = False, grid: int | None = None):
+def reference_source(options: argparse.Namespace, compiled: bool = False, paraphrased: float = 0.0, grid: int | None = None):
     """The reference world that `--reference`, `--backbone` and `--reward` name. `grid`: as in ReferenceSource.load."""
     from ..reference.source import ReferenceSource
 
@@ -151,3 +152,14 @@ def add_loading_options(parser: Any) -> None:
     call = "further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'"
     parser.add_argument("--call", type=json_object, default={}, help=call)
     parser.add_argument("--load", type=json_object, default={}, help="further arguments of from_pretrained, JSON")
+
+
+def share_of(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, not {text!r}")
+    return share

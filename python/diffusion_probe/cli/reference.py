@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
-from .options import REFERENCE, RUNS, add_command, reference_source
+from .options import REFERENCE, RUNS, add_command, reference_source, share_of
 from .reference_grpo import add_grpo_commands
 from .train_pipeline import add_train_pipeline_command
 
@@ -27,7 +26,7 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--start-from", type=Path, help="exported folder whose weights to start from if there is no checkpoint")
     one.add_argument("--learning-rate", type=float, default=8e-4, help="peak learning rate; fine-tuning needs a lower one")
     share = "share of the captions in another wording or order, from 0 to 1, so that they are drawn as well"
-    one.add_argument("--paraphrase", type=_share, default=0.0, metavar="SHARE", help=share)
+    one.add_argument("--paraphrase", type=share_of, default=0.0, metavar="SHARE", help=share)
     one.add_argument("--backbone", type=Path, default=RUNS / "backbone.pt", help="checkpoint, resumed if it exists")
 
     add_train_pipeline_command(parts)
@@ -47,7 +46,7 @@ def add_reference_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--count", type=int, default=100, help="number of captions")
     one.add_argument("--split", choices=["train", "calibration", "test"], default="test", help="split of the data set")
     share = "share of the captions in two or three sentences, from 0 to 1; for pipelines of train-pipeline alone"
-    one.add_argument("--sentences", type=_share, default=0.0, metavar="SHARE", help=share)
+    one.add_argument("--sentences", type=share_of, default=0.0, metavar="SHARE", help=share)
 
     one = add_command(parts, "export", _export_reference, "write backbone, text encoder and reward as ONNX")
     one.add_argument("--out", type=Path, default=REFERENCE, help="folder to write")
@@ -131,14 +130,3 @@ def _export_reference(options: argparse.Namespace) -> None:
     trained = RUNS / "reward.pt"
     reward = options.reward or (trained if trained.exists() else None)
     run(ReferenceSource.load(options.out, options.backbone, reward, grid=options.grid), options.out)
-
-
-def _share(text: str) -> float:
-    """A number from 0 to 1."""
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, not {text!r}")
-    return share

@@ -110,9 +110,14 @@ def paraphrases(caption: Caption) -> list[str]:
     return [order.text(wording) for order in caption.orders() for wording in order.wordings()]
 
 
-def paraphrase(caption: Caption) -> str:
-    """One of the paraphrases: always the same one for a meaning, chosen by a hash of it."""
+def paraphrase(caption: Caption, share: float = 1.0) -> str:
+    """One of the paraphrases, or the plain text: always the same one for a meaning, chosen by a hash of it.
+
+    `share`: of the captions that get a paraphrase, from 0 to 1.
+    """
     digest = hashlib.sha256(f"{caption.key()} | paraphrase".encode()).digest()
+    if int.from_bytes(digest[8:16], "big") >= share * 2**64:
+        return caption.text()
     texts = paraphrases(caption)
     return texts[int.from_bytes(digest[:8], "big") % len(texts)]
 

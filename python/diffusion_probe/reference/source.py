@@ -38,10 +38,10 @@ class ReferenceSource:
     name = "pictogram"
     metric = Metric("pictogram-reward", (0.0, 1.0), GOOD_AT)
 
-    def __init__(self, backbone: Backbone, reward: Reward, compiled: bool = False, grid: int = GRID, paraphrased: bool = False):
+    def __init__(self, backbone: Backbone, reward: Reward, compiled: bool = False, grid: int = GRID, paraphrased: float = 0.0):
         """`compiled`: run the denoiser through torch.compile, which is worth its start-up time from some thousand images on.
 
-        `grid`: the side of the maps. `paraphrased`: prompts are one paraphrase of each caption, and not its plain wording.
+        `grid`: the side of the maps. `paraphrased`: the share of the prompts that are a paraphrase of their caption.
         """
         if compiled:
             backbone.denoiser.to(memory_format=torch.channels_last).compile(options={"freezing": True})
@@ -78,7 +78,7 @@ class ReferenceSource:
         reward: Path | None = None,
         compiled: bool = False,
         grid: int | None = None,
-        paraphrased: bool = False,
+        paraphrased: float = 0.0,
     ) -> Self:
         """Load from an exported folder; a training checkpoint, when given, replaces the exported weights.
 
@@ -99,8 +99,7 @@ class ReferenceSource:
         return tuple(DecisionPoint(step, round(float(levels[step - 1]) * TIMESTEPS, 3)) for step in steps)
 
     def prompts(self, split: str, count: int) -> list[str]:
-        captions = data_captions(split, count)
-        return [paraphrase(caption) if self.paraphrased else caption.text() for caption in captions]
+        return [paraphrase(caption, self.paraphrased) for caption in data_captions(split, count)]
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]) -> Samples:
         return self._draw(prompts, seeds, steps, finished=True)

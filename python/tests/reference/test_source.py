@@ -40,10 +40,14 @@ def test_a_backbone_without_the_words_of_paraphrases_says_so(world) -> None:
 
 
 def test_prompts_may_be_paraphrased(world) -> None:
-    source = ReferenceSource.load(world.reference, paraphrased=True)
+    source = ReferenceSource.load(world.reference, paraphrased=1.0)
     captions = data_captions("train", 20)
     assert source.prompts("train", 20) == [paraphrase(caption) for caption in captions]
-    assert ReferenceSource.load(world.reference).prompts("train", 20) == [caption.text() for caption in captions]
+    plain = [caption.text() for caption in captions]
+    assert ReferenceSource.load(world.reference).prompts("train", 20) == plain
+    half = ReferenceSource.load(world.reference, paraphrased=0.5).prompts("train", 20)
+    assert 0 < sum(one != other for one, other in zip(half, plain, strict=True)) < 20
+    assert all(text in (own, paraphrase(caption)) for text, own, caption in zip(half, plain, captions, strict=True))
 
 
 def test_the_side_of_the_maps_is_set_at_the_export_and_kept(world, tmp_path: Path) -> None:
