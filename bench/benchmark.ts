@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { machineText, noiseWarning } from './machine.js';
-import { type BenchContext, measureClosed, measureLoad } from './measure.js';
+import { type BenchContext, byProtocol, measureClosed, measureLoad } from './measure.js';
 import { checkAgreement } from './phases/agreement.js';
 import { measureLoopHolds } from './phases/event-loop.js';
 import { measureFairness } from './phases/fairness.js';
@@ -57,7 +57,7 @@ async function warmUp(context: BenchContext): Promise<void> {
   context.onProgress('warming up');
   const until = { requests: plan.warmUpRequests };
   const loop = { kind: 'closed', load: 'one_token', connections: WARM_UP_CONNECTIONS, until } as const;
-  await measureLoad(context, service, loop, 'warm-up');
+  for (const server of [service, byProtocol(service)]) await measureLoad(context, server, loop, 'warm-up');
   await measureClosed(context, service, 'group', WARM_UP_CONNECTIONS, plan.turnSeconds);
   for (const server of [service, ...peers])
     await measureClosed(context, server, 'single', WARM_UP_CONNECTIONS, plan.turnSeconds);

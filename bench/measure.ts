@@ -24,6 +24,11 @@ export interface MeasuredServer {
   readonly server: Server;
 }
 
+/** The service, asked by the Open Inference Protocol. */
+export function byProtocol(service: MeasuredServer): MeasuredServer {
+  return { ...service, target: { ...service.target, kind: 'protocol' } };
+}
+
 export interface BenchContext extends Pick<BenchTools, 'environment' | 'onProgress' | 'cleanup'> {
   readonly plan: Plan;
   readonly service: MeasuredServer;

@@ -4,6 +4,7 @@
  */
 import {
   type BenchContext,
+  byProtocol,
   type LoadMeasurement,
   measureClosed,
   measureRaw,
@@ -42,12 +43,12 @@ export async function measureRounds(context: BenchContext, survey: RawSurvey): P
   const rounds: Round[] = [];
   for (let round = 1; round <= plan.rounds; round += 1) {
     onProgress(`round ${round} of ${plan.rounds}: raw, service and peers take turns`);
+    const manyGroups = await measureClosed(context, service, 'group', CAPACITY_CONNECTIONS, seconds);
     const fastest = await rawRuns(survey.fastest);
     const cheapest = survey.cheapest === survey.fastest ? fastest : await rawRuns(survey.cheapest);
     const rawSingle = await rawRuns({ ...RAW_SINGLE, seconds });
-    const manyGroups = await measureClosed(context, service, 'group', CAPACITY_CONNECTIONS, seconds);
-    const byProtocol = { ...service, target: { ...service.target, kind: 'protocol' } } as const;
-    const protocol = await measureClosed(context, byProtocol, ...TURNS.singles, seconds);
+    // Just before the same load of the service.
+    const protocol = await measureClosed(context, byProtocol(service), ...TURNS.singles, seconds);
     const [own, ...others] = await takeTurns(context, [service, ...peers]);
     rounds.push({ fastest, cheapest, rawSingle, manyGroups, protocol, service: own!, peers: others });
   }
