@@ -28,8 +28,8 @@ export interface Round {
   readonly service: ServerTurns;
   /** The service with groups at 16 connections. */
   readonly manyGroups: LoadMeasurement;
-  /** Samples at 16 connections by the Open Inference Protocol. */
-  readonly protocol: LoadMeasurement;
+  /** Samples at 16 connections by the Open Inference Protocol, and by /score. */
+  readonly protocol: Readonly<Record<'infer' | 'score', LoadMeasurement>>;
   /** One per peer. */
   readonly peers: readonly ServerTurns[];
 }
@@ -47,12 +47,21 @@ export async function measureRounds(context: BenchContext, survey: RawSurvey): P
     const fastest = await rawRuns(survey.fastest);
     const cheapest = survey.cheapest === survey.fastest ? fastest : await rawRuns(survey.cheapest);
     const rawSingle = await rawRuns({ ...RAW_SINGLE, seconds });
-    // Just before the same load of the service.
-    const protocol = await measureClosed(context, byProtocol(service), ...TURNS.singles, seconds);
+    const protocol = await compareProtocol(context, round);
     const [own, ...others] = await takeTurns(context, [service, ...peers]);
     rounds.push({ fastest, cheapest, rawSingle, manyGroups, protocol, service: own!, peers: others });
   }
   return rounds;
+}
+
+/** In the other order in every second round, because the first load after the raw runs is slower. */
+async function compareProtocol(context: BenchContext, round: number): Promise<Round['protocol']> {
+  const { service, plan } = context;
+  const singles = (server: MeasuredServer) =>
+    measureClosed(context, server, ...TURNS.singles, plan.turnSeconds);
+  if (round % 2 === 0) return { score: await singles(service), infer: await singles(byProtocol(service)) };
+  const infer = await singles(byProtocol(service));
+  return { infer, score: await singles(service) };
 }
 
 /** For each load, all servers one after the other. */

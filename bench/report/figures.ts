@@ -98,7 +98,7 @@ function valuesOf(measured: Measured) {
     peer_group_ratio_c4: over(
       (round) => rate(round.service.groups) / most(fastApi(round, 'groups').map(rate)),
     ),
-    protocol_ratio_c16: over((round) => rate(round.protocol) / rate(round.service.singles)),
+    protocol_ratio_c16: over(({ protocol }) => rate(protocol.infer) / rate(protocol.score)),
     overhead_ms_c1: over(({ service }) => p50(service.single) - service.single.inferenceMs.p50),
     cpu_ms_ratio_c1: over((round) => round.service.single.serverCpuPerSample / round.rawSingle.cpuPerSample),
     p99_ratio_75: median(open(75).map(({ latencyMs, rawRunMs }) => latencyMs.p99 / rawRunMs)),

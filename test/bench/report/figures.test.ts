@@ -71,7 +71,10 @@ function round(speed: number, peers: readonly ServerTurns[] = []): Round {
       group: loadRun({ latencyMs: p50(8) }),
       groups: loadRun({ samplesPerSecond: 900 * speed }),
     },
-    protocol: loadRun({ samplesPerSecond: 760 * speed }),
+    protocol: {
+      infer: loadRun({ samplesPerSecond: 741 * speed }),
+      score: loadRun({ samplesPerSecond: 780 * speed }),
+    },
     manyGroups: loadRun({ samplesPerSecond: 900 * speed, serverCpuPerSample: 0.00125 / speed }),
     peers,
   };
