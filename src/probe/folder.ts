@@ -50,6 +50,8 @@ export async function readProbeFolder({ folder, name, version }: ProbeLocation):
   }
   const contents = new Map<string, Buffer>();
   for (const [file, sha256] of Object.entries(manifest.files)) {
+    // Only planning reads trajectories, in Python: a deployment may do without them.
+    if (file === manifest.trajectories) continue;
     contents.set(file, await readVerified(folder, file, sha256));
   }
   refuseExternalFiles(contentOf(contents, MODEL_FILE));

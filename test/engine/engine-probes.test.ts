@@ -89,6 +89,18 @@ test('without a default, no reference means the only probe, and is rejected when
   assert.deepEqual(two.readiness(), { ready: true });
 });
 
+test('a probe is served without its trajectories, which only planning reads', async (t) => {
+  const models = await temporaryModels(t);
+  await writeProbe(models, {
+    edit: (manifest) => {
+      manifest.trajectories = 'trajectories.npz';
+      manifest.files['trajectories.npz'] = '0'.repeat(64);
+    },
+  });
+  const { engine } = await startEngine(t, models);
+  assert.deepEqual(engine.readiness(), { ready: true });
+});
+
 const inputs = tinyInputs(TINY_SIZE.layers, TINY_SIZE.height, TINY_SIZE.width);
 const samples = randomSamples(TINY_SIZE, 3, 2);
 const BROKEN: readonly [string, ProbeFolderOptions, RegExp][] = [
