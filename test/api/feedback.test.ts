@@ -1,7 +1,6 @@
 /** Tests feedback from the decision of one replica to the metrics of another. */
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
@@ -13,17 +12,12 @@ import type { AppOptions } from '../../src/server/app.js';
 import { fakeEngine, operatorFiles, startApp, type TestApp } from '../support/app.js';
 import { TINY_SIZE } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const KEYS = new KeyRing([{ id: 'shared', secret: Buffer.alloc(32, 3) }]);
 const BINARY = { 'content-type': 'application/octet-stream' };
 /** The metric of the tiny probe has the range 0 to 2, and is good from 1. */
 const LOW_SCORE = 0.5;
-
-async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'feedback-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 function replica(t: TestContext, options: Pick<AppOptions, 'feedbackFile'> = {}): Promise<TestApp> {
   const scores = Float32Array.from([LOW_SCORE, 1.5]);

@@ -1,14 +1,14 @@
 /** Tests that edits of the operator's files are loaded, and that a broken edit is reported and changes nothing. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { policyFor } from '../../src/config/policies.js';
 import { openOperatorFiles } from '../../src/config/operator-files.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const INTERVAL_MS = 20;
 const PATIENCE_MS = 5000;
@@ -16,12 +16,6 @@ const PATIENCE_MS = 5000;
 const policies = (name: string) => JSON.stringify({ default: { policy: { name } } });
 const keysFile = (id: string) =>
   JSON.stringify({ keys: [{ id, secret: Buffer.alloc(32, 1).toString('base64') }] });
-
-async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'operator-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 async function open(
   t: TestContext,

@@ -2,22 +2,20 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { constants } from 'node:fs';
-import { mkdtemp, open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 
 import { FeedbackFile } from '../../src/feedback/file.js';
 import { receiptOf } from '../support/receipt.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const BLOCKING = 500; // lines of a write that no pipe takes whole: Linux buffers 64 KiB
 const MAX_WAITING = 600;
 
 test('a write that does not end keeps a bounded number of lines in memory, and says how many it lost', async (t) => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'feedback-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const fifo = path.join(folder, 'feedback.jsonl');
+  const fifo = path.join(await temporaryFolder(t), 'feedback.jsonl');
   execFileSync('mkfifo', [fifo]);
   const reader = await open(fifo, constants.O_RDWR | constants.O_NONBLOCK);
   const lost: [string, number][] = [];

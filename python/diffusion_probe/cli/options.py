@@ -83,23 +83,26 @@ def reference_source(options: argparse.Namespace, compiled: bool = False, paraph
 
 def positive(text: str) -> float:
     """Parse a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
-    return value
+    return _number(text, lambda value: 0 < value < math.inf, "a number above 0")
 
 
 def not_negative(text: str) -> float:
     """Parse a number from 0."""
+    return _number(text, lambda value: 0 <= value < math.inf, "a number from 0")
+
+
+def share_of(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    return _number(text, lambda value: 0 <= value <= 1, "a share from 0 to 1")
+
+
+def _number(text: str, is_expected: Callable[[float], bool], expected: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number from 0, not {text!r}")
+        value = math.nan
+    if not is_expected(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}")
     return value
 
 
@@ -152,14 +155,3 @@ def add_loading_options(parser: Any) -> None:
     call = "further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'"
     parser.add_argument("--call", type=json_object, default={}, help=call)
     parser.add_argument("--load", type=json_object, default={}, help="further arguments of from_pretrained, JSON")
-
-
-def share_of(text: str) -> float:
-    """A number from 0 to 1."""
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, not {text!r}")
-    return share

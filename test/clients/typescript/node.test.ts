@@ -2,27 +2,21 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { ProbeClient, type ProbeClientOptions } from '../../../clients/typescript/src/node.js';
 import { httpServer } from '../../support/http-servers.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const answer: RequestListener = (_request, response) => {
   response.end('{"models": []}');
 };
-
-async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'client-'));
-  t.after(() => rm(folder, { recursive: true }));
-  return folder;
-}
 
 /** How GET /models fails; undefined when it does not. */
 async function failureOf(origin: string, options: ProbeClientOptions = {}): Promise<string | undefined> {
