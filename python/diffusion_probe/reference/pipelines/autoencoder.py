@@ -16,6 +16,7 @@ from ..corruption import sample_labelled_image
 from ..scenes import lay_out
 from ..splits import sample_caption
 from ..train_reward import as_images
+from .precision import training_precision
 
 ENCODED_TOGETHER = 32
 LEARNING_RATE = 1.5e-3
@@ -60,7 +61,13 @@ def autoencoder(kind: type[Autoencoder], width: int, channels: int) -> Autoencod
 
 
 def train_autoencoder(
-    model: Autoencoder, checkpoint: Path, steps: int, seed: int = 0, batch: int = 32, fresh: bool = False
+    model: Autoencoder,
+    checkpoint: Path,
+    steps: int,
+    seed: int = 0,
+    batch: int = 32,
+    fresh: bool = False,
+    bfloat16: bool = False,
 ) -> None:
     """Train up to `steps`, from the checkpoint unless `fresh`; the model then has the averaged weights and normalised latents.
 
@@ -73,14 +80,15 @@ def train_autoencoder(
 
     def loss_of(step: int) -> Tensor:
         images = training_images(seed, step, batch)
-        found = model.encode(_framed(model, images)).latent_dist
-        latents = found.sample(torch.Generator().manual_seed(seed * 1_000_003 + step))
-        drawn = _unframed(model, model.decode(latents).sample)
-        divergence = 0.5 * (found.mean.square() + found.var - 1 - found.logvar).mean()
-        return F.l1_loss(drawn, images) + F.mse_loss(drawn, images) + DIVERGENCE_WEIGHT * divergence
+        with training_precision(bfloat16):
+            found = model.encode(_framed(model, images)).latent_dist
+            latents = found.sample(torch.Generator().manual_seed(seed * 1_000_003 + step))
+            drawn = _unframed(model, model.decode(latents).sample).float()
+            divergence = 0.5 * (found.mean.square() + found.var - 1 - found.logvar).float().mean()
+            return F.l1_loss(drawn, images) + F.mse_loss(drawn, images) + DIVERGENCE_WEIGHT * divergence
 
     architecture = {name: model.config[name] for name in ARCHITECTURE if name in model.config}
-    settings = {"seed": seed, "batch": batch, "autoencoder": type(model).__name__, **architecture}
+    settings = {"seed": seed, "batch": batch, "autoencoder": type(model).__name__, "bfloat16": bfloat16, **architecture}
     loop = TrainingLoop(model, checkpoint, schedule, settings, {}, fresh=fresh)
     loop.run("autoencoder", loss_of)
     model.load_state_dict(loop.average.state)

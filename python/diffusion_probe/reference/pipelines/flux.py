@@ -82,7 +82,7 @@ def packed(latents: Tensor) -> Tensor:
 
 FLUX = Recipe(
     name="flux",
-    sizes=Sizes(denoiser=160, blocks=3, text=128, autoencoder=16),
+    sizes=Sizes(denoiser=128, blocks=3, text=128, autoencoder=16),
     build=build,
     loss=loss,
     trained=("transformer", "text_encoder", "text_encoder_2"),

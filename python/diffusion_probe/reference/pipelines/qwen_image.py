@@ -57,7 +57,7 @@ def loss(pipe: QwenImagePipeline, batch: Batch) -> Tensor:
 
 QWEN_IMAGE = Recipe(
     name="qwen",
-    sizes=Sizes(denoiser=160, blocks=6, text=128, autoencoder=12),
+    sizes=Sizes(denoiser=128, blocks=6, text=128, autoencoder=12),
     build=build,
     loss=loss,
     trained=("transformer", "text_encoder"),

@@ -80,7 +80,7 @@ def loss(pipe: StableDiffusionXLPipeline, batch: Batch) -> Tensor:
 
 SDXL = Recipe(
     name="sdxl",
-    sizes=Sizes(denoiser=128, blocks=1, text=128, autoencoder=16),
+    sizes=Sizes(denoiser=96, blocks=1, text=128, autoencoder=16),
     build=build,
     loss=loss,
     trained=("unet", "text_encoder", "text_encoder_2"),

@@ -23,6 +23,7 @@ from ..sentences import caption_texts
 from ..splits import sample_caption
 from ..train_reward import as_images
 from .autoencoder import encode, train_autoencoder
+from .precision import training_precision
 from .quality import decoded_quality, held_out_texts, write_sheet
 from .recipe import Batch, Recipe, Sizes
 
@@ -46,6 +47,7 @@ class Training:
     save_every: int = 500
     milestones: tuple[int, ...] = ()  # steps at which a copy of the checkpoint is kept
     fresh: bool = False
+    bfloat16: bool = False
 
 
 def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Reward, sizes: Sizes | None = None) -> Any:
@@ -60,14 +62,22 @@ def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Rew
     torch.manual_seed(seed)
     pipe = recipe.build(sizes)
     train_autoencoder(
-        pipe.vae, folder / "autoencoder.pt", training.autoencoder_steps, seed, training.autoencoder_batch, fresh=fresh
+        pipe.vae,
+        folder / "autoencoder.pt",
+        training.autoencoder_steps,
+        seed,
+        training.autoencoder_batch,
+        fresh=fresh,
+        bfloat16=training.bfloat16,
     )
     decoded = decoded_quality(pipe.vae, DECODED_SCENES, reward)
     print(f"mean quality of painted scenes {decoded['scenes']:.3f}, after the autoencoder {decoded['decoded']:.3f}", flush=True)
     checkpoint = folder / "checkpoint.pt"
 
     def loss_of(step: int) -> Tensor:
-        return recipe.loss(pipe, training_batch(recipe, pipe.vae, seed, step, training.batch))
+        batch = training_batch(recipe, pipe.vae, seed, step, training.batch)
+        with training_precision(training.bfloat16):
+            return recipe.loss(pipe, batch)
 
     parts = recipe.trained_parts(pipe)
     steps = _planned_steps(recipe, training, checkpoint, lambda: _seconds_per_step(parts, loss_of))
@@ -88,6 +98,7 @@ def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Rew
         "seed": seed,
         "batch": training.batch,
         "sentences": recipe.sentences,
+        "bfloat16": training.bfloat16,
         "autoencoder_weights": weights_hash(pipe.vae),
     }
     loop = TrainingLoop(parts, checkpoint, schedule, settings, {}, fresh=fresh)
