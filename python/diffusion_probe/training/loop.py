@@ -14,6 +14,7 @@ from .. import __version__
 from ..conditions.differences import describe_differences, differences
 from ..progress import Progress
 from .checkpoint import WeightAverage, load_checkpoint, require_finite, save_checkpoint
+from .muon import MuonAndAdamW
 
 LARGEST_GRADIENT = 1.0
 CPU = torch.device("cpu")
@@ -33,6 +34,7 @@ class Schedule:
     weight_decay: float
     betas: tuple[float, float] = (0.9, 0.999)
     milestones: Collection[int] = ()  # steps at which a copy of the checkpoint is kept
+    muon: bool = False  # for the matrices inside of a transformer
 
     def rate(self, step: int) -> float:
         """The learning rate at a step, counted from 0."""
@@ -41,7 +43,7 @@ class Schedule:
 
 
 class TrainingLoop:
-    """Trains a model with AdamW from where its checkpoint ends, or from its first step without a checkpoint."""
+    """Trains a model from where its checkpoint ends, or from its first step without a checkpoint."""
 
     def __init__(
         self,
@@ -61,9 +63,12 @@ class TrainingLoop:
         model.to(device)
         metadata = {**metadata, "settings": {**settings, "steps": schedule.steps, "code": __version__}}
         self.model, self.checkpoint, self.schedule, self.metadata = model, checkpoint, schedule, metadata
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=schedule.learning_rate, betas=schedule.betas, weight_decay=schedule.weight_decay, fused=True
-        )
+        options = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay, "betas": schedule.betas}
+        self.optimizer: MuonAndAdamW | torch.optim.AdamW
+        if schedule.muon:
+            self.optimizer = MuonAndAdamW(model, **options)
+        else:
+            self.optimizer = torch.optim.AdamW(model.parameters(), **options, fused=True)
         self.average = WeightAverage(model, schedule.ema_decay)
         self.first = 0
         saved = None if fresh else load_checkpoint(checkpoint)
@@ -120,7 +125,7 @@ class TrainingLoop:
 
     def _step(self, step: int, loss_of: Callable[[int], Tensor]) -> float:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.rate(step)
+            group["lr"] = self.schedule.rate(step) * group.get("rate_ratio", 1)
         loss = loss_of(step)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)

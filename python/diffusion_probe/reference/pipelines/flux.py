@@ -88,6 +88,7 @@ FLUX = Recipe(
     trained=("transformer", "text_encoder", "text_encoder_2"),
     steps=7000,
     sentences=0.5,
+    muon=True,
     call={
         "height": SIZE,
         "width": SIZE,

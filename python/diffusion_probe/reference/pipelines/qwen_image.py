@@ -63,5 +63,6 @@ QWEN_IMAGE = Recipe(
     trained=("transformer", "text_encoder"),
     steps=6000,
     sentences=0.5,
+    muon=True,
     call={"height": SIZE, "width": SIZE, "negative_prompt": EMPTY, "true_cfg_scale": GUIDANCE},
 )

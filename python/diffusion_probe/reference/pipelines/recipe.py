@@ -44,6 +44,7 @@ class Recipe:
     trained: tuple[str, ...]  # the components that are trained jointly, the denoiser first
     steps: int  # of training, by default
     sentences: float  # share of the captions in several sentences, in [0, 1]
+    muon: bool  # trains the matrices of a transformer with Muon
     call: Mapping[str, Any]  # arguments of a call beside prompt, steps and generator
 
     def trained_parts(self, pipe: Any) -> nn.ModuleDict:

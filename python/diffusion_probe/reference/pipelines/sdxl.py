@@ -86,5 +86,6 @@ SDXL = Recipe(
     trained=("unet", "text_encoder", "text_encoder_2"),
     steps=6000,
     sentences=0.0,
+    muon=False,
     call={"guidance_scale": GUIDANCE},
 )

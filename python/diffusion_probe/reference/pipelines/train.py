@@ -91,6 +91,7 @@ def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Rew
         weight_decay=0.01,
         betas=(0.9, 0.98),
         milestones=training.milestones,
+        muon=recipe.muon,
     )
     settings = {
         "pipeline": recipe.name,
@@ -99,6 +100,7 @@ def train_pipeline(recipe: Recipe, folder: Path, training: Training, reward: Rew
         "batch": training.batch,
         "sentences": recipe.sentences,
         "bfloat16": training.bfloat16,
+        "muon": recipe.muon,
         "autoencoder_weights": weights_hash(pipe.vae),
     }
     loop = TrainingLoop(parts, checkpoint, schedule, settings, {}, fresh=fresh)
