@@ -56,5 +56,12 @@ def _train(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from ..training.export import export_probe
 
-    named = (options.name, options.probe_version)
-    export_probe(options.data, options.checkpoint, options.folder, *named, options.good_at, options.int8)
+    export_probe(
+        options.data,
+        options.checkpoint,
+        options.folder,
+        options.name,
+        options.probe_version,
+        good_at=options.good_at,
+        int8=options.int8,
+    )

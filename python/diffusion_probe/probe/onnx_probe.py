@@ -31,7 +31,7 @@ class OnnxProbe:
 
     def score(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Scores, float32 [batch]. `inputs` have the manifest's names and shapes; they are cast to its dtypes."""
-        return self.run(self.feed(inputs))
+        return self.session.run(["score"], self.feed(inputs))[0]
 
     def feed(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The inputs that the manifest names, in its dtypes."""
@@ -39,10 +39,6 @@ class OnnxProbe:
             entry["name"]: np.ascontiguousarray(inputs[entry["name"]], DTYPES[entry["dtype"]])
             for entry in self.manifest["inputs"]
         }
-
-    def run(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Scores, float32 [batch], of what `feed` returned."""
-        return self.session.run(["score"], dict(feed))[0]
 
 
 def _session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:

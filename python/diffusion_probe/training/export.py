@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from ..data.dataset import Collection, with_layers
 from ..data.inputs import probe_inputs, score_body
 from ..data.shards import read_split
+from ..evaluation.scores import score_collection
 from ..fingerprint import fingerprint
 from ..probe.blocks import Network
 from ..probe.manifest import SCHEMA_VERSION, Metric, write_manifest
@@ -72,12 +73,12 @@ def export_probe(
     (folder / "selftest.safetensors").write_bytes(body)
     (folder / "probe.json").write_text(json.dumps(manifest))
     scores = probe.score(inputs)
-    difference = float(np.abs(OnnxProbe(folder).score(inputs) - scores).max())
+    exported = OnnxProbe(folder)
+    difference = float(np.abs(exported.score(inputs) - scores).max())
     if difference > EXPORT_TOLERANCE:
         raise ValueError(f"the exported graph differs from PyTorch by {difference:.2g}: expected at most {EXPORT_TOLERANCE:g}")
     if int8:
-        _quantize(folder, collection)
-        scores = OnnxProbe(folder).score(inputs)
+        scores = _quantized(exported, folder, collection).score(inputs)
     manifest["selftest"] = {
         "input": "selftest.safetensors",
         "scores": [round(float(score), 6) for score in scores],
@@ -86,22 +87,23 @@ def export_probe(
     write_manifest(folder, manifest)
 
 
-def _quantize(folder: Path, collection: Collection) -> None:
-    """Make the convolutions of the graph int8, and print how much that changes the scores of the samples."""
-    exact = OnnxProbe(folder)
-    examples = [exact.feed(inputs) for inputs in example_inputs(collection)]
-    quantize_convolutions(folder / "model.onnx", examples)
+def _quantized(exact: OnnxProbe, folder: Path, collection: Collection) -> OnnxProbe:
+    """Make the convolutions of the folder's graph int8, and print how much that changes the scores of the collection."""
+    steps = [point.step for point in collection.description.points]
+    quantize_convolutions(folder / "model.onnx", (exact.feed(inputs) for inputs in _prompt_inputs(collection, steps)))
     quantized = OnnxProbe(folder)
-    changes = np.abs(np.concatenate([quantized.run(feed) - exact.run(feed) for feed in examples]))
+    before, after = (np.stack([score_collection(probe, collection, step) for step in steps]) for probe in (exact, quantized))
+    changes = np.abs(after - before)
     changed = f"by {changes.mean():.4f} on average, at most by {changes.max():.4f}"
-    print(f"int8 changes the scores of {len(changes)} training samples {changed}")
+    print(f"int8 changes the scores of {changes.size} training samples {changed}")
+    return quantized
 
 
-def example_inputs(collection: Collection) -> Iterator[dict[str, np.ndarray]]:
-    """The inputs of each prompt's samples at every decision point."""
-    for point in collection.description.points:
+def _prompt_inputs(collection: Collection, steps: Sequence[int]) -> Iterator[dict[str, np.ndarray]]:
+    """The inputs of each prompt's samples at each of the steps."""
+    for step in steps:
         for first in range(0, collection.quality.size, collection.seeds):
-            yield probe_inputs(collection, point.step, slice(first, first + collection.seeds))
+            yield probe_inputs(collection, step, slice(first, first + collection.seeds))
 
 
 def fixed_metric(data: Path, probe: Network, good_at: float | None) -> Metric:

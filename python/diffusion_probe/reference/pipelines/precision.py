@@ -13,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 def training_precision(bfloat16: bool) -> Iterator[None]:
     """Within it products of matrices are of bfloat16 if asked for; weights, sums and losses stay float32.
 
-    On a processor with AVX512-BF16 such products take 0.45 of the time. The gradient of PyTorch's flash attention takes 3.5 times
-    as long in bfloat16 there, so attention is then a product, a softmax and a product.
+    The gradient of PyTorch's flash attention is slow in bfloat16 on a CPU, so attention is then a product, a softmax and a
+    product. See docs/adr/0049-small-pipelines-of-three-families.md.
     """
     if not bfloat16:
         yield
