@@ -5,10 +5,8 @@ import type { RunningClock } from '../running-clock.js';
 import type { DecodedBody } from '../wire/tensor.js';
 import type { BatchPlan } from './warm-up/batch-plan.js';
 
-/** Where inference runs. */
 export type Provider = 'cpu' | 'cuda';
 
-/** Where a probe runs. */
 export interface Placement {
   readonly provider: Provider;
   /** Why CUDA cannot be used, although the device is not `cpu`. */
@@ -25,7 +23,6 @@ export interface MeasuredProbe extends ProbeVersion, ProbeFiles {
   readonly plan: BatchPlan;
 }
 
-/** A loaded probe. */
 export interface ServedProbe extends MeasuredProbe, Placement {}
 
 /** The state of one folder of the model repository. */
@@ -49,7 +46,6 @@ export interface ScoreOptions {
   readonly origin?: object;
 }
 
-/** One run of a worker. */
 export interface BatchRun {
   readonly probe: ServedProbe;
   readonly samples: number;
@@ -201,7 +197,6 @@ export interface EngineOptions {
   readonly workerUrl?: URL;
 }
 
-/** What the process that tests probes needs to know. */
 export type ProofOptions = Omit<EngineOptions, 'modelsDir' | 'log' | 'observer'>;
 
 /** Its options with the defaults that depend on the machine. */

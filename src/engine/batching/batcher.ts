@@ -1,6 +1,7 @@
 /**
- * Forms batches and runs them. Without a delay set there is no timer: an idle worker takes what waits at once, and a busy
- * one takes what has queued up meanwhile, up to a batch. So batches grow with the load, and a lone request never waits.
+ * Forms batches and runs them. An idle worker takes what waits at once, and a busy one takes what has queued up meanwhile, up
+ * to a batch. So batches grow with the load, and a lone request never waits. Little work is not given to a second worker
+ * when a run is about to end: see docs/adr/0026-narrow-workers-and-a-wide-one.md.
  */
 import { withoutNumbers } from '../../disclosure.js';
 import { messageOf, problem, ProblemError } from '../../errors.js';
@@ -14,6 +15,8 @@ import type { Batch, ScoreRequest } from './score-request.js';
 
 export const NO_WORKER = 'no worker can take work';
 const US_PER_MS = 1000;
+/** Less work than the first waits for a run of its probe that ends within the second, ms. */
+const [SMALL_WORK_MS, SOON_MS] = [2, 4];
 const LATE = {
   deadline: 'The deadline passed before there was a score.',
   predicted: 'The deadline would pass before there is a score: too much work is ahead.',
@@ -64,7 +67,6 @@ export class Batcher {
     this.startRuns();
   }
 
-  /** See Engine. */
   predictedLatencyMs(request: ExpectedRequest): number {
     const { pool, requestQueue } = this.#options;
     // A late request of a tenant that asks for little costs others little, and a flood makes predictions worse.
@@ -114,20 +116,29 @@ export class Batcher {
   /** Whether the next batch is given more time to fill; if so, a later call of startRuns() takes it. */
   #waitsForMore(): boolean {
     const { requestQueue, maxQueueDelayUs = 0 } = this.#options;
-    const next = maxQueueDelayUs === 0 ? undefined : requestQueue.next();
+    const next = requestQueue.next();
     if (!next || next.isFull) return false;
-    const leftMs = next.oldestArrival + maxQueueDelayUs / US_PER_MS - performance.now();
-    if (leftMs <= 0) return false;
-    if (this.#isStartScheduled) return true;
+    const delayMs = next.oldestArrival + maxQueueDelayUs / US_PER_MS - performance.now();
+    const leftMs = Math.max(delayMs, next.workMs < SMALL_WORK_MS ? this.#untilRunEndsMs(next.probe) : 0);
+    if (leftMs <= 0 || this.#isStartScheduled) return leftMs > 0;
     this.#isStartScheduled = true;
-    const start = (): void => {
-      this.#isStartScheduled = false;
-      this.startRuns();
-    };
-    // Timers count whole milliseconds: the fraction that remains is polled. A timer must not keep the process alive.
-    if (leftMs >= 1) setTimeout(start, Math.floor(leftMs)).unref();
-    else setImmediate(start);
+    // Timers count whole milliseconds: the rest of a delay is polled. The end of a run starts the next one by itself, so only
+    // a late one needs the timer. A timer must not keep the process alive.
+    if (leftMs >= 1 || delayMs <= 0) setTimeout(this.#startScheduled, leftMs).unref();
+    else setImmediate(this.#startScheduled);
     return true;
+  }
+
+  readonly #startScheduled = (): void => {
+    this.#isStartScheduled = false;
+    this.startRuns();
+  };
+
+  /** When the next run of a probe is predicted to end, in ms from now; 0 when none will end soon. */
+  #untilRunEndsMs(probe: ServedProbe): number {
+    const runs = [...this.#running.keys()].filter((run) => run.probe === probe);
+    const leftMs = Math.min(...runs.map(({ from, predictedMs }) => from + predictedMs)) - performance.now();
+    return leftMs < SOON_MS ? leftMs : 0;
   }
 
   async #run(worker: PooledWorker, batch: Batch): Promise<void> {

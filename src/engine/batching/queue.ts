@@ -128,7 +128,6 @@ export class RequestQueue {
     return displaced;
   }
 
-  /** The tenant that holds the largest share. */
   #largestTenant(): { tenant: string; share: number } {
     let largest = { tenant: '', share: 0 };
     for (const [tenant, held] of this.#held.byTenant) {

@@ -11,7 +11,6 @@ export interface Part {
   readonly tokens: number;
   /** Of the whole request at its last part, which leaves the queue last. */
   readonly bytes: number;
-  /** Plain data for the worker. */
   readonly slice: SampleSlice;
 }
 

@@ -4,7 +4,6 @@ import { problem } from '../../errors.js';
 import { compareProbes, type ProbeLocation } from '../../probe/locations.js';
 import type { ProbeStatus, ServedProbe } from '../types.js';
 
-/** One folder of the repository. */
 export interface Version extends ProbeLocation {
   /** Its fingerprint at the last scan; undefined when it was missing. */
   seen?: string | undefined;

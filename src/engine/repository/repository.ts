@@ -28,7 +28,6 @@ export interface RepositoryOptions extends OwnOptions {
   readonly batcher: Pick<Batcher, 'untilAnswered'>;
 }
 
-/** What a probe must pass before it is loaded. */
 export type ProbeTest = Pick<Prover, 'prove' | 'release'>;
 
 /** Only polls wait until two scans see a folder alike, and try no refused folder again that has not changed. */

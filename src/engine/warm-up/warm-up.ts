@@ -11,7 +11,6 @@ import { measureBatches, type Measurement } from './batch-plan.js';
 /** The device that was set by name cannot be used, although the probe itself is sound. */
 export class DeviceUnavailableError extends StartError {}
 
-/** What is loaded of a probe. */
 export type ProbeContent = Pick<ProbeFiles, 'manifest' | 'model' | 'selftest'>;
 
 /** A probe and the thread that loads it. The runs of a warm-up are cold and may take longer than others. */
@@ -76,7 +75,6 @@ function run({ thread, probe, runLimitMs }: WarmUp, slices: readonly SampleSlice
   return thread.run(probe.key, slices, runLimitMs).catch(refuse('selftest: the graph cannot be run: '));
 }
 
-/** Puts the failure of a command into words. */
 function refuse(failed = ''): (cause: unknown) => never {
   return (cause) => {
     let what = failed;

@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { problem } from '../../../src/errors.js';
 import { Batcher } from '../../../src/engine/batching/batcher.js';
 import { RequestQueue } from '../../../src/engine/batching/queue.js';
+import { BatchPlan } from '../../../src/engine/warm-up/batch-plan.js';
 import type { PooledWorker } from '../../../src/engine/pool/pool.js';
 import type { EngineObserver, EngineResult, ServedProbe } from '../../../src/engine/types.js';
 import type { RunResult } from '../../../src/engine/worker/protocol.js';
@@ -349,4 +350,43 @@ test('a lone request gets the wide worker, unless requests were open side by sid
   await wasLone(2);
   assert.equal(await wasLone(1), false, 'the one after two at once');
   assert.equal(await wasLone(1), true);
+});
+
+test('little work waits for a run that ends soon, but not for one that hangs', async () => {
+  const workers = [{}, {}] as PooledWorker[];
+  const busy = new Set<PooledWorker>();
+  const ends: (() => void)[] = [];
+  const samples: number[] = [];
+  const run = async (
+    worker: PooledWorker,
+    _key: number,
+    slices: readonly SampleSlice[],
+  ): Promise<RunResult> => {
+    busy.add(worker);
+    samples.push(slices.length);
+    await new Promise<void>((end) => ends.push(end));
+    busy.delete(worker);
+    return { results: slices.map(() => ({ scores: [0] })), ms: 1 };
+  };
+  const batcher = new Batcher({
+    requestQueue: new RequestQueue({ maxQueueSamples: 64, maxQueueBytes: Infinity }),
+    pool: { idle: () => workers.find((worker) => !busy.has(worker)), run, live: 2 },
+    observer: { batchRun: () => {}, entrySkipped: () => {} } as unknown as EngineObserver,
+  });
+  const plan = new BatchPlan([{ samples: 1, tokens: 1, ms: 1 }], 8);
+  const probe = { ...probeWith(1, 8), plan };
+  const submit = (): void => batcher.submit(requestOf(1, probe), undefined);
+  submit();
+  submit();
+  assert.deepEqual(samples, [1], 'one sample takes 1 ms, and the run ends within that time');
+  submit();
+  assert.deepEqual(samples, [1, 2], 'two are worth a second worker');
+  ends.splice(0).forEach((end) => end());
+  await batcher.untilIdle();
+  submit();
+  submit();
+  for (let waited = 0; samples.length < 4 && waited < 1000; waited += 5) await pause(5);
+  assert.deepEqual(samples, [1, 2, 1, 1], 'the run has not ended when it was predicted to');
+  ends.forEach((end) => end());
+  await batcher.untilIdle();
 });
