@@ -11,7 +11,7 @@ import numpy as np
 from ..families.lookup import choose_layers, family_of
 from ..probe.manifest import Capture
 from .capture_run import CaptureRun
-from .reduction import REDUCTIONS, require_supported
+from .reduction import REDUCTIONS, Reduce, reduce_rows, require_supported
 
 GRID = (16, 16)
 
@@ -23,14 +23,23 @@ class AttentionCapture:
     unchanged. A compiled denoiser runs the captured steps uncompiled, so its output is equal up to rounding.
     """
 
-    def __init__(self, pipe: Any, layers: Sequence[str] | None = None, steps: Sequence[int] = (5,), grid: tuple[int, int] = GRID):
+    def __init__(
+        self,
+        pipe: Any,
+        layers: Sequence[str] | None = None,
+        steps: Sequence[int] = (5,),
+        grid: tuple[int, int] = GRID,
+        reduce: Reduce = reduce_rows,
+    ):
         """`layers`: full names or patterns; None: ten, spread evenly over the depth. `steps`: counted from 1.
 
-        `grid`: height and width of the maps. Raises CaptureError for a pipeline or layer that is not supported.
+        `grid`: height and width of the maps. `reduce`: for studies; a probe reads the maps of `reduce_rows` alone. Raises
+        CaptureError for a pipeline or layer that is not supported.
         """
         self.pipe = pipe
         self.layers = choose_layers(pipe, layers)
         self.steps = tuple(sorted(set(steps)))
+        self.reduce = reduce
         self.settings = Capture(family_of(pipe).name, self.layers, *grid, **REDUCTIONS)
 
     @classmethod

@@ -68,7 +68,7 @@ class CaptureRun:
         self.missing: dict[int, str] = {}  # wanted step -> why it was not captured
         self.total_images = 0  # known from the first captured step on
         pipe = self._pipe = capture.pipe
-        self._wanted, self._fail_open = capture.steps, fail_open
+        self._wanted, self._reduce, self._fail_open = capture.steps, capture.reduce, fail_open
         self._family = family_of(pipe)
         self._denoiser = getattr(pipe, self._family.denoiser)
         self._generate = functools.partial(pipe, *args, **kwargs)
@@ -135,7 +135,8 @@ class CaptureRun:
             rows = zip(seeing, prompts, strict=True)
             return [self._prompt_row(layout_of, attention.lengths, row, prompt) for row, prompt in rows]
 
-        maps = StepMaps(self.settings.layers, (self.settings.height, self.settings.width), longest, find_rows)
+        grid = self.settings.height, self.settings.width
+        maps = StepMaps(self.settings.layers, grid, longest, find_rows, reduce=self._reduce)
 
         def on_attention(layer: str, attention: AttentionCall) -> None:
             maps.add(layer, attention)

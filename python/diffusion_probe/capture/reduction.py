@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,10 @@ class PromptRow:
     row: int
     layout: Layout
     keys: np.ndarray  # int64 [tokens], those of its prompt's tokens
+
+
+Reduce = Callable[[AttentionCall, Sequence[PromptRow], int, tuple[int, int], Spread | None], Tensor]
+"""How the rows of a call become maps: see reduce_rows."""
 
 
 @torch.no_grad()

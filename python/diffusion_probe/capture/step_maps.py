@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .ranks import Spread
-from .reduction import AttentionCall, PromptRow, reduce_rows
+from .reduction import AttentionCall, PromptRow, Reduce, reduce_rows
 
 
 class StepMaps:
@@ -21,16 +21,18 @@ class StepMaps:
         tokens: int,
         find_rows: Callable[[AttentionCall], Sequence[PromptRow]],
         spread: Spread | None = None,
+        reduce: Reduce = reduce_rows,
     ):
         """`tokens`: of the longest prompt. `find_rows`: the rows of a call that see a prompt, as many in each layer."""
         self._layers, self._grid, self._tokens = layers, grid, tokens
         self._find_rows = find_rows
         self._spread = spread
+        self._reduce = reduce
         self._maps: dict[str, Tensor] = {}
 
     def add(self, layer: str, attention: AttentionCall) -> None:
         """Reduce the attention of one layer. Raises CaptureError where it does not fit."""
-        self._maps[layer] = reduce_rows(attention, self._find_rows(attention), self._tokens, self._grid, self._spread)
+        self._maps[layer] = self._reduce(attention, self._find_rows(attention), self._tokens, self._grid, self._spread)
 
     @property
     def missing(self) -> tuple[str, ...]:

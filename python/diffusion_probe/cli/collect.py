@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import RUNS, add_command, add_pipeline_options, positive_count, reference_source, share_of, step_list
+from .options import RUNS, add_command, add_pipeline_options, grid_side, positive_count, reference_source, share_of, step_list
 
 # Defaults that differ: of the reference world, and of a pipeline.
 PROMPTS = {"train": 3000, "calibration": 600, "test": 600}
@@ -40,7 +40,8 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
     own.add_argument("--metric-range", type=_range, help="LOW,HIGH of the metric (default: set by train from its split)")
     own.add_argument("--steps", type=int, default=25, help="denoising steps of an image")
     own.add_argument("--name", help="name of the backbone in the probe's manifest (default: the pipeline's)")
-    own.add_argument("--grid", type=_grid, default=16, help="side of the attention maps; 8 where the denoiser has 8x8 positions")
+    grid = "side of the attention maps; 8 where the denoiser has 8x8 positions"
+    own.add_argument("--grid", type=grid_side, default=16, help=grid)
     baselines = "also store what evaluate compares the probe with: the metric of the predicted image, and the guidance difference"
     own.add_argument("--baselines", action="store_true", help=f"{baselines}, at each captured step")
     subjects = "module:function: takes prompts, returns the words of each that name a thing; for the Attend-and-Excite score"
@@ -98,13 +99,6 @@ def _seeds(options: argparse.Namespace, test_seeds: int) -> dict[str, int]:
     """Images per prompt of each split."""
     test = test_seeds if options.test_seeds is None else options.test_seeds
     return {"train": options.seeds, "calibration": options.seeds, "test": test}
-
-
-def _grid(text: str) -> int:
-    side = positive_count(text)
-    if side % 4:
-        raise argparse.ArgumentTypeError(f"expected a side divisible by 4, as a probe needs it, not {text}")
-    return side
 
 
 def _range(text: str) -> tuple[float, float]:

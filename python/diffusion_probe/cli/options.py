@@ -113,6 +113,14 @@ def positive_count(text: str) -> int:
     return int(text)
 
 
+def grid_side(text: str) -> int:
+    """Parse a side of attention maps."""
+    side = positive_count(text)
+    if side % 4:
+        raise argparse.ArgumentTypeError(f"expected a side divisible by 4, as a probe needs it, not {text}")
+    return side
+
+
 def step_list(text: str) -> tuple[int, ...]:
     """Parse steps such as 1,3,5; ascending, without duplicates."""
     try:

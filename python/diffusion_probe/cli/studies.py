@@ -1,4 +1,4 @@
-"""The commands `study false-drop`, `plans`, `selection`, `transfer`, `backbones` and `prompt`."""
+"""The commands `study false-drop`, `plans`, `selection`, `transfer`, `backbones`, `attention` and `prompt`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import PROBE_FOLDER, RUNS, add_command, positive_count, step_list
+from .options import PROBE_FOLDER, RUNS, add_command, add_pipeline_options, grid_side, positive_count, step_list
 from .prompt_study import add_page_options, add_prompt_study
 
 MODELS = Path("models")
@@ -65,6 +65,22 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
     selections = "folder with NAME/plan and NAME/best-of-3 of select, for the wall clock"
     one.add_argument("--selections", type=Path, default=BACKBONES / "select", help=selections)
     add_page_options(one, "docs/backbones.json and docs/backbones.md")
+
+    text = "compare ways to reduce a pipeline's attention to maps by what they say about the quality of images within a prompt"
+    one = add_command(studies, "attention", _attention, text)
+    one.add_argument("--pipeline", required=True, help="ID or local folder of a pipeline of diffusers")
+    prompts = "text file, one prompt per line; those of its training split are drawn"
+    one.add_argument("--prompts", type=Path, required=True, help=prompts)
+    metric = "imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own"
+    one.add_argument("--metric", required=True, help=metric)
+    one.add_argument("--count", type=positive_count, default=50, help="prompts to draw")
+    one.add_argument("--seeds", type=positive_count, default=8, help="images per prompt")
+    one.add_argument("--steps", type=positive_count, default=25, help="denoising steps of an image")
+    one.add_argument("--at", type=step_list, default=(1, 5, 10), help="steps to look at, from 1 (default: 1,5,10)")
+    one.add_argument("--batch", type=positive_count, default=8, help="images at a time")
+    one.add_argument("--grid", type=grid_side, default=16, help="side of the attention maps")
+    add_pipeline_options(one)
+    one.add_argument("--json", action="store_true", help="print the figures as JSON too, as the last line")
 
     add_prompt_study(studies)
 
@@ -126,6 +142,15 @@ def _backbones(options: argparse.Namespace) -> None:
     if options.write:
         write_study(options.docs, study)
     _print(study_text(study), study.backbones, options.json)
+
+
+def _attention(options: argparse.Namespace) -> None:
+    from ..collection.reductions import prompts_of_file, study_attention
+
+    same = ("pipeline", "metric", "seeds", "steps", "at", "layers", "batch", "grid", "dtype", "call", "load")
+    prompts = prompts_of_file(options.prompts, options.count)
+    text, rows = study_attention(prompts=prompts, **{name: getattr(options, name) for name in same})
+    _print(text, {"rows": rows}, options.json)
 
 
 def probes_with_trajectories() -> list[Path]:

@@ -82,6 +82,13 @@ def held_out_correlations(features: np.ndarray, targets: np.ndarray, folds: np.n
 
     A prompt whose target or prediction is constant does not count; without any other the signal is 0.
     """
+    correlations = correlations_by_prompt(features, targets, folds)
+    known = np.isfinite(correlations)
+    return np.where(known, correlations, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+
+
+def correlations_by_prompt(features: np.ndarray, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """[t, prompts]: as `held_out_correlations`, for each prompt; nan where its target or prediction is constant."""
     inputs = features - features.mean(axis=1, keepdims=True, dtype=np.float64)
     scale = inputs.std(axis=(0, 1))
     inputs = np.divide(inputs, scale, out=np.zeros_like(inputs), where=scale > 1e-6)
@@ -94,6 +101,4 @@ def held_out_correlations(features: np.ndarray, targets: np.ndarray, folds: np.n
         predicted[~others] = (inputs[~others].reshape(-1, inputs.shape[-1]) @ model.coef_.T).reshape(predicted[~others].shape)
     # Sums of squares that differ in their last digits only are no order.
     pairs = (np.moveaxis(np.round(values, 9), -1, 0).reshape(-1, targets.shape[1]) for values in (predicted, targets))
-    correlations = spearman_within(*pairs).reshape(targets.shape[-1], len(folds))
-    known = np.isfinite(correlations)
-    return np.where(known, correlations, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return spearman_within(*pairs).reshape(targets.shape[-1], len(folds))
