@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "local": {"client", "probe"},
     "metrics": set(),
     "overhead": {"capture", "client", "families", "progress", "tiny"},
-    "pipelines": set(),
+    "pipelines": {"metrics"},
     "planning": {"data", "evaluation", "probe"},
     "probe": {"conditions", "fingerprint"},
     "progress": set(),

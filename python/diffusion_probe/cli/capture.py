@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from .checks import BACKBONES
-from .options import add_command, add_pipeline_options
+from .options import A_PIPELINE, add_command, add_pipeline_options
 
 
 def add_capture_commands(commands: argparse._SubParsersAction) -> None:
@@ -17,7 +17,7 @@ def add_capture_commands(commands: argparse._SubParsersAction) -> None:
     text = "draw a few images and compare captured attention with the whole softmax matrix"
     one = add_command(parts, "check", _check, text)
     which = one.add_mutually_exclusive_group(required=True)
-    which.add_argument("--pipeline", help="ID or local folder of a pipeline of diffusers")
+    which.add_argument("--pipeline", help=A_PIPELINE)
     which.add_argument("--tiny", choices=BACKBONES, help="a tiny pipeline with random weights")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda; auto is cuda where it is available (default: auto)")
     one.add_argument("--at", type=int, default=2, help="the step to compare, from 1, of three")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import RUNS, add_command, add_pipeline_options, grid_side, positive_count, reference_source, share_of, step_list
+from .options import (
+    A_PIPELINE,
+    RUNS,
+    add_command,
+    add_pipeline_options,
+    grid_side,
+    positive_count,
+    reference_source,
+    share_of,
+    step_list,
+)
 
 # Defaults that differ: of the reference world, and of a pipeline.
 PROMPTS = {"train": 3000, "calibration": 600, "test": 600}
@@ -34,7 +44,7 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--at", type=step_list, help="steps to capture, from 1 (default: 1,3,5,10,15; of a pipeline: 1,3,5,10)")
     parser.add_argument("--batch", type=int, help=f"images at a time (default: {BATCH}; of a pipeline: {PIPELINE_BATCH})")
     own = parser.add_argument_group("options for your own backbone")
-    own.add_argument("--pipeline", help="ID or local folder of a pipeline of diffusers (default: the reference world)")
+    own.add_argument("--pipeline", help=f"{A_PIPELINE} (default: the reference world)")
     own.add_argument("--prompts", type=Path, help="text file, one prompt per line; a hash of each decides its split")
     own.add_argument("--metric", help="imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own")
     own.add_argument("--metric-range", type=_range, help="LOW,HIGH of the metric (default: set by train from its split)")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import add_loading_options, positive, positive_count, reference_source
+from .options import A_PIPELINE, add_loading_options, positive, positive_count, reference_source
 
 REFERENCE_WORLD = "pictogram"
-PIPELINE_HELP = "ID or local folder of a pipeline of diffusers, or pictogram, the reference world"
+PIPELINE_HELP = f"{A_PIPELINE}; or pictogram, the reference world"
 OF_A_PIPELINE = ("metric", "steps", "device", "dtype", "call", "load")
 OF_THE_REFERENCE = ("reference", "backbone", "reward")
 

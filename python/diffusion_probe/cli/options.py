@@ -12,6 +12,7 @@ from typing import Any
 RUNS = Path("runs")
 REFERENCE = Path("reference")
 PROBE_FOLDER = Path("models/pictogram/2")
+A_PIPELINE = "ID or local folder of a pipeline of diffusers, or module:function that returns one"
 
 
 def name_list(text: str) -> tuple[str, ...]:
@@ -162,4 +163,6 @@ def add_loading_options(parser: Any) -> None:
     parser.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: float32 on the CPU, else bfloat16")
     call = "further arguments of a call, JSON: '{\"guidance_scale\": 3.5}'"
     parser.add_argument("--call", type=json_object, default={}, help=call)
-    parser.add_argument("--load", type=json_object, default={}, help="further arguments of from_pretrained, JSON")
+    parser.add_argument(
+        "--load", type=json_object, default={}, help="further arguments of from_pretrained, or of the function, JSON"
+    )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import PROBE_FOLDER, RUNS, add_command, add_pipeline_options, grid_side, positive_count, step_list
+from .options import A_PIPELINE, PROBE_FOLDER, RUNS, add_command, add_pipeline_options, grid_side, positive_count, step_list
 from .prompt_study import add_page_options, add_prompt_study
 
 MODELS = Path("models")
@@ -68,7 +68,7 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
 
     text = "compare ways to reduce a pipeline's attention to maps by what they say about the quality of images within a prompt"
     one = add_command(studies, "attention", _attention, text)
-    one.add_argument("--pipeline", required=True, help="ID or local folder of a pipeline of diffusers")
+    one.add_argument("--pipeline", required=True, help=A_PIPELINE)
     prompts = "text file, one prompt per line; those of its training split are drawn"
     one.add_argument("--prompts", type=Path, required=True, help=prompts)
     metric = "imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own"

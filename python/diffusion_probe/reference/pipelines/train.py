@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ...conditions.weights import weights_hash
 from ...progress import Progress
 from ...training.checkpoint import load_checkpoint
 from ...training.loop import Schedule, TrainingLoop
+from ..captions import Caption
 from ..rectified_flow import stratified_times
 from ..reward import Reward
 from ..scenes import lay_out
@@ -127,10 +129,13 @@ def save_pipeline(pipe: Any, folder: Path) -> None:
     pipe.save_pretrained(folder)
 
 
-def training_batch(recipe: Recipe, autoencoder: Any, seed: int, step: int, batch: int) -> Batch:
-    """The scenes of a step as latents, with their captions, times and noise."""
+def training_batch(
+    recipe: Recipe, autoencoder: Any, seed: int, step: int, batch: int, wanted: Callable[[Caption], bool] = lambda caption: True
+) -> Batch:
+    """The scenes of a step as latents, with their captions, times and noise. `wanted`: which captions are drawn."""
     rng = np.random.default_rng([seed, 31, step])
-    scenes = [lay_out(sample_caption(rng, "world"), rng) for _ in range(batch)]
+    sampled = (sample_caption(rng, "world") for _ in count())
+    scenes = [lay_out(caption, rng) for caption in islice(filter(wanted, sampled), batch)]
     captions = caption_texts([scene.caption for scene in scenes], recipe.sentences, rng)
     dropped = torch.from_numpy(rng.random(batch) < UNCONDITIONAL_CHANCE)
     latents = encode(autoencoder, as_images([scene.image() for scene in scenes]))
