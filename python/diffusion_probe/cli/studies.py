@@ -145,10 +145,11 @@ def _backbones(options: argparse.Namespace) -> None:
 
 
 def _attention(options: argparse.Namespace) -> None:
-    from ..collection.reductions import prompts_of_file, study_attention
+    from ..collection.reductions import study_attention
+    from ..data.prompts import read_prompts
 
     same = ("pipeline", "metric", "seeds", "steps", "at", "layers", "batch", "grid", "dtype", "call", "load")
-    prompts = prompts_of_file(options.prompts, options.count)
+    prompts = read_prompts(options.prompts)["train"][: options.count]
     text, rows = study_attention(prompts=prompts, **{name: getattr(options, name) for name in same})
     _print(text, {"rows": rows}, options.json)
 

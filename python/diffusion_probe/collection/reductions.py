@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,13 +127,6 @@ def study_attention(
     features = {name: values[..., known, :, :] for name, values in joined.items()}
     rows = reduction_rows(compare_reductions(features, features.pop(HEADS, None), judged[known]), capture.steps)
     return reductions_text(rows, int(known.sum()), seeds), rows
-
-
-def prompts_of_file(path: Path, count: int) -> list[str]:
-    """The first prompts of the training split of a file of prompts: no figure on test prompts is touched."""
-    from ..data.prompts import read_prompts
-
-    return read_prompts(path)["train"][:count]
 
 
 def _joined(parts: list[dict[str, np.ndarray]], grouped: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
