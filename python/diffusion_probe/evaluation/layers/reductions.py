@@ -20,22 +20,22 @@ ALL_HEADS, STRONGEST_HEADS = "every head by itself, mean of all", "every head by
 class ReducedSignals:
     """The signals of one reduction: Spearman correlations of held-out prompts, -1 to 1."""
 
-    by_prompt: np.ndarray  # float64 [layers, steps, prompts], nan where a prompt's qualities or predictions are constant
+    by_prompt: np.ndarray  # float64 [steps, prompts], nan where a prompt's qualities or predictions are constant
 
     def mean(self, prompts: np.ndarray) -> float:
-        """The mean over layers, steps and some prompts."""
-        return mean_known(self.by_prompt[..., prompts])
+        """The mean over steps and some prompts."""
+        return mean_known(self.by_prompt[:, prompts])
 
     @property
-    def by_step(self) -> np.ndarray:
-        """float64 [steps]: the mean over layers and prompts."""
-        return np.array([mean_known(self.by_prompt[:, step]) for step in range(self.by_prompt.shape[1])])
+    def by_step(self) -> list[float]:
+        """The mean over prompts of each step."""
+        return [mean_known(step) for step in self.by_prompt]
 
 
 def compare_reductions(
     features: Mapping[str, np.ndarray], heads: np.ndarray | None, quality: np.ndarray, seed: int = 0
 ) -> dict[str, ReducedSignals]:
-    """The signals of each reduction on the same images.
+    """The signals of each reduction on the same images, predicted from the summaries of all layers together.
 
     `features`: summaries by reduction, float32 [layers, steps, prompts, seeds, f]; DEFAULT is among them. `heads`: those of each
     head, float32 [layers, heads, steps, prompts, seeds, f], or None. `quality`: float32 [prompts, seeds]. The stronger half of a
@@ -56,20 +56,22 @@ def compare_reductions(
 def _signals(features: np.ndarray, quality: np.ndarray, folds: np.ndarray) -> ReducedSignals:
     """`features`: [layers, steps, prompts, seeds, f]."""
     target = quality[..., None].astype(np.float64)
-    return ReducedSignals(np.array([[correlations_by_prompt(own, target, folds)[0] for own in layer] for layer in features]))
+    joined = np.concatenate(list(features), axis=-1)
+    return ReducedSignals(np.array([correlations_by_prompt(step, target, folds)[0] for step in joined]))
 
 
 def _strongest_heads(heads: np.ndarray, quality: np.ndarray, folds: np.ndarray) -> ReducedSignals:
-    by_prompt = np.zeros((heads.shape[0], *heads.shape[2:4]))
+    by_prompt = np.zeros(heads.shape[2:4])
     halves = np.arange(len(quality)) % 2
     for half in (0, 1):
         chosen_on, judged = halves != half, halves == half
-        for layer, own in enumerate(heads):
-            signals = [_signals(head[None][:, :, chosen_on], quality[chosen_on], folds[chosen_on]) for head in own]
+        kept = []
+        for layer in heads:
+            signals = [_signals(head[None][:, :, chosen_on], quality[chosen_on], folds[chosen_on]) for head in layer]
             order = np.argsort([-mean_known(signal.by_prompt) for signal in signals], kind="stable")
-            kept = own[order[: max(1, len(own) // 2)]].mean(axis=0)
-            # Fitted on all prompts but those of the fold, as every other reduction.
-            by_prompt[layer][:, judged] = _signals(kept[None], quality, folds).by_prompt[0][:, judged]
+            kept.append(layer[order[: max(1, len(layer) // 2)]].mean(axis=0))
+        # Fitted on all prompts but those of the fold, as every other reduction.
+        by_prompt[:, judged] = _signals(np.array(kept), quality, folds).by_prompt[:, judged]
     return ReducedSignals(by_prompt)
 
 
@@ -97,5 +99,5 @@ def reductions_text(rows: list[dict[str, Any]], prompts: int, seeds: int) -> str
         difference = "" if row["reduction"] == DEFAULT else f"{row['difference']:+.3f}"
         by_step = (f"{signal:.3f}" for signal in row["by_step"].values())
         lines.append((row["reduction"], f"{row['signal']:.3f}", *by_step, difference, interval))
-    head = f"Signal within prompts (mean Spearman correlation on held-out prompts and over layers), {prompts} x {seeds} images"
+    head = f"Signal within prompts (mean Spearman correlation on held-out prompts), {prompts} x {seeds} images"
     return f"{head}\n\n{text_table(lines)}"
