@@ -11,9 +11,10 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { ProbeClient } from '../clients/typescript/src/node.js';
-import { temporaryModels, TINY_SIZE, writeProbe } from './support/probe-folder.js';
+import { TINY_SIZE, writeProbe } from './support/probe-folder.js';
 import { runProcess, startProcess } from './support/process.js';
 import { randomSamples, scoreBody, tensorsOf } from './support/samples.js';
+import { temporaryFolder } from './support/temporary-folder.js';
 
 /** Sends a request; resolves with its outcome, or undefined when the answer is an error. */
 async function score(origin: string, timestep = 778.7): Promise<string | undefined> {
@@ -50,7 +51,7 @@ test('a second signal ends the drain at once', async (t) => {
 });
 
 test('it also listens on a Unix domain socket, and removes the socket file', async (t) => {
-  const socket = path.join(await temporaryModels(t), 'probe.sock');
+  const socket = path.join(await temporaryFolder(t), 'probe.sock');
   const { child, origin } = await startProcess(t, { LISTEN: `unix:${socket}` });
   const client = new ProbeClient(`unix:${socket}`);
   t.after(() => client.close());
@@ -73,7 +74,7 @@ test('it also listens on a Unix domain socket, and removes the socket file', asy
 });
 
 test('a socket that a killed process has left behind is taken over, anything else is not', async (t) => {
-  const folder = await temporaryModels(t);
+  const folder = await temporaryFolder(t);
   const socket = path.join(folder, 'probe.sock');
   const { child } = await startProcess(t, { LISTEN: `unix:${socket}` });
   child.kill('SIGKILL');
@@ -142,7 +143,7 @@ test('clients that send nothing or half of a request do not prevent the exit', a
 });
 
 test('a device that is set explicitly and not available fails the start', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const child = runProcess(t, { MODELS_DIR: models, DEVICE: 'cuda' });
   const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout ?? assert.fail())]);
@@ -183,7 +184,7 @@ test('the bin of the package is executable through a symbolic link, as npm insta
   const { bin } = JSON.parse(await readFile('package.json', 'utf8')) as { bin: Record<string, string> };
   const program = path.resolve(bin['diffusion-probe-server'] ?? assert.fail());
   await chmod(program, 0o755);
-  const link = path.join(await temporaryModels(t), 'diffusion-probe-server');
+  const link = path.join(await temporaryFolder(t), 'diffusion-probe-server');
   await symlink(program, link);
   const child = spawn(link, ['--help'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [[code], shown] = await Promise.all([once(child, 'exit'), text(child.stdout)]);
@@ -204,7 +205,7 @@ test('an unknown argument is refused in one sentence, and --help is answered', a
 
 test('a port in use ends the process and its threads with code 1', async (t) => {
   const { origin } = await startProcess(t);
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const second = runProcess(t, { MODELS_DIR: models, PORT: new URL(origin).port });
   const [[code], shown] = await Promise.all([once(second, 'exit'), text(second.stdout ?? assert.fail())]);
@@ -216,7 +217,7 @@ test('a port in use ends the process and its threads with code 1', async (t) => 
 });
 
 test('a host that is not of this machine is named', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   // An address for documentation, which no machine has.
   const child = runProcess(t, { MODELS_DIR: models, HOST: '192.0.2.1' });
@@ -226,7 +227,7 @@ test('a host that is not of this machine is named', async (t) => {
 });
 
 test('the service ends when the process that has started it does, however that ends', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const main = new URL('../src/main.js', import.meta.url).pathname;
   const script = `

@@ -7,8 +7,9 @@ import { problem } from '../../src/errors.js';
 import { createMetrics } from '../../src/telemetry/metrics.js';
 import { fakeEngine, startApp, startRealApp } from '../support/app.js';
 import { startEngine } from '../support/engine.js';
-import { temporaryModels, TINY_SIZE, TINY_TOKENS, writeProbe } from '../support/probe-folder.js';
+import { TINY_SIZE, TINY_TOKENS, writeProbe } from '../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 interface Listed {
   readonly version: number;
@@ -79,7 +80,7 @@ test('/models lists the contract of a probe without its calibration, and refused
 });
 
 test('/models/reload loads and reports changes, and /models reports what was measured', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models, { maxBatchSamples: undefined });
   const { app } = await startApp(t, engine);
@@ -130,7 +131,7 @@ test('/models/reload answers unready when the repository cannot be read', async 
 });
 
 test('/metrics drops the info of an unloaded version and keeps its counters', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   const { folder } = await writeProbe(models, { version: 2 });
   await writeProbe(models);
   const metrics = createMetrics();

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
@@ -12,15 +11,14 @@ import { gzipSync } from 'node:zlib';
 import { StartError } from '../../src/errors.js';
 import { parseApiKeys } from '../../src/config/key-files.js';
 import { fakeEngine, operatorFiles, startApp } from '../support/app.js';
-import { temporaryModels } from '../support/probe-folder.js';
 import { runProcess } from '../support/process.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const SCRIPT = 'console.log("a page");\n'.repeat(20);
 
 /** A folder with a page, and a file beside it that is not of the page. */
 async function pageFolder(t: TestContext): Promise<string> {
-  const parent = await mkdtemp(path.join(tmpdir(), 'static-'));
-  t.after(() => rm(parent, { recursive: true }));
+  const parent = await temporaryFolder(t);
   const folder = path.join(parent, 'page');
   await mkdir(path.join(folder, 'assets'), { recursive: true });
   await writeFile(path.join(parent, 'secret.txt'), 'secret');
@@ -133,7 +131,7 @@ test('a folder that is missing, or has no page, is an error at the start', async
 });
 
 test('the program ends with one sentence and exit code 1', async (t) => {
-  const child = runProcess(t, { STATIC_DIR: '/nowhere', MODELS_DIR: await temporaryModels(t) });
+  const child = runProcess(t, { STATIC_DIR: '/nowhere', MODELS_DIR: await temporaryFolder(t) });
   const [output] = await Promise.all([text(child.stdout!), once(child, 'exit')]);
   assert.equal(child.exitCode, 1);
   assert.match(output, /"reason":"STATIC_DIR: expected a folder with index\.html: ENOENT/);

@@ -4,9 +4,10 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { ask, underLoad } from '../support/load.js';
-import { type ProbeFolderOptions, TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { type ProbeFolderOptions, TINY_SIZE, writeProbe } from '../support/probe-folder.js';
 import { startService } from '../support/process.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const ENDLESS: ProbeFolderOptions = {
   hang: { above: 1000, turns: 2 ** 52 },
@@ -23,7 +24,7 @@ async function refusals(origin: string): Promise<[number, string][]> {
 }
 
 test('an endless version is refused at the start and later, and the one before it serves all the time', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   await writeProbe(models, { ...ENDLESS, version: 2 });
   const settings = { MODELS_DIR: models, MODELS_POLL_MS: '100', WORKERS: '1', PROOF_TIMEOUT_MS: '3000' };

@@ -9,7 +9,8 @@ import type { Engine } from '../../src/engine/types.js';
 import { startRealApp } from '../support/app.js';
 import { underLoad } from '../support/load.js';
 import { memoryBesideHeap } from '../support/memory.js';
-import { temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { writeProbe } from '../support/probe-folder.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const POLL_MS = 20;
 const SWAPS = 24;
@@ -33,7 +34,7 @@ test('versions are added, corrupted, half-written, repaired and deleted under lo
     { bias: 1 },
   );
   const origin = await listen();
-  const elsewhere = await temporaryModels(t);
+  const elsewhere = await temporaryFolder(t);
   const biases = new Map([
     [1, 1],
     [2, 2],

@@ -5,14 +5,15 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { writeProbe } from '../support/probe-folder.js';
 import { runProcess } from '../support/process.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const SHUTDOWN_TIMEOUT_MS = 5000;
 const LONG_PATH = `/${'x'.repeat(2000)}`;
 
 test('a service whose output is not read answers, and ends in time', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const child = runProcess(t, {
     MODELS_DIR: models,
@@ -39,7 +40,7 @@ test('a service whose output is not read answers, and ends in time', async (t) =
 });
 
 test('a service whose output is closed ends by itself', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const child = runProcess(t, { MODELS_DIR: models });
   const [first] = (await once(child.stdout ?? assert.fail(), 'data')) as [Buffer];

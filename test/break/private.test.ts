@@ -16,9 +16,10 @@ import { openOperatorFiles } from '../../src/config/operator-files.js';
 import { MAX_SHOWN_BYTES } from '../../src/disclosure.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { PRIVATE } from '../support/private-text.js';
-import { temporaryModels, TINY_SIZE, writeProbe } from '../support/probe-folder.js';
+import { TINY_SIZE, writeProbe } from '../support/probe-folder.js';
 import { runProcess, startService } from '../support/process.js';
 import { randomSamples, tensorsOf } from '../support/samples.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const KEY = `${PRIVATE}-api-key`;
 const LONG = PRIVATE.repeat(1000);
@@ -143,7 +144,7 @@ const EVERYWHERE = {
 };
 
 async function start(t: TestContext) {
-  const folder = await temporaryModels(t);
+  const folder = await temporaryFolder(t);
   const models = path.join(folder, 'models');
   await writeProbe(models, {
     extraInputs: [{ name: 'row_ids', dtype: 'I64', shape: ['batch', 'tokens'] }],
@@ -236,7 +237,7 @@ const SLIPS = [
 ];
 
 test('a mistake in a key file is logged without any part of the file', async (t) => {
-  const folder = await temporaryModels(t);
+  const folder = await temporaryFolder(t);
   const [feedbackKeysFile, apiKeysFile] = ['keys', 'api-keys'].map((name) => path.join(folder, name));
   assert.ok(feedbackKeysFile && apiKeysFile);
   await writeFile(feedbackKeysFile, JSON.stringify({ keys: [{ id: 'a', secret: SECRET }] }));
@@ -270,7 +271,7 @@ test('a mistake in a key file is logged without any part of the file', async (t)
 });
 
 test('a start with a key file that is not valid shows nothing of the file', async (t) => {
-  const file = path.join(await temporaryModels(t), 'keys.json');
+  const file = path.join(await temporaryFolder(t), 'keys.json');
   await writeFile(file, `{"keys": [{"id": "a", "secret": ${PRIVATE}}]}`);
   const child = runProcess(t, { FEEDBACK_KEYS_FILE: file });
   assert.ok(child.stdout && child.stderr);

@@ -5,9 +5,9 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { underLoad } from '../support/load.js';
-import { temporaryModels } from '../support/probe-folder.js';
 import { startProcess } from '../support/process.js';
 import { rawClient, requestHead } from '../support/raw-http.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 test('every request that is open at SIGTERM, or arrives before the close, is scored', async (t) => {
   const { child, origin, lines, ended } = await startProcess(
@@ -33,7 +33,7 @@ test('every request that is open at SIGTERM, or arrives before the close, is sco
 });
 
 test('what reaches a busy process before the end of the drain delay is answered, over TCP and the Unix socket', async (t) => {
-  const socket = path.join(await temporaryModels(t), 'socket');
+  const socket = path.join(await temporaryFolder(t), 'socket');
   const { child, origin, ended } = await startProcess(t, { LISTEN: `unix:${socket}`, DRAIN_DELAY_MS: '500' });
   const get = requestHead('GET /models');
   const kept = await Promise.all([origin, socket].map((address) => rawClient(t, address)));

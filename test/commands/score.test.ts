@@ -8,16 +8,17 @@ import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 
 import { httpServer } from '../support/http-servers.js';
-import { TINY_SIZE, temporaryModels } from '../support/probe-folder.js';
+import { TINY_SIZE } from '../support/probe-folder.js';
 import { runProcess, startProcess } from '../support/process.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 /** The port of the discard protocol, where nothing listens. */
 const NOWHERE = 'http://127.0.0.1:9';
 
 /** A file with a request for three samples. */
 async function request(t: TestContext): Promise<string> {
-  const file = path.join(await temporaryModels(t), 'request.safetensors');
+  const file = path.join(await temporaryFolder(t), 'request.safetensors');
   const samples = randomSamples(TINY_SIZE, 3, 3).map((sample) => ({ ...sample, timestep: 778.7 }));
   await writeFile(file, scoreBody(samples, { sample_ids: '["a","b","c"]' }));
   return file;

@@ -1,7 +1,6 @@
 /** The operator's files are read as editors save them, and each mistake is reported with its line and column. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 
@@ -14,6 +13,7 @@ import { openOperatorFiles } from '../../src/config/operator-files.js';
 import { parsePolicies, policyFor } from '../../src/config/policies.js';
 import { decodeText } from '../../src/config/reloading-file.js';
 import { nearlyJson } from '../support/nearly-json.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const LINES = ['{', '  "default": {', '    "policy": { "name": "top_k", "k": 2 }', '  }', '}'];
 const TEXT = LINES.join('\n');
@@ -39,8 +39,7 @@ for (const [what, bytes] of [
 }
 
 test('every file of the operator may have a byte-order mark and CRLF', async (t) => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'json-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  const folder = await temporaryFolder(t);
   const write = async (name: string, content: object): Promise<string> => {
     const file = path.join(folder, name);
     await writeFile(file, `\uFEFF${JSON.stringify(content, null, 2).replaceAll('\n', '\r\n')}`);

@@ -1,8 +1,7 @@
 /** `npm run choose:presets`, then `npm run docs:hero`, with the real reference world, a real service and a plan that costs little. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +11,7 @@ import type { Presets } from '../../demo/presets.js';
 import type { Manifest } from '../../src/probe/manifest.js';
 import { readPng } from '../support/png.js';
 import { shippedProbe } from '../support/shipped-probe.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const figure = { value: 0.5, low: 0.4, high: 0.6 };
 const EXPECTED = {
@@ -24,8 +24,7 @@ const EXPECTED = {
 const CAPTIONS = 4;
 
 test('presets are chosen among test captions, and the picture is of the median one', async (t) => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'hero-'));
-  t.after(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder(t);
   const models = path.join(folder, 'models');
   const probe = shippedProbe('pictogram');
   const copy = path.join(models, ...probe.reference.split('@'));

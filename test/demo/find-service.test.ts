@@ -5,13 +5,14 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { writeProbe } from '../support/probe-folder.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 /** The port of the discard protocol, where nothing listens. */
 const NOWHERE = 'http://127.0.0.1:9';
 
 test('a killed command leaves no service behind', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const script = `
     import { findOrStartService } from '${new URL('../../demo/find-service.js', import.meta.url).href}';

@@ -1,18 +1,17 @@
 /** The scores of test captions are read from the probe's folder, and a broken file is named. */
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 
 import { readTestScores } from '../../demo/test-scores.js';
 import { shippedProbe } from '../support/shipped-probe.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const GOOD = { captions: ['a cat'], steps: { 5: { scores: [[0.1, 0.2]] } }, quality: [[0.3, 0.4]] };
 
 async function repositoryWith(t: TestContext, content: string): Promise<string> {
-  const models = await mkdtemp(path.join(tmpdir(), 'test-scores-'));
-  t.after(() => rm(models, { recursive: true }));
+  const models = await temporaryFolder(t);
   await mkdir(path.join(models, 'probe', '3'), { recursive: true });
   await writeFile(path.join(models, 'probe', '3', 'test-scores.json'), content);
   return models;

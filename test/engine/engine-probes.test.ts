@@ -10,15 +10,16 @@ import { StartError } from '../../src/errors.js';
 import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { SILENT_LOG, startEngine } from '../support/engine.js';
 import { NAN_TIMESTEP, tinyInputs, tinyOnnx } from '../support/onnx.js';
-import { type ProbeFolderOptions, TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { type ProbeFolderOptions, TINY_SIZE, writeProbe } from '../support/probe-folder.js';
 import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 function statesOf(probes: readonly ProbeStatus[]): string[] {
   return probes.map(({ name, version, state }) => `${name}@${version} ${state}`);
 }
 
 test('the newest version serves, older ones answer by name@version', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { version: 2, bias: 2 });
   await writeProbe(models, { version: 10, bias: 10 });
   await writeProbe(models, { name: 'another' });
@@ -41,7 +42,7 @@ test('the newest version serves, older ones answer by name@version', async (t) =
 });
 
 test('the status of a probe holds its fields', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   const { manifest } = await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const [{ probe, ...status } = assert.fail()] = engine.probes();
@@ -54,7 +55,7 @@ test('the status of a probe holds its fields', async (t) => {
 });
 
 test('an unknown reference is rejected with the names of the probes', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   await writeProbe(models, {
     version: 2,
@@ -76,7 +77,7 @@ test('an unknown reference is rejected with the names of the probes', async (t) 
 });
 
 test('without a default, no reference means the only probe, and is rejected when there are several', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine: one } = await startEngine(t, models);
   assert.equal(one.resolve(undefined).name, 'tiny');
@@ -90,7 +91,7 @@ test('without a default, no reference means the only probe, and is rejected when
 });
 
 test('a probe is served without its trajectories, which only planning reads', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, {
     edit: (manifest) => {
       manifest.trajectories = 'trajectories.npz';
@@ -178,7 +179,7 @@ const BROKEN: readonly [string, ProbeFolderOptions, RegExp][] = [
 
 for (const [name, options, reason] of BROKEN) {
   test(`refused with its reason, while the version before it serves: ${name}`, async (t) => {
-    const models = await temporaryModels(t);
+    const models = await temporaryFolder(t);
     await writeProbe(models, { version: 1 });
     await writeProbe(models, { ...options, version: 2 });
     const { engine, heard } = await startEngine(t, models);
@@ -192,7 +193,7 @@ for (const [name, options, reason] of BROKEN) {
 }
 
 test('other files and folders in the models’ folder are ignored', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   const { folder } = await writeProbe(models);
   await writeFile(path.join(models, 'probe.schema.json'), '{}');
   await mkdir(path.join(models, '.git', '1'), { recursive: true });
@@ -204,7 +205,7 @@ test('other files and folders in the models’ folder are ignored', async (t) =>
 });
 
 test('a version without probe.json is refused', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await mkdir(path.join(models, 'tiny', '1'), { recursive: true });
   const { engine } = await startEngine(t, models);
   assert.match(engine.probes()[0]?.reason ?? '', /^probe\.json cannot be read: ENOENT/);
@@ -212,7 +213,7 @@ test('a version without probe.json is refused', async (t) => {
 });
 
 test('the start reports its progress', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   await writeProbe(models, {
     version: 2,
@@ -226,7 +227,7 @@ test('the start reports its progress', async (t) => {
 });
 
 test('readiness reports a missing probe and a missing default', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   const { engine: empty } = await startEngine(t, models);
   assert.deepEqual(empty.readiness(), { ready: false, reason: 'no probe was found' });
   await writeProbe(models);
@@ -235,7 +236,7 @@ test('readiness reports a missing probe and a missing default', async (t) => {
 });
 
 test('a models’ folder that cannot be read stops the start', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await assert.rejects(startEngine(t, path.join(models, 'nowhere')), (error) => {
     assert.ok(error instanceof StartError);
     assert.match(error.message, /nowhere cannot be read: there is no such folder; .* --models-dir$/);
@@ -244,7 +245,7 @@ test('a models’ folder that cannot be read stops the start', async (t) => {
 });
 
 test('without CUDA, auto falls back and says why, and cuda by name fails to start', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const lines: { fallback?: string }[] = [];
   const log = { ...SILENT_LOG, info: (fields: object) => lines.push(fields) };
@@ -259,7 +260,7 @@ test('without CUDA, auto falls back and says why, and cuda by name fails to star
 });
 
 test('by default the engine has one worker per core, with one thread each', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const logged: object[] = [];
   const log = { ...SILENT_LOG, info: (fields: object) => logged.push(fields) };

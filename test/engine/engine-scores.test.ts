@@ -6,7 +6,7 @@ import type { Manifest } from '../../src/probe/manifest.js';
 import { encodeSafetensors } from '../../clients/typescript/src/safetensors.js';
 import { startEngine } from '../support/engine.js';
 import { NAN_TIMESTEP } from '../support/onnx.js';
-import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { TINY_SIZE, writeProbe } from '../support/probe-folder.js';
 import {
   type TestSample,
   decodedBody,
@@ -15,6 +15,7 @@ import {
   randomSamples,
   tensorsOf,
 } from '../support/samples.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const TOLERANCE = 1e-5;
 
@@ -30,7 +31,7 @@ function assertScores(scores: Float32Array, samples: readonly TestSample[], bias
 }
 
 test('each sample gets its own score, in order', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const samples = randomSamples(TINY_SIZE, 4, 5, 11);
@@ -41,7 +42,7 @@ test('each sample gets its own score, in order', async (t) => {
 });
 
 test('F16, BF16 and F32 attention give the same scores', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const samples = randomSamples(TINY_SIZE, 4, 3);
@@ -52,7 +53,7 @@ test('F16, BF16 and F32 attention give the same scores', async (t) => {
 });
 
 test('a graph that takes float32 attention scores every dtype alike', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { attentionDtype: 'F32' });
   const { engine } = await startEngine(t, models);
   const samples = randomSamples(TINY_SIZE, 4, 3);
@@ -63,7 +64,7 @@ test('a graph that takes float32 attention scores every dtype alike', async (t) 
 });
 
 test('a score does not depend on the batch, on padding, or on the values of masked tokens', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: 40 });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -84,7 +85,7 @@ test('a score does not depend on the batch, on padding, or on the values of mask
 });
 
 test('a masked token between real ones is ignored', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const [sample] = randomSamples(TINY_SIZE, 4, 1);
@@ -95,7 +96,7 @@ test('a masked token between real ones is ignored', async (t) => {
 });
 
 test('tensors at unaligned offsets are read correctly', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const samples = randomSamples(TINY_SIZE, 3, 3);
@@ -110,7 +111,7 @@ test('tensors at unaligned offsets are read correctly', async (t) => {
 });
 
 test('the scores of a request that is split are joined again', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 4, workers: 2 });
   const samples = randomSamples(TINY_SIZE, 3, 11);
@@ -127,7 +128,7 @@ test('the scores of a request that is split are joined again', async (t) => {
 });
 
 test('further inputs that a probe declares reach its graph', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   const extraInputs: Manifest['inputs'] = [
     { name: 'preview', dtype: 'F16', shape: ['batch', 3, 2, 2] },
     { name: 'token_ids', dtype: 'I64', shape: ['batch', 'tokens'] },
@@ -155,7 +156,7 @@ test('further inputs that a probe declares reach its graph', async (t) => {
 });
 
 test('a bad value fails its request and no other of the batch', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: 40 });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -183,7 +184,7 @@ test('a bad value fails its request and no other of the batch', async (t) => {
 });
 
 test('a fault in a later slice of a split request names the sample by its index in the request', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models, { maxBatchSamples: 2 });
   const samples = randomSamples(TINY_SIZE, 3, 7);
@@ -197,7 +198,7 @@ test('a fault in a later slice of a split request names the sample by its index 
 });
 
 test('a score that is not finite is a failure of the probe', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const [sample] = randomSamples(TINY_SIZE, 3, 1);

@@ -12,8 +12,9 @@ import type { Engine } from '../../src/engine/types.js';
 import type { DecodedBody } from '../../src/wire/tensor.js';
 import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, SILENT_LOG, startEngine } from '../support/engine.js';
 import { hangOf } from '../support/hang.js';
-import { TINY_SIZE, temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { TINY_SIZE, writeProbe } from '../support/probe-folder.js';
 import { decodedBody, randomSamples, scoreBody, tensorsOf } from '../support/samples.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 function bodyOf(samples: number, timestep?: number): DecodedBody {
   const made = randomSamples(TINY_SIZE, 3, samples);
@@ -27,7 +28,7 @@ async function untilReady(engine: Engine): Promise<void> {
 }
 
 test('a worker that dies fails only its own requests and is replaced', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
   const probe = engine.resolve('tiny');
@@ -44,7 +45,7 @@ test('a worker that dies fails only its own requests and is replaced', async (t)
 });
 
 test('the observer hears each run with its requests, also a failed one', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
   const probe = engine.resolve('tiny');
@@ -68,7 +69,7 @@ test('the observer hears each run with its requests, also a failed one', async (
 });
 
 test('a probe that kills the worker it is loaded into is refused, and the next one is loaded', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { version: 1 });
   const fatal = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep: FATAL_TIMESTEP }));
   await writeProbe(models, { version: 2, selftest: scoreBody(fatal) });
@@ -80,7 +81,7 @@ test('a probe that kills the worker it is loaded into is refused, and the next o
 });
 
 test('with another worker alive the engine stays ready and what waits is scored', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: 50 });
   const messages: string[] = [];
   const log = { ...SILENT_LOG, info: (_: object, message: string) => messages.push(message) };
@@ -98,7 +99,7 @@ test('with another worker alive the engine stays ready and what waits is scored'
 });
 
 test('a worker that dies again and again is replaced with growing pauses', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const pauses: number[] = [];
   const log = {
@@ -120,7 +121,7 @@ test('a worker that dies again and again is replaced with growing pauses', async
 });
 
 test('close finishes the accepted requests, takes no more, and can be called again', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: 100 });
   const { engine } = await startEngine(t, models, { workers: 2, maxBatchSamples: 2 });
   const probe = engine.resolve('tiny');
@@ -138,7 +139,7 @@ test('close finishes the accepted requests, takes no more, and can be called aga
 });
 
 test('a process whose engine is closed under load ends by itself without an error', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: 20 });
   const program = fileURLToPath(new URL('../support/close-under-load.js', import.meta.url));
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, models], {
@@ -148,7 +149,7 @@ test('a process whose engine is closed under load ends by itself without an erro
 });
 
 test('close also ends during the pause before a restart', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { workerUrl: FRAGILE_WORKER_URL });
   const probe = engine.resolve('tiny');
@@ -159,7 +160,7 @@ test('close also ends during the pause before a restart', async (t) => {
 });
 
 test('a run that takes too long fails and makes the engine unready until another worker takes its place', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { hang: await hangOf(1000, 779) });
   const hangs: string[] = [];
   const { engine, heard } = await startEngine(t, models, {
@@ -179,7 +180,7 @@ test('a run that takes too long fails and makes the engine unready until another
 });
 
 test('a second run that hangs while the first does is reported', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { hang: await hangOf(2000, 779) });
   const hangs: string[] = [];
   const { engine } = await startEngine(t, models, {
@@ -197,7 +198,7 @@ test('a second run that hangs while the first does is reported', async (t) => {
 });
 
 test('close does not wait for a run that hangs', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { hang: await hangOf(1000, 779) });
   const { engine, heard } = await startEngine(t, models, { inferenceTimeoutMs: 100 });
   const slow = engine.score(engine.resolve('tiny'), bodyOf(1, 779.5));
@@ -211,7 +212,7 @@ test('close does not wait for a run that hangs', async (t) => {
 });
 
 test('many runs on several workers end without a crash', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   for (let round = 0; round < 5; round += 1) {
     const { engine } = await startEngine(t, models, { workers: 3, maxQueueSamples: 1000 });
@@ -236,7 +237,7 @@ function nicenessOfThreads(): number[] {
 }
 
 test('runs have a lower priority than the event loop', { skip: process.platform !== 'linux' }, async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   await startEngine(t, models, { intraOpThreads: 2 });
   const [ofLoop = NaN, ...others] = nicenessOfThreads();

@@ -9,7 +9,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 
 import type { Plan } from '../../src/probe/plan.js';
 import { startService, type ServiceProcess } from '../support/process.js';
-import { temporaryModels } from '../support/probe-folder.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 export const PAGE_FOLDER = 'dist/page';
 const PLACES = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/google-chrome'];
@@ -39,7 +39,7 @@ function cheapPlan(budget: number, seeds: number, keep: Plan['keep'], calls: num
 
 /** The shipped probe with two plans, the dearer of which is drawn first: 8 images, 3 after step 1, 1 after step 3. */
 export async function modelsWithPlans(t: TestContext): Promise<string> {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   const folder = path.join(models, 'pictogram', '2');
   await cp('models/pictogram/2', folder, { recursive: true });
   const file = path.join(folder, 'probe.json');

@@ -8,14 +8,15 @@ import { InferenceSession } from 'onnxruntime-node';
 import { externalFiles } from '../../src/probe/external-data.js';
 import { readProbeFolder } from '../../src/probe/folder.js';
 import { tinyInputs, tinyOnnx } from '../support/onnx.js';
-import { temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { writeProbe } from '../support/probe-folder.js';
 import { concatenate, type Field, integer, message, text } from '../support/protobuf.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const WEIGHTS = 'weights.bin';
 const inputs = tinyInputs(2, 4, 4);
 
 test('ONNX Runtime reads such weights from the working folder, which is why they are refused', async (t) => {
-  const modelsDir = await temporaryModels(t);
+  const modelsDir = await temporaryFolder(t);
   const workingFolder = process.cwd();
   t.after(() => process.chdir(workingFolder));
   process.chdir(modelsDir);

@@ -8,8 +8,8 @@ import { ApiKeys } from '../../src/config/key-files.js';
 import type { AppOptions } from '../../src/server/app.js';
 import { listenOnUnixSocket } from '../../src/server/unix-socket.js';
 import { fakeEngine, LIMITS, operatorFiles, startApp, startMetricsApp } from '../support/app.js';
-import { temporaryModels } from '../support/probe-folder.js';
 import { rawClient, type RawClient, requestHead } from '../support/raw-http.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const BODY = Buffer.alloc(8_388_608);
 const BINARY = 'content-type: application/octet-stream';
@@ -84,7 +84,7 @@ test('a body for the metrics port: 405', async (t) => {
 
 test('over a Unix socket: 413', async (t) => {
   const { app } = await startApp(t, fakeEngine());
-  const file = path.join(await temporaryModels(t), 'socket');
+  const file = path.join(await temporaryFolder(t), 'socket');
   const socket = await listenOnUnixSocket(file, app.server);
   t.after(() => socket.close());
   const client = await rawClient(t, file);

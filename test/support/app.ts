@@ -21,16 +21,10 @@ import { createMetrics, type Metrics } from '../../src/telemetry/metrics.js';
 import { startEngine } from './engine.js';
 import { probeWith } from './made-up-probe.js';
 import { tinyInputs } from './onnx.js';
-import {
-  type ProbeFolderOptions,
-  temporaryModels,
-  TINY_SIZE,
-  TINY_TOKENS,
-  tinyManifest,
-  writeProbe,
-} from './probe-folder.js';
+import { type ProbeFolderOptions, TINY_SIZE, TINY_TOKENS, tinyManifest, writeProbe } from './probe-folder.js';
 import { watchLog } from './private-text.js';
 import { randomSamples } from './samples.js';
+import { temporaryFolder } from './temporary-folder.js';
 
 export interface TestApp {
   readonly app: FastifyInstance;
@@ -148,7 +142,7 @@ export async function startRealApp(
   engineOptions: Partial<EngineOptions> = {},
   probe: ProbeFolderOptions = {},
 ): Promise<RealApp> {
-  const modelsDir = await temporaryModels(t);
+  const modelsDir = await temporaryFolder(t);
   await writeProbe(modelsDir, probe);
   const metrics = createMetrics();
   const { engine } = await startEngine(t, modelsDir, { observer: metrics.engineObserver, ...engineOptions });

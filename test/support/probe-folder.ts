@@ -1,9 +1,7 @@
 /** Writes complete probes to disk for tests. They are valid by default; the options break one thing each. */
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
 
 import { fingerprintOf } from '../../src/probe/fingerprint.js';
 import type { Manifest } from '../../src/probe/manifest.js';
@@ -51,13 +49,6 @@ export interface ProbeFolderOptions {
 export interface ProbeFolder {
   readonly folder: string;
   readonly manifest: Manifest;
-}
-
-/** A model repository that is removed after the test. */
-export async function temporaryModels(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'probes-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** Writes the folder <name>/<version>/ with all files. */

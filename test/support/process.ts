@@ -6,7 +6,8 @@ import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 
 import { watchLog } from './private-text.js';
-import { type ProbeFolderOptions, temporaryModels, writeProbe } from './probe-folder.js';
+import { type ProbeFolderOptions, writeProbe } from './probe-folder.js';
+import { temporaryFolder } from './temporary-folder.js';
 
 const MAIN = new URL('../../src/main.js', import.meta.url).pathname;
 
@@ -84,7 +85,7 @@ export async function startProcess(
   environment: Record<string, string> = {},
   options: ProbeFolderOptions = {},
 ): Promise<ServiceProcess> {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, options);
   return startService(t, { MODELS_DIR: models, ...environment });
 }

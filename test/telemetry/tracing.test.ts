@@ -7,10 +7,11 @@ import { json } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 
 import { isTracingEnabled } from '../../src/telemetry/tracing.js';
-import { temporaryModels, TINY_SIZE, writeProbe } from '../support/probe-folder.js';
+import { TINY_SIZE, writeProbe } from '../support/probe-folder.js';
 import { PRIVATE } from '../support/private-text.js';
 import { randomSamples, scoreBody } from '../support/samples.js';
 import { startService } from '../support/process.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const CALLER = '00f067aa0ba902b7';
@@ -88,7 +89,7 @@ function linkedIds({ links = [] }: Span): Set<string> {
 }
 
 async function startTraced(t: TestContext, environment: Record<string, string>) {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   return startService(t, { MODELS_DIR: models, ...environment });
 }

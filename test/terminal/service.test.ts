@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 
-import { temporaryModels, writeProbe } from '../support/probe-folder.js';
+import { writeProbe } from '../support/probe-folder.js';
 import { runOnTerminal } from '../support/process.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const CTRL_C = '\u0003';
 /** Colours, and the code that clears a line. */
@@ -29,7 +30,7 @@ test(
   'a start shows progress, no warning, and three lines: address, page, what to try',
   options,
   async (t) => {
-    const models = await temporaryModels(t);
+    const models = await temporaryFolder(t);
     await writeProbe(models);
     const settings = { MODELS_DIR: models, DEVICE: 'auto' };
     const { code, text } = await shownUntil(t, settings, 'Try ');
@@ -46,14 +47,14 @@ test(
 );
 
 test('without colours it shows none', options, async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { shown } = await shownUntil(t, { MODELS_DIR: models, NO_COLOR: '1' }, 'Try ');
   assert.ok(!shown.includes('\u001B[3'));
 });
 
 test('a service that is not ready says why, as a warning', options, async (t) => {
-  const { code, text } = await shownUntil(t, { MODELS_DIR: await temporaryModels(t) }, 'Try ');
+  const { code, text } = await shownUntil(t, { MODELS_DIR: await temporaryFolder(t) }, 'Try ');
   assert.equal(code, 0);
   assert.match(text, /WARN: listening: no probe was found /);
 });

@@ -1,13 +1,13 @@
 /** Servers are started and stopped, and the output of one that does not start is in the error. */
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { Cleanup } from '../../../bench/command.js';
 import { startServer } from '../../../bench/processes/server.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 function command(script: string) {
   return {
@@ -68,8 +68,7 @@ test('a process that starts after the end is stopped at once', async () => {
 });
 
 test('the monitor reports the longest time that the event loop of the main thread was held', async (t) => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'monitor-'));
-  t.after(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder(t);
   await mkdir(path.join(folder, 'src'));
   const main = path.join(folder, 'src', 'main.js');
   const hold = 'const until = Date.now() + 150; while (Date.now() < until);';

@@ -1,8 +1,7 @@
 /** Runs every case of test/client-cases.json with both entry points of the client. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -27,6 +26,7 @@ import {
 } from '../../support/client-cases.js';
 import { HostileServer } from '../../support/hostile-server.js';
 import { startService } from '../../support/process.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const DEADLINE_MS = 10_000;
 const CLIENTS = { fetch: FetchClient, node: NodeClient } as const;
@@ -56,8 +56,7 @@ async function startRealService(
   { settings, api_keys: keys }: ServiceOptions,
 ): Promise<string> {
   if (!keys) return (await startService(t, { ...settings })).origin;
-  const folder = await mkdtemp(path.join(tmpdir(), 'client-cases-'));
-  t.after(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder(t);
   const file = path.join(folder, 'keys.json');
   const hashed = keys.map((key, index) => ({
     id: `key-${index}`,

@@ -1,8 +1,7 @@
 /** The programs that the page shows work as they are: they send the saved request, and get its decisions. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -11,6 +10,7 @@ import { promisify } from 'node:util';
 import { encodeRequest } from '../../../clients/typescript/src/request.js';
 import { REQUEST_FILE, requestPrograms } from '../../../demo/page/app/request-code.js';
 import { startShippedApp } from '../../support/app.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const run = promisify(execFile);
 const CLIENT = pathToFileURL('dist/clients/typescript/src/index.js').href;
@@ -41,8 +41,7 @@ test('curl and TypeScript send the saved request', async (t) => {
     },
     { model: `pictogram@${version}`, policy: { name: 'top_k', k: 1, explore: { rate: 0 } } },
   );
-  const cwd = await mkdtemp(path.join(tmpdir(), 'request-'));
-  t.after(() => rm(cwd, { recursive: true }));
+  const cwd = await temporaryFolder(t);
   await writeFile(path.join(cwd, REQUEST_FILE), body);
   const programs = Object.fromEntries(requestPrograms(origin).map(({ name, code }) => [name, code]));
 

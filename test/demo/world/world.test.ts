@@ -1,13 +1,13 @@
 /** The committed reference world: properties of its graphs, and the errors for missing or changed files. */
 import assert from 'node:assert/strict';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 
 import { loadWorld } from '../../../demo/world/node/load-world.js';
 import { Sampler } from '../../../demo/world/sampler.js';
 import type { World } from '../../../demo/world/world.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const FOLDER = 'reference';
 const CAPTION = 'a cat left of two keys on a blue background';
@@ -63,8 +63,7 @@ test('the reward gives every image a quality in [0, 1], and noise a low one', as
 });
 
 test('a missing world, an invalid description and a changed file are different errors', async (t) => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'world-'));
-  t.after(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder(t);
   await assert.rejects(loadWorld(folder), /the reference world is missing: .*reference\.json cannot be read/);
 
   const description = path.join(folder, 'reference.json');

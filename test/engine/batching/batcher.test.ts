@@ -16,8 +16,9 @@ import type { DecodedBody } from '../../../src/wire/tensor.js';
 import { type ObservedEngine, startEngine } from '../../support/engine.js';
 import { probeWith, requestOf } from '../../support/made-up-probe.js';
 import { hangOf } from '../../support/hang.js';
-import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
+import { TINY_SIZE, writeProbe } from '../../support/probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 /** Makes a run long enough that all requests sent meanwhile find the worker busy. */
 const SLOW = 100;
@@ -45,7 +46,7 @@ function scoreWithin(
 }
 
 test('a busy worker then takes what has queued up, in whole requests, up to the limit of a batch', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: SLOW });
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 8 });
   const probe = engine.resolve('tiny');
@@ -67,7 +68,7 @@ test('a busy worker then takes what has queued up, in whole requests, up to the 
 });
 
 test('with a delay set, an idle worker waits that long for a fuller batch, and does not wait with a full one', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 4, maxQueueDelayUs: 300_000 });
   const probe = engine.resolve('tiny');
@@ -85,7 +86,7 @@ test('with a delay set, an idle worker waits that long for a fuller batch, and d
 });
 
 test('each idle worker takes a request at once', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: SLOW });
   const { engine, heard } = await startEngine(t, models, { workers: 2 });
   const probe = engine.resolve('tiny');
@@ -97,7 +98,7 @@ test('each idle worker takes a request at once', async (t) => {
 });
 
 test('probes share the workers, the longest waiting first, but never a batch', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { name: 'one', work: SLOW });
   await writeProbe(models, { name: 'two' });
   const { engine, heard } = await startEngine(t, models);
@@ -116,7 +117,7 @@ test('probes share the workers, the longest waiting first, but never a batch', a
 });
 
 test('a full queue refuses requests, by samples and by bytes', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: SLOW });
   const bytes = bodyOf(2).bytes.byteLength;
   for (const limits of [{ maxQueueSamples: 5 }, { maxQueueBytes: 2 * bytes }]) {
@@ -135,7 +136,7 @@ test('a full queue refuses requests, by samples and by bytes', async (t) => {
 });
 
 test('a request beyond the limits is accepted when nothing waits', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models, { maxQueueSamples: 2, maxQueueBytes: 10 });
   const { scores } = await engine.score(engine.resolve('tiny'), bodyOf(5));
@@ -143,7 +144,7 @@ test('a request beyond the limits is accepted when nothing waits', async (t) => 
 });
 
 test('a request whose deadline passes in the queue is answered then, and counted as skipped', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { hang: await hangOf(500, 1000) });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -158,7 +159,7 @@ test('a request whose deadline passes in the queue is answered then, and counted
 });
 
 test('a request that misses its deadline makes the predictions for later ones more cautious', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { hang: await hangOf(500, 1000) });
   const { engine } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -174,7 +175,7 @@ test('a request that misses its deadline makes the predictions for later ones mo
 });
 
 test('a request that is predicted to miss its deadline is answered at once, and counted', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { hang: await hangOf(30, 0) });
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 1 });
   const probe = engine.resolve('tiny');
@@ -188,7 +189,7 @@ test('a request that is predicted to miss its deadline is answered at once, and 
 });
 
 test('an idle engine refuses no request because of a prediction', { timeout: 60_000 }, async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { hang: await hangOf(30, 0) });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -203,7 +204,7 @@ test('an idle engine refuses no request because of a prediction', { timeout: 60_
 });
 
 test('a deadline that has passed is refused, and one that is far away is accepted', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -215,7 +216,7 @@ test('a deadline that has passed is refused, and one that is far away is accepte
 });
 
 test('a request whose client leaves is skipped, and the others of its batch are scored', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: SLOW });
   const { engine, heard } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -237,7 +238,7 @@ test('a request whose client leaves is skipped, and the others of its batch are 
 });
 
 test('a client may leave during its run or after it', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: SLOW });
   const { engine } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -252,7 +253,7 @@ test('a client may leave during its run or after it', async (t) => {
 });
 
 test('the event loop is not blocked during inference', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: 5 * SLOW });
   const { engine } = await startEngine(t, models);
   const state = { isRunning: true };
@@ -269,7 +270,7 @@ test('the event loop is not blocked during inference', async (t) => {
 });
 
 test('a body that holds no sample is refused', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const empty = decodedBody({ timestep: { dtype: 'F32', shape: [0], data: new Float32Array() } });
@@ -277,7 +278,7 @@ test('a body that holds no sample is refused', async (t) => {
 });
 
 test('a body can be scored again, in shared memory or not', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models);
   const probe = engine.resolve('tiny');
@@ -289,7 +290,7 @@ test('a body can be scored again, in shared memory or not', async (t) => {
 });
 
 test('a split request whose time is up leaves the queue with all its parts, and counts once', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { work: SLOW });
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 2 });
   const probe = engine.resolve('tiny');
@@ -305,7 +306,7 @@ test('a split request whose time is up leaves the queue with all its parts, and 
 });
 
 test('a batch that waits to be fuller does not keep the process alive', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models);
   const { engine } = await startEngine(t, models, { maxBatchSamples: 4, maxQueueDelayUs: 60_000_000 });
   const timers = (): number =>

@@ -11,13 +11,9 @@ import { ProbeRefusedError } from '../../../src/probe/refused.js';
 import { sliceOf } from '../../../src/engine/worker/sample-slice.js';
 import type { RunResult } from '../../../src/engine/worker/protocol.js';
 import { FATAL_TIMESTEP, FRAGILE_WORKER_URL, workerOptions } from '../../support/engine.js';
-import {
-  type ProbeFolderOptions,
-  TINY_SIZE,
-  temporaryModels,
-  writeProbe,
-} from '../../support/probe-folder.js';
+import { type ProbeFolderOptions, TINY_SIZE, writeProbe } from '../../support/probe-folder.js';
 import { decodedBody, randomSamples, tensorsOf } from '../../support/samples.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 async function poolOf(
   t: TestContext,
@@ -39,7 +35,7 @@ async function probeOf(
   key: number,
   options: ProbeFolderOptions = {},
 ): Promise<MeasuredProbe> {
-  const { folder } = await writeProbe(await temporaryModels(t), options);
+  const { folder } = await writeProbe(await temporaryFolder(t), options);
   const place = { name: 'tiny', version: 1 };
   return { ...place, ...(await readProbeFolder({ folder, ...place })), key, plan: PLAN };
 }

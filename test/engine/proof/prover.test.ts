@@ -12,13 +12,9 @@ import { type ProbeFiles, readProbeFolder } from '../../../src/probe/folder.js';
 import { ProbeRefusedError } from '../../../src/probe/refused.js';
 import type { ResolvedOptions } from '../../../src/engine/types.js';
 import { workerOptions } from '../../support/engine.js';
-import {
-  type ProbeFolderOptions,
-  TINY_SIZE,
-  temporaryModels,
-  writeProbe,
-} from '../../support/probe-folder.js';
+import { type ProbeFolderOptions, TINY_SIZE, writeProbe } from '../../support/probe-folder.js';
 import { randomSamples, scoreBody } from '../../support/samples.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 function proverOf(t: TestContext, options: Partial<ResolvedOptions> = {}): Prover {
   const prover = new Prover({ ...workerOptions(), ...options });
@@ -33,7 +29,7 @@ const ENDLESS: ProbeFolderOptions = {
 };
 
 async function filesOf(t: TestContext, options: ProbeFolderOptions = {}): Promise<ProbeFiles> {
-  const { folder } = await writeProbe(await temporaryModels(t), options);
+  const { folder } = await writeProbe(await temporaryFolder(t), options);
   return readProbeFolder({ folder, name: 'tiny', version: 1 });
 }
 

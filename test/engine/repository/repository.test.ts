@@ -9,8 +9,9 @@ import type { Engine } from '../../../src/engine/types.js';
 import type { DecodedBody } from '../../../src/wire/tensor.js';
 import { startProver } from '../../../src/engine/engine.js';
 import { SILENT_LOG, startEngine } from '../../support/engine.js';
-import { TINY_SIZE, temporaryModels, writeProbe } from '../../support/probe-folder.js';
+import { TINY_SIZE, writeProbe } from '../../support/probe-folder.js';
 import { decodedBody, expectedScore, randomSamples, scoreBody, tensorsOf } from '../../support/samples.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const samples = randomSamples(TINY_SIZE, 3, 1);
 const POLL_MS = 20;
@@ -34,7 +35,7 @@ function states(engine: Engine): string[] {
 }
 
 test('a new version serves, the one before it stays available, and serves again when the new one is deleted', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { version: 1, bias: 1 });
   const { engine, heard } = await startEngine(t, models, { workers: 2 });
   const { folder } = await writeProbe(models, { version: 2, bias: 2 });
@@ -51,7 +52,7 @@ test('a new version serves, the one before it stays available, and serves again 
 });
 
 test('requests of the old version are answered by it while the new one is loaded', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { bias: 1, work: 50 });
   const { engine, heard } = await startEngine(t, models, { maxBatchSamples: 1, maxQueueSamples: 10_000 });
   await writeProbe(models, { bias: 2 });
@@ -77,7 +78,7 @@ test('requests of the old version are answered by it while the new one is loaded
 });
 
 test('a request for a probe that has been replaced since it was resolved is unready', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { bias: 1 });
   const { engine } = await startEngine(t, models);
   const before = engine.resolve('tiny');
@@ -87,7 +88,7 @@ test('a request for a probe that has been replaced since it was resolved is unre
 });
 
 test('a broken probe is refused with its reason while the one before it serves; once repaired, it is loaded', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { bias: 1 });
   const { engine, heard } = await startEngine(t, models);
   const { folder } = await writeProbe(models, {
@@ -114,7 +115,7 @@ test('a broken probe is refused with its reason while the one before it serves; 
 });
 
 test('a probe whose old content is restored is not loaded again, and its refusal is cleared', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   const { folder } = await writeProbe(models, { bias: 1 });
   const { engine, heard } = await startEngine(t, models);
   await rename(path.join(folder, 'probe.json'), path.join(folder, 'kept.json'));
@@ -127,8 +128,8 @@ test('a probe whose old content is restored is not loaded again, and its refusal
 });
 
 test('polling finds changes, and a folder that was refused half-written is loaded once complete', async (t) => {
-  const models = await temporaryModels(t);
-  const { folder: finished } = await writeProbe(await temporaryModels(t), { version: 2, bias: 2 });
+  const models = await temporaryFolder(t);
+  const { folder: finished } = await writeProbe(await temporaryFolder(t), { version: 2, bias: 2 });
   await writeProbe(models, { version: 1, bias: 1 });
   const { engine } = await startEngine(t, models, { modelsPollMs: POLL_MS });
   const half = path.join(models, 'tiny', '2');
@@ -147,7 +148,7 @@ test('polling finds changes, and a folder that was refused half-written is loade
 });
 
 test('a repository that cannot be read for a while changes nothing, and is logged once', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { bias: 1 });
   const errors: string[] = [];
   const log = { ...SILENT_LOG, error: (_fields: object, message: string) => errors.push(message) };
@@ -171,7 +172,7 @@ function backboneCalled(name: string): (manifest: { backbone: string }) => void 
 }
 
 test('a probe is the default as long as it is the only one', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   const { engine } = await startEngine(t, models);
   assert.deepEqual(engine.readiness(), { ready: false, reason: 'no probe was found' });
   await writeProbe(models, { bias: 1 });
@@ -185,7 +186,7 @@ test('a probe is the default as long as it is the only one', async (t) => {
 });
 
 test('of several probes, the one with the name of its backbone is the default', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { name: 'sdxl', bias: 1, edit: backboneCalled('sdxl') });
   await writeProbe(models, { name: 'sdxl-preview', bias: 2, edit: backboneCalled('sdxl') });
   const { engine } = await startEngine(t, models);
@@ -196,7 +197,7 @@ test('of several probes, the one with the name of its backbone is the default', 
 });
 
 test('reloads at the same time share one scan, and close waits for it', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { bias: 1 });
   const { engine, heard } = await startEngine(t, models);
   await writeProbe(models, { bias: 2 });
@@ -211,7 +212,7 @@ test('reloads at the same time share one scan, and close waits for it', async (t
 });
 
 test('an engine that closes while a probe is tested ends the test, and refuses nothing', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { bias: 1 });
   const { engine, heard } = await startEngine(t, models, {}, startProver);
   const late = randomSamples(TINY_SIZE, 3, 2).map((sample) => ({ ...sample, timestep: 2000 }));
@@ -225,7 +226,7 @@ test('an engine that closes while a probe is tested ends the test, and refuses n
 });
 
 test('a version whose first run hangs is refused, and costs no worker', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { bias: 1 });
   const hangs: string[] = [];
   const options = {
@@ -247,7 +248,7 @@ test('a version whose first run hangs is refused, and costs no worker', async (t
 });
 
 test('a folder that cannot be read hides no other, at the start, on reload and in polls, and keeps its versions', async (t) => {
-  const models = await temporaryModels(t);
+  const models = await temporaryFolder(t);
   await writeProbe(models, { bias: 1 });
   await symlink('loop', path.join(models, 'loop'));
   await symlink('nothing', path.join(models, 'dangling'));
