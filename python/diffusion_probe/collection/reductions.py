@@ -38,23 +38,26 @@ class Summaries:
         """As reduce_rows, whose maps it returns."""
         mask = np.arange(tokens) < np.array([len(row.keys) for row in rows])[:, None]
 
-        def keep(name: str, *maps: Tensor) -> None:
-            own = [map_features(one.cpu().numpy()[:, None], mask)[:, 0] for one in maps]
-            self._found[name].append(np.stack(own) if name == HEADS else own[0] - sum(own[1:]))
+        def summary(maps: Tensor) -> np.ndarray:
+            return map_features(maps.cpu().numpy()[:, None], mask)[:, 0]
 
-        def reduced(call: AttentionCall, own: Sequence[PromptRow], size: tuple[int, int] = grid) -> Tensor:
+        def reduced(call: AttentionCall, own: Sequence[PromptRow] = rows, size: tuple[int, int] = grid) -> Tensor:
             return reduce_rows(call, own, tokens, size, spread)
 
-        maps = reduced(attention, rows)
-        keep(DEFAULT, maps)
-        keep(HALF_GRID, reduced(attention, rows, (grid[0] // 2, grid[1] // 2)))
-        keep(HEADS, *(reduced(_one_head(attention, head), rows) for head in range(attention.query.shape[1])))
+        maps = reduced(attention)
+        found = {
+            DEFAULT: summary(maps),
+            HALF_GRID: summary(reduced(attention, size=(grid[0] // 2, grid[1] // 2))),
+            HEADS: np.stack([summary(reduced(_one_head(attention, head))) for head in range(attention.query.shape[1])]),
+        }
         others = sorted(set(range(len(attention.query))) - {row.row for row in rows})
         if len(others) == len(rows):
             without = [PromptRow(other, row.layout, row.keys) for other, row in zip(others, rows, strict=True)]
-            keep(MINUS_UNCONDITIONAL, maps, reduced(attention, without))
+            found[MINUS_UNCONDITIONAL] = found[DEFAULT] - summary(reduced(attention, without))
         if rows[0].layout.image.stop - rows[0].layout.image.start < attention.lengths[0]:
-            keep(TEXT_TO_IMAGE, _text_to_image(attention, rows, tokens, grid))
+            found[TEXT_TO_IMAGE] = summary(_text_to_image(attention, rows, tokens, grid))
+        for name, own in found.items():
+            self._found[name].append(own)
         return maps
 
     def take(self, layers: int, steps: int) -> dict[str, np.ndarray]:
