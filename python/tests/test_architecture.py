@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "capture": {"conditions", "families", "probe"},
     "check": {"capture", "families", "probe", "progress"},
     "client": {"fingerprint"},
-    "collection": {"capture", "data", "evaluation", "families", "metrics", "pipelines", "probe", "progress"},
+    "collection": {"capture", "data", "devices", "evaluation", "families", "metrics", "pipelines", "probe", "progress"},
     "conditions": {"fingerprint"},
     "data": {"conditions", "fingerprint", "probe", "progress"},
     "devices": set(),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .options import (
     A_PIPELINE,
+    METRIC_HELP,
     RUNS,
     add_command,
     add_pipeline_options,
@@ -46,7 +47,7 @@ def add_collect_command(commands: argparse._SubParsersAction) -> None:
     own = parser.add_argument_group("options for your own backbone")
     own.add_argument("--pipeline", help=f"{A_PIPELINE} (default: the reference world)")
     own.add_argument("--prompts", type=Path, help="text file, one prompt per line; a hash of each decides its split")
-    own.add_argument("--metric", help="imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own")
+    own.add_argument("--metric", help=METRIC_HELP)
     own.add_argument("--metric-range", type=_range, help="LOW,HIGH of the metric (default: set by train from its split)")
     own.add_argument("--steps", type=int, default=25, help="denoising steps of an image")
     own.add_argument("--name", help="name of the backbone in the probe's manifest (default: the pipeline's)")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import A_PIPELINE, add_loading_options, positive, positive_count, reference_source
+from .options import A_PIPELINE, METRIC_HELP, add_loading_options, positive, positive_count, reference_source
 
 REFERENCE_WORLD = "pictogram"
 PIPELINE_HELP = f"{A_PIPELINE}; or pictogram, the reference world"
@@ -37,7 +37,7 @@ def add_asking_options(parser: Any) -> None:
 def add_diffusers_options(parser: Any) -> None:
     """Add the options that a pipeline of diffusers alone has."""
     own = parser.add_argument_group("options for a pipeline of diffusers")
-    metric = "imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own (default: the last score ranks)"
+    metric = f"{METRIC_HELP} (default: the last score ranks)"
     own.add_argument("--metric", help=metric)
     own.add_argument("--steps", type=positive_count, help="denoising steps of an image (default: 25)")
     own.add_argument("--device", help="auto, cpu or cuda; auto is cuda where it is available (default: auto)")

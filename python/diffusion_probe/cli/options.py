@@ -13,6 +13,7 @@ RUNS = Path("runs")
 REFERENCE = Path("reference")
 PROBE_FOLDER = Path("models/pictogram/2")
 A_PIPELINE = "ID or local folder of a pipeline of diffusers, or module:function that returns one"
+METRIC_HELP = "imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own"
 
 
 def name_list(text: str) -> tuple[str, ...]:

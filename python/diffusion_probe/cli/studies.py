@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import A_PIPELINE, PROBE_FOLDER, RUNS, add_command, add_pipeline_options, grid_side, positive_count, step_list
+from .options import (
+    A_PIPELINE,
+    METRIC_HELP,
+    PROBE_FOLDER,
+    RUNS,
+    add_command,
+    add_pipeline_options,
+    grid_side,
+    positive_count,
+    step_list,
+)
 from .prompt_study import add_page_options, add_prompt_study
 
 MODELS = Path("models")
@@ -71,8 +81,7 @@ def add_study_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--pipeline", required=True, help=A_PIPELINE)
     prompts = "text file, one prompt per line; those of its training split are drawn"
     one.add_argument("--prompts", type=Path, required=True, help=prompts)
-    metric = "imagereward, hpsv2, clip, aesthetic, pickscore, or module:function of your own"
-    one.add_argument("--metric", required=True, help=metric)
+    one.add_argument("--metric", required=True, help=METRIC_HELP)
     one.add_argument("--count", type=positive_count, default=50, help="prompts to draw")
     one.add_argument("--seeds", type=positive_count, default=8, help="images per prompt")
     one.add_argument("--steps", type=positive_count, default=25, help="denoising steps of an image")

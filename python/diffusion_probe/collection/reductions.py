@@ -13,6 +13,7 @@ from torch import Tensor
 from ..capture import AttentionCapture
 from ..capture.ranks import Spread
 from ..capture.reduction import AttentionCall, PromptRow, pool, reduce_rows, token_maps
+from ..devices import device_named
 from ..evaluation.layers.features import map_features
 from ..evaluation.layers.reductions import DEFAULT, compare_reductions, reduction_rows, reductions_text
 from ..metrics.quality import QualityEvaluator
@@ -20,6 +21,7 @@ from ..metrics.registry import load_metric
 from ..pipelines.arguments import image_per_prompt, require_free
 from ..pipelines.load import load_pipeline
 from ..progress import Progress
+from .source import require_steps
 
 HALF_GRID, TEXT_TO_IMAGE, MINUS_UNCONDITIONAL = "half the grid", "from text to image", "conditional minus unconditional"
 HEADS = "heads"
@@ -108,7 +110,7 @@ def study_attention(
 ) -> tuple[str, list[dict[str, Any]]]:
     """The table and the rows. The arguments are the options of the command."""
     require_free(call, "the study")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_named("auto")
     pipe = load_pipeline(pipeline, device, dtype, load)
     evaluator = QualityEvaluator(load_metric(metric, str(device)))
     summaries = Summaries()
@@ -119,9 +121,7 @@ def study_attention(
     for index in Progress("images", 0, -(-len(pairs) // batch), unit="batch"):
         own_prompts, own_seeds = zip(*pairs[index * batch : (index + 1) * batch], strict=True)
         run = capture(**image_per_prompt(call, own_prompts, own_seeds, steps))
-        if run.missing:
-            step, reason = next(iter(run.missing.items()))
-            raise ValueError(f"step {step} was not captured: {reason}")
+        require_steps(run, pipeline)
         parts.append(summaries.take(len(capture.layers), len(capture.steps)))
         quality.append(evaluator(run.output.images, own_prompts))
     judged = np.concatenate(quality).reshape(len(prompts), seeds)

@@ -104,10 +104,15 @@ class PipelineSource:
         """One image per prompt and seed."""
         with nullcontext() if self._early is None else self._early.recording():
             run = self._capture(**self._arguments(prompts, seeds))
-        if run.missing:
-            step, reason = next(iter(run.missing.items()))
-            raise ValueError(f"step {step} of {self.name} was not captured: {reason}")
+        require_steps(run, self.name)
         return run
 
     def _arguments(self, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
         return image_per_prompt(self._call, prompts, seeds, self._inference_steps)
+
+
+def require_steps(run: CaptureRun, name: str) -> None:
+    """Raises ValueError where a step of the run was not captured. `name`: of the pipeline."""
+    if run.missing:
+        step, reason = next(iter(run.missing.items()))
+        raise ValueError(f"step {step} of {name} was not captured: {reason}")

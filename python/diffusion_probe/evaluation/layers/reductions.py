@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..figures import bootstrap, mean_known
+from ..compare import paired
+from ..figures import mean_known
 from ..text_table import text_table
 from .signal import FOLDS, MIN_PROMPTS, MIN_SEEDS, correlations_by_prompt
 
@@ -81,12 +82,10 @@ def reduction_rows(signals: Mapping[str, ReducedSignals], steps: tuple[int, ...]
     prompts = default.by_prompt.shape[-1]
     rows = []
     for name, own in signals.items():
-        low, high = bootstrap(lambda chosen, own=own: own.mean(chosen) - default.mean(chosen), prompts, repeats)
-        value = own.mean(np.arange(prompts))
-        row = {"signal": value, "difference": value - default.mean(np.arange(prompts)), "low": low, "high": high}
-        by_step = {str(step): float(signal) for step, signal in zip(steps, own.by_step, strict=True)}
-        rounded = {key: round(float(number), 4) for key, number in row.items()}
-        rows.append({"reduction": name, **rounded, "by_step": {step: round(signal, 4) for step, signal in by_step.items()}})
+        figures = paired(own.mean, default.mean, prompts, repeats)
+        by_step = {str(step): round(signal, 4) for step, signal in zip(steps, own.by_step, strict=True)}
+        row = {key: figures[key] for key in ("difference", "low", "high")}
+        rows.append({"reduction": name, "signal": figures["value"], **row, "by_step": by_step})
     return rows
 
 

@@ -7,7 +7,7 @@ Those that train do so at the first call, and keep the weights in `runs/variants
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...progress import Progress
+from ...training.checkpoint import load_checkpoint
 from ..scenes import SIZE
 from .sdxl import SDXL
 from .train import training_batch
@@ -44,7 +45,7 @@ def scheduler(folder: str = FOLDER, name: str = "DPMSolverMultistepScheduler") -
 def fine_tuned(folder: str = FOLDER, steps: int = STEPS, batch: int = BATCH) -> DiffusionPipeline:
     """The pipeline after some further training on crowded scenes alone, of all weights of the denoiser."""
     pipe = _load(folder)
-    _train(pipe, lambda: pipe.unet.named_parameters(), FINE_TUNING_RATE, steps, batch, WEIGHTS / f"fine-tuned-{steps}.pt")
+    _train(pipe, dict(pipe.unet.named_parameters()), FINE_TUNING_RATE, steps, batch, WEIGHTS / f"fine-tuned-{steps}.pt")
     return pipe
 
 
@@ -54,10 +55,7 @@ def lora(folder: str = FOLDER, steps: int = STEPS, batch: int = BATCH, rank: int
 
     pipe = _load(folder)
     pipe.unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=ATTENTION))
-
-    def adapters() -> Iterator[tuple[str, nn.Parameter]]:
-        return ((name, own) for name, own in pipe.unet.named_parameters() if "lora_" in name)
-
+    adapters = {name: own for name, own in pipe.unet.named_parameters() if "lora_" in name}
     _train(pipe, adapters, LORA_RATE, steps, batch, WEIGHTS / f"lora-{rank}-{steps}.pt")
     return pipe
 
@@ -111,16 +109,16 @@ def _load(folder: str) -> DiffusionPipeline:
     return DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
 
 
-def _train(pipe: Any, trained: Any, rate: float, steps: int, batch: int, path: Path) -> None:
+def _train(pipe: Any, trained: Mapping[str, nn.Parameter], rate: float, steps: int, batch: int, path: Path) -> None:
     """Train the named parameters, or load them from a file of an earlier call."""
-    if path.exists():
-        pipe.unet.load_state_dict(torch.load(path, weights_only=True), strict=False)
+    saved = load_checkpoint(path)
+    if saved is not None:
+        pipe.unet.load_state_dict(saved, strict=False)
         return
     pipe.unet.requires_grad_(False)
-    own = dict(trained())
-    for parameter in own.values():
+    for parameter in trained.values():
         parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(own.values(), lr=rate)
+    optimizer = torch.optim.AdamW(trained.values(), lr=rate)
     progress = Progress(path.stem, 0, steps)
     for step in progress:
         loss: Tensor = SDXL.loss(pipe, training_batch(SDXL, pipe.vae, 1, step, batch, lambda caption: caption.things >= CROWDED))
@@ -130,6 +128,7 @@ def _train(pipe: Any, trained: Any, rate: float, steps: int, batch: int, path: P
         progress.note(loss=f"{loss.item():.4f}")
     pipe.unet.requires_grad_(False)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Processes that start together train alike, each to a file name of its own.
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    torch.save({name: parameter.detach() for name, parameter in own.items()}, partial)
+    torch.save({name: parameter.detach() for name, parameter in trained.items()}, partial)
     os.replace(partial, path)
