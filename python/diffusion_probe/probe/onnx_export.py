@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from .blocks import Network
 
 OPSET = 18
 HALF_FROM_ELEMENTS = 1024  # smaller weights stay float32: they take little space
+# They warn of operators that no probe has, and of nodes that ONNX Runtime folds itself.
+NOISY_LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
 TORCH_DTYPES = {"F16": torch.float16, "F32": torch.float32, "U8": torch.uint8, "I64": torch.int64}
 
 
@@ -45,6 +48,8 @@ def export_graph(
 
     `compact` stores large weights as float16 and keeps the names of all weights, so that they can be read back.
     """
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
