@@ -30,6 +30,7 @@ class Network(nn.Module):
         if unknown:
             raise ValueError(f"unknown signals {unknown}: expected some of {list(EXTRA_SIGNALS)}")
         self.config = config
+        self.dropout = nn.Dropout(config.dropout)
 
     def outputs(self, *inputs: Tensor) -> Tensor:
         """What is trained: the scores, and with `config.preview_head` the metric of the preview; float32 [batch, outputs]."""

@@ -62,8 +62,8 @@ class LeanProbe(Network):
         vectors = self.fold(x) + token_shift[:, None] + sequence_features(mask, self.config.token_width)
         bias = mask_bias(mask)
         for mixer in self.mixers:
-            vectors = mixer(vectors, bias)
-        return self.in_range(self.head(pooled_tokens(vectors, mask))[:, 0])
+            vectors = mixer(self.dropout(vectors), bias)
+        return self.in_range(self.head(self.dropout(pooled_tokens(vectors, mask)))[:, 0])
 
 
 def pooled_maps(attention: Tensor) -> Tensor:

@@ -96,8 +96,8 @@ class Probe(Network):
             vectors = self.look(vectors, preview.float())
         bias = mask_bias(mask)
         for mixer in self.mixers:
-            vectors = mixer(vectors, bias)
-        return pooled_tokens(vectors, mask)
+            vectors = mixer(self.dropout(vectors), bias)
+        return self.dropout(pooled_tokens(vectors, mask))
 
     def apply_stem(self, maps: Tensor) -> Tensor:
         """Convolve raw maps [n, layers, grid, grid] and their logarithms: float32 [n, width, grid / 2, grid / 2].
