@@ -17,9 +17,9 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
     mirror = "probability to mirror the maps of a prompt that names no side (default: 0.5; of the preset paper: 0)"
     one.add_argument("--mirror", type=float, help=mirror)
-    dropout = "share of a token's features that are dropped in training; 0.1 helps with a few hundred prompts"
+    dropout = "share of a token's features that are dropped in training; with a few hundred prompts try 0.1"
     one.add_argument("--dropout", type=share_of, default=0.0, help=f"{dropout} (default: 0)")
-    hidden = "share of a prompt's tokens that a training step hides; 0.2 helps with a few hundred prompts"
+    hidden = "share of a prompt's tokens that a training step hides; with a few hundred prompts try 0.2"
     one.add_argument("--token-dropout", type=share_of, default=0.0, help=f"{hidden} (default: 0)")
     prompts = "train on the first so many prompts of the train split, the held-back tenth included (default: all)"
     one.add_argument("--prompts", type=positive_count, help=prompts)
