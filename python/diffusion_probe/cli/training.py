@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .options import FIT_OPTIONS, add_command, fit_settings, name_list, positive_count, share_of
+from .options import FIT_OPTIONS, add_command, fit_settings, name_list, positive_count
 
 
 def add_training_commands(commands: argparse._SubParsersAction) -> None:
@@ -17,10 +17,6 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--ranking-weight", type=float, help="weight of the ranking loss (default: 0.3; of the preset paper: 0)")
     mirror = "probability to mirror the maps of a prompt that names no side (default: 0.5; of the preset paper: 0)"
     one.add_argument("--mirror", type=float, help=mirror)
-    dropout = "share of a token's features that are dropped in training; with a few hundred prompts try 0.1"
-    one.add_argument("--dropout", type=share_of, default=0.0, help=f"{dropout} (default: 0)")
-    hidden = "share of a prompt's tokens that a training step hides; with a few hundred prompts try 0.2"
-    one.add_argument("--token-dropout", type=share_of, default=0.0, help=f"{hidden} (default: 0)")
     prompts = "train on the first so many prompts of the train split, the held-back tenth included (default: all)"
     one.add_argument("--prompts", type=positive_count, help=prompts)
     preset = "ours: ranking within prompts; paper: as published (default: ours)"
@@ -49,12 +45,11 @@ def _train(options: argparse.Namespace) -> None:
     preset = PAPER if options.preset == "paper" else {}
     if options.ranking_weight is not None:
         preset = {**preset, "ranking_weight": options.ranking_weight}
+    if options.preset == "paper" and options.mirror:
+        raise ValueError("--mirror changes whole prompts, and the preset paper draws single samples")
     if options.mirror is not None:
         preset = {**preset, "mirror_share": options.mirror}
-    if options.preset == "paper" and (options.mirror or options.token_dropout):
-        raise ValueError("--mirror and --token-dropout change whole prompts, and the preset paper draws single samples")
-    dropout = {"dropout": options.dropout, "token_dropout": options.token_dropout}
-    settings = TrainSettings(**fit_settings(options), **dropout, **preset)
+    settings = TrainSettings(**fit_settings(options), **preset)
     device = device_named(options.device)
     vocabulary = len(VOCABULARY)
     train_probe(options.data, options.checkpoint, settings, vocabulary, device, options.fresh, options.track, options.prompts)

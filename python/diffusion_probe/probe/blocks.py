@@ -30,7 +30,6 @@ class Network(nn.Module):
         if unknown:
             raise ValueError(f"unknown signals {unknown}: expected some of {list(EXTRA_SIGNALS)}")
         self.config = config
-        self.dropout = nn.Dropout(config.dropout)
 
     def outputs(self, *inputs: Tensor) -> Tensor:
         """What is trained: the scores, and with `config.preview_head` the metric of the preview; float32 [batch, outputs]."""
@@ -61,19 +60,11 @@ class Residual(nn.Module):
         return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
 
-class OutputHead(nn.Sequential):
+def output_head(token_width: int) -> nn.Sequential:
     """From pooled features [batch, 2 * token_width] to a logit [batch, 1]."""
-
-    def __init__(self, token_width: int, dropout: float):
-        super().__init__(
-            nn.LayerNorm(2 * token_width), nn.Linear(2 * token_width, token_width), nn.SiLU(), nn.Linear(token_width, 1)
-        )
-        self.dropout = dropout  # no module: the places of the others are keys of checkpoints
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        norm, hidden, activation, logit = self
-        features = activation(hidden(F.dropout(norm(pooled), self.dropout, self.training)))
-        return logit(F.dropout(features, self.dropout, self.training))
+    return nn.Sequential(
+        nn.LayerNorm(2 * token_width), nn.Linear(2 * token_width, token_width), nn.SiLU(), nn.Linear(token_width, 1)
+    )
 
 
 class TransformerBlock(nn.Module):

@@ -36,7 +36,6 @@ class ProbeConfig:
     preview_width: int = 0  # channels of the closer look at the preview that each token takes; 0: none
     preview_head: bool = False  # a second output for training, the metric of the preview
     network: str = "full"  # or "lean": attention and timestep alone, in a fraction of the time
-    dropout: float = 0.0  # of a token's features in training
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ProbeConfig:

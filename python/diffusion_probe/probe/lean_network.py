@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from .blocks import (
     LOG_FLOOR,
     Network,
-    OutputHead,
     TransformerBlock,
     mask_bias,
+    output_head,
     pooled_tokens,
     sequence_features,
     timestep_features,
@@ -44,7 +44,7 @@ class LeanProbe(Network):
         self.time = nn.Sequential(nn.Linear(32, 64), nn.SiLU(), nn.Linear(64, 2 * width + token_width))
         self.fold = nn.Linear(2 * width * cells, token_width)
         self.mixers = nn.ModuleList(TransformerBlock(token_width, config.heads) for _ in range(config.mixers))
-        self.head = OutputHead(token_width, config.dropout)
+        self.head = output_head(token_width)
         with torch.no_grad():
             self.stem.weight.div_(MIDDLE)  # its input spans -MIDDLE to MIDDLE
 
@@ -62,7 +62,7 @@ class LeanProbe(Network):
         vectors = self.fold(x) + token_shift[:, None] + sequence_features(mask, self.config.token_width)
         bias = mask_bias(mask)
         for mixer in self.mixers:
-            vectors = mixer(self.dropout(vectors), bias)
+            vectors = mixer(vectors, bias)
         return self.in_range(self.head(pooled_tokens(vectors, mask))[:, 0])
 
 

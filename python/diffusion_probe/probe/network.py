@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from .blocks import (
     Network,
-    OutputHead,
     Residual,
     TransformerBlock,
     log_scaled,
     mask_bias,
+    output_head,
     pooled_tokens,
     sequence_features,
     timestep_features,
@@ -42,13 +42,13 @@ class Probe(Network):
         self.coarse = Residual(2 * width)
         self.fold = nn.Linear(2 * width * side * side, token_width)
         self.mixers = nn.ModuleList(TransformerBlock(token_width, config.heads) for _ in range(config.mixers))
-        self.head = OutputHead(token_width, config.dropout)
+        self.head = output_head(token_width)
         if PREVIEW in config.signals:
             self.preview = preview_stem(config)
             if config.preview_width:
                 self.look = PreviewLook(config.preview_width, token_width, config.heads)
             if config.preview_head:
-                self.preview_head = OutputHead(token_width, config.dropout)
+                self.preview_head = output_head(token_width)
         if TOKEN_IDS in config.signals:
             self.words = nn.Embedding(config.vocabulary, token_width)
         if GUIDANCE_DIFFERENCE in config.signals:
@@ -96,7 +96,7 @@ class Probe(Network):
             vectors = self.look(vectors, preview.float())
         bias = mask_bias(mask)
         for mixer in self.mixers:
-            vectors = mixer(self.dropout(vectors), bias)
+            vectors = mixer(vectors, bias)
         return pooled_tokens(vectors, mask)
 
     def apply_stem(self, maps: Tensor) -> Tensor:

@@ -47,11 +47,7 @@ def prompt_batch(collection: Collection, config: ProbeConfig, settings: TrainSet
         rows = slice(prompt * collection.seeds, (prompt + 1) * collection.seeds)
         inputs = probe_inputs(collection, points[point].step, rows)
         can_mirror = SIDES.search(collection.prompts[prompt]) is None
-        if can_mirror and rng.random() < settings.mirror_share:
-            inputs = mirrored(inputs)
-        if settings.token_dropout:
-            inputs = with_hidden_tokens(inputs, settings.token_dropout, rng)
-        gathered.append(inputs)
+        gathered.append(mirrored(inputs) if can_mirror and rng.random() < settings.mirror_share else inputs)
     rows = (prompts[:, None] * collection.seeds + np.arange(collection.seeds)).ravel()
     quality = torch.from_numpy(collection.quality[prompts])
     return Batch(joined(gathered, config), quality, rows, at.repeat(collection.seeds))
@@ -60,18 +56,6 @@ def prompt_batch(collection: Collection, config: ProbeConfig, settings: TrainSet
 def mirrored(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The same samples with left and right swapped in the maps and the preview."""
     return {name: np.ascontiguousarray(value[..., ::-1]) if name in SPATIAL else value for name, value in inputs.items()}
-
-
-def with_hidden_tokens(inputs: dict[str, np.ndarray], share: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The same samples of a prompt without some of its tokens, the same ones for all of them; one token stays.
-
-    Each token is hidden with the probability `share`. A prompt that never looks the same is harder to learn by heart.
-    """
-    shown = inputs["token_mask"].copy()
-    real = np.flatnonzero(shown[0])
-    hidden = real[rng.random(len(real)) < share]
-    shown[:, hidden if len(hidden) < len(real) else rng.permutation(real)[1:]] = 0
-    return {**inputs, "token_mask": shown}
 
 
 def sample_batch(collection: Collection, config: ProbeConfig, settings: TrainSettings, step: int) -> Batch:

@@ -88,7 +88,6 @@ def fit(
     ):
 
         def loss_of(step: int) -> Tensor:
-            torch.manual_seed(settings.seed * 2**32 + step)  # a resumed training drops the same features
             losses = []
             for task, batch in zip(tasks, batches_of(step), strict=True):
                 with mixed_precision(device):

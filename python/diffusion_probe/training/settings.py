@@ -24,8 +24,6 @@ class TrainSettings:
     seed: int = 0
     low_share: float = 0.0  # of a batch, drawn from samples of low quality; at 0 a batch holds whole prompts
     mirror_share: float = 0.5  # of the prompts without "left" or "right" that are mirrored
-    dropout: float = 0.0  # of a token's features
-    token_dropout: float = 0.0  # share of a prompt's tokens that a step hides
     patience: int = 0  # checkpoints without a lower loss on held-back prompts before training stops; 0: never stop early
     exact_layers: int | None = None  # the number of layers that must be read; None: any
 

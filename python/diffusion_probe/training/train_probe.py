@@ -126,6 +126,5 @@ def probe_config(collection: Collection, settings: TrainSettings, vocabulary: in
         preview_width=settings.preview_width,
         preview_head=settings.preview_weight > 0,
         network=settings.network,
-        dropout=settings.dropout,
         **({} if preview is None else {"preview_size": preview.shape[-1]}),
     )

@@ -122,22 +122,6 @@ def test_prompts_that_name_no_side_are_shown_mirrored(folder: Path) -> None:
             assert torch.equal(after[rows], before[rows].flip(-1) if is_mirrored else before[rows])
 
 
-@pytest.mark.parametrize("share", [0.4, 1.0])
-def test_some_tokens_of_a_prompt_are_hidden_from_all_of_its_samples(folder: Path, share: float) -> None:
-    collection = read_split(folder, "train")
-    config = ProbeConfig(layers=LAYERS, grid=GRID, width=8)
-    settings = TrainSettings(batch_prompts=len(collection.prompts), seed=5, mirror_share=0.0)
-    plain = prompt_batch(collection, config, settings, 0).inputs
-    shown = prompt_batch(collection, config, replace(settings, token_dropout=share), 0).inputs
-    before, after = (inputs[1].unflatten(0, (-1, collection.seeds)) for inputs in (plain, shown))
-    assert torch.equal(after, after[:, :1].expand_as(after))
-    assert torch.equal(after & before, after)
-    assert (after.sum(dim=2) > 0).all()
-    assert after.sum() < before.sum()
-    if share == 1:
-        assert (after.sum(dim=2) == 1).all()
-
-
 def test_an_error_while_reading_ahead_is_raised_at_its_step() -> None:
     def draw(step: int):
         if step == 2:

@@ -92,17 +92,6 @@ def test_more_steps_are_refused_after_the_cool_down_began(train, tmp_path, capsy
     assert "steps (now 300, before 250)" in capsys.readouterr().err
 
 
-def test_a_resumed_training_drops_the_same_features_and_tokens(train, tmp_path) -> None:
-    run, checkpoint = train
-    data = write_data(tmp_path / "data")
-    dropout = ["--dropout", "0.5", "--token-dropout", "0.3"]
-    assert run(data, *dropout) == 0
-    assert run(data, *dropout, steps=8) == 0
-    resumed = weights(checkpoint)
-    assert run(data, *dropout, "--fresh", steps=8) == 0
-    assert torch.equal(weights(checkpoint), resumed)
-
-
 def test_a_checkpoint_without_settings_is_refused(train, tmp_path, capsys) -> None:
     run, checkpoint = train
     data = write_data(tmp_path / "data")
